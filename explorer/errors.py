@@ -1,0 +1,17 @@
+"""The one exception family: every message says what was tried, what came and what to do."""
+
+
+class ExplorerError(Exception):
+    """Base of all errors a user can mend; the command line exits with 2 on it."""
+
+
+class UnsupportedModelError(ExplorerError):
+    """The image tower is not one whose second-order effects this package computes exactly."""
+
+
+class BundleError(ExplorerError):
+    """A bundle's file is missing, altered, truncated or of an unknown format."""
+
+
+class InputError(ExplorerError):
+    """A picture, text, layer, neuron or setting given by the user cannot be used."""
