@@ -1,0 +1,229 @@
+"""Training views and the cached features of the frozen blocks.
+
+1. *Plan*: a shuffled list of views: every picture full-frame, alone in a scene, and together
+   with others in a scene; every training photograph cropped at random. The first n of them are
+   a fair sample, so that an interrupted run can be trained on.
+2. *Cache*: the residual stream entering the first tuned block, [view, token, width] float16.
+
+Views are seeded one by one: a resumed run caches the same numbers.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from explorer.demo.scenes import SceneObject, SceneSettings, compose, draw_background
+from explorer.demo.tower import IMAGE_MEAN, IMAGE_STD
+
+PHOTO_SET, SAMPLE_SET = "tiny_imagenet_train_40k.parquet", "imagenet_samples_500.parquet"
+HELD_OUT_A_CLASS = 20
+MAX_OBJECTS = 4
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What views are made of."""
+
+    pictures: pd.DataFrame
+    pixels: np.ndarray  # [picture, row, column, 4] uint8, memory-mapped
+    photos: pd.DataFrame  # columns image (bytes), wnid, names, held_out
+
+
+def read_corpus(pictures: Path, photos: Path | None) -> Corpus:
+    """Open the rendered pictures and, if a folder is given, the training photographs.
+
+    The last `HELD_OUT_A_CLASS` Tiny ImageNet photographs of every class are held out.
+    """
+    frame = pd.read_parquet(pictures / "pictures.parquet")
+    pixels = np.load(pictures / "pictures.npy", mmap_mode="r")
+    if photos is None:
+        return Corpus(frame, pixels, pd.DataFrame(columns=["image", "wnid", "names", "held_out"]))
+    tiny = pq.read_table(photos / PHOTO_SET).to_pandas()
+    place = tiny.groupby("wnid").cumcount(ascending=False)
+    tiny["held_out"] = place < HELD_OUT_A_CLASS
+    samples = pq.read_table(photos / SAMPLE_SET).to_pandas().assign(held_out=False)
+    return Corpus(frame, pixels, pd.concat([tiny, samples], ignore_index=True))
+
+
+@dataclass(frozen=True)
+class View:
+    """One training view: a photograph, or pictures in a scene (full-frame if alone and ``full``)."""
+
+    photo: int = -1
+    pictures: tuple[int, ...] = ()
+    full: bool = False
+
+
+def plan_views(corpus: Corpus, repeats: int, photos_a_class: int, seed: int = 0) -> list[View]:
+    """Return the shuffled views; each round shows every training picture in all three ways."""
+    rng = np.random.default_rng(seed)
+    usable = np.flatnonzero(~corpus.pictures["held_out"].to_numpy(bool))
+    views = []
+    for _ in range(repeats):
+        views += [View(pictures=(int(p),), full=True) for p in usable]
+        views += [View(pictures=(int(p),)) for p in usable]
+        order, start = rng.permutation(usable), 0
+        while start < len(order):
+            count = int(rng.choice([2, 2, 3, 4]))
+            views.append(View(pictures=tuple(int(p) for p in order[start : start + count])))
+            start += count
+    if len(corpus.photos):
+        chosen = corpus.photos[~corpus.photos["held_out"].astype(bool)]
+        chosen = chosen[chosen.groupby("wnid").cumcount() < photos_a_class]
+        views += [View(photo=int(row)) for row in chosen.index]
+    return [views[i] for i in rng.permutation(len(views))]
+
+
+class ViewMaker:
+    """Draws a view as an RGB array, seeded by its number."""
+
+    def __init__(self, corpus: Corpus, size: int, seed: int = 0) -> None:
+        """Keep the corpus and 2,000 training photographs as further backgrounds."""
+        self.corpus, self.size, self.seed = corpus, size, seed
+        usable = (
+            corpus.photos[~corpus.photos["held_out"].astype(bool)]
+            if len(corpus.photos)
+            else corpus.photos
+        )
+        self._backgrounds = [self._photo(row) for row in usable.index[-2000:]]
+        self._settings = SceneSettings(size=size)
+        self._crowded = SceneSettings(size=size, smallest=0.45, largest=0.8)
+
+    def __call__(self, number: int, view: View) -> np.ndarray:
+        """Return [row, column, 3] uint8."""
+        rng = np.random.default_rng([self.seed, number])
+        if view.photo >= 0:
+            return np.asarray(self._crop(rng, self._photo(view.photo)))
+        objects = [self._object(rng, p) for p in view.pictures]
+        if view.full:
+            return np.asarray(self._full_frame(rng, objects[0]))
+        settings = self._settings if len(objects) == 1 else self._crowded
+        return np.asarray(compose(rng, objects, settings, self._backgrounds).image)
+
+    def plain_photograph(self, row: int) -> np.ndarray:
+        """Return a photograph as the shipped preprocessing shows it, [row, column, 3] uint8."""
+        photo = self._photo(row)
+        side = min(photo.size)
+        left, top = (photo.width - side) // 2, (photo.height - side) // 2
+        box = (left, top, left + side, top + side)
+        return np.asarray(photo.resize((self.size, self.size), Image.Resampling.BICUBIC, box))
+
+    def _photo(self, row: int) -> Image.Image:
+        return Image.open(io.BytesIO(self.corpus.photos["image"].iloc[row])).convert("RGB")
+
+    def _object(self, rng: np.random.Generator, row: int) -> SceneObject:
+        image = Image.fromarray(np.ascontiguousarray(self.corpus.pixels[row]), "RGBA")
+        if rng.random() < 0.3:  # as if drawn at a lower resolution
+            image = image.reduce(int(rng.integers(2, 4)))
+        return SceneObject(
+            image,
+            self.corpus.pictures["label"].iloc[row],
+            self.corpus.pictures["kind"].iloc[row] == "mono",
+        )
+
+    def _full_frame(self, rng: np.random.Generator, thing: SceneObject) -> Image.Image:
+        side = round(self.size * rng.uniform(0.8, 1.0))
+        sprite = thing.image.resize((side, side), Image.Resampling.BICUBIC)
+        if rng.random() < 0.25:
+            sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        canvas = Image.new("RGB", (self.size, self.size), "white")
+        if rng.random() < 0.25 and not thing.mono:
+            canvas = draw_background(rng, "plain", self.size)
+        room = self.size - side
+        corner = tuple(int(v) for v in rng.integers(0, room + 1, 2))
+        canvas.paste(sprite, corner, sprite)
+        return canvas
+
+    def _crop(self, rng: np.random.Generator, photo: Image.Image) -> Image.Image:
+        if rng.random() < 0.5:
+            photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if rng.random() < 0.5:  # as the shipped preprocessing shows it
+            scale = 1.0
+        else:
+            scale = rng.uniform(0.6, 1.0)
+        side = round(min(photo.size) * scale)
+        left = int(rng.integers(photo.width - side + 1)) if scale < 1 else (photo.width - side) // 2
+        top = (
+            int(rng.integers(photo.height - side + 1)) if scale < 1 else (photo.height - side) // 2
+        )
+        box = (left, top, left + side, top + side)
+        return photo.resize((self.size, self.size), Image.Resampling.BICUBIC, box)
+
+
+def normalise(pixels: np.ndarray) -> Tensor:
+    """[image, row, column, 3] uint8 -> [image, 3, row, column] float32 as the model expects it."""
+    scaled = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
+    return (scaled - torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1)) / torch.tensor(IMAGE_STD).view(
+        1, 3, 1, 1
+    )
+
+
+def embed_tokens(visual: nn.Module, pixels: Tensor) -> Tensor:
+    """Return the residual stream entering block 0, [image, token, width]."""
+    patches = visual.conv1(pixels).flatten(2).transpose(1, 2)
+    class_token = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+    return torch.cat([class_token, patches], 1) + visual.positional_embedding.to(patches.dtype)
+
+
+def cache_features(
+    visual: nn.Module,
+    views: Sequence[View],
+    maker: Callable[[int, View], np.ndarray],
+    first_tuned: int,
+    out: Path,
+    batch_size: int = 64,
+) -> int:
+    """Run the frozen blocks over ``views`` and write their output; resumes where it stopped.
+
+    Writes ``tokens.npy`` [view, token, width] float16, ``progress.json`` {"views": n}.
+    Returns the number of cached views.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    file, progress = out / "tokens.npy", out / "progress.json"
+    tokens, width = visual.positional_embedding.shape
+    done = json.loads(progress.read_text())["views"] if progress.exists() else 0
+    mode = "r+" if done else "w+"
+    cache = np.lib.format.open_memmap(file, mode, np.float16, (len(views), tokens, width))
+    visual = visual.to(torch.bfloat16)
+    blocks = visual.transformer.resblocks[:first_tuned]
+    starts = range(done, len(views), batch_size)
+    began = time.time()
+
+    def make(start: int) -> Tensor:
+        stop = min(start + batch_size, len(views))
+        return normalise(np.stack([maker(i, views[i]) for i in range(start, stop)]))
+
+    with ThreadPoolExecutor(1) as pool, torch.inference_mode():
+        upcoming = pool.submit(make, starts[0]) if len(starts) else None
+        for start in starts:
+            pixels = upcoming.result()
+            if start + batch_size < len(views):
+                upcoming = pool.submit(make, start + batch_size)
+            stream = embed_tokens(visual, pixels.to(torch.bfloat16))
+            for block in blocks:
+                stream = block(stream)
+            cache[start : start + len(stream)] = stream.float().numpy().astype(np.float16)
+            if (start // batch_size) % 50 == 49:
+                progress.write_text(json.dumps({"views": start + len(stream)}))
+                rate = (start + len(stream) - done) / (time.time() - began)
+                left = (len(views) - start) / rate / 60
+                print(
+                    f"features: {start + len(stream):,} of {len(views):,} views, {rate:.0f}/s, {left:.0f} min left",
+                    flush=True,
+                )
+    cache.flush()
+    progress.write_text(json.dumps({"views": len(views)}))
+    return len(views)
