@@ -59,17 +59,21 @@ class HeadPath(NamedTuple):
     head: int
 
 
-def check_layer(model: nn.Module, layer: int) -> int:
-    """Return `layer` as an int; InputError unless a later block of `model` can read from it."""
-    last = len(_blocks(model)) - 2
+def check_layer(model: nn.Module, layer: int, *, direct: bool = False) -> int:
+    """Return `layer` as an int; InputError unless a later block of `model` can read from it.
+
+    With `direct` the last layer is allowed too: it has first-order effects only.
+    """
+    last = len(_blocks(model)) - (1 if direct else 2)
     try:
         index = operator.index(layer)
     except TypeError:
         index = -1
     if not 0 <= index <= last:
+        reason = "" if direct else ", so that an attention block follows it"
         raise InputError(
-            f"Layer {layer!r} has no second-order effects in this model: choose a layer from 0 to "
-            f"{last}, counted from 0, so that an attention block follows it."
+            f"Layer {layer!r} cannot be read in this model: choose a layer from 0 to {last}, "
+            f"counted from 0{reason}."
         )
     return index
 
@@ -161,20 +165,34 @@ class Trace:
     activations: Mapping[int, Tensor]
     """Layer -> [image, token, neuron]: post-activations in the model's own dtype."""
 
+    def _check_recorded(self, layer: int) -> None:
+        if layer not in self.activations:
+            raise InputError(
+                f"Layer {layer!r} was not recorded in this pass, which holds layers "
+                f"{sorted(self.activations)}: name it when the pass is made."
+            )
+
     @cached_property
     def _path_weights(self) -> Tensor:
         """[image, path, token] of the earliest layer; a later layer's are its last rows."""
-        blocks = sorted(self.attention)
         return torch.cat(
             [
                 self.attention[block] / (self.sigma[block] * self.sigma_post[:, None])[:, None]
-                for block in blocks
+                for block in sorted(self.attention)
             ],
             dim=1,
         )
 
     def path_weights(self, layer: int) -> Tensor:
-        """Return `a / (sigma sigma_post)`, the weight of each token: [image, path, token]."""
+        """Return `a / (sigma sigma_post)`, the weight of each token: [image, path, token].
+
+        Raises InputError if the pass did not record `layer` or no block follows it.
+        """
+        self._check_recorded(layer)
+        if layer >= max(self.attention, default=0):
+            raise InputError(
+                f"Layer {layer!r} has no later attention block: choose an earlier layer."
+            )
         paths = sum(rows.shape[1] for block, rows in self.attention.items() if block > layer)
         return self._path_weights[:, self._path_weights.shape[1] - paths :]
 
@@ -183,11 +201,7 @@ class Trace:
 
         Raises InputError if the pass did not record `layer`.
         """
-        if layer not in self.activations:
-            raise InputError(
-                f"Layer {layer!r} was not recorded in this pass, which holds layers "
-                f"{sorted(self.activations)}: name it when the pass is made."
-            )
+        self._check_recorded(layer)
         return self.activations[layer].to(self.sigma_post.dtype)
 
     def coefficients(self, layer: int) -> Tensor:
@@ -238,11 +252,13 @@ def trace(model: nn.Module, images: Tensor, layers: Sequence[int]) -> Trace:
     tower runs in eval mode without gradients and its mode is restored. Only one pass runs at a
     time in a process, and passes of other threads through the same model are not recorded.
 
-    Raises UnsupportedModelError, or InputError for a layer without a later block, no layer, or
-    images of a wrong shape.
+    The last layer can be recorded too; it has direct effects only.
+
+    Raises UnsupportedModelError, or InputError for a layer the model lacks, no layer, or images of
+    a wrong shape.
     """
     check_supported(model)
-    indices = [check_layer(model, layer) for layer in layers]
+    indices = [check_layer(model, layer, direct=True) for layer in layers]
     if not indices:
         raise InputError("The lens needs at least one layer: name one, such as 9.")
     visual = _visual(model)

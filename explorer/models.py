@@ -138,7 +138,8 @@ def check_supported(model: nn.Module) -> None:
     """Raise UnsupportedModelError, in one sentence, unless the lens is exact for `model`."""
     visual = getattr(model, "visual", None)
     if not isinstance(visual, VisionTransformer):
-        raise _unsupported(f"is a {type(visual).__name__}")
+        found = "is missing" if visual is None else f"is of class {type(visual).__name__}"
+        raise _unsupported(found)
     if visual.attn_pool is not None:
         raise _unsupported("pools its tokens by attention")
     if visual.pool_type != "tok":
@@ -295,10 +296,12 @@ def _check_pretrained(name: str, pretrained: str) -> bool:
     if tag:
         return bool(tag.get("quick_gelu", False))
     if not Path(pretrained).is_file():
-        tags = open_clip.list_pretrained_tags_by_model(cleaned)
+        known = open_clip.list_pretrained_tags_by_model(cleaned)
+        tags = difflib.get_close_matches(pretrained, known, n=5) or known[:5]
         raise InputError(
             f"{pretrained!r} is neither a file nor a tag of weights for {name}: give a weights "
-            f"file or one of {', '.join(tags) if tags else '(open_clip lists no tags)'}."
+            f"file or one of {', '.join(tags) if tags else '(open_clip lists no tags)'}"
+            f"{', …' if len(known) > len(tags) else '.'}"
         )
     return False
 
