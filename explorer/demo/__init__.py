@@ -1,0 +1,1 @@
+"""How the shipped bundle's pictures and model were made; the app imports none of it."""

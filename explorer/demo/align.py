@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from explorer.demo.captions import Captions, synonym_mask
@@ -51,6 +52,9 @@ class AlignSettings:
 class Teacher(nn.Module):
     """Text embeddings of labels and keywords from MiniLM's, [text, embed] unit norm."""
 
+    labels: Tensor
+    keywords: Tensor
+
     def __init__(self, label_vectors: np.ndarray, keyword_vectors: np.ndarray) -> None:
         """Keep the frozen MiniLM vectors [text, 384] and start with zero offsets."""
         super().__init__()
@@ -75,7 +79,7 @@ class Teacher(nn.Module):
 class Tail(nn.Module):
     """The blocks after the cached ones; the last of them computes its class token only."""
 
-    def __init__(self, visual: nn.Module, first_tuned: int) -> None:
+    def __init__(self, visual: VisionTransformer, first_tuned: int) -> None:
         """Share the tower's modules from block ``first_tuned`` on."""
         super().__init__()
         self.blocks = visual.transformer.resblocks[first_tuned:]
@@ -143,8 +147,71 @@ def align_loss(
     return loss + settings.keyword_weight * multi_positive_loss(words, batch["keywords"], None, 0.0)
 
 
+class Run:
+    """The state of a training run: modules, optimiser, averaged weights and the step reached."""
+
+    def __init__(
+        self, visual: VisionTransformer, teacher: Teacher, first_tuned: int, settings: AlignSettings
+    ) -> None:
+        """Start at step 0."""
+        self.tail = Tail(visual, first_tuned).float()
+        self.teacher = teacher
+        self.blocks = list(self.tail.blocks.parameters())
+        heads = [*self.tail.ln_post.parameters(), self.tail.proj, *teacher.parameters()]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": self.blocks, "rate": settings.block_rate},
+                {"params": heads, "rate": settings.head_rate},
+            ],
+            lr=0.0,
+            betas=(0.9, 0.98),
+            weight_decay=settings.weight_decay,
+        )
+        self.modules = nn.ModuleDict({"tail": self.tail, "teacher": teacher})
+        self.average = {n: p.detach().clone() for n, p in self.modules.named_parameters()}
+        self.step = 0
+
+    def load(self, checkpoint: Path) -> None:
+        """Go on from ``checkpoint`` if it is there."""
+        if checkpoint.exists():
+            saved = torch.load(checkpoint, weights_only=True)
+            self.modules.load_state_dict(saved["modules"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.average, self.step = saved["average"], saved["step"]
+
+    def save(self, checkpoint: Path) -> None:
+        """Write everything `load` needs, atomically."""
+        state = {
+            "modules": self.modules.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "step": self.step,
+        }
+        torch.save(state, checkpoint.with_suffix(".new"))
+        checkpoint.with_suffix(".new").replace(checkpoint)
+
+    def descend(self, loss: Tensor, keep: float) -> None:
+        """Take one optimiser step and move the averaged weights along."""
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        keep = min(keep, self.step / (self.step + 10))
+        with torch.no_grad():
+            for name, parameter in self.modules.named_parameters():
+                self.average[name].lerp_(parameter, 1 - keep)
+
+    def finish(self) -> None:
+        """Put the averaged weights in place."""
+        with torch.no_grad():
+            for name, parameter in self.modules.named_parameters():
+                parameter.copy_(self.average[name])
+        self.modules.eval()
+
+
 def align(
-    visual: nn.Module,
+    visual: VisionTransformer,
     teacher: Teacher,
     tokens: np.ndarray,
     captions: Captions,
@@ -152,89 +219,57 @@ def align(
     settings: AlignSettings,
     out: Path,
 ) -> None:
-    """Train; the averaged weights end up in ``visual`` and ``teacher``. Resumes from ``out/align.pt``.
+    """Train; averaged weights end up in ``visual`` and ``teacher``. Resumes from ``out/align.pt``.
 
     tokens: the cached stream [view, token, width] float16 (memory-mapped).
     """
     torch.manual_seed(settings.seed)
-    tail = Tail(visual, first_tuned).float()
-    blocks = list(tail.blocks.parameters())
-    heads = [*tail.ln_post.parameters(), tail.proj, *teacher.parameters()]
-    optimizer = torch.optim.AdamW(
-        [{"params": blocks, "rate": settings.block_rate}, {"params": heads, "rate": settings.head_rate}],
-        lr=0.0, betas=(0.9, 0.98), weight_decay=settings.weight_decay,
-    )  # fmt: skip
-    modules = nn.ModuleDict({"tail": tail, "teacher": teacher})
-    average = {name: p.detach().clone() for name, p in modules.named_parameters()}
+    run, checkpoint = Run(visual, teacher, first_tuned, settings), out / "align.pt"
+    run.load(checkpoint)
     near = synonym_mask(teacher.labels.numpy())
-    per_epoch = len(captions.view_labels) // settings.batch_size
-    total = per_epoch * settings.epochs
-    step, checkpoint = 0, out / "align.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        modules.load_state_dict(saved["modules"])
-        optimizer.load_state_dict(saved["optimizer"])
-        average, step = saved["average"], saved["step"]
-    began, first_step, running = time.time(), step, 0.0
-    while step < total and time.time() - began < settings.hours * 3600:
-        rows = _batch_rows(step, per_epoch, len(captions.view_labels), settings)
-        _set_rates(optimizer, step, total, settings)
-        batch = {
-            "labels": torch.from_numpy(captions.view_labels[rows]).long(),
-            "keywords": torch.from_numpy(captions.view_keywords[rows]).long(),
-            "photo": torch.from_numpy(captions.is_photo[rows]),
-        }
-        stream = torch.from_numpy(tokens[rows])
-        tail.train(), teacher.train()
-        frozen = step < settings.frozen_steps
-        for parameter in blocks:
-            parameter.requires_grad_(not frozen)
+    views = len(captions.view_labels)
+    total = views // settings.batch_size * settings.epochs
+    began, first_step, running = time.time(), run.step, 0.0
+    run.modules.train()
+    while run.step < total and time.time() - began < settings.hours * 3600:
+        rows = _batch_rows(run.step, views, settings)
+        _set_rates(run.optimizer, run.step, total, settings)
+        for parameter in run.blocks:
+            parameter.requires_grad_(run.step >= settings.frozen_steps)
         with torch.autocast("cpu", torch.bfloat16):
-            representation = tail(stream.to(torch.bfloat16))
+            representation = run.tail(torch.from_numpy(tokens[rows]).to(torch.bfloat16))
         image = F.normalize(representation.float(), dim=-1)
+        batch = _texts_of(captions, rows)
         loss = align_loss(
             image, teacher, near, batch, settings, (captions.concepts, captions.photos)
         )
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        keep = min(settings.average, step / (step + 10))
-        with torch.no_grad():
-            for name, parameter in modules.named_parameters():
-                average[name].lerp_(parameter, 1 - keep)
+        run.descend(loss, settings.average)
         running += loss.item()
-        if step % 25 == 0:
-            rate = (step - first_step) * settings.batch_size / (time.time() - began)
-            print(
-                json.dumps(
-                    {
-                        "step": step,
-                        "of": total,
-                        "loss": round(running / 25, 4),
-                        "views/s": round(rate),
-                    }
-                ),
-                flush=True,
-            )
-            running = 0.0
-        if step % 100 == 0 or step == total:
-            state = {
-                "modules": modules.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "average": average,
-                "step": step,
+        if run.step % 25 == 0:
+            rate = (run.step - first_step) * settings.batch_size / (time.time() - began)
+            note = {
+                "step": run.step,
+                "of": total,
+                "loss": round(running / 25, 4),
+                "views/s": round(rate),
             }
-            torch.save(state, checkpoint.with_suffix(".new"))
-            checkpoint.with_suffix(".new").replace(checkpoint)
-    with torch.no_grad():
-        for name, parameter in modules.named_parameters():
-            parameter.copy_(average[name])
-    modules.eval()
+            print(json.dumps(note), flush=True)
+            running = 0.0
+        if run.step % 100 == 0 or run.step == total:
+            run.save(checkpoint)
+    run.finish()
 
 
-def _batch_rows(step: int, per_epoch: int, views: int, settings: AlignSettings) -> np.ndarray:
+def _texts_of(captions: Captions, rows: np.ndarray) -> dict[str, Tensor]:
+    return {
+        "labels": torch.from_numpy(captions.view_labels[rows]).long(),
+        "keywords": torch.from_numpy(captions.view_keywords[rows]).long(),
+        "photo": torch.from_numpy(captions.is_photo[rows]),
+    }
+
+
+def _batch_rows(step: int, views: int, settings: AlignSettings) -> np.ndarray:
+    per_epoch = views // settings.batch_size
     order = np.random.default_rng([settings.seed, step // per_epoch]).permutation(views)
     start = (step % per_epoch) * settings.batch_size
     return np.sort(order[start : start + settings.batch_size])

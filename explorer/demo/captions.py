@@ -29,7 +29,7 @@ SYNONYM_COSINE = 0.72  # labels nearer than this in MiniLM's space are no negati
 
 def photo_label(names: str) -> str:
     """Return the first of a class's names, in lower case: "tabby, tabby cat" -> "tabby"."""
-    return names.split(",")[0].strip().lower()
+    return names.split(",", maxsplit=1)[0].strip().lower()
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ def caption_views(corpus: Corpus, views: list[View], seed: int = 0) -> Captions:
         for slot, picture in enumerate(view.pictures):
             view_labels[row, slot] = place[picture_labels[picture]]
             mine = words[picture]
-            picked = rng.choice(len(mine), min(2, len(mine)), replace=False) if mine else []
+            picked: np.ndarray | list = (
+                rng.choice(len(mine), min(2, len(mine)), replace=False) if mine else []
+            )
             for extra, word in enumerate(picked):
                 view_keywords[row, 2 * slot + extra] = word_place[mine[word]]
     is_photo = np.array([view.photo >= 0 for view in views])
@@ -89,7 +91,7 @@ def name_variants(names: str) -> list[str]:
 
 
 def synonym_mask(embeddings: np.ndarray) -> torch.Tensor:
-    """[text, text] bool: pairs too alike in meaning to be each other's negatives (not the diagonal)."""
+    """[text, text] bool: pairs too alike to be each other's negatives (not the diagonal)."""
     vectors = torch.from_numpy(embeddings)
     near = vectors @ vectors.T > SYNONYM_COSINE
     near.fill_diagonal_(False)
@@ -130,7 +132,10 @@ def minilm_embed(folder: Path, texts: list[str], batch_size: int = 256) -> np.nd
 
 
 def vocabulary(captions: Captions, corpus: Corpus, common: list[str]) -> pd.DataFrame:
-    """Return every text the tower is taught, once: columns text, source ("label", "keyword", "common")."""
+    """Return every text the tower is taught, once: columns text and source.
+
+    Sources are "label", "name", "keyword" and "common", the first that has the text.
+    """
     names = (
         [v for n in dict.fromkeys(corpus.photos["names"]) for v in name_variants(n)]
         if len(corpus.photos)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from explorer.demo.features import Corpus, ViewMaker, normalise
+from explorer.demo.pictures import HELD_OUT_SETS
 from explorer.demo.scenes import SceneObject, SceneSettings, compose
 
 SCENE_SETTINGS = SceneSettings(smallest=0.40, largest=0.65, tilt=0.0, flip=0.0, jitter=0.0)
@@ -36,8 +37,9 @@ def held_out_style(corpus: Corpus, source: str, size: int, scenes: bool, seed: i
         picture = Image.fromarray(np.ascontiguousarray(corpus.pixels[row]), "RGBA")
         if scenes:
             thing = SceneObject(picture, table["label"].iloc[row])
+            rng = np.random.default_rng([seed, slot])
             pixels[slot] = np.asarray(
-                compose(np.random.default_rng([seed, slot]), [thing], SCENE_SETTINGS).image
+                compose(rng, [thing], replace(SCENE_SETTINGS, size=size)).image
             )
         else:
             canvas = Image.new("RGB", picture.size, "white")
@@ -61,13 +63,14 @@ def held_out_photographs(corpus: Corpus, size: int, a_class: int = 10) -> TestSe
 
 
 def all_test_sets(corpus: Corpus, size: int) -> list[TestSet]:
-    """Return every test set the targets name."""
+    """Return every test set the corpus has pictures for."""
     sets = [
-        held_out_style(corpus, s, size, scenes)
-        for s in ("twemoji", "streamline-emojis")
+        held_out_style(corpus, source, size, scenes)
+        for source in HELD_OUT_SETS
         for scenes in (False, True)
+        if (corpus.pictures["source"] == source).any()
     ]
-    return [*sets, held_out_photographs(corpus, size)] if len(corpus.photos) else sets
+    return [*sets, held_out_photographs(corpus, size)] if not corpus.photos.empty else sets
 
 
 def recall(images: Tensor, texts: Tensor, answers: np.ndarray) -> dict[str, float]:

@@ -31,10 +31,8 @@ def export_model(model: open_clip.CLIP, image_size: int, out: Path, figures: dic
     config = {"model_cfg": model_config(image_size), "preprocess_cfg": preprocess}
     (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
     (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
-    rows = [
-        f"| {n} | {f['pictures']:,} | {f['candidates']:,} | {f['recall@1']:.3f} | {f['recall@10']:.3f} |"
-        for n, f in figures.items()
-    ]
+    row = "| {name} | {pictures:,} | {candidates:,} | {recall@1:.3f} | {recall@10:.3f} |"
+    rows = [row.format(name=name, **found) for name, found in figures.items()]
     (out / "README.md").write_text(
         CARD.read_text("utf-8").replace("{figures}", "\n".join(rows)), "utf-8"
     )

@@ -22,8 +22,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import torch
+from open_clip.transformer import VisionTransformer
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from explorer.demo.scenes import SceneObject, SceneSettings, compose, draw_background
 from explorer.demo.tower import IMAGE_MEAN, IMAGE_STD
@@ -60,7 +61,7 @@ def read_corpus(pictures: Path, photos: Path | None) -> Corpus:
 
 @dataclass(frozen=True)
 class View:
-    """One training view: a photograph, or pictures in a scene (full-frame if alone and ``full``)."""
+    """One training view: a photograph, or pictures in a scene (one alone may fill the frame)."""
 
     photo: int = -1
     pictures: tuple[int, ...] = ()
@@ -143,17 +144,15 @@ class ViewMaker:
         if rng.random() < 0.25 and not thing.mono:
             canvas = draw_background(rng, "plain", self.size)
         room = self.size - side
-        corner = tuple(int(v) for v in rng.integers(0, room + 1, 2))
+        corner = (int(rng.integers(room + 1)), int(rng.integers(room + 1)))
         canvas.paste(sprite, corner, sprite)
         return canvas
 
     def _crop(self, rng: np.random.Generator, photo: Image.Image) -> Image.Image:
         if rng.random() < 0.5:
             photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        if rng.random() < 0.5:  # as the shipped preprocessing shows it
-            scale = 1.0
-        else:
-            scale = rng.uniform(0.6, 1.0)
+        # half of them as the shipped preprocessing shows them
+        scale = 1.0 if rng.random() < 0.5 else rng.uniform(0.6, 1.0)
         side = round(min(photo.size) * scale)
         left = int(rng.integers(photo.width - side + 1)) if scale < 1 else (photo.width - side) // 2
         top = (
@@ -171,7 +170,7 @@ def normalise(pixels: np.ndarray) -> Tensor:
     )
 
 
-def embed_tokens(visual: nn.Module, pixels: Tensor) -> Tensor:
+def embed_tokens(visual: VisionTransformer, pixels: Tensor) -> Tensor:
     """Return the residual stream entering block 0, [image, token, width]."""
     patches = visual.conv1(pixels).flatten(2).transpose(1, 2)
     class_token = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
@@ -179,7 +178,7 @@ def embed_tokens(visual: nn.Module, pixels: Tensor) -> Tensor:
 
 
 def cache_features(
-    visual: nn.Module,
+    visual: VisionTransformer,
     views: Sequence[View],
     maker: Callable[[int, View], np.ndarray],
     first_tuned: int,
@@ -207,9 +206,9 @@ def cache_features(
         return normalise(np.stack([maker(i, views[i]) for i in range(start, stop)]))
 
     with ThreadPoolExecutor(1) as pool, torch.inference_mode():
-        upcoming = pool.submit(make, starts[0]) if len(starts) else None
+        upcoming = pool.submit(make, starts[0]) if starts else None
         for start in starts:
-            pixels = upcoming.result()
+            pixels = upcoming.result() if upcoming else make(start)
             if start + batch_size < len(views):
                 upcoming = pool.submit(make, start + batch_size)
             stream = embed_tokens(visual, pixels.to(torch.bfloat16))
@@ -221,7 +220,8 @@ def cache_features(
                 rate = (start + len(stream) - done) / (time.time() - began)
                 left = (len(views) - start) / rate / 60
                 print(
-                    f"features: {start + len(stream):,} of {len(views):,} views, {rate:.0f}/s, {left:.0f} min left",
+                    f"features: {start + len(stream):,} of {len(views):,} views, {rate:.0f}/s, "
+                    f"{left:.0f} min left",
                     flush=True,
                 )
     cache.flush()

@@ -221,7 +221,7 @@ def read_catalogue(sources: Sources, seed: int = 0) -> list[Picture]:
         order = rng.permutation(len(mono[concept]))
         # one drawing of every set first, then second variants
         seen: dict[str, int] = defaultdict(int)
-        ranked = []
+        ranked: list[tuple[int, int, Picture]] = []
         for position in order:
             picture = mono[concept][position]
             ranked.append((seen[picture.source], len(ranked), picture))
@@ -275,7 +275,7 @@ def render_store(sources: Sources, out: Path, size: int = 168, workers: int = 2)
         store[row] = np.frombuffer(pixels, np.uint8).reshape(size, size, 4)
     store.flush()
     frame = pd.DataFrame([asdict(picture) for picture, _ in kept]).drop(columns="path")
-    frame["keywords"] = frame["keywords"].map(lambda words: ", ".join(words))
+    frame["keywords"] = frame["keywords"].map(", ".join)
     frame.to_parquet(table)
     return frame
 
@@ -345,17 +345,18 @@ def _square(image: Image.Image, size: int) -> Image.Image:
 
 def _open(file: Path, limit: int) -> Image.Image:
     """Open an RGBA picture, scaled down at once if a side exceeds ``limit`` pixels."""
-    image = Image.open(file)
-    if image.width * image.height > 4_000_000:
+    opened = Image.open(file)
+    if opened.width * opened.height > 4_000_000:
         raise ValueError("the picture is too large to be one object's drawing")
-    image = image.convert("RGBA")
+    image = opened.convert("RGBA")
     shrink = max(image.size) // limit
     return image.reduce(shrink) if shrink > 1 else image
 
 
 def _clipart_metadata(svg: Path) -> tuple[str, tuple[str, ...], str]:
     """Return (title, keywords, author) of an Open Clip Art SVG; empty where it has none."""
-    title, keywords, author = "", (), "Open Clip Art Library contributors"
+    title, author = "", "Open Clip Art Library contributors"
+    keywords: tuple[str, ...] = ()
     if not svg.exists():
         return _words(svg.stem), keywords, author
     try:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter
 
 BACKGROUNDS = ("plain", "gradient", "texture", "scenery")
 
@@ -80,7 +80,7 @@ def compose(
     masks = np.zeros((len(objects), settings.size, settings.size), bool)
     for position, thing in enumerate(objects):
         sprite = _prepare(rng, thing, settings, len(objects))
-        corner = _place(rng, sprite, masks[:position].any(0), settings.size)
+        corner = _place(rng, sprite, np.asarray(masks[:position].any(0)), settings.size)
         sprite = _ink(rng, sprite, canvas, corner) if thing.mono else sprite
         canvas.paste(sprite, corner, sprite)
         visible = np.zeros((settings.size, settings.size), bool)

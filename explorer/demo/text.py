@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,13 @@ def encode_tokens(model: CLIP, tokens: Tensor) -> Tensor:
     return F.normalize(stream[torch.arange(len(tokens)), ends] @ model.text_projection, dim=-1)
 
 
-def teach(model: CLIP, tokenize, lessons: Lessons, settings: TextSettings, out: Path) -> None:  # noqa: ANN001  open_clip's tokenizer
+def teach(
+    model: CLIP,
+    tokenize: Callable[[list[str]], Tensor],
+    lessons: Lessons,
+    settings: TextSettings,
+    out: Path,
+) -> None:
     """Train the text tower of ``model`` in place; resumes from ``out/text.pt``."""
     parameters = [p for n, p in model.named_parameters() if not n.startswith(("visual.", "logit"))]
     names = [n for n, _ in model.named_parameters() if not n.startswith(("visual.", "logit"))]

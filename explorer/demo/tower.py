@@ -121,7 +121,7 @@ def dino_state(onnx_file: Path, image_size: int) -> dict[str, Tensor]:
 def _embeddings(
     named: dict[str, Tensor], weights: dict[str, Tensor], image_size: int
 ) -> dict[str, Tensor]:
-    """Class token and positions; open_clip's patch convolution has no bias, so positions carry it."""
+    """Class token and positions; the patch convolution has no bias, so positions carry it."""
     class_position = next(
         w for n, w in weights.items() if re.match(r"onnx::Concat", n) and w.shape == (1, 1, WIDTH)
     )
