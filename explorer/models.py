@@ -170,7 +170,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def encode_images(
     loaded: LoadedModel, images: Tensor | Iterable[Image.Image], batch_size: int = 32
 ) -> Tensor:
@@ -197,7 +197,7 @@ def encode_images(
     return _unit_rows(parts, loaded.embed)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def encode_texts(loaded: LoadedModel, texts: Iterable[str], batch_size: int = 256) -> Tensor:
     """Return unit-norm text embeddings, [text, embed] float32 on the CPU.
 

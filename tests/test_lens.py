@@ -425,8 +425,9 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
         with pytest.raises(InputError, match=r"\[image, 3, 32, 32\] and got"):
             SecondOrderLens(model, 1).effects(images)
     record = trace(model, tiny_images(1), [1, 3])
-    with pytest.raises(InputError, match=r"holds layers \[1, 3\]"):
-        record.coefficients(2)
+    for part in (record.coefficients, record.path_weights, record.post_activations):
+        with pytest.raises(InputError, match=r"holds layers \[1, 3\]"):
+            part(2)
     with pytest.raises(InputError, match="no later attention block"):
         record.coefficients(3)
 

@@ -170,6 +170,7 @@ def test_encode_texts(loaded: LoadedModel) -> None:
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(3))
     torch.testing.assert_close(rows[1:2], encode_texts(loaded, iter(["two dogs"])))
     assert encode_texts(loaded, []).shape == (0, 48)
+    assert not rows.is_inference()  # usable as a target in a backward pass
 
 
 def test_encoding_refuses_bad_input(loaded: LoadedModel) -> None:
