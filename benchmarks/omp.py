@@ -54,8 +54,8 @@ def bench_omp(
     whether its time was scaled.
 
     Returns omp_s, sklearn_s [seconds], ratio = sklearn_s / omp_s, equal_supports (the same atoms in
-    every target compared), equal_share (share of targets with the same atoms), weights_max_diff
-    (over those targets), and the sizes. Raises InputError on sizes that don't fit together.
+    every target compared), share_equal_supports (of the targets), max_weight_difference (over the
+    targets with the same atoms), and the sizes. Raises InputError on sizes that don't fit together.
     """
     from sklearn.linear_model import orthogonal_mp  # noqa: PLC0415 - slow to import
 
@@ -90,8 +90,8 @@ def bench_omp(
         "sklearn_scaled": compared < targets,
         "ratio": round(sklearn_s / omp_s, 2),
         "equal_supports": bool(equal.all()),
-        "equal_share": float(equal.mean()),
-        "weights_max_diff": float(difference.max(initial=0.0)),
+        "share_equal_supports": float(equal.mean()),
+        "max_weight_difference": float(difference.max(initial=0.0)),
     }
 
 

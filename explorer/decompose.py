@@ -7,7 +7,9 @@ Describe a target ``y`` [embed] as a signed sum of few unit-norm atoms ``d_j`` [
 1. *Screen*: ``|<d_j, r>|`` for all atoms in float32, one matrix product for a chunk of targets. A
    rounding bound turns each row's maximum into the set of atoms that may be the true maximum.
 2. *Decide*: those few atoms (one, nearly always) again in float64; so the support is the one of an
-   all-float64 run. Atoms equal to within 1e-14 go to the lower id.
+   all-float64 run. Atoms equal to within 1e-14 go to the lower id. A row left with many of them
+   (an atom with many copies, or a residual orthogonal to nearly every atom) is decided by float64
+   products with the whole dictionary, a slice at a time.
 3. *Extend*: an orthonormal basis of the chosen atoms per target in float64 (Gram-Schmidt, twice
    where digits were lost), which is the incremental QR factorisation ``D_S = Q R``.
 4. *Solve*: the weights once at the end, from ``R w = Q^T y``.
@@ -38,6 +40,7 @@ A = TypeVar("A", NDArray[Any], Tensor)
 CHUNK = 128
 _BLOCK = 256  # atoms whose screening maximum is taken together
 _ROWS = 4096  # dictionary rows converted to float64 at a time
+_CROWD = 64  # candidates of one target beyond which all atoms are compared in float64 instead
 _TIE = 1e-14
 _threads_lock = Lock()
 _SHORT = 0.5  # length of a unit atom's new part below which Gram-Schmidt is repeated
@@ -236,17 +239,18 @@ class _Screen:
         """Uninitialised room for the products of ``n`` residuals with all atoms."""
         return self.units.new_empty(n, len(self.units))
 
-    def best(self, residuals: Tensor, taken: Tensor, active: Tensor, products: Tensor) -> Tensor:
+    def best(self, residuals: Tensor, active: Tensor, products: Tensor) -> Tensor:
         """Id of each active row's best atom, anything within the dictionary for the others.
 
-        residuals: [target, embed] float64; taken: [target, k] ids not to choose again;
-        products: from `buffer`. At least one row is active. Returns [target] int64.
+        residuals: [target, embed] float64; active: [target] bool, at least one of them true;
+        products: from `buffer`. Returns [target] int64. An atom in use is never best by more than
+        rounding, since the residual is orthogonal to it.
         """
         n, texts = residuals.shape[0], self.atoms.shape[0]
         norms = torch.linalg.vector_norm(residuals, dim=1)
         scaled = (residuals / _nonzero(norms)[:, None]).to(torch.float32)
         torch.mm(scaled, self.units.T, out=products)
-        products.abs_().scatter_(1, taken.clamp_min(0), 0.0)
+        products.abs_()
 
         # Blocks, then atoms, that come within the rounding of the row's maximum.
         blocks = products.view(n, -1, _BLOCK)
@@ -257,11 +261,15 @@ class _Screen:
             blocks[block_rows, block_ids] >= limit[block_rows, None], as_tuple=True
         )
         rows, ids = block_rows[hits], block_ids[hits] * _BLOCK + offsets
-        # Padding and taken atoms come this near only where no atom is left that matters.
+        # Padding comes this near only where no atom is left that matters.
         ids.clamp_max_(texts - 1)
         best = torch.zeros(n, dtype=torch.int64, device=residuals.device)
         best[rows] = ids
-        several = torch.bincount(rows, minlength=n)[rows] > 1
+        counts = torch.bincount(rows, minlength=n)
+        crowded = torch.nonzero(counts > _CROWD)[:, 0]
+        if len(crowded):
+            best[crowded] = self._best_of_all(residuals[crowded])
+        several = ((counts > 1) & (counts <= _CROWD))[rows]
         if bool(several.any()):
             rows, ids = rows[several], ids[several]
             exact = torch.einsum("ce,ce->c", self.gather(ids), residuals[rows]).abs()
@@ -270,6 +278,21 @@ class _Screen:
             rows, ids = rows[tied], ids[tied]
             best[rows] = texts
             best.scatter_reduce_(0, rows, ids, "amin")
+        return best
+
+    def _best_of_all(self, residuals: Tensor) -> Tensor:
+        """Best atom in float64 throughout: [target, embed] -> [target] int64; bounded memory."""
+        margin = _TIE * torch.linalg.vector_norm(residuals, dim=1)
+        best = torch.zeros(len(residuals), dtype=torch.int64, device=residuals.device)
+        top = torch.full_like(margin, -torch.inf)
+        for start in range(0, len(self.atoms), _ROWS):
+            ids = torch.arange(start, min(start + _ROWS, len(self.atoms)), device=best.device)
+            exact = (residuals @ self.gather(ids).T).abs_()
+            peak = exact.amax(dim=1)
+            first = (exact >= (peak - margin)[:, None]).to(torch.uint8).argmax(dim=1)
+            better = peak > top + margin
+            best = torch.where(better, first + start, best)
+            top = torch.where(better, peak, top)
         return best
 
 
@@ -291,11 +314,10 @@ def _pursue(
     for k in range(n_nonzero):
         if not bool(active.any()):
             break
-        picked = screen.best(residual, ids[:, :k], active, products)
+        picked = screen.best(residual, active, products)
         atom = screen.gather(picked)
         product = torch.einsum("te,te->t", atom, residual).abs()
-        # An atom already taken is orthogonal to the residual: rounding alone can name it again.
-        active &= (product > tolerance * norms) & (ids[:, :k] != picked[:, None]).all(dim=1)
+        active &= product > tolerance * norms
         atom = torch.where(active[:, None], atom, 0.0)  # so that a stopped row adds nothing
         ids[:, k] = torch.where(active, picked, -1)
         direction, overlap = _orthogonalised(atom, basis[:, :k])

@@ -32,6 +32,9 @@ from explorer.errors import InputError
 
 Rows = NDArray[np.floating[Any]]
 
+# `related_cosine` of a sentence encoder's (MiniLM's) centred embeddings of 5,900 common words.
+RELATED = 0.25
+
 
 @dataclass(frozen=True, eq=False)
 class ClusterResult:
@@ -74,20 +77,23 @@ class ClusterResult:
         return 1 / max(1 - self.score, 1e-12)
 
 
-def concept_clusters(embeddings: Rows, weights: Rows, related: float) -> ClusterResult:
+def concept_clusters(embeddings: Rows, weights: Rows, related: float = RELATED) -> ClusterResult:
     """Group a neuron's sparse texts into concepts.
 
     embeddings: [text, embed], the centred text embeddings (`TextDictionary.atoms` of the texts);
     lengths don't matter. weights: [text], signed weights of the pursuit. related: from
-    `related_cosine` of the dictionary's atoms. The order of the texts does not matter. Raises
-    InputError on shapes that don't agree, NaN, or ``related`` outside (0, 1).
+    `related_cosine` of the dictionary's atoms; models differ, so measure it where you can. The
+    order of the texts does not matter. Raises InputError on shapes that don't agree, NaN, or
+    ``related`` outside (0, 1).
     """
     vectors, scale = _checked(embeddings, weights)
     _check_related(related)
     return _clustered(vectors, scale, related)
 
 
-def image_clusters(embeddings: Rows, effects: Rows | None, related: float) -> ClusterResult:
+def image_clusters(
+    embeddings: Rows, effects: Rows | None, related: float = RELATED
+) -> ClusterResult:
     """Group a neuron's top images by their own embeddings, independently of its texts.
 
     embeddings: [image, embed], minus their mean over the whole image set. effects: [image], signed
@@ -125,7 +131,12 @@ def cluster_scores(
 
     embeddings: [text, embed], may be a memory map; ids: [neuron, m] rows of it, -1 for none;
     weights: [neuron, m]. progress: called with the neurons done after every 256. Returns [neuron].
-    About 2 ms a neuron of 64 texts on one core. Raises InputError as `concept_clusters`.
+    About 2 ms a neuron of 64 texts on one core, half of that for 16.
+
+    Give the leading 16 or so of a sparse set: most of the rest explains no meaning and lifts every
+    neuron's score. On noisy mixtures of 1 to 8 known meanings (words, MiniLM embeddings) 16 texts
+    ranked them no worse than 64, with mean scores of 0.60 for one meaning and 0.80 for eight;
+    64 texts gave 0.80 and 0.90. Raises InputError as `concept_clusters`.
     """
     _check_related(related)
     if ids.ndim != 2 or ids.shape != weights.shape:
@@ -223,8 +234,8 @@ def _clustered(unit: NDArray[np.float64], weights: Rows, related: float) -> Clus
         items = np.flatnonzero((np.sign(weights) == side) & (energy > 0))
         if len(items) == 0:
             continue
-        # Heaviest first, equal ones by their vectors: so the given order cannot matter.
-        items = items[np.lexsort((unit[items] @ _probe(unit.shape[1]), -energy[items]))]
+        # In an order of their own, so that the given one cannot matter where cosines are equal.
+        items = items[np.argsort(unit[items] @ _probe(unit.shape[1]), kind="stable")]
         cosines = unit[items] @ unit[items].T
         groups = _linked(cosines, related)
         mass = np.bincount(groups, weights=energy[items]).astype(np.float64)
@@ -274,7 +285,7 @@ def _linked(cosines: NDArray[np.float64], related: float) -> NDArray[np.int64]:
 
 
 def _probe(embed: int) -> NDArray[np.float64]:
-    """A fixed direction [embed] with no symmetry, to put equal masses in a definite order."""
+    """A fixed direction [embed] with no symmetry, to put items in a definite order."""
     return np.sqrt(np.arange(2, embed + 2))
 
 

@@ -78,16 +78,23 @@ def test_near_ties_are_decided_in_float64():
     assert order[batch_omp(y[None], words[order], 1)[0].item()] == best
 
 
-@pytest.mark.parametrize("precision", ["high", "medium"])
-def test_supports_hold_under_a_coarser_matmul_setting(data, precision):
+@pytest.mark.parametrize(("precision", "bits"), [("highest", 24), ("high", 11), ("medium", 8)])
+def test_supports_hold_under_a_coarser_matmul_setting(data, precision, bits, monkeypatch):
+    """Products as coarse as the hardware may make them under torch's setting."""
     aims, words = data
     expected = batch_omp(aims, words, 12)[0]
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        np.testing.assert_array_equal(batch_omp(aims, words, 12)[0], expected)
-    finally:
-        torch.set_float32_matmul_precision(before)
+    product = torch.mm
+
+    def coarse(one, other, *, out):
+        return product(*(torch.ldexp(*rounded(x)) for x in (one, other)), out=out)
+
+    def rounded(x):
+        mantissa, exponent = torch.frexp(x)
+        return (mantissa * 2**bits).round() / 2**bits, exponent
+
+    monkeypatch.setattr(torch, "mm", coarse)
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: precision)
+    np.testing.assert_array_equal(batch_omp(aims, words, 12)[0], expected)
 
 
 def test_weights_are_least_squares_and_residuals_fall(data):
@@ -138,9 +145,10 @@ def test_scale_of_atoms_does_not_matter_and_scale_of_targets_does(data):
     aims, words = data
     ids, weights = batch_omp(aims, words, 10)
     lengths = np.random.default_rng(0).uniform(1e-6, 1e6, size=(len(words), 1))
-    again_ids, again = batch_omp(aims * 1e-9, words * lengths, 10)
-    np.testing.assert_array_equal(again_ids, ids)
-    np.testing.assert_allclose(again, weights * 1e-9, rtol=1e-6)
+    for scale in (1e-90, 1e90):  # beyond float32's range
+        again_ids, again = batch_omp(aims * scale, words * lengths, 10)
+        np.testing.assert_array_equal(again_ids, ids)
+        np.testing.assert_allclose(again, weights * scale, rtol=1e-6)
 
 
 def test_kinds_of_arrays(data):
@@ -217,23 +225,54 @@ def test_duplicates_and_zero_atoms():
     assert (nothing.cosines == 0).all()
 
 
-def test_nearly_dependent_atoms_keep_an_orthogonal_basis():
-    # Atoms crowded round a few directions: Gram-Schmidt has to be repeated.
+def widest_gather(monkeypatch):
+    """Rows of the largest float64 copy of atoms made from here on, as a list of one number."""
+    widest, gather = [0], decompose._Screen.gather
+
+    def watched(screen, ids):
+        widest[0] = max(widest[0], ids.numel())
+        return gather(screen, ids)
+
+    monkeypatch.setattr(decompose._Screen, "gather", watched)
+    return widest
+
+
+def test_many_candidates_take_bounded_memory(monkeypatch):
+    # Nothing left to find (the residual is orthogonal to all atoms), and an atom with many copies:
+    # in both cases float32 tells thousands of atoms a target apart from none.
     rng = np.random.default_rng(0)
-    words = unit(
-        rng.normal(size=(6, 40))[rng.integers(6, size=400)] + 1e-3 * rng.normal(size=(400, 40))
-    )
-    y = rng.normal(size=(6, 40))
-    code = sparse_codes(y, words, 30)
-    for target, ids, weights, cosines in zip(y, code.ids, code.weights, code.cosines, strict=True):
-        part = np.linalg.lstsq(words[ids].T, target, rcond=None)[0] @ words[ids]
-        np.testing.assert_allclose(weights @ words[ids], part, atol=1e-8)
-        assert cosines[-1] == pytest.approx(
-            np.linalg.norm(part) / np.linalg.norm(target), abs=1e-10
-        )
-        basis = np.linalg.qr(words[ids].T)[0]
-        assert np.linalg.norm(basis.T @ (target - weights @ words[ids])) < 1e-8
-        assert len(set(ids)) == 30
+    monkeypatch.setattr(decompose, "_ROWS", 512)
+    widest = widest_gather(monkeypatch)
+    flat = rng.normal(size=(3000, 6)) @ rng.normal(size=(6, 40))
+    y = rng.normal(size=(20, 40))
+    code = sparse_codes(y, flat, 12)
+    assert ((code.ids >= 0).sum(1) == 6).all()
+    copies = np.concatenate([rng.normal(size=(700, 40)), np.repeat(flat[:1], 2000, axis=0)])
+    near = unit(y) + 3 * unit(flat[:1])
+    ids, weights = batch_omp(near, copies, 8)
+    assert (ids[:, 0] == 700).all()  # the first of the copies, in the second slice
+    assert (ids[:, 1:] < 700).all()
+    distinct = batch_omp(near, copies[:701], 8)
+    np.testing.assert_array_equal(ids, distinct[0])
+    np.testing.assert_allclose(weights, distinct[1], atol=1e-12)
+    assert 0 < widest[0] <= 1280  # 20 targets of 64 candidates, not 20 times 3,000
+
+
+def test_nearly_dependent_atoms_keep_an_orthogonal_basis():
+    # Pairs of atoms 1e-6 apart, both needed: Gram-Schmidt once would lose the digits that count.
+    rng = np.random.default_rng(0)
+    base, aside = np.linalg.qr(rng.normal(size=(40, 40)))[0].reshape(2, 20, 40)
+    first = unit(base + 0.5 * rng.normal(size=40))
+    words = np.concatenate([first, base, unit(first + 1e-6 * aside)])
+    y = words[:20].sum(0) + rng.normal(size=(6, 20)) @ aside
+    code = sparse_codes(y, words, 40)
+    for target, ids, cosines in zip(y, code.ids, code.cosines, strict=True):
+        assert len(set(ids)) == 40
+        for k in (10, 25, 32, 40):
+            basis = np.linalg.qr(words[ids[:k]].T)[0]
+            share = np.linalg.norm(basis.T @ target) / np.linalg.norm(target)
+            assert cosines[k - 1] == pytest.approx(share, abs=1e-8)
+    np.testing.assert_allclose(reconstruct(words, code.ids, code.weights), y, atol=1e-8)
 
 
 def test_no_targets():
@@ -278,6 +317,13 @@ def test_thread_count_is_restored_even_after_an_error(data, monkeypatch):
         for ids in results:
             np.testing.assert_array_equal(ids, results[0])
         assert len(results) == 4
+        with decompose._threads_lock:  # a second call waits for the first to restore the count
+            waiting = threading.Thread(target=batch_omp, args=(aims, words, 3))
+            waiting.start()
+            waiting.join(0.3)
+            assert waiting.is_alive()
+        waiting.join(30)
+        assert not waiting.is_alive()
     finally:
         torch.set_num_threads(before)
 
@@ -328,7 +374,8 @@ def test_bad_input_says_what_to_do(call, message):
 def test_benchmark_compares_and_reports(capsys):
     result = bench_omp(targets=6, texts=300, embed=32, nonzero=8)
     assert result["equal_supports"] is True
-    assert result["weights_max_diff"] < 1e-10
+    assert result["max_weight_difference"] < 1e-10
+    assert result["share_equal_supports"] == 1
     assert result["sklearn_targets"] == 6
     assert result["sklearn_scaled"] is False
     small = ["--targets", "4", "--texts", "100", "--embed", "16", "--nonzero", "4"]

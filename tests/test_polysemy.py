@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from explorer import polysemy
 from explorer.errors import InputError
 from explorer.polysemy import (
     cluster_scores,
@@ -150,6 +151,13 @@ def test_sides_are_apart():
     assert mixed == pytest.approx(2 / 6 * 0.5, abs=0.05)
 
 
+def test_a_chain_of_neighbours_is_not_one_meaning():
+    angles = np.arange(0, 181, 30) * np.pi / 180
+    chain = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # neighbours' cosine 0.87
+    assert len(concept_clusters(chain, np.ones(7), RELATED).masses) > 1
+    assert score(chain, np.ones(7)) > 0.3
+
+
 def test_degenerate_neurons():
     assert score(np.ones((1, 4)), [0.3]) == 0
     assert score(np.ones((3, 4)), [0, 0, 0]) == 0
@@ -160,6 +168,7 @@ def test_degenerate_neurons():
     assert concept_clusters(np.ones((3, 4)), np.zeros(3), RELATED).labels.tolist() == [-1] * 3
     assert score(np.zeros((2, 4)), [1, 1]) == 0.5  # nothing known of them: unrelated
     assert score(np.ones((2, 4)), [1e-200, 1]) == 0
+    assert score(np.eye(2), [1e-200, 1e-200]) == 0.5
 
 
 def test_images_and_the_joint_score():
@@ -217,6 +226,7 @@ def test_label_diversity():
     assert label_diversity(["dog", "puppy", "car", "hound"], vectors, RELATED) == pytest.approx(0.5)
     partly = np.array([[1, 0], [0.3, np.sqrt(0.91)]])
     assert label_diversity(["a", "b"], partly, RELATED) == pytest.approx(0.5)
+    assert label_diversity([None, "a", "b"], np.eye(3)[[0, 1, 1]], RELATED) == 0
     assert label_diversity(["a", None, "a"], np.eye(3), RELATED) == 0
 
 
@@ -246,3 +256,13 @@ EYE = np.eye(3)
 def test_bad_input_says_what_to_do(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_default_relatedness_is_the_stated_constant():
+    rng = np.random.default_rng(0)
+    items, weights = rng.normal(size=(9, 12)), rng.normal(size=9)
+    for cluster in (concept_clusters, image_clusters):
+        default, given = cluster(items, weights), cluster(items, weights, polysemy.RELATED)
+        np.testing.assert_array_equal(default.labels, given.labels)
+        assert default.score == given.score
+        assert default.score != cluster(items, weights, 0.6).score
