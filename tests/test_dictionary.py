@@ -121,6 +121,10 @@ def test_a_text_at_the_mean_is_never_chosen():
     assert ids[0, 0] != 2
     same = TextDictionary.from_embeddings(["one", "other"], np.ones((2, 3)), np.float16)
     assert (same.atoms() == 0).all()
+    near = unit[:1] + 1e-4 * np.array([[0, 0, 1], [0, 0, -1]], np.float32)
+    assert (TextDictionary.from_embeddings(["one", "other"], near, np.float16).atoms() == 0).all()
+    apart = TextDictionary.from_embeddings(["one", "other"], near).atoms()
+    np.testing.assert_allclose(apart, [[0, 0, 1], [0, 0, -1]], atol=1e-3)
 
 
 def test_index_of(small):
@@ -191,7 +195,7 @@ def test_graph_recalls_what_brute_force_finds(rows, dtype):
     assert hasattr(index, "hnsw")
     assert not hasattr(build_index(words, exact_below=5001), "hnsw")
     ids, scores = search(index, queries, 10)
-    assert recall(ids, order) >= 0.95
+    assert recall(ids, order) >= 0.99
     assert (np.diff(scores) <= 0).all()
     np.testing.assert_allclose(scores, np.take_along_axis(products, ids, 1), atol=1e-5)
 

@@ -29,10 +29,17 @@ def score(embeddings, weights):
     return concept_clusters(embeddings, np.asarray(weights, float), RELATED).score
 
 
+def contributions(embeddings, weights):
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    total = sum(w * u for w, u in zip(weights, unit, strict=True))
+    parts = np.array([max(w * (u @ total), 0) for w, u in zip(weights, unit, strict=True)])
+    return parts / parts.sum()
+
+
 def naive_score(embeddings, weights, labels):
     """The definition, item by item, given the clusters."""
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    energy = weights**2 / np.sum(weights**2)
+    energy = contributions(embeddings, weights)
     total = 0.0
     for sign in (1, -1):
         items = [i for i in range(len(weights)) if np.sign(weights[i]) == sign]
@@ -43,8 +50,12 @@ def naive_score(embeddings, weights, labels):
                 out = [j for j in items if labels[j] == d]
                 m_c, m_d = sum(energy[i] for i in ins), sum(energy[j] for j in out)
                 mean = sum(energy[i] * energy[j] * (unit[i] @ unit[j]) for i in ins for j in out)
-                alike = 1.0 if c == d else min(max(2 * mean / (m_c * m_d) / RELATED - 1, 0), 1)
-                total += m_c * m_d / share * (1 - alike)
+                alike = (
+                    1.0
+                    if c == d or m_c * m_d == 0
+                    else min(max(2 * mean / (m_c * m_d) / RELATED - 1, 0), 1)
+                )
+                total += m_c * m_d / (share or 1) * (1 - alike)
     return total
 
 
@@ -78,7 +89,7 @@ def test_matches_the_definition_item_by_item():
         assert (result.relatedness[both, both] == 1).all()
         for cluster, (mass, side) in enumerate(zip(result.masses, result.sides, strict=True)):
             mine = result.labels == cluster
-            assert mass == pytest.approx(np.sum(weights[mine] ** 2) / np.sum(weights**2))
+            assert mass == pytest.approx(contributions(embeddings, weights)[mine].sum())
             assert (np.sign(weights[mine]) == side).all()
         for side in (1, -1):
             assert (np.diff(result.masses[result.sides == side]) <= 0).all()
@@ -104,10 +115,10 @@ def test_unrelated_concepts_without_end_approach_one():
 def test_grows_without_a_jump_as_two_meanings_part():
     cosines = np.linspace(1, -0.2, 400)
     scores = np.array([score(np.array([[1, 0], [c, np.sqrt(1 - c * c)]]), [1, 1]) for c in cosines])
-    assert (np.diff(scores) >= 0).all()
+    assert (np.diff(scores) > -1e-12).all()
     assert np.diff(scores).max() < 0.01
     assert (scores[cosines > RELATED] == 0).all()
-    assert scores[-1] == 0.5
+    assert scores[-1] == pytest.approx(0.5)
 
 
 def test_a_long_tail_of_small_weights_hardly_matters():
@@ -144,18 +155,35 @@ def test_sides_are_apart():
     assert opposed.relatedness[0, 1] == 0
     same = neuron([4])  # one thing on both sides stays two clusters
     assert len(concept_clusters(same, np.array([1, 1, -1, -1.0]), RELATED).masses) == 2
-    # A side counts by its mass: 4 units of one meaning, 2 of two.
-    mixed = score(
-        np.concatenate([pair[:1], pair[:1], pair[:1], pair[:1], pair[2:4]]), [1] * 4 + [-1] * 2
-    )
-    assert mixed == pytest.approx(2 / 6 * 0.5, abs=0.05)
+    # A side counts by its mass: two of three equal parts lie on a side of two meanings.
+    thirds = score(np.eye(3), [1, 1, -1])
+    assert thirds == pytest.approx(2 / 3 * 0.5)
+
+
+def test_mass_is_what_a_concept_adds_to_the_whole():
+    # One meaning told by four related texts, another by one: 0.64 and 0.36 of the squared length,
+    # while the texts' squared weights would say 0.16 and 0.36.
+    told = neuron([4], spread=0)
+    other = np.eye(64)[:1] - (np.eye(64)[:1] @ told[0]) * told[0]
+    result = concept_clusters(np.concatenate([told, other]), np.array([0.2] * 4 + [0.6]), RELATED)
+    np.testing.assert_allclose(result.masses, [0.64, 0.36])
+    pictures = image_clusters(np.concatenate([told, other]), np.array([2.0] * 5), RELATED)
+    np.testing.assert_allclose(pictures.masses, [0.8, 0.2])  # a picture counts by its effect alone
+
+
+def test_a_concept_against_the_whole_has_a_cluster_but_no_mass():
+    result = concept_clusters(np.eye(2)[[0, 0, 1]], np.array([1.0, -0.2, 0.5]), RELATED)
+    assert result.labels.tolist() == [0, 2, 1]
+    np.testing.assert_allclose(result.masses, [0.8 / 1.05, 0.25 / 1.05, 0])
+    assert result.relatedness[2, 2] == 1
+    cancelled = concept_clusters(np.eye(2)[[0, 0]], np.array([1.0, -1.0]), RELATED)
+    assert cancelled.masses.tolist() == [0.5, 0.5]
 
 
 def test_a_chain_of_neighbours_is_not_one_meaning():
-    angles = np.arange(0, 181, 30) * np.pi / 180
-    chain = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # neighbours' cosine 0.87
-    assert len(concept_clusters(chain, np.ones(7), RELATED).masses) > 1
-    assert score(chain, np.ones(7)) > 0.3
+    chain = np.eye(9)[:8] + np.eye(9)[1:]  # cosine 0.5 with each neighbour, 0 with the others
+    assert len(concept_clusters(chain, np.ones(8), RELATED).masses) >= 3
+    assert score(chain, np.ones(8)) > 0.5
 
 
 def test_degenerate_neurons():
@@ -169,6 +197,7 @@ def test_degenerate_neurons():
     assert score(np.zeros((2, 4)), [1, 1]) == 0.5  # nothing known of them: unrelated
     assert score(np.ones((2, 4)), [1e-200, 1]) == 0
     assert score(np.eye(2), [1e-200, 1e-200]) == 0.5
+    assert image_clusters(np.eye(2), np.array([1e-200, 1e-200]), RELATED).score == 0.5
 
 
 def test_images_and_the_joint_score():
