@@ -15,11 +15,11 @@ from explorer.models import load_model
 
 
 def bench_lens(
-    model_name: str,
-    layers: Sequence[int],
-    batch: int,
-    repeats: int,
-    device: str,
+    model_name: str = "ViT-B-32",
+    layers: Sequence[int] = (8, 9, 10),
+    batch: int = 16,
+    repeats: int = 10,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Time forward passes with and without the lens on random weights and random images.
 
@@ -29,7 +29,8 @@ def bench_lens(
 
     Returns `model`, `layers`, `batch`, `forward_s` and `lens_s` (seconds a batch, the latter with
     its forward pass), `ratio` (lens_s / forward_s), `neurons` (of all layers together) and
-    `torch_threads`. Raises InputError or UnsupportedModelError as `load_model` and the lens do.
+    `threads` (torch's on the CPU). Raises InputError or UnsupportedModelError as `load_model` and
+    the lens do.
     """
     if batch < 1 or repeats < 1:
         raise InputError(
@@ -64,7 +65,7 @@ def bench_lens(
         "lens_s": lens_s,
         "ratio": lens_s / forward_s,
         "neurons": loaded.neurons * len(lens.layers),
-        "torch_threads": torch.get_num_threads(),
+        "threads": torch.get_num_threads(),
     }
 
 

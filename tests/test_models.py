@@ -163,6 +163,14 @@ def test_encode_images_of_pictures_and_tensors(loaded: LoadedModel) -> None:
     assert encode_images(loaded, []).shape == (0, 48)
 
 
+def test_encode_images_lays_transparent_pictures_on_white(loaded: LoadedModel) -> None:
+    clear = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
+    white, black = (Image.new("RGB", (40, 40), colour) for colour in ("white", "black"))
+    rows = encode_images(loaded, [clear, white, black])
+    torch.testing.assert_close(rows[0], rows[1])
+    assert (rows[0] - rows[2]).abs().max() > 1e-2
+
+
 def test_encode_texts(loaded: LoadedModel) -> None:
     texts = ["a cat", "two dogs", "word " * 100]
     rows = encode_texts(loaded, texts, batch_size=2)
@@ -387,9 +395,10 @@ def test_bench_lens(folder: Path) -> None:
         "lens_s",
         "ratio",
         "neurons",
-        "torch_threads",
+        "threads",
     ]
     assert result["neurons"] == 512
+    assert result["threads"] == torch.get_num_threads()
     assert result["ratio"] == result["lens_s"] / result["forward_s"]
     assert json.loads(json.dumps(result)) == result
     with pytest.raises(InputError, match="measures nothing"):
