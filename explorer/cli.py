@@ -1,0 +1,190 @@
+"""The command line: ``python -m explorer COMMAND``.
+
+With ``--json`` a command prints its result as one JSON object on standard output; progress goes to the
+error stream. Exit status: 0 success, 2 bad input (one line says what to do), 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from explorer.errors import BundleError, ExplorerError, InputError
+
+Result = dict[str, Any]
+NAMED = 5  # problems of a bundle that its error line names
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        if arguments[:1] == ["demo"]:
+            from explorer.demo.cli import main as demo  # noqa: PLC0415  its packages are optional
+
+            return demo(arguments[1:])
+        options = _parser().parse_args(arguments)
+        result = options.run(options)
+    except (ExplorerError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "stopped", file=sys.stderr)
+        return 130
+    print(json.dumps(result, ensure_ascii=False) if options.json else as_text(result))
+    return 0
+
+
+def as_text(result: Result, indent: str = "") -> str:
+    """Return a result as lines a person reads."""
+    lines = []
+    for key, value in result.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}:", as_text(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            lines.append(f"{indent}{key}:")
+            lines += [f"{indent}  " + "  ".join(f"{v}" for v in row.values()) for row in value]
+        else:
+            lines.append(f"{indent}{key}: {value}")
+    return "\n".join(lines)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see '{self.prog} --help'.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m explorer", description=__doc__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(
+        name: str, run: Callable[[argparse.Namespace], Result], about: str
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=about, description=about)
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+        command.set_defaults(run=run)
+        return command
+
+    _add_build(add("build", _build, "build a bundle from a model, pictures and texts"))
+    verify = add("verify", _verify, "check every byte of a bundle")
+    verify.add_argument("bundle", type=Path)
+    describe = add("describe", _describe, "print what is known of one neuron")
+    describe.add_argument("bundle", type=Path)
+    describe.add_argument("layer", type=int)
+    describe.add_argument("neuron", type=int)
+    search = add("search", _search, "find texts and neurons for a text")
+    search.add_argument("bundle", type=Path)
+    search.add_argument("text")
+    search.add_argument("--top", type=_positive, default=12)
+    evidence = add("evidence", _evidence, "measure claims on a bundle")
+    evidence.add_argument("bundle", type=Path)
+    evidence.add_argument("--only", default="recall", help="sections, with commas between")
+    _add_bench(add("bench", _bench, "time the lens or the pursuit against the plain way"))
+    commands.add_parser("demo", help="rebuild the shipped pictures, model and bundle")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _add_build(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--model", required=True, help="open_clip name, or local-dir:FOLDER")
+    add("--pretrained", help="open_clip tag or weights file")
+    add("--images", default="bundle-images", help="folder, bundle-images, bundle:PATH, store:PATH")
+    add("--texts", default="corpus", help="file, corpus, common, corpus+common or bundle:PATH")
+    add("--layers", default="all", help="all, or numbers with commas")
+    add("--out", required=True, type=Path, help="the bundle's folder")
+    add("--name", default="", help="name in addresses; the folder's by default")
+    add("--significant", type=float, default=0.02, help="share of images that are significant")
+    add("--significant-cap", type=int, default=400, help="at most so many significant images")
+    add("--nonzero", type=int, default=64, help="texts of a sparse set")
+    add("--words", type=int, default=30_000, help="how many common words")
+    add("--warm-up", type=int, default=256, help="images that set the first mean")
+    add("--batch-size", type=int, default=32)
+    add("--thumbnail", type=int, default=96, help="side of the bundle's pictures, pixels")
+    add("--device", default="cpu")
+    add("--dtype", default="float32", choices=["float32", "bfloat16"])
+    add("--seed", type=int, default=0)
+
+
+def _add_bench(command: argparse.ArgumentParser) -> None:
+    command.add_argument("what", choices=["lens", "omp"])
+    command.add_argument("--model", default="ViT-B-32")
+    command.add_argument("--layers", type=int, nargs="+", default=[8, 9, 10])
+    command.add_argument("--batch", type=_positive, default=16)
+    command.add_argument("--repeats", type=_positive, default=7)
+    command.add_argument("--device", default="cpu")
+    command.add_argument("--targets", type=_positive, default=512)
+    command.add_argument("--texts", type=_positive, default=30_000)
+
+
+def _build(options: argparse.Namespace) -> Result:
+    from explorer.build import BuildSettings, build  # noqa: PLC0415  heavy imports only when asked
+
+    known = {f.name for f in fields(BuildSettings)}
+    settings = BuildSettings(**{k: v for k, v in vars(options).items() if k in known})
+    out = build(settings)
+    from explorer.bundle import Bundle  # noqa: PLC0415
+
+    manifest = Bundle.open(out).manifest
+    return {"bundle": str(out), **manifest.counts, "skipped": manifest.images["skipped"]}
+
+
+def _verify(options: argparse.Namespace) -> Result:
+    from explorer.bundle import Manifest, verify  # noqa: PLC0415
+
+    problems = verify(options.bundle, lambda name: print(f"reading {name}", file=sys.stderr))
+    if problems:
+        more = f" And {len(problems) - NAMED} more." if len(problems) > NAMED else ""
+        raise BundleError(" ".join(problems[:NAMED]) + more)
+    manifest = Manifest.read(options.bundle)
+    size = sum(f["bytes"] for f in manifest.files.values())
+    return {"bundle": manifest.name, "verified": True, "files": len(manifest.files), "bytes": size}
+
+
+def _describe(options: argparse.Namespace) -> Result:
+    from explorer.bundle import Bundle  # noqa: PLC0415
+    from explorer.facts import neuron_facts  # noqa: PLC0415
+
+    return neuron_facts(Bundle.open(options.bundle), options.layer, options.neuron)
+
+
+def _search(options: argparse.Namespace) -> Result:
+    from explorer.bundle import Bundle  # noqa: PLC0415
+    from explorer.facts import search_text  # noqa: PLC0415
+
+    return search_text(Bundle.open(options.bundle), options.text, options.top)
+
+
+def _evidence(options: argparse.Namespace) -> Result:
+    from explorer.bundle import Bundle  # noqa: PLC0415
+    from explorer.evidence import measure  # noqa: PLC0415
+
+    return measure(Bundle.open(options.bundle), options.only.split(","))
+
+
+def _bench(options: argparse.Namespace) -> Result:
+    if options.what == "lens":
+        from explorer.benchmark import bench_lens  # noqa: PLC0415
+
+        return bench_lens(
+            options.model, options.layers, options.batch, options.repeats, options.device
+        )
+    try:
+        from benchmarks.omp import bench_omp  # noqa: PLC0415
+    except ImportError as error:
+        raise InputError("Run the benchmark from the repository's top folder.") from error
+    return bench_omp(targets=options.targets, texts=options.texts)
