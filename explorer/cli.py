@@ -1,7 +1,7 @@
 """The command line: ``python -m explorer COMMAND``.
 
-With ``--json`` a command prints its result as one JSON object on standard output; progress goes to the
-error stream. Exit status: 0 success, 2 bad input (one line says what to do), 130 after Ctrl-C.
+With ``--json`` a command prints its result as one JSON object on standard output; progress goes to
+the error stream. Exit status: 0 success, 2 bad input (one line says what to do), 130 after Ctrl-C.
 """
 
 from __future__ import annotations

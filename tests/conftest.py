@@ -1,0 +1,130 @@
+"""A tiny model, a few drawn pictures with labels, and the bundle built from them."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from explorer.build import BuildSettings, build
+from explorer.pictures import PictureStore
+from tests.tiny import save_tiny
+
+COLOURS = ("red", "green", "blue", "black", "orange", "purple")
+SHAPES = ("circle", "square", "triangle")
+HELD_OUT = 4
+TINY_LAYERS = (0, 1, 2)
+
+
+def draw(colour: str, shape: str, size: int = 10, place: int = 0, side: int = 40) -> Image.Image:
+    """Return one shape on a transparent ground."""
+    picture = Image.new("RGBA", (side, side), (0, 0, 0, 0))
+    pen = ImageDraw.Draw(picture)
+    x, y = 6 + 5 * (place % 3), 6 + 5 * (place // 3 % 3)
+    box = (x, y, x + size, y + size)
+    if shape == "circle":
+        pen.ellipse(box, fill=colour)
+    elif shape == "square":
+        pen.rectangle(box, fill=colour)
+    else:
+        pen.polygon([(x, y + size), (x + size, y + size), (x + size // 2, y)], fill=colour)
+    return picture
+
+
+def png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def picture_rows() -> Iterator[tuple[dict, bytes]]:
+    """Yield 36 corpus pictures and four held-out ones."""
+    every = [(colour, shape, size) for size in (10, 16) for colour in COLOURS for shape in SHAPES]
+    for number, (colour, shape, size) in enumerate(every):
+        yield facts_of(colour, shape, number), png(draw(colour, shape, size, number))
+    for number, colour in enumerate(COLOURS[:HELD_OUT]):
+        facts = facts_of(colour, "circle", number) | {"split": "heldout", "source": "unseen"}
+        yield facts, png(draw(colour, "circle", 22, number))
+
+
+def facts_of(colour: str, shape: str, number: int) -> dict:
+    return {
+        "label": f"{colour} {shape}",
+        "concept": shape,
+        "keywords": f"{shape}, {colour}",
+        "source": "drawn",
+        "name": f"{colour}-{shape}-{number}",
+        "author": "nobody",
+        "licence": "CC0-1.0",
+        "kind": "colour",
+        "split": "corpus",
+    }
+
+
+def flip(file: Path, place: int = -1) -> None:
+    """Change one byte of a file."""
+    data = bytearray(file.read_bytes())
+    data[place if place >= 0 else len(data) // 2] ^= 0x01
+    file.write_bytes(data)
+
+
+def settings_for(out: Path, model: Path, store: Path, **changes: object) -> BuildSettings:
+    """Return the settings of the tiny bundle, with changes."""
+    settings: dict = {
+        "model": f"local-dir:{model}",
+        "images": f"store:{store}",
+        "texts": "corpus",
+        "layers": ",".join(map(str, TINY_LAYERS)),
+        "out": out,
+        "nonzero": 8,
+        "batch_size": 5,
+        "warm_up": 12,
+        "significant": 0.1,
+        "significant_cap": 6,
+    }
+    return BuildSettings(**(settings | changes))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random CLIP of four layers, 32-pixel input, 128 neurons a layer."""
+    folder = tmp_path_factory.mktemp("model") / "model"
+    save_tiny(folder, width=32, heads=2, embed=24)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture store of 36 drawn pictures and four held-out ones."""
+    folder = tmp_path_factory.mktemp("store")
+    PictureStore.write(folder, picture_rows())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_store: Path
+) -> Path:
+    """The path of a whole bundle: three layers of the tiny model over the drawn pictures.
+
+    Shared by all tests: copy it (`bundle_copy`) before changing it.
+    """
+    out = tmp_path_factory.mktemp("precomputed") / "tiny"
+    return build(settings_for(out, tiny_model, tiny_store), progress=lambda line: None)
+
+
+@pytest.fixture
+def bundle_copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny bundle that a test may damage."""
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Small matrices are slower on many threads, and the machine may be shared."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
