@@ -4,9 +4,10 @@ For one layer, image `i` and neuron `n` let `c[i]` be the coefficients in R^path
 `explorer.lens`) and `U` = `paths[n]`, [path, embed], so that the effect is `U^T c[i]`. Everything
 is computed in path coordinates; [image, neuron, embed] is never formed.
 
-    G = U U^T,   F = G^(1/2)             symmetric; |U^T x| = |F x|, without cancellation
+    G = U U^T = F F^T                    F triangular (Cholesky)
     delta[i] = c[i] - mean(c)            centred coefficients
-    z[i] = F delta[i]                    whitened: |z[i]| is the norm of the centred effect
+    z[i] = F^T delta[i]                  |z[i]| is the norm of the centred effect, as a plain sum
+                                         of squares: no cancellation
     S                                    the significant images: the largest |z[i]|
     W = sum over S of z z^T,  W y = lambda y        the first eigenvector, [path]
     d = U^T (sum over S of delta delta^T) F y / lambda
@@ -44,6 +45,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +63,8 @@ DEAD = 1e-6
 RANKS = 3
 """Explained variances that are kept."""
 
-_NEURON_CHUNK = 64  # neurons in float64 at once
+_NEURON_CHUNK = 64  # neurons in float64, or in the cache, at once
+_RIDGE = 1e-13  # of a Gram matrix, in units of its trace
 _DECADES = 2  # the histogram runs from 10^-2 to 10^2 warm-up scales
 
 
@@ -174,17 +177,17 @@ class LayerStatistics:
         self.settings = settings
         neurons, n_paths = paths.shape[:2]
         device = paths.device
-        self._factor = torch.empty(neurons, n_paths, n_paths, device=device)
+        # F, and in the last column F y for the warm-up direction y
+        self._factor = torch.zeros(neurons, n_paths, n_paths + 1, device=device)
         for part in _chunks(neurons):
-            self._factor[part] = _gram_root(paths[part].double()).float()
-        self._pending = torch.empty(BLOCK, n_paths, neurons, device=device)
+            self._factor[part, :, :-1] = _gram_factor(paths[part].double()).float()
+        self._pending = torch.empty(neurons, BLOCK, n_paths, device=device)
         self._pending_ids = torch.empty(BLOCK, dtype=torch.int64, device=device)
         self._waiting = 0
         self._warm = False
         self._images = 0
         self._warm_mean = torch.zeros(n_paths, neurons, device=device)
         self._warm_scale = torch.zeros(neurons, device=device)
-        self._warm_direction = torch.zeros(neurons, n_paths, device=device)
         self._sums = torch.zeros(neurons, n_paths, dtype=torch.float64, device=device)
         self._squares = torch.zeros(neurons, dtype=torch.float64, device=device)
         self._histogram = torch.zeros(neurons, settings.bins, dtype=torch.int64, device=device)
@@ -212,13 +215,13 @@ class LayerStatistics:
         count = max(WARM_UP_SIGNIFICANT, _share(self.settings.significant, len(coefficients)))
         for part in _chunks(len(self.paths)):
             deltas = (coefficients[..., part] - self._warm_mean[:, part]).permute(2, 0, 1)
-            whitened = (deltas @ self._factor[part]).double()
+            factor = self._factor[part, :, :-1]
+            whitened = (deltas @ factor).double()
             norms = whitened.norm(dim=2)
             self._warm_scale[part] = norms.square().mean(dim=1).sqrt().float()
             strongest = norms.topk(min(count, norms.shape[1]), dim=1).indices
-            chosen = _take(whitened, strongest)
-            vectors = torch.linalg.eigh(chosen.mT @ chosen).eigenvectors
-            self._warm_direction[part] = vectors[..., -1].float()
+            _, vectors = _principal(_take(whitened, strongest))
+            self._factor[part, :, -1:] = factor @ vectors[..., -1:].float()
         self._warm = True
 
     def update(self, image_ids: Tensor, coefficients: Tensor) -> None:
@@ -239,7 +242,7 @@ class LayerStatistics:
         while start < len(coefficients):
             taken = min(BLOCK - self._waiting, len(coefficients) - start)
             target = slice(self._waiting, self._waiting + taken)
-            self._pending[target] = coefficients[start : start + taken]
+            self._pending[:, target] = coefficients[start : start + taken].permute(2, 0, 1)
             self._pending_ids[target] = image_ids[start : start + taken]
             self._waiting += taken
             start += taken
@@ -253,7 +256,7 @@ class LayerStatistics:
         """
         self._check_warm()
         tensors = self._state_tensors()
-        tensors["pending"] = self._pending[: self._waiting]
+        tensors["pending"] = self._pending[:, : self._waiting]
         tensors["pending_ids"] = self._pending_ids[: self._waiting]
         arrays = {name: tensor.cpu().numpy().copy() for name, tensor in tensors.items()}
         arrays["images"] = np.array(self._images, dtype=np.int64)
@@ -267,7 +270,7 @@ class LayerStatistics:
         tensors = self._state_tensors()
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         waiting = len(state["pending_ids"]) if "pending_ids" in state else 0
-        shapes["pending"] = (waiting, *self._pending.shape[1:])
+        shapes["pending"] = (len(self.paths), waiting, self.paths.shape[1])
         shapes["pending_ids"] = (waiting,)
         shapes["images"] = ()
         for name, shape in shapes.items():
@@ -278,7 +281,7 @@ class LayerStatistics:
             )
         for name, tensor in tensors.items():
             tensor.copy_(torch.from_numpy(state[name]))
-        self._pending[:waiting] = torch.from_numpy(state["pending"])
+        self._pending[:, :waiting] = torch.from_numpy(state["pending"])
         self._pending_ids[:waiting] = torch.from_numpy(state["pending_ids"])
         self._waiting = waiting
         self._images = int(state["images"])
@@ -329,7 +332,7 @@ class LayerStatistics:
         tensors = {
             "warm_mean": self._warm_mean,
             "warm_scale": self._warm_scale,
-            "warm_direction": self._warm_direction,
+            "warm_direction": self._factor[..., -1],
             "sums": self._sums,
             "squares": self._squares,
             "histogram": self._histogram,
@@ -345,12 +348,10 @@ class LayerStatistics:
         if not self._waiting:
             return
         ids = self._pending_ids[: self._waiting]
-        centred = self._pending[: self._waiting].sub_(self._warm_mean)
-        deltas = centred.permute(2, 0, 1).contiguous()  # [neuron, image, path]
-        whitened = torch.bmm(deltas, self._factor)
-        norms = torch.linalg.vector_norm(whitened, dim=2)
-        projections = torch.bmm(whitened, self._warm_direction[..., None])[..., 0]
-        self._sums += deltas.sum(dim=1, dtype=torch.float64)
+        deltas = self._pending[:, : self._waiting]
+        deltas -= self._warm_mean.T[:, None]
+        norms, projections = self._measure(deltas)
+        self._sums += deltas.sum(dim=1)
         self._squares += norms.double().square().sum(dim=1)
         self._histogram.scatter_add_(
             1, self._bins(norms), torch.ones_like(norms, dtype=torch.int64)
@@ -360,6 +361,16 @@ class LayerStatistics:
         self._candidates["negative"].merge(-projections, ids, deltas)
         self._images += self._waiting
         self._waiting = 0
+
+    def _measure(self, deltas: Tensor) -> tuple[Tensor, Tensor]:
+        """Return norms and projections on the warm-up direction: [neuron, image] each."""
+        norms = deltas.new_empty(deltas.shape[:2])
+        projections = torch.empty_like(norms)
+        for part in _chunks(len(deltas)):
+            whitened = torch.bmm(deltas[part], self._factor[part])
+            norms[part] = torch.linalg.vector_norm(whitened[..., :-1], dim=2)
+            projections[part] = whitened[..., -1]
+        return norms, projections
 
     def _bins(self, norms: Tensor) -> Tensor:
         """Return the histogram's bin of each norm: [neuron, image] int64."""
@@ -372,7 +383,7 @@ class LayerStatistics:
     def _finish(self, part: slice) -> dict[str, Tensor]:
         """Return the fields of LayerDirections for some neurons, in float64 and int64."""
         paths = self.paths[part].double()
-        factor = _gram_root(paths)
+        factor = _gram_factor(paths)
         mean = self._sums[part] / self._images
         ids, deltas = self._distinct_candidates(part)
         deltas = deltas.double() - mean[:, None]
@@ -388,7 +399,7 @@ class LayerStatistics:
         present = strongest >= 0
         strongest = strongest.clamp(min=0)
         chosen = _take(whitened, order) * present[..., None]
-        values, vectors = torch.linalg.eigh(chosen.mT @ chosen)
+        values, vectors = _principal(chosen)
         first = _oriented(vectors[..., -1], chosen)
         moved = _take(deltas, order) * present[..., None]
         # U^T (sum of delta delta^T) F y, from right to left
@@ -473,10 +484,33 @@ def _chunks(neurons: int) -> Iterator[slice]:
         yield slice(start, min(start + _NEURON_CHUNK, neurons))
 
 
-def _gram_root(paths: Tensor) -> Tensor:
-    """Return F of the module's equations: [neuron, path, path], symmetric."""
-    values, vectors = torch.linalg.eigh(paths @ paths.mT)
-    return (vectors * values.clamp(min=0).sqrt()[:, None]) @ vectors.mT
+def _gram_factor(paths: Tensor) -> Tensor:
+    """Return F of the module's equations for float64 paths: [neuron, path, path]."""
+    gram = paths @ paths.mT
+    diagonal = gram.diagonal(dim1=1, dim2=2)
+    # Paths may be linearly dependent: a ridge far below float32 keeps the matrix definite.
+    ridge = diagonal.sum(dim=1, keepdim=True) * _RIDGE
+    diagonal += ridge.clamp(min=torch.finfo(gram.dtype).tiny)
+    with _one_thread():
+        return torch.linalg.cholesky(gram)
+
+
+def _principal(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues, rising, and eigenvectors of rows^T rows for [neuron, slot, path]."""
+    with _one_thread():
+        values, vectors = torch.linalg.eigh(rows.mT @ rows)
+    return values, vectors
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Factorise small matrices on one thread: LAPACK's would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _take(rows: Tensor, order: Tensor) -> Tensor:
