@@ -35,8 +35,9 @@ searched for among the candidates by norm). The histogram is of norms about the 
 units of the warm-up scale.
 
 Images are handled in blocks of a fixed count, whatever the sizes of the batches that bring them:
-results do not depend on the batches or on stops between them, to the bit. Memory is bounded by the
-settings and does not grow with the images. Everything lives on the device of `paths`.
+results do not depend on the batches or on stops between them, to the bit (on one machine with one
+number of threads). Memory is bounded by the settings and does not grow with the images. Everything
+lives on the device of `paths`.
 
 Axes: image, path, neuron, embed; `slot` counts candidates.
 """
@@ -173,7 +174,8 @@ class LayerStatistics:
             paths.ndim == 3 and paths.numel() > 0,
             f"Paths have shape {list(paths.shape)}: pass [neuron, path, embed].",
         )
-        self.paths = paths.detach()
+        paths = paths.detach()
+        self.paths = paths
         self.settings = settings
         neurons, n_paths = paths.shape[:2]
         device = paths.device
@@ -250,8 +252,9 @@ class LayerStatistics:
                 self._flush()
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return copies of everything that `restore` needs; write one layer at a time.
+        """Return copies of everything that `restore` needs, but for paths and settings.
 
+        As large as the statistics themselves: with many layers, write one before the next.
         Raises InputError before `warm_up`.
         """
         self._check_warm()
