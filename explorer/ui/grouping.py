@@ -1,0 +1,162 @@
+"""Concept clusters of a neuron for the eye: which concepts, which colour, which pictures.
+
+A neuron's pictures are shared out among the leading concept clusters of their side: picture i goes
+to the cluster whose weighted sum of concepts is nearest to its centred embedding, with a bonus if
+one of the cluster's texts is literally among its label and keywords.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.ui.loaders import View
+
+COLOURS = 6  # clusters that get a colour of their own
+REST = COLOURS  # colour of all others
+LEAST_SHARE = 0.02  # of a side's squared weights, for a colour
+WORD_BONUS = 0.25  # cosine added when a text of the cluster is a word of the picture
+LEAST_AFFINITY = 0.08
+POSITIVE, NEGATIVE = 0, 1
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One text of a sparse set."""
+
+    text_id: int
+    text: str
+    weight: float
+    cluster: int
+    colour: int
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Related concepts of one side, the heaviest text first."""
+
+    number: int
+    colour: int
+    sign: int
+    share: float  # of all squared weights of the neuron
+    concepts: tuple[Concept, ...]
+
+    def title(self, most: int = 3) -> str:
+        """The leading texts."""
+        return ", ".join(concept.text for concept in self.concepts[:most])
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One top picture of a neuron."""
+
+    image: int
+    effect: float
+    cluster: int
+    colour: int
+
+
+def concept_clusters(view: View, row: int, most: int | None = None) -> list[Cluster]:
+    """A neuron's concepts by cluster, heaviest cluster first; the first `most` of the pursuit."""
+    bundle = view.bundle
+    ids = np.asarray(bundle.concept_ids[row])[:most]
+    weights = np.asarray(bundle.concept_weights[row], dtype=np.float64)[:most]
+    numbers = np.asarray(bundle.concept_clusters[row], dtype=np.int64)[:most]
+    used = np.flatnonzero((ids >= 0) & (weights != 0))
+    if not len(used):
+        return []
+    # concepts without a cluster stand alone
+    alone = np.where(numbers < 0, 1000 + np.arange(len(numbers)), numbers)
+    masses = weights**2 / np.sum(weights[used] ** 2)
+    groups = [used[alone[used] == number] for number in dict.fromkeys(alone[used].tolist())]
+    groups.sort(key=lambda members: -masses[members].sum())
+    return [
+        _cluster(view, members, ids, weights, alone, masses, place)
+        for place, members in enumerate(groups)
+    ]
+
+
+def _cluster(
+    view: View,
+    members: NDArray[np.int64],
+    ids: NDArray[np.int32],
+    weights: NDArray[np.float64],
+    numbers: NDArray[np.int64],
+    masses: NDArray[np.float64],
+    place: int,
+) -> Cluster:
+    share = float(masses[members].sum())
+    colour = place if place < COLOURS and share >= LEAST_SHARE else REST
+    ordered = members[np.argsort(-np.abs(weights[members]), kind="stable")]
+    number = int(numbers[members[0]])
+    texts = view.bundle.texts
+    concepts = tuple(
+        Concept(int(ids[i]), texts[int(ids[i])], float(weights[i]), number, colour) for i in ordered
+    )
+    return Cluster(number, colour, 1 if concepts[0].weight > 0 else -1, share, concepts)
+
+
+def top_pictures(
+    view: View, row: int, end: int, clusters: list[Cluster], most: int = 25
+) -> list[Picture]:
+    """The strongest pictures of one end (0 positive, 1 negative) with their cluster's colour."""
+    images = np.asarray(view.bundle.top_images[row, end])[:most]
+    effects = np.asarray(view.bundle.top_effects[row, end])[:most]
+    kept = images >= 0
+    images, effects = images[kept], effects[kept]
+    sign = 1 if end == POSITIVE else -1
+    coloured = [c for c in clusters if c.sign == sign and c.colour != REST]
+    assigned = _nearest_cluster(view, images, coloured)
+    return [
+        Picture(
+            int(image),
+            float(effect),
+            coloured[place].number if place >= 0 else -1,
+            coloured[place].colour if place >= 0 else REST,
+        )
+        for image, effect, place in zip(images, effects, assigned, strict=True)
+    ]
+
+
+def _nearest_cluster(
+    view: View, images: NDArray[np.int32], clusters: list[Cluster]
+) -> NDArray[np.int64]:
+    """Place of the nearest cluster for each image, -1 for none near."""
+    if not clusters or not len(images):
+        return np.full(len(images), -1, dtype=np.int64)
+    embeddings = view.bundle.image_embeddings[images].astype(np.float32) - view.image_mean
+    affinity = _unit(embeddings) @ np.stack([_centroid(view, c) for c in clusters]).T
+    for column, cluster in enumerate(clusters):
+        texts = {concept.text.casefold() for concept in cluster.concepts}
+        matched = [not texts.isdisjoint(view.words[int(image)]) for image in images]
+        affinity[:, column] += WORD_BONUS * np.array(matched)
+    best: NDArray[np.int64] = affinity.argmax(axis=1)
+    return np.where(affinity.max(axis=1) >= LEAST_AFFINITY, best, -1)
+
+
+def _centroid(view: View, cluster: Cluster) -> NDArray[np.float32]:
+    ids = [concept.text_id for concept in cluster.concepts]
+    weights = np.abs([concept.weight for concept in cluster.concepts]).astype(np.float32)
+    atoms = view.bundle.text_embeddings[ids].astype(np.float32) - view.bundle.text_mean
+    centroid: NDArray[np.float32] = _unit(weights @ _unit(atoms))
+    return centroid
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(rows, axis=-1, keepdims=True)
+    unit: NDArray[np.float32] = rows / np.maximum(norms, 1e-12)
+    return unit
+
+
+def picture_groups(
+    pictures: list[Picture], clusters: list[Cluster]
+) -> list[tuple[Cluster | None, list[Picture]]]:
+    """Pictures by cluster, largest group first; None holds those near no cluster."""
+    by_number = {cluster.number: cluster for cluster in clusters}
+    numbers = dict.fromkeys(picture.cluster for picture in pictures)
+    groups = [
+        (by_number.get(number), [p for p in pictures if p.cluster == number]) for number in numbers
+    ]
+    return sorted(groups, key=lambda group: (group[0] is None, -len(group[1])))

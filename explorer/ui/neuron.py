@@ -1,0 +1,197 @@
+"""The sections of a neuron's page."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+import streamlit as st
+
+from explorer.errors import InputError
+from explorer.facts import is_dead
+from explorer.ui import charts, frame, glossary, grouping, parts
+from explorer.ui.address import whole
+from explorer.ui.frame import Page
+from explorer.ui.grouping import Cluster
+from explorer.ui.loaders import View
+
+BARS = 24
+LEADING = 6
+WIDTHS = (1, 1.5)
+
+
+def read_row(page: Page) -> tuple[int, list[str]]:
+    """The row the address names; else a sensible one and a sentence saying why."""
+    view, params = page.view, page.params
+    asked = {key: params.get(key, "") for key in ("layer", "neuron")}
+    values = {key: whole(text) for key, text in asked.items()}
+    problems = [
+        f"“{text}” is no {key}: write a whole number from 0 on."
+        for key, text in asked.items()
+        if text and values[key] is None
+    ]
+    layer = view.layers[-1] if values["layer"] is None else values["layer"]
+    neuron = values["neuron"] or 0
+    try:
+        row = view.bundle.row(layer, neuron)
+    except InputError as error:
+        problems.append(str(error))
+        row = view.bundle.row(layer if layer in view.layers else view.layers[-1], 0)
+    if problems:
+        problems[-1] += f" {glossary.neuron_name(*view.place(row))} is shown instead."
+    return row, problems
+
+
+def heading(view: View, row: int) -> None:
+    """Name, leading concepts, previous and next."""
+    layer, neuron = view.place(row)
+    name = glossary.neuron_name(layer, neuron)
+    frame.title(name)
+    steps = _step(view, row - 1, "← Previous", "prev") + _step(view, row + 1, "Next →", "next")
+    clusters = grouping.concept_clusters(view, row)
+    facts = parts.facts(view, row) if clusters else ""
+    frame.draw(
+        f'<div class="neuron-head"><div><h1>{name}</h1>{facts}</div>'
+        f'<nav class="actions" aria-label="Neighbouring numbers">{steps}</nav></div>',
+        _chips(clusters),
+    )
+    if view.silent[row]:
+        frame.draw(parts.notice(_silence(view, row)))
+
+
+def _step(view: View, row: int, text: str, rel: str) -> str:
+    if not 0 <= row < len(view.neurons):
+        return f'<span class="button">{text}</span>'
+    layer, neuron = view.place(row)
+    return parts.link(
+        "neuron", text, css="button", rel=rel, bundle=view.key, layer=layer, neuron=neuron
+    )
+
+
+def _chips(clusters: list[Cluster]) -> str:
+    leading = sorted(
+        (concept for cluster in clusters for concept in cluster.concepts),
+        key=lambda concept: -abs(concept.weight),
+    )[:LEADING]
+    chips = (
+        f'<span class="chip c{concept.colour}"><span class="dot"></span>{escape(concept.text)} '
+        f'<span class="muted num">{glossary.signed(concept.weight)}</span></span>'
+        for concept in leading
+    )
+    return f'<div class="chips">{"".join(chips)}</div>'
+
+
+def _silence(view: View, row: int) -> str:
+    if is_dead(view.bundle, row):
+        return (
+            "This neuron is dead: on none of the pictures has it an effect that varies, so "
+            "it has no direction, no concepts and no top pictures."
+        )
+    return (
+        "This neuron is all but silent: its typical effect is under "
+        f"{glossary.share(view.quiet_below)} of what is usual in its layer. Read what follows as "
+        "noise."
+    )
+
+
+def body(view: View, row: int) -> None:
+    """Concepts beside pictures, the spread of effects beside the other end, measures."""
+    clusters = grouping.concept_clusters(view, row)
+    if not clusters:
+        _measures(view, row)
+        return
+    left, right = st.columns(WIDTHS, gap="large")
+    with left:
+        _concepts(view, row, clusters)
+    with right:
+        _pictures(view, row, clusters, grouping.POSITIVE)
+    left, right = st.columns(WIDTHS, gap="large")
+    with left:
+        _norms(view, row)
+    with right:
+        _pictures(view, row, clusters, grouping.NEGATIVE)
+    _measures(view, row)
+
+
+def _measures(view: View, row: int) -> None:
+    frame.draw(
+        "<h2>Measures</h2>"
+        '<p class="caption">The bar shows the share of this bundle\'s neurons with at most this '
+        "value.</p>",
+        parts.measures(view, row),
+    )
+
+
+def _concepts(view: View, row: int, clusters: list[Cluster]) -> None:
+    texts = sum(len(cluster.concepts) for cluster in clusters)
+    shown = min(BARS, texts)
+    cosines = np.asarray(view.bundle.concept_cosines[row], dtype=np.float32)
+    frame.draw(
+        "<h2>What it stands for</h2>"
+        f'<p class="caption">The {shown} heaviest of the {texts} texts whose weighted sum comes '
+        f"closest to the neuron's direction (cosine {glossary.number(float(cosines[-1]))} with all "
+        "of them). Bars to the left: what it points away from. Colours: clusters of related texts, "
+        "with their share of the squared weight.</p>",
+        parts.legend(clusters),
+    )
+    st.plotly_chart(
+        charts.concept_bars(clusters, BARS), config=charts.CONFIG, key="concepts", width="stretch"
+    )
+
+
+def _pictures(view: View, row: int, clusters: list[Cluster], end: int) -> None:
+    pictures = grouping.top_pictures(view, row, end, clusters)
+    positive = end == grouping.POSITIVE
+    name = "Pictures it responds to" if positive else "Pictures at the other end"
+    what = "most strongly along" if positive else "most strongly against"
+    if not pictures:
+        frame.draw(f"<h2>{name}</h2>", '<p class="caption">There are none.</p>')
+        return
+    frame.draw(
+        f"<h2>{name}</h2>"
+        f'<p class="caption">The {len(pictures)} pictures whose effect points {what} the neuron\'s '
+        "direction, strongest first. The number is the effect minus its mean over all pictures, in "
+        "units of the output before normalisation; the bar's colour is the nearest concept cluster."
+        "</p>",
+        parts.tiles(view, pictures),
+    )
+
+
+def _norms(view: View, row: int) -> None:
+    record = view.neurons.iloc[row]
+    counts = np.asarray(view.bundle.norm_histogram[row])
+    frame.draw(
+        "<h2>How strong, how often</h2>"
+        f'<p class="caption">All {int(counts.sum()):,} pictures by the size of their effect; 1 is '
+        f"about the neuron's typical effect ({glossary.size(float(record['scale']))}). Right of "
+        f"the dotted line lie the significant ones, the strongest {view.significant:,}, from which "
+        f"its direction was computed: {glossary.size(float(record['threshold']))} and more.</p>"
+    )
+    figure = charts.norm_histogram(counts, np.asarray(view.bundle.norm_edges), view.significant)
+    st.plotly_chart(figure, config=charts.CONFIG, key="norms", width="stretch")
+
+
+def similar(view: View, row: int) -> None:
+    """The neurons nearest by direction."""
+    rows = np.asarray(view.bundle.neighbours[row])
+    cosines = np.asarray(view.bundle.neighbour_cosines[row], dtype=np.float32)
+    pairs = [(int(r), float(c)) for r, c in zip(rows, cosines, strict=True) if r >= 0]
+    if not pairs:
+        return
+    frame.draw(
+        "<h2>Similar neurons</h2>"
+        '<p class="caption">Neurons of any layer whose directions are nearest in the joint space '
+        "of pictures and texts; the cosine says how near.</p>",
+        parts.cards(
+            (
+                parts.card(
+                    view,
+                    other,
+                    note=f'<div class="match">cosine {glossary.number(cosine)}</div>',
+                    small=True,
+                )
+                for other, cosine in pairs
+            ),
+            small=True,
+        ),
+    )

@@ -1,0 +1,114 @@
+"""The sections of the Overview page."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from explorer.ui import frame, glossary, highlights, parts
+from explorer.ui.highlights import Highlight
+from explorer.ui.loaders import View
+from explorer.ui.theme import PATH_DRAWING
+
+WORDS_SHOWN = 3
+
+
+def introduction(view: View) -> None:
+    """Three sentences and the drawn path."""
+    with st.container(key="lens_intro"):
+        text, drawing = st.columns([1.25, 1], vertical_alignment="center", gap="large")
+    with text:
+        frame.draw(
+            "<h1>What does a neuron of CLIP mean?</h1>"
+            '<p class="lead">CLIP puts pictures and words into one space, so what a neuron adds '
+            "there can be read in words. On its way it passes the attention heads of later layers: "
+            "that is its second-order effect. Here you see this effect for every neuron, and "
+            "which neurons stand for several unrelated things.</p>"
+            '<div class="actions">'
+            f"{parts.link('neurons', 'Browse all neurons', css='button first', bundle=view.key)}"
+            f"{frame.random_link(view)}</div>"
+        )
+    with drawing:
+        st.components.v2.component("lens_path", html=PATH_DRAWING, isolate_styles=False)(
+            key="lens_path"
+        )
+
+
+def striking_neuron(view: View) -> None:
+    """The most striking polysemantic neuron, its pictures grouped by meaning."""
+    found = _striking(view)
+    if not found or not found[0].groups:
+        return
+    best = found[0]
+    layer, neuron = view.place(best.row)
+    named = _listed([cluster.concepts[0].text for cluster, _ in best.groups[:WORDS_SHOWN]])
+    more = parts.link("neuron", "Open this neuron →", bundle=view.key, layer=layer, neuron=neuron)
+    record = view.neurons.iloc[best.row]
+    frame.draw(
+        f'<div class="top"><h2>One neuron, several meanings: {escape(named)}</h2>'
+        f'<span class="muted">{glossary.neuron_name(layer, neuron)} · polysemy '
+        f"{glossary.number(float(record['polysemy']))} · {more}</span></div>",
+        parts.meanings(view, best.groups[:WORDS_SHOWN]),
+        '<p class="caption below">Of '
+        f"{view.bundle.image_embeddings.shape[0]:,} pictures, those with the strongest effect of "
+        "this neuron, grouped by the concepts of its text set that they are nearest to.</p>",
+        css="panel",
+    )
+
+
+def headline_figures(view: View) -> None:
+    """How much there is in this bundle, and how good it is."""
+    frame.draw(parts.figures(_figures(view)))
+
+
+def _figures(view: View) -> list[tuple[str, str, str]]:
+    manifest, neurons = view.bundle.manifest, view.neurons
+    alive = neurons[~view.silent]
+    items = [
+        ("Neurons", f"{len(neurons):,}", f"in {len(view.layers)} layers"),
+        ("Pictures", f"{view.bundle.image_embeddings.shape[0]:,}", "shown to every neuron"),
+        ("Texts", f"{len(view.bundle.texts):,}", "to describe neurons with"),
+        (
+            "Explained variance",
+            glossary.share(float(alive["explained_variance"].median())),
+            "of strong effects by one direction, median",
+        ),
+    ]
+    recall = manifest.evidence.get("recall", {})
+    if "recall@1" in recall:
+        items.append(
+            (
+                "Model recall@1",
+                glossary.share(float(recall["recall@1"])),
+                f"unseen picture style, {int(recall.get('candidates', 0)):,} names",
+            )
+        )
+    return items
+
+
+def more_neurons(view: View) -> None:
+    """A strip of further striking neurons."""
+    found = _striking(view)[1:9]
+    if not found:
+        return
+    sort = parts.link("neurons", "all neurons by polysemy →", bundle=view.key, sort="polysemy")
+    frame.draw(
+        f"<h2>More neurons with several meanings</h2>"
+        f'<p class="caption">Chosen by their scores, checked on their pictures. See {sort}</p>',
+        parts.cards(parts.card(view, item.row, pictures=_mixed(item)) for item in found),
+    )
+
+
+def _striking(view: View) -> list[Highlight]:
+    return view.held("striking", highlights.striking)
+
+
+def _mixed(item: Highlight) -> list[int]:
+    """Pictures of a card, taken from its meanings in turn: each meaning fills a row."""
+    shown = [pictures[:4] for _, pictures in item.groups[:2]]
+    return [picture.image for pictures in shown for picture in pictures]
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) < 2 else f"{', '.join(words[:-1])} and {words[-1]}"

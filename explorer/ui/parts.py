@@ -1,0 +1,192 @@
+"""Pieces of HTML: pictures, cards, figures. Pure strings; every text is escaped here.
+
+They are shown through `st.html`, which cleans them a second time.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from explorer.ui import glossary, grouping
+from explorer.ui.address import href
+from explorer.ui.grouping import Cluster, Picture
+from explorer.ui.loaders import View
+
+CARD_PICTURES = 8
+SMALL_CARD_PICTURES = 6
+_KINDS = ((b"RIFF", "webp"), (b"\x89PNG", "png"), (b"\xff\xd8", "jpeg"))
+
+
+def picture_source(data: bytes) -> str:
+    """An encoded picture as a data address, straight from the store."""
+    kind = next((kind for mark, kind in _KINDS if data.startswith(mark)), "webp")
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def picture_mark(svg: str) -> str:
+    """A drawing of the app's own, decorative."""
+    source = base64.b64encode(svg.encode()).decode("ascii")
+    return f'<img src="data:image/svg+xml;base64,{source}" alt="">'
+
+
+def image(view: View, number: int) -> str:
+    """One picture, its label as alternative text."""
+    label = escape(view.labels[number])
+    source = picture_source(view.bundle.pictures.encoded(number))
+    return f'<img src="{source}" alt="{label}" title="{label}" decoding="async">'
+
+
+def link(page: str, text: str, /, css: str = "", rel: str = "", **params: object) -> str:
+    """A link to a page that the router follows without a reload; `text` is HTML."""
+    marks = (f' class="{css}"' if css else "") + (f' rel="{rel}"' if rel else "")
+    return f'<a href="{escape(href(page, **params))}" data-page="{page}"{marks}>{text}</a>'
+
+
+def block(*parts: str, css: str = "") -> str:
+    """Everything drawn stands in such a block, which carries the app's typography."""
+    return f'<div class="lens {css}">{"".join(parts)}</div>'
+
+
+def notice(sentence: str) -> str:
+    """One sentence about something that isn't as asked."""
+    return f'<p class="notice" role="status">{escape(sentence)}</p>'
+
+
+def tiles(view: View, pictures: Sequence[Picture]) -> str:
+    """A grid of pictures, each with label, effect and the colour of its concept cluster."""
+    return f'<div class="pics">{"".join(_tile(view, picture) for picture in pictures)}</div>'
+
+
+def _tile(view: View, picture: Picture) -> str:
+    colour = f" c{picture.colour}" if picture.colour != grouping.REST else ""
+    return (
+        f'<figure class="tile{colour}"><div class="frame">{image(view, picture.image)}</div>'
+        f'<figcaption><span class="label">{escape(view.labels[picture.image])}</span>'
+        f'<span class="effect">{glossary.effect(picture.effect)}</span></figcaption></figure>'
+    )
+
+
+def strip(view: View, images: Iterable[int]) -> str:
+    """Pictures side by side, without captions."""
+    cells = (f'<span class="cell">{image(view, int(number))}</span>' for number in images)
+    return f'<div class="strip">{"".join(cells)}</div>'
+
+
+def meanings(view: View, groups: Sequence[tuple[Cluster, Sequence[Picture]]], most: int = 8) -> str:
+    """Pictures grouped by concept cluster, each group under its leading concepts."""
+    parts = []
+    for cluster, pictures in groups:
+        name = escape(cluster.title())
+        parts.append(
+            f'<div class="meaning c{cluster.colour}"><div class="name"><span class="dot"></span>'
+            f'<span class="text" title="{name}">{name}</span></div>'
+            f"{strip(view, (p.image for p in pictures[:most]))}</div>"
+        )
+    return f'<div class="meanings">{"".join(parts)}</div>'
+
+
+def card(
+    view: View,
+    row: int,
+    note: str = "",
+    pictures: Sequence[int] | None = None,
+    small: bool = False,
+) -> str:
+    """A neuron in brief, all of it a link to its page; `note` is HTML.
+
+    `pictures`: which images to show instead of the strongest ones.
+    """
+    layer, neuron = view.place(row)
+    if pictures is None:
+        pictures = strongest(view, row, SMALL_CARD_PICTURES if small else CARD_PICTURES)
+    concepts = escape(str(view.neurons["concepts"].iloc[row])) or "no concepts"
+    silent = " · silent" if view.silent[row] else ""
+    body = (
+        f"{strip(view, pictures)}"
+        f'<div class="where">{glossary.neuron_name(layer, neuron)}{silent}</div>'
+        f'<div class="concepts">{concepts}</div>{note}{"" if small else facts(view, row)}'
+    )
+    return link("neuron", body, css="card", bundle=view.key, layer=layer, neuron=neuron)
+
+
+def facts(view: View, row: int) -> str:
+    """The leading measures in one line."""
+    shown = (
+        (glossary.MEASURES[key], float(view.neurons[key].iloc[row]))
+        for key in glossary.CARD_MEASURES
+    )
+    spans = (f"<span><b>{m.show(value)}</b> {m.short}</span>" for m, value in shown)
+    return f'<div class="facts">{"".join(spans)}</div>'
+
+
+def strongest(view: View, row: int, most: int = CARD_PICTURES) -> list[int]:
+    """The images with the strongest positive effect."""
+    return [int(image) for image in view.bundle.top_images[row, 0, :most] if image >= 0]
+
+
+def cards(items: Iterable[str], small: bool = False) -> str:
+    """A grid of cards."""
+    return f'<div class="cards{" small" if small else ""}">{"".join(items)}</div>'
+
+
+def figures(items: Iterable[tuple[str, str, str]]) -> str:
+    """Headline figures: name, value, one line below."""
+    parts = (
+        f'<div><div class="name">{escape(name)}</div><div class="value">{escape(value)}</div>'
+        f'<div class="why">{escape(why)}</div></div>'
+        for name, value, why in items
+    )
+    return f'<div class="figures">{"".join(parts)}</div>'
+
+
+def measures(view: View, row: int, keys: Sequence[str] = glossary.PAGE_MEASURES) -> str:
+    """A neuron's measures: value, standing in the bundle, what it means."""
+    record, ranks = view.neurons.iloc[row], view.ranks.iloc[row]
+    parts = []
+    for key in (key for key in keys if key in ranks):
+        measure, rank = glossary.MEASURES[key], float(ranks[key])
+        standing = f"at or above {glossary.share(rank)} of neurons" if rank > 0 else "not measured"
+        parts.append(
+            f'<div><div class="name">{measure.name}</div>'
+            f'<div class="value">{measure.show(float(record[key]))}</div>'
+            f'<div class="rank" role="img" aria-label="{standing}" title="{standing}">'
+            f'<i style="width:{100 * rank if rank > 0 else 0:.0f}%"></i></div>'
+            f'<div class="why">{measure.meaning}</div></div>'
+        )
+    return f'<div class="figures measures">{"".join(parts)}</div>'
+
+
+def legend(clusters: Sequence[Cluster]) -> str:
+    """Which colour stands for which concept cluster, with the share it carries."""
+    coloured = [cluster for cluster in clusters if cluster.colour != grouping.REST]
+    parts = [
+        f'<span class="c{cluster.colour}"><span class="dot"></span>{escape(cluster.title(2))} '
+        f"{glossary.share(cluster.share)}</span>"
+        for cluster in coloured
+    ]
+    if len(coloured) < len(clusters):
+        rest = sum(cluster.share for cluster in clusters) - sum(c.share for c in coloured)
+        parts.append(
+            f'<span class="c{grouping.REST}"><span class="dot"></span>'
+            f"smaller clusters {glossary.share(rest)}</span>"
+        )
+    return f'<div class="legend">{"".join(parts)}</div>'
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """A plain table that scrolls by itself where it is too wide; columns in `right` are numbers."""
+
+    def cell(tag: str, column: int, text: str) -> str:
+        css = ' class="right"' if column in right else ""
+        return f"<{tag}{css}>{escape(text)}</{tag}>"
+
+    top = "".join(cell("th", i, text) for i, text in enumerate(head))
+    body = "".join(
+        f"<tr>{''.join(cell('td', i, text) for i, text in enumerate(row))}</tr>" for row in rows
+    )
+    return (
+        f'<div class="scroll"><table><thead><tr>{top}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )

@@ -1,0 +1,108 @@
+"""Which neurons a query selects, in which order: pure functions of the bundle's tables."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.ui.address import MATCH, PLACES, NeuronsQuery
+from explorer.ui.loaders import View
+
+PER_PAGE = 24
+NEAR_TEXTS = 3
+LEAST_WEIGHT = 0.005  # a concept that rounds to nothing is no match
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Rows in order, and for a word search what matched in each."""
+
+    rows: NDArray[np.int64]
+    matched: dict[int, tuple[str, float]]  # row -> the matching concept and its weight
+    texts: list[str]  # the dictionary's texts that match the word
+    near: list[str]  # texts spelt like a word that matches none
+
+    @property
+    def pages(self) -> int:
+        """Number of pages of results, at least 1."""
+        return max(1, math.ceil(len(self.rows) / PER_PAGE))
+
+    def page(self, page: int) -> NDArray[np.int64]:
+        """The rows of one page, from 1 on."""
+        return self.rows[(page - 1) * PER_PAGE : page * PER_PAGE]
+
+
+def select(view: View, query: NeuronsQuery) -> Selection:
+    """Filter by layers and word, then sort; rows without a value come last."""
+    mask = np.ones(len(view.neurons), dtype=bool)
+    if query.layers:
+        mask &= np.isin(view.neurons["layer"].to_numpy(), query.layers)
+    strength, place = np.zeros(len(mask), dtype=np.float32), np.zeros(len(mask), dtype=np.int64)
+    texts: list[str] = []
+    near: list[str] = []
+    if query.word:
+        ids = matching_texts(view.folded_texts, query.word)
+        texts = [view.bundle.texts[i] for i in ids]
+        near = [] if ids else spelt_like(view.folded_texts, query.word)
+        strength, place = _match_strength(view, ids)
+        mask &= strength >= LEAST_WEIGHT
+    rows = _ordered(view, np.flatnonzero(mask), query, strength)
+    selection = Selection(rows, {}, texts, near)
+    if query.word:
+        shown = selection.page(min(query.page, selection.pages))
+        selection.matched.update({int(r): _matched(view, int(r), int(place[r])) for r in shown})
+    return selection
+
+
+def _matched(view: View, row: int, place: int) -> tuple[str, float]:
+    text = view.bundle.texts[int(view.bundle.concept_ids[row, place])]
+    return text, float(view.bundle.concept_weights[row, place])
+
+
+def matching_texts(folded: list[str], word: str) -> list[int]:
+    """Texts that are the word or contain it as a whole word (a plural s aside).
+
+    If there is none: texts in which any word begins with it.
+    """
+    wanted = word.casefold().strip()
+    forms = {wanted, f"{wanted}s", f"{wanted}es", wanted.removesuffix("s")} - {""}
+    padded = [f" {form} " for form in forms]
+    whole = [
+        i
+        for i, text in enumerate(folded)
+        if wanted[:3] in text and any(form in f" {text.replace('-', ' ')} " for form in padded)
+    ]
+    return whole or [i for i, text in enumerate(folded) if f" {wanted}" in f" {text}"]
+
+
+def spelt_like(folded: list[str], word: str) -> list[str]:
+    """A few texts spelt like a word, for a misspelt search."""
+    start = word.casefold().strip()[:1]
+    candidates = [text for text in folded if text.startswith(start)][:5000]
+    return difflib.get_close_matches(word.casefold(), candidates, n=NEAR_TEXTS, cutoff=0.7)
+
+
+def _match_strength(view: View, ids: list[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Largest weight of a matching concept per neuron (0 for none), and its place in the set."""
+    wanted = np.zeros(len(view.bundle.texts) + 1, dtype=bool)  # the last one stands for id -1
+    wanted[ids] = True
+    hits = wanted[np.asarray(view.bundle.concept_ids)]
+    weights = np.where(hits, np.abs(view.bundle.concept_weights), 0).astype(np.float32)
+    place: NDArray[np.int64] = weights.argmax(axis=1)
+    return weights.max(axis=1), place
+
+
+def _ordered(
+    view: View, rows: NDArray[np.int64], query: NeuronsQuery, strength: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    key = query.sort_key
+    values = strength if key == MATCH else view.neurons[key].to_numpy(dtype=np.float64)
+    chosen = values[rows]
+    chosen = np.where(np.isnan(chosen), np.inf, -chosen if query.falling else chosen)
+    silent = np.zeros(len(rows), dtype=bool) if key in PLACES else view.silent[rows]
+    order = np.lexsort((rows, chosen, silent))
+    return rows[order]

@@ -1,0 +1,28 @@
+"""The app's look: colours, style sheet, drawings.
+
+Every colour is a pair for light and dark mode. Streamlit sets `color-scheme` on the app, so CSS
+takes the right one itself and a page need not know the mode.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Okabe & Ito's colour-blind-safe palette; yellow and black left out, they vanish on one ground
+CLUSTER_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8b919a")
+ACCENT = "#6f64e0"  # between the light and the dark accent: for charts, which have one colour
+
+FAVICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">'
+    '<rect width="32" height="32" rx="8" fill="#5146c9"/>'
+    '<path d="M8 16 H13 M13 16 L20 9 M13 16 L20 23" stroke="#fff" stroke-width="2" fill="none"/>'
+    '<circle cx="8" cy="16" r="3.4" fill="#fff"/><circle cx="22" cy="8" r="3.4" fill="#E69F00"/>'
+    '<circle cx="22" cy="24" r="3.4" fill="#56B4E9"/></svg>'
+)
+
+_CLUSTER_RULES = "\n".join(
+    f".c{number} {{ --cluster: {colour}; }}" for number, colour in enumerate(CLUSTER_COLOURS)
+)
+
+STYLE = (Path(__file__).parent / "style.css").read_text("utf-8") + _CLUSTER_RULES
+PATH_DRAWING = (Path(__file__).parent / "path.svg").read_text("utf-8")

@@ -1,0 +1,11 @@
+"""Overview: what this is, one striking neuron, and where to go from here."""
+
+from explorer.ui import frame, overview
+
+page = frame.begin("home")
+frame.title("Overview")
+frame.show_problems(page.problems)
+overview.introduction(page.view)
+overview.striking_neuron(page.view)
+overview.headline_figures(page.view)
+overview.more_neurons(page.view)

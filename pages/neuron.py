@@ -1,0 +1,10 @@
+"""Neuron: what one neuron means, and which pictures say so."""
+
+from explorer.ui import frame, neuron
+
+page = frame.begin("neuron")
+row, problems = neuron.read_row(page)
+frame.show_problems(page.problems + problems)
+neuron.heading(page.view, row)
+neuron.body(page.view, row)
+neuron.similar(page.view, row)
