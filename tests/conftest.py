@@ -73,7 +73,7 @@ def flip(file: Path, place: int = -1) -> None:
     file.write_bytes(data)
 
 
-def settings_for(out: Path, model: Path, store: Path, **changes: object) -> BuildSettings:
+def settings_for(out: Path, model: Path, store: Path, /, **changes: object) -> BuildSettings:
     """Return the settings of the tiny bundle, with changes."""
     settings: dict = {
         "model": f"local-dir:{model}",
