@@ -49,6 +49,21 @@ class AlignSettings:
     hours: float = 9.0  # stop at the end of this time whatever the epochs
 
 
+@dataclass(frozen=True)
+class PolishSettings:
+    """How projection and teacher are fitted on fixed class tokens."""
+
+    epochs: int = 16
+    batch_size: int = 512
+    rate: float = 1e-3
+    weight_decay: float = 0.05
+    dropout: float = 0.1
+    domain_weight: float = 1.0
+    keyword_weight: float = 0.2
+    smoothing: float = 0.05
+    seed: int = 0
+
+
 class Teacher(nn.Module):
     """Text embeddings of labels and keywords from MiniLM's, [text, embed] unit norm."""
 
@@ -87,6 +102,10 @@ class Tail(nn.Module):
 
     def forward(self, stream: Tensor) -> Tensor:
         """[image, token, width] -> representation [image, embed], as the whole tower gives it."""
+        return self.ln_post(self.class_token(stream)) @ self.proj
+
+    def class_token(self, stream: Tensor) -> Tensor:
+        """[image, token, width] -> the last block's class token [image, width]."""
         for block in self.blocks[:-1]:
             stream = block(stream)
         last = self.blocks[-1]
@@ -94,7 +113,7 @@ class Tail(nn.Module):
         attended = last.attn(normed[:, :1], normed, normed, need_weights=False)[0]
         token = stream[:, :1] + last.ls_1(attended)
         token = token + last.ls_2(last.mlp(last.ln_2(token)))
-        return self.ln_post(token[:, 0]) @ self.proj
+        return token[:, 0]
 
 
 def multi_positive_loss(
@@ -125,7 +144,7 @@ def align_loss(
     teacher: Teacher,
     near: Tensor,
     batch: dict[str, Tensor],
-    settings: AlignSettings,
+    settings: AlignSettings | PolishSettings,
     spans: tuple[int, int],
 ) -> Tensor:
     """Return the sum of the three losses for unit image embeddings [image, embed].
@@ -260,6 +279,64 @@ def align(
     run.finish()
 
 
+@torch.no_grad()
+def class_tokens(
+    visual: VisionTransformer, tokens: np.ndarray, views: int, first_tuned: int, file: Path
+) -> np.ndarray:
+    """Return the tuned tail's class tokens before ``ln_post``, [view, width] float32, kept in ``file``.
+
+    tokens: the cached stream [view, token, width] float16 (memory-mapped).
+    """
+    if file.exists():
+        return np.load(file)
+    tail = Tail(visual, first_tuned).eval()
+    parts = []
+    for start in range(0, views, 256):
+        stream = torch.from_numpy(tokens[start : min(start + 256, views)])
+        with torch.autocast("cpu", torch.bfloat16):
+            parts.append(tail.class_token(stream.to(torch.bfloat16)).float().numpy())
+    np.save(file, np.concatenate(parts))
+    return np.load(file)
+
+
+def polish(
+    visual: VisionTransformer,
+    teacher: Teacher,
+    features: np.ndarray,
+    captions: Captions,
+    settings: PolishSettings,
+) -> None:
+    """Fit ``ln_post``, ``proj`` and the teacher on fixed class tokens [view, width], in place.
+
+    The same losses as `align`, on features that cost nothing: many more rounds than the blocks
+    can be given.
+    """
+    torch.manual_seed(settings.seed)
+    modules = nn.ModuleDict({"ln_post": visual.ln_post, "teacher": teacher})
+    parameters = [*modules.parameters(), visual.proj]
+    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=settings.weight_decay)
+    near = synonym_mask(teacher.labels.numpy())
+    views = len(features)
+    total = views // settings.batch_size * settings.epochs
+    teacher.train()
+    for step in range(total):
+        rows = _batch_rows(step, views, settings)
+        for group in optimizer.param_groups:
+            fade = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / total))
+            group["lr"] = settings.rate * min(1.0, (step + 1) / 50) * fade
+        normed = visual.ln_post(torch.from_numpy(features[rows]))
+        image = F.normalize(F.dropout(normed, settings.dropout) @ visual.proj, dim=-1)
+        spans = (captions.concepts, captions.photos)
+        loss = align_loss(image, teacher, near, _texts_of(captions, rows), settings, spans)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 100 == 99:
+            note = {"polish": step + 1, "of": total, "loss": round(loss.item(), 4)}
+            print(json.dumps(note), flush=True)
+    teacher.eval()
+
+
 def _texts_of(captions: Captions, rows: np.ndarray) -> dict[str, Tensor]:
     return {
         "labels": torch.from_numpy(captions.view_labels[rows]).long(),
@@ -268,7 +345,7 @@ def _texts_of(captions: Captions, rows: np.ndarray) -> dict[str, Tensor]:
     }
 
 
-def _batch_rows(step: int, views: int, settings: AlignSettings) -> np.ndarray:
+def _batch_rows(step: int, views: int, settings: AlignSettings | PolishSettings) -> np.ndarray:
     per_epoch = views // settings.batch_size
     order = np.random.default_rng([settings.seed, step // per_epoch]).permutation(views)
     start = (step % per_epoch) * settings.batch_size

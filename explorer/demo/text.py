@@ -30,7 +30,7 @@ from explorer.demo.captions import TEMPLATES
 class TextSettings:
     """How the text tower is taught."""
 
-    steps: int = 1600
+    steps: int = 500
     batch_size: int = 512
     rate: float = 1.2e-3
     temperature: float = 0.05

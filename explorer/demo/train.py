@@ -22,7 +22,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explorer.demo.align import AlignSettings, Tail, Teacher, align
+from explorer.demo.align import (
+    AlignSettings,
+    PolishSettings,
+    Tail,
+    Teacher,
+    align,
+    class_tokens,
+    polish,
+)
 from explorer.demo.captions import (
     Captions,
     caption_views,
@@ -54,11 +62,12 @@ class TrainSettings:
     image_size: int = 168
     first_tuned: int = 9  # blocks before it stay DINOv2's
     repeats: int = 1  # rounds of views of every picture
-    views: int = 50_000  # of the shuffled views, the first so many are used
+    views: int = 38_400  # of the shuffled views, the first so many are used
     photos_a_class: int = 120
     words: int = 30_000
     seed: int = 0
     align: AlignSettings = field(default_factory=AlignSettings)
+    polish: PolishSettings = field(default_factory=PolishSettings)
     text: TextSettings = field(default_factory=TextSettings)
 
 
@@ -93,6 +102,10 @@ def train(
     teacher = Teacher(label_vectors, vectors[[where[t] for t in captions.keywords]])
     tokens = np.load(out / "features/tokens.npy", mmap_mode="r")
     align(model.visual, teacher, tokens, captions, settings.first_tuned, settings.align, out)
+    features = class_tokens(
+        model.visual, tokens, cached, settings.first_tuned, out / "class-tokens.npy"
+    )
+    polish(model.visual, teacher, features, captions, settings.polish)
     embeddings = [_finish(model, stream, settings.first_tuned) for stream in streams]
     lessons = make_lessons(teacher, captions, corpus, words["text"].tolist(), vectors)
     known = {text: target for text, target in zip(lessons.texts, lessons.targets, strict=True)}
