@@ -59,6 +59,7 @@ def _bundle(options: argparse.Namespace) -> dict:
         model=f"local-dir:{options.work / 'model'}",
         images=f"store:{options.work / 'store'}",
         texts="corpus+common",
+        words=DICTIONARY_WORDS,
         out=options.out,
     )
     return {"bundle": str(build(settings))}
