@@ -397,7 +397,8 @@ class Gathering:
         unfinished.mkdir()
         np.savez(unfinished / "images.npz", embeddings=self.embeddings, total=self.total)
         for number, statistics in self.layers.items():
-            np.savez(unfinished / f"layer_{number:02d}.npz", **statistics.state())
+            arrays = statistics.state()
+            np.savez(unfinished / f"layer_{number:02d}.npz", allow_pickle=False, **arrays)
         older = _states(work)
         unfinished.replace(place)
         for folder in older:

@@ -65,7 +65,8 @@ class PictureStore:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        records, offset = [], 0
+        records: list[dict] = []
+        offset = 0
         with (folder / f"{BLOB}.new").open("wb") as blob:
             for facts, data in rows:
                 _check_facts(facts, records)
