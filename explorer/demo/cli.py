@@ -54,6 +54,8 @@ def _train(options: argparse.Namespace) -> dict:
 
 def _bundle(options: argparse.Namespace) -> dict:
     from explorer.build import BuildSettings, build  # noqa: PLC0415  heavy imports only when asked
+    from explorer.bundle import Bundle, reseal_evidence  # noqa: PLC0415
+    from explorer.evidence import measure  # noqa: PLC0415
 
     settings = BuildSettings(
         model=f"local-dir:{options.work / 'model'}",
@@ -62,4 +64,7 @@ def _bundle(options: argparse.Namespace) -> dict:
         words=DICTIONARY_WORDS,
         out=options.out,
     )
-    return {"bundle": str(build(settings))}
+    bundle = Bundle.open(build(settings))
+    figures = measure(bundle, ["recall"])
+    reseal_evidence(bundle, figures)
+    return {"bundle": str(bundle.path), **figures}
