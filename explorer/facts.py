@@ -1,4 +1,4 @@
-"""What is known of one neuron, and which neurons a text leads to: for pages and command line alike."""
+"""What is known of one neuron, and which neurons a text leads to; for pages and commands."""
 
 from __future__ import annotations
 

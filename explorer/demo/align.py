@@ -283,7 +283,7 @@ def align(
 def class_tokens(
     visual: VisionTransformer, tokens: np.ndarray, views: int, first_tuned: int, file: Path
 ) -> np.ndarray:
-    """Return the tuned tail's class tokens before ``ln_post``, [view, width] float32, kept in ``file``.
+    """Return the tuned tail's class tokens before ``ln_post``: [view, width] float32; a cache.
 
     tokens: the cached stream [view, token, width] float16 (memory-mapped).
     """

@@ -31,7 +31,7 @@ def toolbar(page: Page, query: NeuronsQuery) -> None:
         placeholder="a word, e.g. bicycle",
         max_chars=WORD_LENGTH,
         on_change=_changed,
-        args=(page,),
+        args=(page, query),
     )
     columns[1].multiselect(
         "Layers",
@@ -39,10 +39,10 @@ def toolbar(page: Page, query: NeuronsQuery) -> None:
         key="_layers",
         placeholder="all",
         on_change=_changed,
-        args=(page,),
+        args=(page, query),
     )
     columns[2].selectbox(
-        "Sort by", sorts, format_func=sort_name, key="_sort", on_change=_changed, args=(page,)
+        "Sort by", sorts, format_func=sort_name, key="_sort", on_change=_changed, args=(page, query)
     )
     columns[3].selectbox(
         "Order",
@@ -50,7 +50,7 @@ def toolbar(page: Page, query: NeuronsQuery) -> None:
         format_func=lambda order: ORDER_NAMES[order],
         key="_order",
         on_change=_changed,
-        args=(page,),
+        args=(page, query),
     )
 
 
@@ -61,17 +61,18 @@ def sort_name(key: str) -> str:
     return {"layer": "Layer", "neuron": "Neuron number", MATCH: "Weight of the concept"}[key]
 
 
-def _changed(page: Page) -> None:
+def _changed(page: Page, before: NeuronsQuery) -> None:
+    """Write the widgets' values into the address; sort and order only where they were chosen."""
     state = st.session_state
-    sort = state["_sort"] if state["_sort"] != MATCH else ""
+    sort = before.sort if state["_sort"] == before.sort_key else state["_sort"]
+    usual = "desc" if before.falling else "asc"
     query = NeuronsQuery(
         layers=tuple(sorted(int(layer) for layer in state["_layers"])),
-        sort=sort,
+        sort="" if sort == MATCH else sort,
+        order=before.order if state["_order"] == usual else state["_order"],
         word=" ".join(state["_word"].split()),
     )
-    natural = "desc" if query.falling else "asc"
-    order = "" if state["_order"] == natural else state["_order"]
-    frame.address(page, **{**query.params(), "order": order})
+    frame.address(page, **query.params())
 
 
 def results(page: Page, query: NeuronsQuery) -> None:
