@@ -23,7 +23,7 @@ from explorer.ui.address import href, parse_jump
 from explorer.ui.loaders import View
 from explorer.ui.theme import FAVICON, STYLE
 
-APP = "Second-order lens"
+APP = "Second-order explorer"
 NAVIGATION = {"home": "Overview", "neurons": "Neurons", "about": "About & credits"}
 UNDER = {"neuron": "neurons"}  # pages without an entry of their own
 
