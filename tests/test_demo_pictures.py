@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from explorer.pictures import PictureStore
 from PIL import Image, ImageDraw
 
 from explorer.demo.pictures import (
@@ -21,6 +20,7 @@ from explorer.demo.pictures import (
 from explorer.demo.ship import MONO_A_CONCEPT, choose, write_store
 from explorer.demo.sources import Sources, fetch_sources
 from explorer.errors import ExplorerError
+from explorer.pictures import PictureStore
 
 CIRCLE = '<circle cx="8" cy="8" r="7" fill="{}"/>'
 SQUARE = '<path d="M2 2h12v12H2z" fill="currentColor"/>'
