@@ -22,6 +22,14 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 METADATA = "metadata.csv"
 MAX_PIXELS = 64_000_000  # larger pictures are skipped: a decoder's memory must stay bounded
 QUALITY = 80
+UNREADABLE = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    OSError,
+    EOFError,
+    ValueError,
+    SyntaxError,
+)
 
 
 class ImageSource(Protocol):
@@ -77,7 +85,7 @@ class FolderSource:
             where = file.relative_to(self.folder)
             try:
                 data = _thumbnail(_open_picture(file), thumbnail)
-            except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+            except UNREADABLE as error:
                 self.skipped.append(f"{where.as_posix()}: {error}")
                 continue
             self.files.append(file)
@@ -151,8 +159,11 @@ def _thumbnail(picture: Image.Image, side: int) -> bytes:
 def _read_metadata(file: Path) -> dict[str, dict[str, str]]:
     if not file.is_file():
         return {}
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        if "file" not in (reader.fieldnames or []):
-            raise InputError(f"{file} needs a column 'file' with paths relative to its folder.")
-        return {row["file"]: {k: v or "" for k, v in row.items() if k} for row in reader}
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            if "file" not in (reader.fieldnames or []):
+                raise InputError(f"{file} needs a column 'file' with paths relative to its folder.")
+            return {row["file"]: {k: v or "" for k, v in row.items() if k} for row in reader}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file} is no CSV in UTF-8 ({error}); save it as one.") from error
