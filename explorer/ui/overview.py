@@ -11,7 +11,7 @@ from explorer.ui.highlights import Highlight
 from explorer.ui.loaders import View
 from explorer.ui.theme import PATH_DRAWING
 
-PICTURES_SHOWN = 8
+WORDS_SHOWN = 3
 
 
 def introduction(view: View) -> None:
@@ -38,25 +38,21 @@ def introduction(view: View) -> None:
 def striking_neuron(view: View) -> None:
     """The most striking polysemantic neuron, its pictures grouped by meaning."""
     found = _striking(view)
-    if not found:
+    if not found or not found[0].groups:
         return
     best = found[0]
     layer, neuron = view.place(best.row)
+    named = _listed([cluster.concepts[0].text for cluster, _ in best.groups[:WORDS_SHOWN]])
     more = parts.link("neuron", "Open this neuron →", bundle=view.key, layer=layer, neuron=neuron)
-    polysemy = glossary.number(float(view.neurons["polysemy"].iloc[best.row]))
-    groups = [
-        (group.word, colour, [picture.image for picture in group.pictures[:PICTURES_SHOWN]])
-        for colour, group in enumerate(best.groups)
-    ]
+    record = view.neurons.iloc[best.row]
     frame.draw(
-        f'<div class="top"><h2>One neuron, several meanings: {escape(_listed(best.words))}</h2>'
-        f'<span class="muted">{glossary.neuron_name(layer, neuron)} · polysemy {polysemy} · {more}'
-        "</span></div>",
-        parts.meanings(view, groups),
+        f'<div class="top"><h2>One neuron, several meanings: {escape(named)}</h2>'
+        f'<span class="muted">{glossary.neuron_name(layer, neuron)} · polysemy '
+        f"{glossary.number(float(record['polysemy']))} · {more}</span></div>",
+        parts.meanings(view, best.groups[:WORDS_SHOWN]),
         '<p class="caption below">Of '
         f"{view.bundle.image_embeddings.shape[0]:,} pictures, those with the strongest effect of "
-        "this neuron, grouped by how alike they look to the model. Each group is named by a word "
-        "its pictures share.</p>",
+        "this neuron, grouped by the concepts of its text set that they are nearest to.</p>",
         css="panel",
     )
 
@@ -93,18 +89,14 @@ def _figures(view: View) -> list[tuple[str, str, str]]:
 
 def more_neurons(view: View) -> None:
     """A strip of further striking neurons."""
-    found = _striking(view)[1:]
+    found = _striking(view)[1:9]
     if not found:
         return
-    every = parts.link("neurons", "all neurons by polysemy", bundle=view.key, sort="polysemy")
+    sort = parts.link("neurons", "all neurons by polysemy →", bundle=view.key, sort="polysemy")
     frame.draw(
-        "<h2>More neurons with several meanings</h2>"
-        '<p class="caption">Chosen by their scores, checked on the words of their pictures. '
-        f"See {every}.</p>",
-        parts.cards(
-            parts.card(view, item.row, pictures=_mixed(item), title=_listed(item.words))
-            for item in found
-        ),
+        f"<h2>More neurons with several meanings</h2>"
+        f'<p class="caption">Chosen by their scores, checked on their pictures. See {sort}</p>',
+        parts.cards(parts.card(view, item.row, pictures=_mixed(item)) for item in found),
     )
 
 
@@ -113,8 +105,9 @@ def _striking(view: View) -> list[Highlight]:
 
 
 def _mixed(item: Highlight) -> list[int]:
-    """Pictures of a card: a row of each of the first two meanings."""
-    return [picture.image for group in item.groups[:2] for picture in group.pictures[:4]]
+    """Pictures of a card, taken from its meanings in turn: each meaning fills a row."""
+    shown = [pictures[:4] for _, pictures in item.groups[:2]]
+    return [picture.image for pictures in shown for picture in pictures]
 
 
 def _listed(words: list[str]) -> str:
