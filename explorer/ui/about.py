@@ -23,8 +23,8 @@ def summary(view: View) -> None:
         '<p class="lead">This explorer computes what every neuron of a CLIP image encoder adds to '
         "the output through the attention heads after it, and describes the result with a sparse "
         "set of texts, as Gandelsman, Efros and Steinhardt do in "
-        '<a href="https://arxiv.org/abs/2406.04341">Interpreting the Second-Order Effects of Neurons '
-        "in CLIP</a>. Everything shown is computed once and kept in a bundle.</p>",
+        '<a href="https://arxiv.org/abs/2406.04341">Interpreting the Second-Order Effects of '
+        "Neurons in CLIP</a>. Everything shown is computed once and kept in a bundle.</p>",
         f"<h2>The bundle “{escape(view.key)}”</h2>",
         parts.figures(
             [
