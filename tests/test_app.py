@@ -15,6 +15,7 @@ from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.ui import address, charts, glossary, grouping, highlights, loaders, parts, selection
 from explorer.ui.address import NeuronsQuery, href, parse_jump, read_neurons
+from explorer.ui.grouping import PictureGroup
 from explorer.ui.loaders import View
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +80,9 @@ CASES = [
     ("neuron", {"layer": "1", "neuron": "128"}, "Layer 1 · Neuron 0", "choose 0 to 127"),
     ("neuron", {"layer": "one", "neuron": "5"}, "Layer 2 · Neuron 5", "“one” is no layer"),
     ("neuron", {"layer": "1", "neuron": "-5"}, "Layer 1 · Neuron 0", "“-5” is no neuron"),
+    ("neuron", {"pictures": "grouped"}, "<h3>", None),
+    ("neuron", {"pictures": "strongest"}, "Layer 2 · Neuron 0", None),
+    ("neuron", {"pictures": "upside"}, "Layer 2 · Neuron 0", "“upside” is no value"),
     ("neuron", {"bundle": "nowhere"}, "Layer 2", "There is no bundle “nowhere”"),
     ("about", {}, "Credits of the pictures", None),
     ("about", {"bundle": "tiny"}, "CC0-1.0", None),
@@ -330,9 +334,6 @@ def test_clusters_hold_every_concept_once(view: View) -> None:
         assert sum(cluster.share for cluster in clusters) == pytest.approx(1)
         shares = [cluster.share for cluster in clusters]
         assert shares == sorted(shares, reverse=True)
-        pictures = grouping.top_pictures(view, row, grouping.POSITIVE, clusters)
-        groups = grouping.picture_groups(pictures, clusters)
-        assert sum(len(members) for _, members in groups) == len(pictures)
 
 
 def test_pictures_go_to_the_cluster_that_names_them(
@@ -352,10 +353,52 @@ def test_pictures_go_to_the_cluster_that_names_them(
     assert with_bonus > agreeing()
 
 
-def test_highlights_are_alive_and_varied(view: View) -> None:
+def test_highlights_have_groups_with_words_of_their_own(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clusters = np.zeros_like(view.bundle.top_clusters)  # of all others: one cluster
+    images = view.bundle.top_images[7, 0].tolist()
+    clusters[7, 0] = [0] * 6 + [1] * 5 + list(range(2, 2 + len(images) - 11))
+    words = [frozenset({f"word {place}"}) for place in range(len(view.labels))]
+    for place, image in enumerate(images[:11]):
+        words[image] = frozenset({"clock" if place < 6 else "heart", "thing"[place % 5]})
+    monkeypatch.setitem(view.bundle.__dict__, "top_clusters", clusters)
+    monkeypatch.setitem(view.__dict__, "words", words)
     found = highlights.striking(view)
-    assert len({item.row for item in found}) == len(found) > 0
-    assert not any(view.silent[item.row] for item in found)
+    assert found[0].row == 7
+    assert [item.groups for item in found[1:]] == [()] * 8  # by their scores alone
+    assert len({item.row for item in found}) == 9
+    assert found[0].words == ["clock", "heart"]
+    assert [p.image for p in found[0].groups[0].pictures] == images[:6]
+    for image in images[:11]:  # a word common to both: no two meanings
+        words[image] |= {"timepiece"}
+    view.__dict__.pop("word_counts")
+    assert not any(item.groups for item in highlights.striking(view))
+
+
+def test_groups_of_pictures_hold_every_picture_once(view: View) -> None:
+    for row in range(0, len(view.neurons), 41):
+        pictures = grouping.top_pictures(view, row, grouping.POSITIVE, [])
+        groups = grouping.picture_groups(view, row, grouping.POSITIVE, pictures)
+        assert sorted(p.image for group in groups for p in group.pictures) == sorted(
+            p.image for p in pictures
+        )
+        assert [group.alike for group in groups] == sorted(
+            (group.alike for group in groups), reverse=True
+        )
+
+
+def test_groups_are_named_by_a_word_of_most(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [frozenset({"thing"})] * len(view.labels)
+    for image in range(3):
+        words[image] = frozenset({"thing", "rare"})
+    monkeypatch.setitem(view.__dict__, "words", words)
+    monkeypatch.setitem(view.__dict__, "labels", ["x"] * len(words))
+    pictures = [grouping.Picture(image, 1.0, -1, grouping.REST) for image in range(5)]
+    assert grouping.named(view, pictures).word == "rare"
+    assert grouping.named(view, pictures).agreeing == 3
+    assert grouping.named(view, pictures[2:]).word == "thing"
+    assert "rare <span" in parts.group_heading(grouping.named(view, pictures))
 
 
 def test_every_text_is_escaped(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +414,8 @@ def test_every_text_is_escaped(view: View, monkeypatch: pytest.MonkeyPatch) -> N
             parts.tiles(view, pictures),
             parts.card(view, 0),
             parts.legend(clusters),
-            parts.meanings(view, [(clusters[0], pictures)]),
+            parts.meanings(view, [(evil, 0, [0, 1])]),
+            parts.group_heading(PictureGroup(evil, 1, tuple(pictures))),
             parts.notice(evil),
             parts.table(["a"], [[evil]]),
             parts.figures([(evil, evil, evil)]),

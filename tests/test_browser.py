@@ -279,6 +279,20 @@ def test_arrow_keys_and_jump(visit: Visit) -> None:
     visit.check()
 
 
+def test_grouping_the_pictures_is_an_address(visit: Visit) -> None:
+    visit.open(*PAGES["neuron"])
+    tiles = visit.page.locator("figure.tile")
+    count = tiles.count()
+    visit.page.get_by_text("Grouped by likeness").click()
+    visit.page.wait_for_selector(".lens h3")
+    assert visit.query()["pictures"] == "grouped"
+    visit.page.reload()
+    visit.settled("Layer 1 · Neuron 5")
+    visit.page.wait_for_selector(".lens h3")
+    assert tiles.count() == count
+    visit.check()
+
+
 def test_other_bundle_is_chosen_in_the_sidebar(visit: Visit) -> None:
     visit.open(*PAGES["about"])
     visit.page.get_by_label("Bundle").click()

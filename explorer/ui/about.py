@@ -89,7 +89,7 @@ def credits_table(view: View) -> None:
     head, tail = shown[:CREDITS_SHOWN], shown[CREDITS_SHOWN:]
     names = ("Source", "Author", "Licence", "Pictures")
     rest = (
-        f"<details><summary>{len(tail):,} further sources</summary>"
+        f"<details><summary>{len(tail):,} further entries</summary>"
         f"{parts.table(names, tail, right=(3,))}</details>"
         if tail
         else ""

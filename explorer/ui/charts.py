@@ -103,7 +103,14 @@ def norm_histogram(
     styled(figure, 260)
     figure.update_layout(bargap=0.06)
     _log_ticks(figure, edges[first], edges[last])
-    figure.update_yaxes(type="log", title_text="pictures (log scale)", dtick=1, tickformat=",")
+    highest = np.log10(max(int(counts.max()), 10))
+    figure.update_yaxes(
+        type="log",
+        title_text="pictures (log scale)",
+        dtick=1,
+        tickformat=",",
+        range=[-0.25, highest * 1.18],  # room above the bars for the line's name
+    )
     if len(used):
         _mark_line(figure, line, f"strongest {significant:,}")
     return figure

@@ -1,12 +1,16 @@
 """Concept clusters of a neuron for the eye: which concepts, which colour, which pictures.
 
-A neuron's pictures are shared out among the leading concept clusters of their side: picture i goes
-to the cluster whose weighted sum of concepts is nearest to its centred embedding, with a bonus if
-one of the cluster's texts is literally among its label and keywords.
+A picture takes the colour of the concept cluster of its side whose weighted sum of concepts is
+nearest to its centred embedding, with a bonus if one of the cluster's texts is literally among its
+label and keywords. A picture near none has no colour. Independently of the texts, pictures that
+look alike to the model form groups (the bundle's picture clusters), named by a word they share.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +22,7 @@ COLOURS = 6  # clusters that get a colour of their own
 REST = COLOURS  # colour of all others
 LEAST_SHARE = 0.02  # of a side's squared weights, for a colour
 WORD_BONUS = 0.25  # cosine added when a text of the cluster is a word of the picture
-LEAST_AFFINITY = 0.08
+LEAST_AFFINITY = 0.2  # a picture and its own label reach 0.4 on average, two random ones 0.1
 POSITIVE, NEGATIVE = 0, 1
 
 
@@ -150,13 +154,46 @@ def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return unit
 
 
-def picture_groups(
-    pictures: list[Picture], clusters: list[Cluster]
-) -> list[tuple[Cluster | None, list[Picture]]]:
-    """Pictures by cluster, largest group first; None holds those near no cluster."""
-    by_number = {cluster.number: cluster for cluster in clusters}
-    numbers = dict.fromkeys(picture.cluster for picture in pictures)
-    groups = [
-        (by_number.get(number), [p for p in pictures if p.cluster == number]) for number in numbers
-    ]
-    return sorted(groups, key=lambda group: (group[0] is None, -len(group[1])))
+@dataclass(frozen=True)
+class PictureGroup:
+    """Top pictures that look alike to the model, and what they have in common."""
+
+    word: str  # carried by most of them; "" if there is none
+    agreeing: int  # pictures that carry the word
+    pictures: tuple[Picture, ...]
+    alike: bool = True  # False for those that are like no other
+
+
+def picture_groups(view: View, row: int, end: int, pictures: list[Picture]) -> list[PictureGroup]:
+    """One end's pictures by the bundle's picture clusters, the largest group first.
+
+    Pictures alone in their cluster come together at the end, without a word.
+    """
+    clusters = np.asarray(view.bundle.top_clusters[row, end])
+    images = np.asarray(view.bundle.top_images[row, end])
+    by_image = dict(zip(images.tolist(), clusters.tolist(), strict=True))
+    members: dict[int, list[Picture]] = {}
+    for picture in pictures:
+        members.setdefault(by_image.get(picture.image, -1), []).append(picture)
+    together = [group for number, group in members.items() if number >= 0 and len(group) > 1]
+    together.sort(key=len, reverse=True)
+    kept = {picture.image for group in together for picture in group}
+    groups = [named(view, group) for group in together]
+    alone = tuple(picture for picture in pictures if picture.image not in kept)
+    return [*groups, PictureGroup("", 0, alone, alike=False)] if alone else groups
+
+
+def named(view: View, pictures: Sequence[Picture]) -> PictureGroup:
+    """A group with the most telling word that half of its pictures carry, labels first."""
+    counts = Counter(word for picture in pictures for word in view.words[picture.image])
+    labels = Counter(view.labels[picture.image].lower() for picture in pictures)
+    total = len(view.words)
+    telling = {
+        word: (count + labels[word]) * math.log(total / view.word_counts[word])
+        for word, count in counts.items()
+        if 2 * count >= len(pictures) and count > 1
+    }
+    if not telling:
+        return PictureGroup("", 0, tuple(pictures))
+    word = max(telling, key=lambda word: (telling[word], counts[word], word))
+    return PictureGroup(word, counts[word], tuple(pictures))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 FOLDER_VARIABLE = "EXPLORER_BUNDLES"
 SHIPPED = "picto"
+SHORTEST_WORD = 3  # letters; shorter parts of a label say nothing
 QUIET = 0.02  # of its layer's median effect; below it a neuron says nothing
 
 
@@ -71,15 +73,25 @@ class View:
 
     @cached_property
     def words(self) -> list[frozenset[str]]:
-        """Label, concept and keywords of each picture, in lower case, for matching with texts."""
+        """Label and its words, concept and keywords of each picture, in lower case."""
         table = self.bundle.pictures.table
-        columns = (table[name].fillna("").astype(str) for name in ("label", "concept", "keywords"))
+        labels, concepts, keywords = (
+            table[name].fillna("").astype(str).str.lower()
+            for name in ("label", "concept", "keywords")
+        )
         return [
             frozenset(
-                part for part in (p.strip().lower() for p in ",".join(row).split(",")) if part
+                {label, concept, *(part.strip() for part in listed.split(","))}
+                | {part for part in label.split() if len(part) >= SHORTEST_WORD}
             )
-            for row in zip(*columns, strict=True)
+            - {""}
+            for label, concept, listed in zip(labels, concepts, keywords, strict=True)
         ]
+
+    @cached_property
+    def word_counts(self) -> Counter[str]:
+        """How many pictures carry each word."""
+        return Counter(word for words in self.words for word in words)
 
     @cached_property
     def folded_texts(self) -> list[str]:

@@ -18,6 +18,9 @@ from explorer.ui.loaders import View
 BARS = 24
 LEADING = 6
 WIDTHS = (1, 1.5)
+PICTURES = "pictures"  # the address parameter
+STRONGEST, GROUPED = "strongest", "grouped"
+PICTURE_ORDERS = {STRONGEST: "Strongest first", GROUPED: "Grouped by likeness"}
 
 
 def read_row(page: Page) -> tuple[int, list[str]]:
@@ -37,6 +40,10 @@ def read_row(page: Page) -> tuple[int, list[str]]:
     except InputError as error:
         problems.append(str(error))
         row = view.bundle.row(layer if layer in view.layers else view.layers[-1], 0)
+    order = params.get(PICTURES, STRONGEST)
+    if order not in PICTURE_ORDERS:
+        choices = " or ".join(PICTURE_ORDERS)
+        return row, [*problems, f"“{order}” is no value for “{PICTURES}”: write {choices}."]
     if problems:
         problems[-1] += f" {glossary.neuron_name(*view.place(row))} is shown instead."
     return row, problems
@@ -94,8 +101,9 @@ def _silence(view: View, row: int) -> str:
     )
 
 
-def body(view: View, row: int) -> None:
+def body(page: Page, row: int) -> None:
     """Concepts beside pictures, the spread of effects beside the other end, measures."""
+    view = page.view
     clusters = grouping.concept_clusters(view, row)
     if not clusters:
         _measures(view, row)
@@ -104,12 +112,12 @@ def body(view: View, row: int) -> None:
     with left:
         _concepts(view, row, clusters)
     with right:
-        _pictures(view, row, clusters, grouping.POSITIVE)
+        _responses(page, row, clusters)
     left, right = st.columns(WIDTHS, gap="large")
     with left:
         _norms(view, row)
     with right:
-        _pictures(view, row, clusters, grouping.NEGATIVE)
+        _other_end(view, row, clusters)
     _measures(view, row)
 
 
@@ -139,20 +147,47 @@ def _concepts(view: View, row: int, clusters: list[Cluster]) -> None:
     )
 
 
-def _pictures(view: View, row: int, clusters: list[Cluster], end: int) -> None:
-    pictures = grouping.top_pictures(view, row, end, clusters)
-    positive = end == grouping.POSITIVE
-    name = "Pictures it responds to" if positive else "Pictures at the other end"
-    what = "most strongly along" if positive else "most strongly against"
-    if not pictures:
-        frame.draw(f"<h2>{name}</h2>", '<p class="caption">There are none.</p>')
-        return
+def _responses(page: Page, row: int, clusters: list[Cluster]) -> None:
+    """The positive end, strongest first or grouped, as the address says."""
+    view = page.view
+    pictures = grouping.top_pictures(view, row, grouping.POSITIVE, clusters)
+    grouped = page.params.get(PICTURES) == GROUPED
     frame.draw(
-        f"<h2>{name}</h2>"
-        f'<p class="caption">The {len(pictures)} pictures whose effect points {what} the neuron\'s '
-        "direction, strongest first. The number is the effect minus its mean over all pictures, in "
-        "units of the output before normalisation; the bar's colour is the nearest concept cluster."
-        "</p>",
+        "<h2>Pictures it responds to</h2>"
+        f'<p class="caption">The {len(pictures)} pictures whose effect points most strongly along '
+        "the neuron's direction. The number is the effect minus its mean over all pictures, in "
+        "units of the output before normalisation. A coloured edge: the concept cluster that the "
+        "picture is near to.</p>"
+    )
+    st.session_state["_pictures"] = GROUPED if grouped else STRONGEST
+    st.segmented_control(
+        "Order of the pictures",
+        [STRONGEST, GROUPED],
+        format_func=lambda choice: PICTURE_ORDERS[choice],
+        key="_pictures",
+        label_visibility="collapsed",
+        on_change=_order_pictures,
+        args=(page, row),
+    )
+    if not grouped:
+        frame.draw(parts.tiles(view, pictures))
+        return
+    for group in grouping.picture_groups(view, row, grouping.POSITIVE, pictures):
+        frame.draw(parts.group_heading(group), parts.tiles(view, group.pictures))
+
+
+def _order_pictures(page: Page, row: int) -> None:
+    layer, neuron = page.view.place(row)
+    order = GROUPED if st.session_state["_pictures"] == GROUPED else ""
+    frame.address(page, layer=layer, neuron=neuron, **{PICTURES: order})
+
+
+def _other_end(view: View, row: int, clusters: list[Cluster]) -> None:
+    pictures = grouping.top_pictures(view, row, grouping.NEGATIVE, clusters)
+    frame.draw(
+        "<h2>Pictures at the other end</h2>"
+        f'<p class="caption">The {len(pictures)} pictures whose effect points most strongly '
+        "against the direction.</p>",
         parts.tiles(view, pictures),
     )
 

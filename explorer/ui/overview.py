@@ -11,7 +11,8 @@ from explorer.ui.highlights import Highlight
 from explorer.ui.loaders import View
 from explorer.ui.theme import PATH_DRAWING
 
-WORDS_SHOWN = 3
+ROW = 4  # pictures side by side
+GROUPED = ", grouped by likeness. Each group is named by a word that its pictures share"
 
 
 def introduction(view: View) -> None:
@@ -38,22 +39,39 @@ def introduction(view: View) -> None:
 def striking_neuron(view: View) -> None:
     """The most striking polysemantic neuron, its pictures grouped by meaning."""
     found = _striking(view)
-    if not found or not found[0].groups:
+    if not found:
         return
     best = found[0]
     layer, neuron = view.place(best.row)
-    named = _listed([cluster.concepts[0].text for cluster, _ in best.groups[:WORDS_SHOWN]])
     more = parts.link("neuron", "Open this neuron →", bundle=view.key, layer=layer, neuron=neuron)
-    record = view.neurons.iloc[best.row]
+    polysemy = glossary.number(float(view.neurons["polysemy"].iloc[best.row]))
+    heading = (
+        f"One neuron, several meanings: {_listed(best.words)}"
+        if best.groups
+        else f"One neuron, several meanings: {view.neurons['concepts'].iloc[best.row]}"
+    )
     frame.draw(
-        f'<div class="top"><h2>One neuron, several meanings: {escape(named)}</h2>'
-        f'<span class="muted">{glossary.neuron_name(layer, neuron)} · polysemy '
-        f"{glossary.number(float(record['polysemy']))} · {more}</span></div>",
-        parts.meanings(view, best.groups[:WORDS_SHOWN]),
+        f'<div class="top"><h2>{escape(heading)}</h2>'
+        f'<span class="muted">{glossary.neuron_name(layer, neuron)} · polysemy {polysemy} · {more}'
+        "</span></div>",
+        _meanings(view, best),
         '<p class="caption below">Of '
         f"{view.bundle.image_embeddings.shape[0]:,} pictures, those with the strongest effect of "
-        "this neuron, grouped by the concepts of its text set that they are nearest to.</p>",
+        f"this neuron{GROUPED if best.groups else ''}.</p>",
         css="panel",
+    )
+
+
+def _meanings(view: View, best: Highlight) -> str:
+    """The pictures by meaning, or just the strongest where no meanings were told apart."""
+    if not best.groups:
+        return parts.strip(view, parts.strongest(view, best.row, 3 * ROW), wide=True)
+    return parts.meanings(
+        view,
+        [
+            (group.word, colour, _whole_rows([picture.image for picture in group.pictures]))
+            for colour, group in enumerate(best.groups)
+        ],
     )
 
 
@@ -89,14 +107,20 @@ def _figures(view: View) -> list[tuple[str, str, str]]:
 
 def more_neurons(view: View) -> None:
     """A strip of further striking neurons."""
-    found = _striking(view)[1:9]
+    found = _striking(view)[1:]
     if not found:
         return
-    sort = parts.link("neurons", "all neurons by polysemy →", bundle=view.key, sort="polysemy")
+    every = parts.link("neurons", "all neurons by polysemy", bundle=view.key, sort="polysemy")
     frame.draw(
-        f"<h2>More neurons with several meanings</h2>"
-        f'<p class="caption">Chosen by their scores, checked on their pictures. See {sort}</p>',
-        parts.cards(parts.card(view, item.row, pictures=_mixed(item)) for item in found),
+        "<h2>More neurons with several meanings</h2>"
+        '<p class="caption">Chosen by their scores, checked on the words of their pictures. '
+        f"See {every}.</p>",
+        parts.cards(
+            parts.card(view, item.row, pictures=_mixed(item), title=_listed(item.words))
+            if item.groups
+            else parts.card(view, item.row)
+            for item in found
+        ),
     )
 
 
@@ -104,10 +128,14 @@ def _striking(view: View) -> list[Highlight]:
     return view.held("striking", highlights.striking)
 
 
+def _whole_rows(images: list[int]) -> list[int]:
+    """As many of a meaning's images as fill one or two rows."""
+    return images[: 2 * ROW if len(images) >= 2 * ROW else ROW]
+
+
 def _mixed(item: Highlight) -> list[int]:
-    """Pictures of a card, taken from its meanings in turn: each meaning fills a row."""
-    shown = [pictures[:4] for _, pictures in item.groups[:2]]
-    return [picture.image for pictures in shown for picture in pictures]
+    """Pictures of a card: a row of each of the first two meanings."""
+    return [picture.image for group in item.groups[:2] for picture in group.pictures[:ROW]]
 
 
 def _listed(words: list[str]) -> str:

@@ -11,7 +11,7 @@ from html import escape
 
 from explorer.ui import glossary, grouping
 from explorer.ui.address import href
-from explorer.ui.grouping import Cluster, Picture
+from explorer.ui.grouping import Cluster, Picture, PictureGroup
 from explorer.ui.loaders import View
 
 CARD_PICTURES = 8
@@ -68,21 +68,30 @@ def _tile(view: View, picture: Picture) -> str:
     )
 
 
-def strip(view: View, images: Iterable[int]) -> str:
-    """Pictures side by side, without captions."""
+def group_heading(group: PictureGroup) -> str:
+    """What a group of pictures shares, and in how many of them."""
+    if group.word:
+        count = f"{group.agreeing} of {len(group.pictures)}"
+        return f'<h3>{escape(group.word)} <span class="muted">{count}</span></h3>'
+    name = "alike, without a common word" if group.alike else "alone"
+    return f'<h3><span class="muted">{name}, {len(group.pictures)}</span></h3>'
+
+
+def strip(view: View, images: Iterable[int], wide: bool = False) -> str:
+    """Pictures side by side, without captions; `wide`: as many in a row as there is room for."""
     cells = (f'<span class="cell">{image(view, int(number))}</span>' for number in images)
-    return f'<div class="strip">{"".join(cells)}</div>'
+    return f'<div class="strip{" pics" if wide else ""}">{"".join(cells)}</div>'
 
 
-def meanings(view: View, groups: Sequence[tuple[Cluster, Sequence[Picture]]], most: int = 8) -> str:
-    """Pictures grouped by concept cluster, each group under its leading concepts."""
+def meanings(view: View, groups: Sequence[tuple[str, int, Sequence[int]]]) -> str:
+    """Groups of pictures side by side: name, colour, images."""
     parts = []
-    for cluster, pictures in groups:
-        name = escape(cluster.title())
+    for name, colour, images in groups:
+        shown = escape(name)
         parts.append(
-            f'<div class="meaning c{cluster.colour}"><div class="name"><span class="dot"></span>'
-            f'<span class="text" title="{name}">{name}</span></div>'
-            f"{strip(view, (p.image for p in pictures[:most]))}</div>"
+            f'<div class="meaning c{colour}"><div class="name"><span class="dot"></span>'
+            f'<span class="text" title="{shown}">{shown}</span></div>'
+            f"{strip(view, images)}</div>"
         )
     return f'<div class="meanings">{"".join(parts)}</div>'
 
@@ -93,15 +102,16 @@ def card(
     note: str = "",
     pictures: Sequence[int] | None = None,
     small: bool = False,
+    title: str = "",
 ) -> str:
     """A neuron in brief, all of it a link to its page; `note` is HTML.
 
-    `pictures`: which images to show instead of the strongest ones.
+    `pictures`: which images to show instead of the strongest ones; `title`: instead of concepts.
     """
     layer, neuron = view.place(row)
     if pictures is None:
         pictures = strongest(view, row, SMALL_CARD_PICTURES if small else CARD_PICTURES)
-    concepts = escape(str(view.neurons["concepts"].iloc[row])) or "no concepts"
+    concepts = escape(title or str(view.neurons["concepts"].iloc[row])) or "no concepts"
     silent = " · silent" if view.silent[row] else ""
     body = (
         f"{strip(view, pictures)}"
