@@ -140,6 +140,8 @@ class Visit:
     def open(self, path: str, heading: str) -> None:
         self.page.goto(self.server + path)
         self.settled(heading)
+        # links and keys belong to the browser until the router's script has arrived
+        self.page.wait_for_function("() => window.lensRouter !== undefined")
 
     def settled(self, heading: str) -> None:
         """Wait until the page with this heading has run to its end."""
@@ -277,6 +279,20 @@ def test_arrow_keys_and_jump(visit: Visit) -> None:
     visit.page.go_back()
     visit.settled("Layer 1 · Neuron 5")
     visit.check()
+
+
+def test_arrow_keys_with_a_modifier_are_left_to_the_browser(visit: Visit) -> None:
+    visit.open(*PAGES["neuron"])
+    # dispatched, since a pressed Alt+Left would make the browser itself go back
+    stepped = visit.page.evaluate(
+        "() => { let clicks = 0;"
+        "document.querySelector('a[rel=next]').addEventListener('click', e => {"
+        " clicks += 1; e.preventDefault(); });"
+        "for (const altKey of [true, false]) document.body.dispatchEvent("
+        "new KeyboardEvent('keydown', { key: 'ArrowRight', altKey, bubbles: true }));"
+        "return clicks; }"
+    )
+    assert stepped == 1
 
 
 def test_grouping_the_pictures_is_an_address(visit: Visit) -> None:

@@ -3,11 +3,10 @@ const visit = (href) => {
   window.dispatchEvent(new PopStateEvent("popstate"));
   document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
 };
-const plain = (event) =>
-  event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
+const bare = (event) => !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
 const onClick = (event) => {
   const link = event.target.closest?.("a[data-page]");
-  if (!link || event.defaultPrevented || !plain(event)) return;
+  if (!link || event.defaultPrevented || event.button !== 0 || !bare(event)) return;
   event.preventDefault();
   visit(link.getAttribute("href"));
   if (innerWidth < 768 && link.closest('[data-testid="stSidebar"]'))
@@ -16,7 +15,7 @@ const onClick = (event) => {
 const onKey = (event) => {
   const side = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
   const busy = event.target.closest?.("input, textarea, select, [role], [contenteditable]");
-  if (side && plain({ ...event, button: 0 }) && !busy)
+  if (side && bare(event) && !busy)
     document.querySelector(`a[rel="${side}"]`)?.click();
 };
 if (!window.lensRouter) {
