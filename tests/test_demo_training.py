@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from explorer.demo import cli
 from explorer.demo import train as train_module
-from explorer.demo.align import AlignSettings, Tail, multi_positive_loss
+from explorer.demo.align import AlignSettings, Tail, drop_terms, multi_positive_loss
 from explorer.demo.captions import (
     caption_views,
     minilm_embed,
@@ -66,6 +66,7 @@ def corpus_folders(tmp_path):
             "label": ["dog", "car", "dog", "soup", "kangaroo", "dog"],
             "concept": ["dog", "car", "dog", "", "", "dog"],
             "keywords": ["pet, animal", "", "pet", "meal", "", "pet"],
+            "looks": ["emoji, red", "emoji", "outline", "clip art", "photograph, photo", "emoji"],
             "source": ["noto", "noto", "fluent", "openclipart", "tuxpaint", "twemoji"],
             "held_out": [False] * 5 + [True],
             "kind": kinds,
@@ -127,6 +128,8 @@ def test_captions_name_every_object(corpus_folders):
     assert named == [{"dog", "soup"}, {"tabby"}, {"car"}]
     words = {captions.keywords[i] for i in captions.view_keywords[0] if i >= 0}
     assert words == {"pet", "animal", "meal"}
+    looks = [{captions.looks[i] for i in row if i >= 0} for row in captions.view_looks]
+    assert looks == [{"emoji", "red", "clip art"}, {"photograph", "photo"}, {"photograph", "photo"}]
     assert captions.labels[: captions.concepts] == ["car", "dog"]
     assert captions.is_photo.tolist() == [False, True, True]
 
@@ -176,6 +179,34 @@ def test_tail_gives_what_the_whole_tower_gives(model):
             stream = block(stream)
         found = Tail(model.visual, 9)(stream)
         assert torch.allclose(found, model.visual(pixels), atol=1e-5)
+
+
+def test_terms_of_the_class_token_are_what_the_blocks_wrote(model):
+    visual, written = model.visual, []
+    with torch.no_grad():
+        stream = embed_tokens(visual, torch.randn(2, 3, SIZE, SIZE))
+        for block in visual.transformer.resblocks[:9]:
+            stream = block(stream)
+        found = Tail(visual, 9).terms(stream)
+        expected = [stream[:, 0]]
+        blocks = visual.transformer.resblocks[9:]
+        parts = [part for block in blocks for part in (block.ls_1, block.ls_2)]
+        handles = [p.register_forward_hook(lambda *a: written.append(a[2][:, 0])) for p in parts]
+        for block in blocks:
+            stream = block(stream)
+        for handle in handles:
+            handle.remove()
+    assert torch.allclose(found, torch.stack(expected + written, 1), atol=1e-5)
+
+
+def test_dropped_terms_are_left_out_and_attention_never_is():
+    terms = torch.eye(5).expand(400, 5, 5)
+    kept = drop_terms(terms, 0.5, 0.25)
+    assert (kept[:, [1, 3]] == 1).all()
+    shares = kept.mean(0)
+    assert 0.4 < shares[0] < 0.6
+    assert (shares[[2, 4]] > 0.68).all() and (shares[[2, 4]] < 0.82).all()
+    assert torch.equal(drop_terms(terms, 0.0, 0.0), torch.ones(400, 5))
 
 
 def test_short_encoding_equals_encode_text(model):

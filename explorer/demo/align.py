@@ -10,7 +10,13 @@ softmax cross-entropies of cosine / temperature with several positives a view:
 
 1. over all labels (synonyms of the positives are no negatives),
 2. over the view's own domain (concepts, or photographs' names): what retrieval asks for,
-3. over keywords.
+3. over keywords,
+4. over looks: how things are drawn, and colours.
+
+*Readout dropout.* The class token that ``ln_post`` reads is a sum: what entered the tuned blocks,
+plus what each of their attention layers and MLPs wrote. In training some of the terms are left
+out at random, never the attention layers': so the later attention heads, the routes the
+second-order lens reads, come to carry the meaning by themselves.
 """
 
 from __future__ import annotations
@@ -35,14 +41,17 @@ from explorer.demo.tower import EMBED
 class AlignSettings:
     """How the image side is trained."""
 
-    epochs: int = 3
+    epochs: int = 4
     batch_size: int = 256
-    block_rate: float = 6e-5
+    block_rate: float = 1e-4
     head_rate: float = 1e-3
     weight_decay: float = 0.05
     frozen_steps: int = 100  # only the heads learn at first
     domain_weight: float = 1.0
     keyword_weight: float = 0.2
+    look_weight: float = 0.2
+    entering_dropout: float = 0.5  # of the class token that enters the tuned blocks
+    mlp_dropout: float = 0.5  # of what a tuned block's MLP writes into it
     smoothing: float = 0.05
     average: float = 0.998  # of the weights over steps
     seed: int = 0
@@ -53,28 +62,35 @@ class AlignSettings:
 class PolishSettings:
     """How projection and teacher are fitted on fixed class tokens."""
 
-    epochs: int = 16
+    epochs: int = 10
     batch_size: int = 512
     rate: float = 1e-3
     weight_decay: float = 0.05
     dropout: float = 0.1
     domain_weight: float = 1.0
     keyword_weight: float = 0.2
+    look_weight: float = 0.2
+    entering_dropout: float = 0.2
+    mlp_dropout: float = 0.2
     smoothing: float = 0.05
     seed: int = 0
 
 
 class Teacher(nn.Module):
-    """Text embeddings of labels and keywords from MiniLM's, [text, embed] unit norm."""
+    """Text embeddings of labels, keywords and looks from MiniLM's, [text, embed] unit norm."""
 
     labels: Tensor
     keywords: Tensor
+    looks: Tensor
 
-    def __init__(self, label_vectors: np.ndarray, keyword_vectors: np.ndarray) -> None:
+    def __init__(
+        self, label_vectors: np.ndarray, keyword_vectors: np.ndarray, look_vectors: np.ndarray
+    ) -> None:
         """Keep the frozen MiniLM vectors [text, 384] and start with zero offsets."""
         super().__init__()
         self.register_buffer("labels", torch.from_numpy(label_vectors))
         self.register_buffer("keywords", torch.from_numpy(keyword_vectors))
+        self.register_buffer("looks", torch.from_numpy(look_vectors))
         width = label_vectors.shape[1]
         self.head = nn.Sequential(
             nn.Linear(width, 768), nn.GELU(), nn.Dropout(0.1), nn.Linear(768, EMBED)
@@ -102,18 +118,42 @@ class Tail(nn.Module):
 
     def forward(self, stream: Tensor) -> Tensor:
         """[image, token, width] -> representation [image, embed], as the whole tower gives it."""
-        return self.ln_post(self.class_token(stream)) @ self.proj
+        return self.read(self.terms(stream).sum(1))
 
-    def class_token(self, stream: Tensor) -> Tensor:
-        """[image, token, width] -> the last block's class token [image, width]."""
+    def read(self, class_token: Tensor) -> Tensor:
+        """[image, width] -> representation [image, embed]."""
+        return self.ln_post(class_token) @ self.proj
+
+    def terms(self, stream: Tensor) -> Tensor:
+        """[image, token, width] -> the terms of the last class token, [image, term, width].
+
+        Terms: what enters, then each block's attention and MLP in turn; they sum to the token.
+        """
+        terms = [stream[:, 0]]
         for block in self.blocks[:-1]:
-            stream = block(stream)
+            normed = block.ln_1(stream)
+            attended = block.ls_1(block.attn(normed, normed, normed, need_weights=False)[0])
+            stream = stream + attended
+            written = block.ls_2(block.mlp(block.ln_2(stream)))
+            stream = stream + written
+            terms += [attended[:, 0], written[:, 0]]
         last = self.blocks[-1]
         normed = last.ln_1(stream)
-        attended = last.attn(normed[:, :1], normed, normed, need_weights=False)[0]
-        token = stream[:, :1] + last.ls_1(attended)
-        token = token + last.ls_2(last.mlp(last.ln_2(token)))
-        return token[:, 0]
+        attended = last.ls_1(last.attn(normed[:, :1], normed, normed, need_weights=False)[0])
+        written = last.ls_2(last.mlp(last.ln_2(stream[:, :1] + attended)))
+        return torch.stack([*terms, attended[:, 0], written[:, 0]], 1)
+
+
+def drop_terms(terms: Tensor, entering: float, mlp: float) -> Tensor:
+    """Return the class tokens [image, width] without randomly chosen terms of each image.
+
+    ``entering`` and ``mlp`` are the chances that the entering token and that an MLP's output is
+    left out; attention layers' outputs always stay.
+    """
+    chance = torch.zeros(terms.shape[1])
+    chance[0], chance[2::2] = entering, mlp
+    keep = torch.rand(terms.shape[:2]) >= chance
+    return (terms * keep[..., None].to(terms.dtype)).sum(1)
 
 
 def multi_positive_loss(
@@ -147,7 +187,7 @@ def align_loss(
     settings: AlignSettings | PolishSettings,
     spans: tuple[int, int],
 ) -> Tensor:
-    """Return the sum of the three losses for unit image embeddings [image, embed].
+    """Return the sum of the four losses for unit image embeddings [image, embed].
 
     ``near`` is `synonym_mask`; ``spans`` the numbers of concepts and of photographs' names.
     """
@@ -163,7 +203,9 @@ def align_loss(
             logits[rows, start:stop], inside[rows], None, settings.smoothing
         )
     words = scale * image @ teacher.embed(teacher.keywords).T
-    return loss + settings.keyword_weight * multi_positive_loss(words, batch["keywords"], None, 0.0)
+    loss = loss + settings.keyword_weight * multi_positive_loss(words, batch["keywords"], None, 0.0)
+    looks = scale * image @ teacher.embed(teacher.looks).T
+    return loss + settings.look_weight * multi_positive_loss(looks, batch["looks"], None, 0.0)
 
 
 class Run:
@@ -256,8 +298,9 @@ def align(
         for parameter in run.blocks:
             parameter.requires_grad_(run.step >= settings.frozen_steps)
         with torch.autocast("cpu", torch.bfloat16):
-            representation = run.tail(torch.from_numpy(tokens[rows]).to(torch.bfloat16))
-        image = F.normalize(representation.float(), dim=-1)
+            terms = run.tail.terms(torch.from_numpy(tokens[rows]).to(torch.bfloat16))
+        token = drop_terms(terms.float(), settings.entering_dropout, settings.mlp_dropout)
+        image = F.normalize(run.tail.read(token), dim=-1)
         batch = _texts_of(captions, rows)
         loss = align_loss(
             image, teacher, near, batch, settings, (captions.concepts, captions.photos)
@@ -280,10 +323,10 @@ def align(
 
 
 @torch.no_grad()
-def class_tokens(
+def class_token_terms(
     visual: VisionTransformer, tokens: np.ndarray, views: int, first_tuned: int, file: Path
 ) -> np.ndarray:
-    """Return the tuned tail's class tokens before ``ln_post``: [view, width] float32; a cache.
+    """Return the terms of the class tokens (`Tail.terms`), [view, term, width] float16; a cache.
 
     tokens: the cached stream [view, token, width] float16 (memory-mapped).
     """
@@ -292,9 +335,9 @@ def class_tokens(
     tail = Tail(visual, first_tuned).eval()
     parts = []
     for start in range(0, views, 256):
-        stream = torch.from_numpy(tokens[start : min(start + 256, views)])
+        stream = torch.from_numpy(np.array(tokens[start : min(start + 256, views)]))
         with torch.autocast("cpu", torch.bfloat16):
-            parts.append(tail.class_token(stream.to(torch.bfloat16)).float().numpy())
+            parts.append(tail.terms(stream.to(torch.bfloat16)).half().numpy())
     np.save(file, np.concatenate(parts))
     return np.load(file)
 
@@ -302,21 +345,21 @@ def class_tokens(
 def polish(
     visual: VisionTransformer,
     teacher: Teacher,
-    features: np.ndarray,
+    terms: np.ndarray,
     captions: Captions,
     settings: PolishSettings,
 ) -> None:
-    """Fit ``ln_post``, ``proj`` and the teacher on fixed class tokens [view, width], in place.
+    """Fit ``ln_post``, ``proj`` and the teacher on fixed class tokens, in place.
 
     The same losses as `align`, on features that cost nothing: many more rounds than the blocks
-    can be given.
+    can be given. terms: `class_token_terms`, [view, term, width] float16.
     """
     torch.manual_seed(settings.seed)
     modules = nn.ModuleDict({"ln_post": visual.ln_post, "teacher": teacher})
     parameters = [*modules.parameters(), visual.proj]
     optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=settings.weight_decay)
     near = synonym_mask(teacher.labels.numpy())
-    views = len(features)
+    views = len(terms)
     total = views // settings.batch_size * settings.epochs
     teacher.train()
     for step in range(total):
@@ -324,7 +367,8 @@ def polish(
         for group in optimizer.param_groups:
             fade = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / total))
             group["lr"] = settings.rate * min(1.0, (step + 1) / 50) * fade
-        normed = visual.ln_post(torch.from_numpy(features[rows]))
+        fixed = torch.from_numpy(terms[rows]).float()
+        normed = visual.ln_post(drop_terms(fixed, settings.entering_dropout, settings.mlp_dropout))
         image = F.normalize(F.dropout(normed, settings.dropout) @ visual.proj, dim=-1)
         spans = (captions.concepts, captions.photos)
         loss = align_loss(image, teacher, near, _texts_of(captions, rows), settings, spans)
@@ -341,6 +385,7 @@ def _texts_of(captions: Captions, rows: np.ndarray) -> dict[str, Tensor]:
     return {
         "labels": torch.from_numpy(captions.view_labels[rows]).long(),
         "keywords": torch.from_numpy(captions.view_keywords[rows]).long(),
+        "looks": torch.from_numpy(captions.view_looks[rows]).long(),
         "photo": torch.from_numpy(captions.is_photo[rows]),
     }
 

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from explorer.demo.features import MAX_OBJECTS, Corpus, View
+from explorer.demo.looks import SYNONYMS
 from explorer.errors import ExplorerError
 
 TEMPLATES = (
@@ -24,6 +25,7 @@ TEMPLATES = (
     "an emoji of {}",
     "an image of {}",
 )
+LOOKS_AN_OBJECT = 4
 SYNONYM_COSINE = 0.72  # labels nearer than this in MiniLM's space are no negatives of each other
 
 
@@ -43,8 +45,10 @@ class Captions:
     concepts: int  # how many of the labels are concepts
     photos: int  # how many of them name photographs
     keywords: list[str]
+    looks: list[str]  # how things are drawn, and colours
     view_labels: np.ndarray  # [view, MAX_OBJECTS] int32 into labels, -1 where there is none
     view_keywords: np.ndarray  # [view, 2 * MAX_OBJECTS] int32 into keywords, -1 where there is none
+    view_looks: np.ndarray  # [view, LOOKS_AN_OBJECT * MAX_OBJECTS] int32 into looks, -1 likewise
     is_photo: np.ndarray  # [view] bool
 
 
@@ -56,18 +60,26 @@ def caption_views(corpus: Corpus, views: list[View], seed: int = 0) -> Captions:
     others = sorted(set(pictures["label"]) - set(concepts) - set(named))
     labels = [*concepts, *named, *others]
     place = {label: i for i, label in enumerate(labels)}
-    words = [[w for w in str(k).split(", ") if w] for k in pictures["keywords"]]
+    words = [_split(k) for k in pictures["keywords"]]
+    manner = [_split(k)[:LOOKS_AN_OBJECT] for k in pictures["looks"]]
+    looks = sorted({*SYNONYMS["photograph"], *(w for row in manner for w in row)})
+    look_place = {word: i for i, word in enumerate(looks)}
     keywords = sorted({w for row in words for w in row})
     word_place = {word: i for i, word in enumerate(keywords)}
     rng = np.random.default_rng(seed)
     view_labels = np.full((len(views), MAX_OBJECTS), -1, np.int32)
     view_keywords = np.full((len(views), 2 * MAX_OBJECTS), -1, np.int32)
+    view_looks = np.full((len(views), LOOKS_AN_OBJECT * MAX_OBJECTS), -1, np.int32)
     photo_names = photos["names"].map(photo_label).tolist() if len(photos) else []
     picture_labels = pictures["label"].tolist()
     for row, view in enumerate(views):
         if view.photo >= 0:
             view_labels[row, 0] = place[photo_names[view.photo]]
+            seen = [look_place[word] for word in SYNONYMS["photograph"]]
+            view_looks[row, : len(seen)] = seen
             continue
+        shown = sorted({look_place[w] for picture in view.pictures for w in manner[picture]})
+        view_looks[row, : len(shown)] = shown
         for slot, picture in enumerate(view.pictures):
             view_labels[row, slot] = place[picture_labels[picture]]
             mine = words[picture]
@@ -78,8 +90,20 @@ def caption_views(corpus: Corpus, views: list[View], seed: int = 0) -> Captions:
                 view_keywords[row, 2 * slot + extra] = word_place[mine[word]]
     is_photo = np.array([view.photo >= 0 for view in views])
     return Captions(
-        labels, len(concepts), len(named), keywords, view_labels, view_keywords, is_photo
+        labels,
+        len(concepts),
+        len(named),
+        keywords,
+        looks,
+        view_labels,
+        view_keywords,
+        view_looks,
+        is_photo,
     )
+
+
+def _split(words: str) -> list[str]:
+    return [word for word in str(words).split(", ") if word]
 
 
 def name_variants(names: str) -> list[str]:
@@ -134,7 +158,7 @@ def minilm_embed(folder: Path, texts: list[str], batch_size: int = 256) -> np.nd
 def vocabulary(captions: Captions, corpus: Corpus, common: list[str]) -> pd.DataFrame:
     """Return every text the tower is taught, once: columns text and source.
 
-    Sources are "label", "name", "keyword" and "common", the first that has the text.
+    Sources are "label", "name", "look", "keyword" and "common", the first that has the text.
     """
     names = (
         [v for n in dict.fromkeys(corpus.photos["names"]) for v in name_variants(n)]
@@ -142,5 +166,6 @@ def vocabulary(captions: Captions, corpus: Corpus, common: list[str]) -> pd.Data
         else []
     )
     rows = [*((t, "label") for t in captions.labels), *((t, "name") for t in names)]
+    rows += [(t, "look") for t in captions.looks]
     rows += [*((t, "keyword") for t in captions.keywords), *((t, "common") for t in common)]
     return pd.DataFrame(rows, columns=["text", "source"]).drop_duplicates("text", ignore_index=True)

@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from explorer.demo.looks import looks
 from explorer.demo.sources import Sources
 
 HELD_OUT_SETS = ("twemoji", "streamline-emojis")
@@ -63,6 +64,7 @@ class Picture:
     held_out: bool = False
     path: str = ""  # the file, for pictures that are not Iconify drawings
     ink: str = ""  # the colour a single-colour drawing is drawn in
+    looks: tuple[str, ...] = ()  # how it is drawn and in which colours; known once it is drawn
 
 
 @dataclass(frozen=True)
@@ -275,7 +277,8 @@ def render_store(sources: Sources, out: Path, size: int = 168, workers: int = 2)
         store[row] = np.frombuffer(pixels, np.uint8).reshape(size, size, 4)
     store.flush()
     frame = pd.DataFrame([asdict(picture) for picture, _ in kept]).drop(columns="path")
-    frame["keywords"] = frame["keywords"].map(", ".join)
+    for column in ("keywords", "looks"):
+        frame[column] = frame[column].map(", ".join)
     frame.to_parquet(table)
     return frame
 
@@ -301,7 +304,8 @@ def _draw_set(sources: Sources, pictures: list[Picture], size: int) -> list[tupl
                 image = draw(icon["body"], view, size, picture.ink)
         except (ValueError, OSError, Image.DecompressionBombError):
             continue
-        drawn.append((picture, image.tobytes()))
+        seen = looks(np.asarray(image), picture.source, picture.kind)
+        drawn.append((replace(picture, looks=seen), image.tobytes()))
     return drawn
 
 

@@ -21,7 +21,7 @@ from explorer.pictures import PictureStore
 
 SHIPPED_STYLE = "twemoji"
 MONO_A_CONCEPT = 6
-COLUMNS = ("label", "concept", "keywords", "source", "name", "author", "licence", "kind")
+COLUMNS = ("label", "concept", "keywords", "looks", "source", "name", "author", "licence", "kind")
 
 
 def choose(table: pd.DataFrame) -> tuple[list[int], list[int]]:

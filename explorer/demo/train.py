@@ -28,7 +28,7 @@ from explorer.demo.align import (
     Tail,
     Teacher,
     align,
-    class_tokens,
+    class_token_terms,
     polish,
 )
 from explorer.demo.captions import (
@@ -62,7 +62,7 @@ class TrainSettings:
     image_size: int = 168
     first_tuned: int = 9  # blocks before it stay DINOv2's
     repeats: int = 1  # rounds of views of every picture
-    views: int = 38_400  # of the shuffled views, the first so many are used
+    views: int | None = None  # of the shuffled views, the first so many are used; None: all
     photos_a_class: int = 120
     words: int = 30_000
     seed: int = 0
@@ -99,13 +99,17 @@ def train(
     )
     where = {text: row for row, text in enumerate(words["text"])}
     label_vectors = vectors[[where[t] for t in captions.labels]]
-    teacher = Teacher(label_vectors, vectors[[where[t] for t in captions.keywords]])
+    teacher = Teacher(
+        label_vectors,
+        vectors[[where[t] for t in captions.keywords]],
+        vectors[[where[t] for t in captions.looks]],
+    )
     tokens = np.load(out / "features/tokens.npy", mmap_mode="r")
     align(model.visual, teacher, tokens, captions, settings.first_tuned, settings.align, out)
-    features = class_tokens(
+    terms = class_token_terms(
         model.visual, tokens, cached, settings.first_tuned, out / "class-tokens.npy"
     )
-    polish(model.visual, teacher, features, captions, settings.polish)
+    polish(model.visual, teacher, terms, captions, settings.polish)
     embeddings = [_finish(model, stream, settings.first_tuned) for stream in streams]
     lessons = make_lessons(teacher, captions, corpus, words["text"].tolist(), vectors)
     known = {text: target for text, target in zip(lessons.texts, lessons.targets, strict=True)}
