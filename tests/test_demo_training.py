@@ -31,7 +31,7 @@ from explorer.demo.features import (
     read_corpus,
 )
 from explorer.demo.sources import Sources
-from explorer.demo.text import TextSettings, encode_tokens
+from explorer.demo.text import FinishSettings, TextSettings, encode_tokens
 from explorer.demo.tower import BLOCKS, HEADS, WIDTH, dino_state, load_dino, make_model
 from explorer.demo.train import TrainSettings
 from explorer.errors import ExplorerError
@@ -409,4 +409,5 @@ def toy_settings():
         words=30,
         align=AlignSettings(epochs=2, batch_size=4, frozen_steps=1),
         text=TextSettings(steps=3, batch_size=8),
+        finish=FinishSettings(steps=3, views=6, texts=4, lessons=4),
     )

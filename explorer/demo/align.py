@@ -26,6 +26,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -179,6 +180,40 @@ def multi_positive_loss(
     return loss[rows].mean()
 
 
+class LabelWeights(Protocol):
+    """The settings of `label_loss`."""
+
+    @property
+    def domain_weight(self) -> float: ...
+    @property
+    def smoothing(self) -> float: ...
+
+
+def label_loss(
+    logits: Tensor,
+    labels: Tensor,
+    near: Tensor,
+    photo: Tensor,
+    spans: tuple[int, int],
+    settings: LabelWeights,
+) -> Tensor:
+    """Return the loss over all labels plus that over each view's own domain.
+
+    logits [view, label]; labels [view, slot] int64, -1 where empty; ``near`` `synonym_mask`;
+    photo [view] bool; ``spans`` the numbers of concepts and of photographs' names, which come
+    first among the labels.
+    """
+    ignored = near[labels.clamp(min=0)].logical_and((labels >= 0)[..., None]).any(1)
+    loss = multi_positive_loss(logits, labels, ignored, settings.smoothing)
+    first, second = spans
+    for start, stop, rows in ((0, first, ~photo), (first, first + second, photo)):
+        inside = torch.where((labels >= start) & (labels < stop), labels - start, -1)
+        loss = loss + settings.domain_weight * rows.float().mean() * multi_positive_loss(
+            logits[rows, start:stop], inside[rows], None, settings.smoothing
+        )
+    return loss
+
+
 def align_loss(
     image: Tensor,
     teacher: Teacher,
@@ -192,16 +227,8 @@ def align_loss(
     ``near`` is `synonym_mask`; ``spans`` the numbers of concepts and of photographs' names.
     """
     scale = torch.exp(-teacher.log_temperature.clamp(min=math.log(0.01)))
-    labels = batch["labels"]
     logits = scale * image @ teacher.embed_labels().T
-    ignored = near[labels.clamp(min=0)].logical_and((labels >= 0)[..., None]).any(1)
-    loss = multi_positive_loss(logits, labels, ignored, settings.smoothing)
-    first, second = spans
-    for start, stop, rows in ((0, first, ~batch["photo"]), (first, first + second, batch["photo"])):
-        inside = torch.where((labels >= start) & (labels < stop), labels - start, -1)
-        loss = loss + settings.domain_weight * rows.float().mean() * multi_positive_loss(
-            logits[rows, start:stop], inside[rows], None, settings.smoothing
-        )
+    loss = label_loss(logits, batch["labels"], near, batch["photo"], spans, settings)
     words = scale * image @ teacher.embed(teacher.keywords).T
     loss = loss + settings.keyword_weight * multi_positive_loss(words, batch["keywords"], None, 0.0)
     looks = scale * image @ teacher.embed(teacher.looks).T

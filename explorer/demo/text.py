@@ -2,10 +2,13 @@
 
 1. Token embeddings start as MiniLM's embedding of each token's own string, projected on their
    leading principal components: words the tower never saw still lie near their kin.
-2. Every text of the vocabulary has a target: the teacher's embedding. Labels come with
-   templates ("a photo of a ..."), other names of a class share the class's target, and pairs
-   of labels aim between the two.
-3. Loss: 1 - cosine to the target, and for labels a softmax over all labels.
+2. *Imitation*. Every text of the vocabulary has a target: the teacher's embedding. Labels come
+   with templates ("a photo of a ..."), other names of a class share the class's target, pairs
+   of labels aim between the two, and labels come with words for looks ("pixel art dog").
+   Loss: 1 - cosine to the target, and for labels a softmax over all labels.
+3. *Finishing*. The tower meets the pictures themselves: the loss of `align` over the labels,
+   with the tower's own embeddings of them, on image embeddings that stay as they are;
+   imitation goes on beside it.
 """
 
 from __future__ import annotations
@@ -23,20 +26,38 @@ import torch.nn.functional as F
 from open_clip import CLIP
 from torch import Tensor
 
-from explorer.demo.captions import TEMPLATES
+from explorer.demo.align import label_loss
+from explorer.demo.captions import TEMPLATES, Captions
 
 
 @dataclass(frozen=True)
 class TextSettings:
     """How the text tower is taught."""
 
-    steps: int = 500
+    steps: int = 700
     batch_size: int = 512
     rate: float = 1.2e-3
     temperature: float = 0.05
     label_share: float = 0.5  # of a batch; the rest is the vocabulary at large
     pair_share: float = 0.08
+    look_share: float = 0.08
     classify_weight: float = 0.3
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FinishSettings:
+    """How the text tower is finished on the pictures."""
+
+    steps: int = 400
+    views: int = 512  # a step
+    texts: int = 768  # labels a step: those of its views, and others drawn at random
+    lessons: int = 192  # texts a step that go on imitating
+    rate: float = 4e-4
+    temperature: float = 0.05
+    domain_weight: float = 1.0
+    smoothing: float = 0.05
+    imitation_weight: float = 1.0
     seed: int = 0
 
 
@@ -51,6 +72,23 @@ class Lessons:
     targets: Tensor
     label_of: np.ndarray
     labels: Tensor  # [label, embed] unit
+    looks: np.ndarray  # rows of the texts that are words for looks
+
+    def texts_of_labels(self) -> list[list[str]]:
+        """Return for each label every text that names it."""
+        named: list[list[str]] = [[] for _ in self.labels]
+        for row in np.flatnonzero(self.label_of >= 0):
+            named[self.label_of[row]].append(self.texts[row])
+        return named
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What the tower is finished on: fixed unit image embeddings [view, embed] and their labels."""
+
+    embeddings: Tensor
+    captions: Captions
+    near: Tensor  # `captions.synonym_mask` of the labels
 
 
 def seed_token_embeddings(model: CLIP, token_vectors: np.ndarray, spread: float = 0.04) -> None:
@@ -75,6 +113,63 @@ def encode_tokens(model: CLIP, tokens: Tensor) -> Tensor:
     return F.normalize(stream[torch.arange(len(tokens)), ends] @ model.text_projection, dim=-1)
 
 
+class TextRun:
+    """The state of one stage: the tower's parameters, their optimiser and the step reached."""
+
+    def __init__(self, model: CLIP, stage: str, steps: int, rate: float, checkpoint: Path) -> None:
+        """Start at step 0, or go on from ``checkpoint`` if it is there."""
+        self.model, self.stage, self.steps, self.rate = model, stage, steps, rate
+        self.checkpoint = checkpoint
+        self.weights = {
+            name: parameter
+            for name, parameter in model.named_parameters()
+            if not name.startswith(("visual.", "logit"))
+        }
+        self.optimizer = torch.optim.AdamW(
+            self.weights.values(), lr=0.0, betas=(0.9, 0.98), weight_decay=0.01
+        )
+        self.step = 0
+        if checkpoint.exists():
+            saved = torch.load(checkpoint, weights_only=True)
+            model.load_state_dict(saved["model"], strict=False)
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.step = saved["step"]
+        self._began, self._first, self._running = time.time(), self.step, 0.0
+
+    def descend(self, loss: Tensor) -> None:
+        """Take one step: warm-up, then a cosine down to a hundredth; log and save at times."""
+        fade = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * min(1.0, (self.step + 1) / 100) * fade
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        self._running += loss.item()
+        if self.step % 50 == 0:
+            seconds = (time.time() - self._began) / (self.step - self._first)
+            note = {
+                self.stage: self.step,
+                "of": self.steps,
+                "loss": round(self._running / 50, 4),
+                "s/step": round(seconds, 2),
+            }
+            print(json.dumps(note), flush=True)
+            self._running = 0.0
+        if self.step % 100 == 0 or self.step == self.steps:
+            self._save()
+
+    def _save(self) -> None:
+        state = {
+            "model": {name: parameter.detach() for name, parameter in self.weights.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+        }
+        torch.save(state, self.checkpoint.with_suffix(".new"))
+        self.checkpoint.with_suffix(".new").replace(self.checkpoint)
+
+
 def teach(
     model: CLIP,
     tokenize: Callable[[list[str]], Tensor],
@@ -82,28 +177,12 @@ def teach(
     settings: TextSettings,
     out: Path,
 ) -> None:
-    """Train the text tower of ``model`` in place; resumes from ``out/text.pt``."""
-    parameters = [p for n, p in model.named_parameters() if not n.startswith(("visual.", "logit"))]
-    names = [n for n, _ in model.named_parameters() if not n.startswith(("visual.", "logit"))]
-    optimizer = torch.optim.AdamW(parameters, lr=0.0, betas=(0.9, 0.98), weight_decay=0.01)
-    step, checkpoint = 0, out / "text.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(saved["model"], strict=False)
-        optimizer.load_state_dict(saved["optimizer"])
-        step = saved["step"]
-    began, first, running = time.time(), step, 0.0
+    """Let the text tower of ``model`` imitate the teacher, in place; resumes from ``out/text.pt``."""
+    run = TextRun(model, "imitation", settings.steps, settings.rate, out / "text.pt")
     model.train()
-    while step < settings.steps:
-        rng = np.random.default_rng([settings.seed, step])
-        texts, targets, labels = _draw_lesson(rng, lessons, settings)
-        for group in optimizer.param_groups:
-            warm = min(1.0, (step + 1) / 100)
-            group["lr"] = (
-                settings.rate
-                * warm
-                * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / settings.steps)))
-            )
+    while run.step < settings.steps:
+        rng = np.random.default_rng([settings.seed, run.step])
+        texts, targets, labels = _draw_lesson(rng, lessons, settings, settings.batch_size)
         with torch.autocast("cpu", torch.bfloat16):
             found = encode_tokens(model, tokenize(texts))
         found = found.float()
@@ -112,57 +191,88 @@ def teach(
         if named.any():
             logits = found[named] @ lessons.labels.T / settings.temperature
             loss = loss + settings.classify_weight * F.cross_entropy(logits, labels[named])
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        step += 1
-        running += loss.item()
-        if step % 50 == 0:
-            rate = (step - first) * settings.batch_size / (time.time() - began)
-            print(
-                json.dumps(
-                    {
-                        "step": step,
-                        "of": settings.steps,
-                        "loss": round(running / 50, 4),
-                        "texts/s": round(rate),
-                    }
-                ),
-                flush=True,
-            )
-            running = 0.0
-        if step % 200 == 0 or step == settings.steps:
-            weights = {n: p for n, p in model.state_dict().items() if n in names}
-            torch.save(
-                {"model": weights, "optimizer": optimizer.state_dict(), "step": step},
-                checkpoint.with_suffix(".new"),
-            )
-            checkpoint.with_suffix(".new").replace(checkpoint)
+        run.descend(loss)
     model.eval()
 
 
+def finish(
+    model: CLIP,
+    tokenize: Callable[[list[str]], Tensor],
+    lessons: Lessons,
+    pictures: Pictures,
+    settings: FinishSettings,
+    out: Path,
+) -> None:
+    """Fit the text tower to fixed image embeddings, in place; resumes from ``out/finish.pt``."""
+    run = TextRun(model, "finish", settings.steps, settings.rate, out / "finish.pt")
+    names, captions = lessons.texts_of_labels(), pictures.captions
+    domains = np.array([captions.concepts, captions.concepts + captions.photos])
+    model.train()
+    while run.step < settings.steps:
+        rng = np.random.default_rng([settings.seed, run.step])
+        views = rng.choice(len(pictures.embeddings), min(settings.views, len(pictures.embeddings)))
+        told, labels = _draw_labels(rng, captions.view_labels[views], len(names), settings.texts)
+        texts = [_in_a_template(rng, str(rng.choice(names[label]))) for label in told]
+        lesson, targets, _ = _draw_lesson(rng, lessons, TextSettings(), settings.lessons)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = encode_tokens(model, tokenize(texts + lesson))
+        found = found.float()
+        logits = pictures.embeddings[views] @ found[: len(told)].T / settings.temperature
+        ends = np.searchsorted(told, domains)
+        loss = label_loss(
+            logits,
+            torch.from_numpy(labels),
+            pictures.near[told][:, told],
+            torch.from_numpy(captions.is_photo[views]),
+            (int(ends[0]), int(ends[1] - ends[0])),
+            settings,
+        )
+        kept = torch.cat([lessons.labels[told], targets])
+        imitation = (1 - (found * kept).sum(1)).mean()
+        run.descend(loss + settings.imitation_weight * imitation)
+    model.eval()
+
+
+def _draw_labels(
+    rng: np.random.Generator, view_labels: np.ndarray, count: int, wanted: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (sorted labels [text], the views' labels as places among them [view, slot])."""
+    present = np.unique(view_labels[view_labels >= 0])
+    others = np.setdiff1d(np.arange(count), present)
+    room = min(max(wanted - len(present), 0), len(others))
+    told = np.sort(np.concatenate([present, rng.choice(others, room, replace=False)])).astype(int)
+    place = np.full(count + 1, -1, np.int64)  # the last entry answers for "no label" (-1)
+    place[told] = np.arange(len(told))
+    return told, place[view_labels]
+
+
 def _draw_lesson(
-    rng: np.random.Generator, lessons: Lessons, settings: TextSettings
+    rng: np.random.Generator, lessons: Lessons, settings: TextSettings, size: int
 ) -> tuple[list[str], Tensor, Tensor]:
     """Return (texts, targets [text, embed], labels [text]) of one batch."""
     named = np.flatnonzero(lessons.label_of >= 0)
-    from_labels = rng.random(settings.batch_size) < settings.label_share
+    from_labels = rng.random(size) < settings.label_share
     rows = np.where(
-        from_labels,
-        rng.choice(named, settings.batch_size),
-        rng.integers(len(lessons.texts), size=settings.batch_size),
+        from_labels, rng.choice(named, size), rng.integers(len(lessons.texts), size=size)
     )
     texts, targets = [], lessons.targets[rows].clone()
     labels = torch.from_numpy(lessons.label_of[rows].astype(np.int64))
     for place, row in enumerate(rows):
-        text = lessons.texts[row]
-        if from_labels[place] and rng.random() < settings.pair_share:
+        text, kind = lessons.texts[row], rng.random()
+        if from_labels[place] and kind < settings.pair_share:
             other = int(rng.choice(named))
             text = f"a {text} and a {lessons.texts[other]}"
-            targets[place] = F.normalize(targets[place] + lessons.targets[other], dim=0)
-            labels[place] = -1
-        elif rng.random() < 0.5:
-            text = str(rng.choice(TEMPLATES)).format(text)
+        elif from_labels[place] and kind < settings.pair_share + settings.look_share:
+            other = int(rng.choice(lessons.looks))
+            text = f"{lessons.texts[other]} {text}"
+        else:
+            texts.append(_in_a_template(rng, text))
+            continue
+        targets[place] = F.normalize(targets[place] + lessons.targets[other], dim=0)
+        labels[place] = -1
         texts.append(text)
     return texts, targets, labels
+
+
+def _in_a_template(rng: np.random.Generator, text: str) -> str:
+    return str(rng.choice(TEMPLATES)).format(text) if rng.random() < 0.5 else text

@@ -5,7 +5,7 @@ Every step writes below one folder and is skipped or resumed when it is there:
     features/  the frozen blocks' output for every training view
     tests/     the same for the held-out pictures
     align.pt   the image side (explorer/demo/align.py)
-    text.pt    the text side (explorer/demo/text.py)
+    text.pt, finish.pt   the text side (explorer/demo/text.py)
     model/     the finished model as open_clip's ``local-dir:`` folder, with figures.json
 """
 
@@ -37,6 +37,7 @@ from explorer.demo.captions import (
     minilm_embed,
     name_variants,
     photo_label,
+    synonym_mask,
     vocabulary,
 )
 from explorer.demo.evaluate import TestSet, all_test_sets, recall, to_input
@@ -50,7 +51,16 @@ from explorer.demo.features import (
     read_corpus,
 )
 from explorer.demo.sources import Sources
-from explorer.demo.text import Lessons, TextSettings, encode_tokens, seed_token_embeddings, teach
+from explorer.demo.text import (
+    FinishSettings,
+    Lessons,
+    Pictures,
+    TextSettings,
+    encode_tokens,
+    finish,
+    seed_token_embeddings,
+    teach,
+)
 from explorer.demo.tower import WIDTH, load_dino, make_model
 from explorer.dictionary import common_words
 
@@ -69,6 +79,7 @@ class TrainSettings:
     align: AlignSettings = field(default_factory=AlignSettings)
     polish: PolishSettings = field(default_factory=PolishSettings)
     text: TextSettings = field(default_factory=TextSettings)
+    finish: FinishSettings = field(default_factory=FinishSettings)
 
 
 def train(
@@ -110,7 +121,7 @@ def train(
         model.visual, tokens, cached, settings.first_tuned, out / "class-tokens.npy"
     )
     polish(model.visual, teacher, terms, captions, settings.polish)
-    embeddings = [_finish(model, stream, settings.first_tuned) for stream in streams]
+    embeddings = [_embed_streams(model, stream, settings.first_tuned) for stream in streams]
     lessons = make_lessons(teacher, captions, corpus, words["text"].tolist(), vectors)
     known = {text: target for text, target in zip(lessons.texts, lessons.targets, strict=True)}
     for test, images in zip(tests, embeddings, strict=True):
@@ -126,6 +137,9 @@ def train(
     )
     seed_token_embeddings(model, token_vectors)
     teach(model, tokenizer, lessons, settings.text, out)
+    shown = _read(model, terms)
+    pictures_seen = Pictures(shown, captions, synonym_mask(label_vectors))
+    finish(model, tokenizer, lessons, pictures_seen, settings.finish, out)
     with torch.no_grad():
         model.logit_scale.copy_(-teacher.log_temperature)
     figures = {
@@ -153,7 +167,8 @@ def make_lessons(
                 label_of[place[variant]] = number_of[photo_label(names)]
     known = np.flatnonzero(label_of >= 0)
     targets[known] = labels[label_of[known]]
-    return Lessons(texts, targets, label_of, labels)
+    looks = np.array([place[text] for text in captions.looks])
+    return Lessons(texts, targets, label_of, labels, looks)
 
 
 def _test_stream(model: open_clip.CLIP, test: TestSet, first_tuned: int, out: Path) -> Tensor:
@@ -173,7 +188,17 @@ def _test_stream(model: open_clip.CLIP, test: TestSet, first_tuned: int, out: Pa
     return torch.from_numpy(_cached(out / f"{test.name.replace(' ', '-')}.npy", compute))
 
 
-def _finish(model: open_clip.CLIP, stream: Tensor, first_tuned: int) -> Tensor:
+@torch.no_grad()
+def _read(model: open_clip.CLIP, terms: np.ndarray) -> Tensor:
+    """Return unit image embeddings [view, embed] of class tokens' terms [view, term, width]."""
+    parts = []
+    for start in range(0, len(terms), 1024):
+        token = torch.from_numpy(terms[start : start + 1024]).float().sum(1)
+        parts.append(F.normalize(model.visual.ln_post(token) @ model.visual.proj, dim=-1))
+    return torch.cat(parts)
+
+
+def _embed_streams(model: open_clip.CLIP, stream: Tensor, first_tuned: int) -> Tensor:
     """Return unit image embeddings [image, embed] from the cached stream."""
     tail = Tail(model.visual, first_tuned)
     with torch.inference_mode():
