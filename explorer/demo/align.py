@@ -26,7 +26,6 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -180,22 +179,14 @@ def multi_positive_loss(
     return loss[rows].mean()
 
 
-class LabelWeights(Protocol):
-    """The settings of `label_loss`."""
-
-    @property
-    def domain_weight(self) -> float: ...
-    @property
-    def smoothing(self) -> float: ...
-
-
 def label_loss(
     logits: Tensor,
     labels: Tensor,
     near: Tensor,
     photo: Tensor,
     spans: tuple[int, int],
-    settings: LabelWeights,
+    domain_weight: float,
+    smoothing: float,
 ) -> Tensor:
     """Return the loss over all labels plus that over each view's own domain.
 
@@ -204,12 +195,12 @@ def label_loss(
     first among the labels.
     """
     ignored = near[labels.clamp(min=0)].logical_and((labels >= 0)[..., None]).any(1)
-    loss = multi_positive_loss(logits, labels, ignored, settings.smoothing)
+    loss = multi_positive_loss(logits, labels, ignored, smoothing)
     first, second = spans
     for start, stop, rows in ((0, first, ~photo), (first, first + second, photo)):
         inside = torch.where((labels >= start) & (labels < stop), labels - start, -1)
-        loss = loss + settings.domain_weight * rows.float().mean() * multi_positive_loss(
-            logits[rows, start:stop], inside[rows], None, settings.smoothing
+        loss = loss + domain_weight * rows.float().mean() * multi_positive_loss(
+            logits[rows, start:stop], inside[rows], None, smoothing
         )
     return loss
 
@@ -228,7 +219,8 @@ def align_loss(
     """
     scale = torch.exp(-teacher.log_temperature.clamp(min=math.log(0.01)))
     logits = scale * image @ teacher.embed_labels().T
-    loss = label_loss(logits, batch["labels"], near, batch["photo"], spans, settings)
+    weights = (settings.domain_weight, settings.smoothing)
+    loss = label_loss(logits, batch["labels"], near, batch["photo"], spans, *weights)
     words = scale * image @ teacher.embed(teacher.keywords).T
     loss = loss + settings.keyword_weight * multi_positive_loss(words, batch["keywords"], None, 0.0)
     looks = scale * image @ teacher.embed(teacher.looks).T

@@ -177,7 +177,7 @@ def teach(
     settings: TextSettings,
     out: Path,
 ) -> None:
-    """Let the text tower of ``model`` imitate the teacher, in place; resumes from ``out/text.pt``."""
+    """Let the text tower imitate the teacher, in place; resumes from ``out/text.pt``."""
     run = TextRun(model, "imitation", settings.steps, settings.rate, out / "text.pt")
     model.train()
     while run.step < settings.steps:
@@ -225,7 +225,8 @@ def finish(
             pictures.near[told][:, told],
             torch.from_numpy(captions.is_photo[views]),
             (int(ends[0]), int(ends[1] - ends[0])),
-            settings,
+            settings.domain_weight,
+            settings.smoothing,
         )
         kept = torch.cat([lessons.labels[told], targets])
         imitation = (1 - (found * kept).sum(1)).mean()
