@@ -41,7 +41,7 @@ from explorer.demo.tower import EMBED
 class AlignSettings:
     """How the image side is trained."""
 
-    epochs: int = 4
+    epochs: int = 3
     batch_size: int = 256
     block_rate: float = 1e-4
     head_rate: float = 1e-3

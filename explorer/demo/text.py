@@ -34,7 +34,7 @@ from explorer.demo.captions import TEMPLATES, Captions
 class TextSettings:
     """How the text tower is taught."""
 
-    steps: int = 700
+    steps: int = 600
     batch_size: int = 512
     rate: float = 1.2e-3
     temperature: float = 0.05
@@ -49,7 +49,7 @@ class TextSettings:
 class FinishSettings:
     """How the text tower is finished on the pictures."""
 
-    steps: int = 400
+    steps: int = 300
     views: int = 512  # a step
     texts: int = 768  # labels a step: those of its views, and others drawn at random
     lessons: int = 192  # texts a step that go on imitating
