@@ -38,6 +38,7 @@ from explorer.describe import describe_directions, write_texts
 from explorer.dictionary import TextDictionary, common_words, read_texts, unique_texts
 from explorer.directions import LayerDirections, LayerStatistics, StatisticsSettings
 from explorer.errors import InputError
+from explorer.examples import draw_sample, effects_along_directions
 from explorer.lens import MultiLayerLens
 from explorer.models import LoadedModel, encode_texts, load_model, to_rgb
 from explorer.pictures import PictureStore
@@ -64,6 +65,7 @@ class BuildSettings:
     significant_cap: int = 400
     nonzero: int = 64
     words: int = 30_000
+    sample: int = 192
     warm_up: int = 256
     batch_size: int = 32
     thumbnail: int = 96
@@ -82,7 +84,15 @@ class BuildSettings:
             raise InputError(
                 f"--significant is a share above 0 and up to 0.5; got {self.significant}."
             )
-        for name in ("significant_cap", "nonzero", "words", "warm_up", "batch_size", "thumbnail"):
+        for name in (
+            "significant_cap",
+            "nonzero",
+            "words",
+            "warm_up",
+            "batch_size",
+            "thumbnail",
+            "sample",
+        ):
             if getattr(self, name) < 1:
                 raise InputError(
                     f"--{name.replace('_', '-')} must be at least 1; got {getattr(self, name)}."
@@ -130,6 +140,8 @@ def _build(settings: BuildSettings, say: Progress) -> Path:
     store = _pictures(source, settings, say)
     texts = gather_texts(settings, store)
     state = run_pass(loaded, layers, source, store.corpus_size, settings, work, say)
+    say("sample: looking again with the final directions")
+    _write_sample(loaded, layers, source, state, settings)
     say("describing: texts")
     dictionary = _embed_dictionary(loaded, texts)
     write_texts(settings.out, dictionary, texts)
@@ -176,8 +188,8 @@ def parse_layers(spec: str, blocks: int) -> list[int]:
 def gather_texts(settings: BuildSettings, store: PictureStore) -> pd.DataFrame:
     """Return the dictionary's texts, once each: columns text, source.
 
-    ``--texts`` is a file, "corpus" (labels and keywords of the pictures), "common" (the most
-    frequent English words), "corpus+common", or "bundle:PATH" (another bundle's texts).
+    ``--texts`` is a file, "corpus" (labels, keywords and looks of the pictures), "common" (the
+    most frequent English words), "corpus+common", or "bundle:PATH" (another bundle's texts).
 
     Raises:
         InputError: the file is missing, or there are too few texts.
@@ -205,11 +217,11 @@ def gather_texts(settings: BuildSettings, store: PictureStore) -> pd.DataFrame:
 
 def _corpus_texts(store: PictureStore) -> list[tuple[str, str]]:
     corpus = store.table[: store.corpus_size]
-    labels = sorted({str(text) for text in corpus["label"]} - {""})
-    keywords = sorted(
-        {word.strip() for row in corpus["keywords"] for word in str(row).split(",")} - {""}
-    )
-    return [(text, "label") for text in labels] + [(text, "keyword") for text in keywords]
+    rows = [(text, "label") for text in sorted({str(text) for text in corpus["label"]} - {""})]
+    for column, origin in (("keywords", "keyword"), ("looks", "look")):
+        lists = (str(row).split(",") for row in corpus[column])
+        rows += [(t, origin) for t in sorted({w.strip() for row in lists for w in row} - {""})]
+    return rows
 
 
 def _open_work(settings: BuildSettings) -> Path:
@@ -475,6 +487,22 @@ def _write_means(out: Path, state: PassState) -> None:
         np.save(folder / f"layer_{number:02d}.npy", found.mean_coefficients.astype(np.float32))
 
 
+def _write_sample(
+    loaded: LoadedModel,
+    layers: list[int],
+    source: ImageSource,
+    state: PassState,
+    settings: BuildSettings,
+) -> None:
+    drawn = draw_sample(len(state.image_embeddings), settings.sample, settings.seed)
+    batches = (pixels for _, pixels in _batches(loaded, source, drawn, 0, settings.batch_size))
+    lens = MultiLayerLens(loaded.model, layers)
+    effects = effects_along_directions(lens, state.directions, batches)
+    np.save(settings.out / "sample_images.npy", drawn)
+    stacked = np.concatenate([effects[layer] for layer in layers])
+    np.save(settings.out / "sample_effects.npy", stacked.astype(np.float16))
+
+
 def _copy_model(settings: BuildSettings) -> None:
     if not settings.model.startswith(LOCAL):
         return
@@ -499,6 +527,7 @@ def _manifest_facts(
         "dtype",
         "seed",
         "texts",
+        "sample",
     )
     neurons = loaded.neurons * len(layers)
     local = settings.model.startswith(LOCAL)

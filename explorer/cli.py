@@ -112,6 +112,7 @@ def _add_build(command: argparse.ArgumentParser) -> None:
     add("--significant-cap", type=int, default=400, help="at most so many significant images")
     add("--nonzero", type=int, default=64, help="texts of a sparse set")
     add("--words", type=int, default=30_000, help="how many common words")
+    add("--sample", type=int, default=192, help="random pictures kept with every neuron's effect")
     add("--warm-up", type=int, default=256, help="images that set the first mean")
     add("--batch-size", type=int, default=32)
     add("--thumbnail", type=int, default=96, help="side of the bundle's pictures, pixels")

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from explorer.atlas import lay_out
 from explorer.decompose import SparseCode, sparse_codes
 from explorer.dictionary import TextDictionary, build_index, save_index
 from explorer.directions import LayerDirections
@@ -55,6 +56,8 @@ def describe_directions(
     _write_layers(out, found, layers)
     neighbours, cosines = nearest(directions, min(NEIGHBOURS, len(directions) - 1))
     np.save(out / "directions.npy", directions.astype(np.float16))
+    say("describing: atlas")
+    np.save(out / "atlas.npy", lay_out(directions))
     np.save(out / "concept_ids.npy", code.ids.astype(np.int32))
     np.save(out / "concept_weights.npy", code.weights.astype(np.float16))
     np.save(out / "concept_cosines.npy", code.cosines.astype(np.float16))
@@ -141,12 +144,19 @@ def _meanings(
 
 def _write_layers(out: Path, found: dict[int, LayerDirections], layers: list[int]) -> None:
     def stacked(name: str) -> np.ndarray:
-        return np.concatenate([getattr(found[n], name) for n in layers])
+        return np.concatenate(_each(found, name))
 
     np.save(out / "top_images.npy", stacked("top_ids").astype(np.int32))
     np.save(out / "top_effects.npy", stacked("top_effects").astype(np.float32))
     np.save(out / "norm_histogram.npy", stacked("norm_histogram").astype(np.int32))
     np.save(out / "norm_edges.npy", found[layers[0]].norm_edges.astype(np.float32))
+    widest = max(found[n].path_shares.shape[1] for n in layers)
+    shares = [np.pad(s, ((0, 0), (widest - s.shape[1], 0))) for s in _each(found, "path_shares")]
+    np.save(out / "path_shares.npy", np.concatenate(shares).astype(np.float16))
+
+
+def _each(found: dict[int, LayerDirections], name: str) -> list[np.ndarray]:
+    return [getattr(found[n], name) for n in sorted(found)]
 
 
 def _neuron_table(found: dict[int, LayerDirections], layers: list[int]) -> pd.DataFrame:
@@ -166,6 +176,7 @@ def _neuron_table(found: dict[int, LayerDirections], layers: list[int]) -> pd.Da
                     "threshold": layer.threshold,
                     "max_norm": layer.max_norm,
                     "scale": layer.scale,
+                    "histogram_unit": layer.histogram_unit,
                     "positive_share": layer.positive_share,
                 }
             )

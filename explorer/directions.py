@@ -159,6 +159,11 @@ class LayerDirections:
     """[neuron, bins] int64: norms about the warm-up mean; end bins hold what is outside."""
     norm_edges: np.ndarray
     """[bins + 1] float32: in units of the warm-up scale."""
+    histogram_unit: np.ndarray
+    """[neuron] float32: the warm-up scale, so that a norm at an edge is edge * unit."""
+    path_shares: np.ndarray
+    """[neuron, path] float32: how much of the significant centred effects along the direction each
+    path carries; sums to 1, may be negative where a path works against the rest."""
 
 
 class LayerStatistics:
@@ -306,6 +311,7 @@ class LayerStatistics:
             mean_coefficients=mean.float().cpu().numpy(),
             norm_histogram=self._histogram.cpu().numpy().copy(),
             norm_edges=self.settings.norm_edges,
+            histogram_unit=self._warm_scale.cpu().numpy().copy(),
             **{name: _narrow(tensor) for name, tensor in arrays.items()},
         )
 
@@ -408,6 +414,10 @@ class LayerStatistics:
         # U^T (sum of delta delta^T) F y, from right to left
         effects = (chosen @ first[..., None]).mT @ moved @ paths
         directions = torch.nn.functional.normalize(effects[:, 0], dim=1)
+        along = moved * (paths @ directions[..., None])[:, None, :, 0]  # [neuron, slot, path]
+        onto = along.sum(dim=2, keepdim=True)
+        squared = onto.square().sum(dim=(1, 2)).clamp(min=torch.finfo(onto.dtype).tiny)
+        shares = (along * onto).sum(dim=1) / squared[:, None]
         projections = (whitened @ first[..., None])[..., 0]
         positive = ((chosen @ first[..., None])[..., 0] > 0).sum(dim=1)
         ends = [_end(ids, sign * projections, self.settings.extremes, sign) for sign in (1.0, -1.0)]
@@ -416,6 +426,7 @@ class LayerStatistics:
         squares = strongest.square().sum(dim=1)
         return {
             "directions": directions * alive[:, None],
+            "path_shares": shares * alive[:, None],
             "explained_variance": _explained(values) * alive[:, None],
             "significant_ids": ids.gather(1, order).masked_fill(~present, -1),
             "significant_norms": strongest,

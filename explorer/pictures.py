@@ -21,7 +21,9 @@ from PIL import Image, UnidentifiedImageError
 from explorer.errors import BundleError, InputError
 
 TABLE, BLOB = "images.parquet", "pictures.bin"
-FACTS = ("label", "concept", "keywords", "source", "name", "author", "licence", "kind", "split")
+FACTS = (
+    "label", "concept", "keywords", "looks", "source", "name", "author", "licence", "kind", "split",
+)  # fmt: skip
 SPLITS = ("corpus", "heldout")
 
 

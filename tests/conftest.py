@@ -57,6 +57,7 @@ def facts_of(colour: str, shape: str, number: int) -> dict:
         "label": f"{colour} {shape}",
         "concept": shape,
         "keywords": f"{shape}, {colour}",
+        "looks": colour,
         "source": "drawn",
         "name": f"{colour}-{shape}-{number}",
         "author": "nobody",

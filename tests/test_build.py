@@ -19,10 +19,20 @@ import explorer.build as module
 from explorer.build import Interrupted, build, gather_texts, parse_layers, to_console
 from explorer.bundle import WORK, Bundle, Manifest, verify
 from explorer.errors import BundleError, InputError
+from explorer.examples import draw_sample
 from explorer.lens import SecondOrderLens
 from explorer.models import to_rgb
 from explorer.pictures import PictureStore
-from tests.conftest import HELD_OUT, draw, facts_of, flip, picture_rows, png, settings_for
+from tests.conftest import (
+    HELD_OUT,
+    TINY_LAYERS,
+    draw,
+    facts_of,
+    flip,
+    picture_rows,
+    png,
+    settings_for,
+)
 
 
 def quiet(line: str) -> None:
@@ -42,6 +52,8 @@ def test_the_arrays_are_those_of_the_whole_effects(tiny_bundle: Path, layer: int
     effects = lens.effects(torch.stack(pixels)).double().numpy()
     effects -= effects.mean(0)
     norms = np.linalg.norm(effects, axis=2)
+    coefficients = lens.coefficients(torch.stack(pixels)).double().numpy()
+    coefficients -= coefficients.mean(0)
     table = bundle.neurons
     for neuron in range(0, 128, 9):
         row = bundle.row(layer, neuron)
@@ -72,12 +84,28 @@ def test_the_arrays_are_those_of_the_whole_effects(tiny_bundle: Path, layer: int
             wanted[: len(best)] = along[best]
             error = np.abs(bundle.top_effects[row, end] - wanted)
             assert error.max() < 2e-3 * np.abs(along).max()
+        sampled = along[bundle.sample_images]
+        assert np.abs(bundle.sample_effects[row] - sampled).max() < 4e-3 * np.abs(along).max()
+        shares = _shares(lens, coefficients[order, :, neuron], neuron, stored)
+        first = 2 * (layer - TINY_LAYERS[0])  # two heads in each block that came earlier
+        assert not bundle.path_shares[row, :first].any()
+        assert np.allclose(bundle.path_shares[row, first:], shares, atol=4e-3)
     representation = loaded.model.encode_image(torch.stack(pixels)).double().numpy()
     assert np.allclose(bundle.mean_representation, representation.mean(0), atol=1e-5)
     unit = representation / np.linalg.norm(representation, axis=1, keepdims=True)
     assert np.allclose(bundle.image_embeddings, unit, atol=1e-3)
     mean = lens.coefficients(torch.stack(pixels)).mean(0).numpy()
     assert np.allclose(bundle.mean_coefficients(layer), mean, atol=1e-5)
+
+
+def _shares(
+    lens: SecondOrderLens, chosen: np.ndarray, neuron: int, direction: np.ndarray
+) -> np.ndarray:
+    """Return each path's share of effects along a direction, one path at a time."""
+    paths = lens.paths[neuron].double().numpy()
+    parts = np.stack([chosen[:, k] * (paths[k] @ direction) for k in range(len(paths))], 1)
+    whole = parts.sum(1)
+    return np.array([part @ whole for part in parts.T]) / (whole @ whole)
 
 
 def test_sparse_sets_describe_the_directions(tiny_bundle: Path) -> None:
@@ -90,6 +118,16 @@ def test_sparse_sets_describe_the_directions(tiny_bundle: Path) -> None:
     assert np.allclose(cosines, bundle.concept_cosines[:, -1], atol=5e-3)
     assert np.allclose(cosines, bundle.neurons["reconstruction"], atol=5e-3)
     assert (np.diff(bundle.concept_cosines.astype(np.float32), axis=1) > -1e-3).all()
+
+
+def test_the_sample_is_drawn_from_the_corpus_without_repeats() -> None:
+    drawn = draw_sample(1000, 50, 0)
+    assert len(np.unique(drawn)) == 50
+    assert drawn.min() >= 0 and drawn.max() < 1000
+    assert (np.diff(drawn) > 0).all()
+    assert np.array_equal(drawn, draw_sample(1000, 50, 0))
+    assert not np.array_equal(drawn, draw_sample(1000, 50, 1))
+    assert draw_sample(7, 50, 0).tolist() == list(range(7))
 
 
 def test_neighbours_are_the_nearest_others(tiny_bundle: Path) -> None:
@@ -381,7 +419,8 @@ def test_texts_are_gathered(
 
 
 def test_labels_with_spaces_around_them(tmp_path: Path) -> None:
-    facts = facts_of("red", "circle", 0) | {"label": " red dot ", "keywords": " , red dot"}
+    named = {"label": " red dot ", "keywords": " , red dot", "looks": ""}
+    facts = facts_of("red", "circle", 0) | named
     store = PictureStore.write(tmp_path, [(facts, b"x"), (facts | {"label": ""}, b"x")])
     settings = settings_for(tmp_path, tmp_path, tmp_path, texts="corpus")
     with pytest.raises(InputError, match="gives 1 texts"):

@@ -174,6 +174,8 @@ def test_fields_have_the_stated_shapes_and_types() -> None:
         "top_effects": ((NEURONS, 2, 9), np.float32),
         "norm_histogram": ((NEURONS, 48), np.int64),
         "norm_edges": ((49,), np.float32),
+        "histogram_unit": ((NEURONS,), np.float32),
+        "path_shares": ((NEURONS, PATHS), np.float32),
     }
     assert stated == {
         field.name: (getattr(result, field.name).shape, getattr(result, field.name).dtype.type)

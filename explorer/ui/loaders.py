@@ -73,19 +73,19 @@ class View:
 
     @cached_property
     def words(self) -> list[frozenset[str]]:
-        """Label and its words, concept and keywords of each picture, in lower case."""
+        """Label and its words, concept, keywords and looks of each picture, in lower case."""
         table = self.bundle.pictures.table
-        labels, concepts, keywords = (
+        labels, concepts, keywords, looks = (
             table[name].fillna("").astype(str).str.lower()
-            for name in ("label", "concept", "keywords")
+            for name in ("label", "concept", "keywords", "looks")
         )
         return [
             frozenset(
-                {label, concept, *(part.strip() for part in listed.split(","))}
+                {label, concept, *(part.strip() for part in f"{listed},{seen}".split(","))}
                 | {part for part in label.split() if len(part) >= SHORTEST_WORD}
             )
             - {""}
-            for label, concept, listed in zip(labels, concepts, keywords, strict=True)
+            for label, concept, listed, seen in zip(labels, concepts, keywords, looks, strict=True)
         ]
 
     @cached_property

@@ -198,11 +198,13 @@ def _norms(view: View, row: int) -> None:
     frame.draw(
         "<h2>How strong, how often</h2>"
         f'<p class="caption">All {int(counts.sum()):,} pictures by the size of their effect; 1 is '
-        f"about the neuron's typical effect ({glossary.size(float(record['scale']))}). Right of "
+        f"the neuron's typical effect ({glossary.size(float(record['scale']))}). Right of "
         f"the dotted line lie the significant ones, the strongest {view.significant:,}, from which "
         f"its direction was computed: {glossary.size(float(record['threshold']))} and more.</p>"
     )
-    figure = charts.norm_histogram(counts, np.asarray(view.bundle.norm_edges), view.significant)
+    scale = max(float(record["scale"]), np.finfo(np.float32).tiny)
+    edges = np.asarray(view.bundle.norm_edges) * (float(record["histogram_unit"]) / scale)
+    figure = charts.norm_histogram(counts, edges, view.significant)
     st.plotly_chart(figure, config=charts.CONFIG, key="norms", width="stretch")
 
 
