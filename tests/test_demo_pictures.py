@@ -17,7 +17,7 @@ from explorer.demo.pictures import (
     slugify,
     stamp_pictures,
 )
-from explorer.demo.ship import MONO_A_CONCEPT, choose, write_store
+from explorer.demo.ship import MONO_A_CONCEPT, choose, sensible, write_store
 from explorer.demo.sources import Sources, fetch_sources
 from explorer.errors import ExplorerError
 from explorer.pictures import PictureStore
@@ -232,3 +232,8 @@ def test_fetched_archives_are_unpacked_once(tmp_path, monkeypatch):
     assert (tmp_path / "scope-pack/package/hello.txt").read_text() == "hello"
     assert (tmp_path / "some-wheel/some_wheel/a.txt").read_text() == "a"
     fetch_sources(tmp_path)
+
+
+def test_keywords_of_english_words_ship_and_hashes_do_not():
+    given = ["dog", "hash 0x849dc78", "fire engine", "mimeicon", "", "ice cream"]
+    assert sensible(given) == ["dog", "fire engine", "ice cream"]

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-DICTIONARY_WORDS = 12_000
+DICTIONARY_WORDS = 6_000
 
 
 def main(argv: list[str]) -> int:

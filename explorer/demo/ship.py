@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from wordfreq import zipf_frequency
 
 from explorer.pictures import PictureStore
 
 SHIPPED_STYLE = "twemoji"
 MONO_A_CONCEPT = 6
+RAREST = 1.5  # of a keyword's words, in zipf frequency (about one in 30 million)
 COLUMNS = ("label", "concept", "keywords", "looks", "source", "name", "author", "licence", "kind")
 
 
@@ -38,6 +40,15 @@ def choose(table: pd.DataFrame) -> tuple[list[int], list[int]]:
         corpus.append(row)
     held_out = table.index[table["source"] == SHIPPED_STYLE].tolist()
     return corpus, held_out
+
+
+def sensible(keywords: Iterable[str]) -> list[str]:
+    """Return the keywords made of English words; clip art also carries hashes and file names."""
+    return [
+        keyword
+        for keyword in keywords
+        if keyword and all(zipf_frequency(word, "en") >= RAREST for word in keyword.split())
+    ]
 
 
 def encode(pixels: np.ndarray, size: int, quality: int) -> bytes:
@@ -63,6 +74,7 @@ def write_store(rendered: Path, out: Path, thumbnail: int = 96) -> int:
             encoded = pool.map(lambda job: encode(pixels[job[0]], job[1], 72), plan)
             for (row, _, split), data in zip(plan, encoded, strict=True):
                 facts = {column: table[column].iloc[row] for column in COLUMNS}
+                facts["keywords"] = ", ".join(sensible(facts["keywords"].split(", ")))
                 yield {**facts, "split": split}, data
 
     PictureStore.write(out, rows())
