@@ -17,6 +17,7 @@ PAGES: dict[str, str] = {
     "home": "pages/home.py",
     "neurons": "pages/neurons.py",
     "neuron": "pages/neuron.py",
+    "atlas": "pages/atlas.py",
     "about": "pages/about.py",
 }
 MATCH = "match"

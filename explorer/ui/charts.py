@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,16 +16,24 @@ from explorer.ui.theme import ACCENT, CLUSTER_COLOURS
 
 CONFIG: dict[str, Any] = {"displayModeBar": False, "responsive": True, "scrollZoom": False}
 NEUTRAL = "#8b919a"
+# blue to orange through grey, told apart by all readers
+DIVERGING = [[0, "#0072B2"], [0.5, "#d9d9dd"], [1, "#D55E00"]]
 BAR_HEIGHT = 19
 TEXT_LENGTH = 26
 
 
 def figure(
-    trace: dict[str, Any], height: int, xaxis: dict[str, Any], yaxis: dict[str, Any], **more: Any
+    trace: dict[str, Any],
+    height: int,
+    xaxis: dict[str, Any],
+    yaxis: dict[str, Any],
+    under: Sequence[dict[str, Any]] = (),
+    **more: Any,
 ) -> go.Figure:
     """A figure in the one cut of all charts: margins, hover, sizes, no zoom.
 
-    It is made in one go, since each of Plotly's `update_…` calls costs milliseconds.
+    `under`: traces drawn below the main one. It is made in one go, since each of Plotly's
+    `update_…` calls costs milliseconds.
     """
     axis = {"fixedrange": True, "automargin": True, "tickfont": {"size": 12}}
     layout = {
@@ -38,10 +47,11 @@ def figure(
         "xaxis": axis | xaxis,
         "yaxis": axis | yaxis,
     }
-    return go.Figure({"data": [trace], "layout": layout | more})
+    return go.Figure({"data": [*under, trace], "layout": layout | more})
 
 
-def _title(text: str) -> dict[str, Any]:
+def axis_title(text: str) -> dict[str, Any]:
+    """An axis title in the size of all axis titles."""
     return {"text": text, "font": {"size": 12}}
 
 
@@ -55,16 +65,16 @@ def concept_bars(clusters: list[Cluster], most: int = 24) -> go.Figure:
         "x": [concept.weight for concept in shown],
         "y": places,
         "marker": {"color": [CLUSTER_COLOURS[concept.colour] for concept in shown]},
-        "customdata": [[_literal(c.text), glossary.signed(c.weight)] for c in shown],
+        "customdata": [[literal(c.text), glossary.signed(c.weight)] for c in shown],
         "hovertemplate": "<b>%{customdata[0]}</b><br>weight %{customdata[1]}<extra></extra>",
     }
     texts = {
         "tickvals": places,
-        "ticktext": [_literal(_shortened(concept.text)) for concept in shown],
+        "ticktext": [literal(_shortened(concept.text)) for concept in shown],
         "range": [len(shown) - 0.4, -0.6],
         "showgrid": False,
     }
-    weights = {"title": _title("weight (no unit)"), "zeroline": True}
+    weights = {"title": axis_title("weight (no unit)"), "zeroline": True}
     return figure(trace, BAR_HEIGHT * len(shown) + 62, weights, texts)
 
 
@@ -84,7 +94,7 @@ def _shortened(text: str) -> str:
     return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - 1] + "…"
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """A text that Plotly shows as it is written, its own markup included."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -111,7 +121,7 @@ def norm_histogram(
     }
     heights = {
         "type": "log",
-        "title": _title("pictures (log scale)"),
+        "title": axis_title("pictures (log scale)"),
         "dtick": 1,
         "tickformat": ",",
         # room above the bars for the line's name
@@ -163,5 +173,5 @@ def _log_axis(low: float, high: float) -> dict[str, Any]:
     return {
         "tickvals": [float(np.log10(tick)) for tick in ticks],
         "ticktext": [f"{tick:g}" for tick in ticks],
-        "title": _title("effect norm ÷ typical effect (log scale)"),
+        "title": axis_title("effect norm ÷ typical effect (log scale)"),
     }

@@ -24,7 +24,12 @@ from explorer.ui.loaders import View
 from explorer.ui.theme import FAVICON, STYLE
 
 APP = "Second-order explorer"
-NAVIGATION = {"home": "Overview", "neurons": "Neurons", "about": "About & credits"}
+NAVIGATION = {
+    "home": "Overview",
+    "neurons": "Neurons",
+    "atlas": "Atlas",
+    "about": "About & credits",
+}
 UNDER = {"neuron": "neurons"}  # pages without an entry of their own
 
 _ROUTER = (Path(__file__).parent / "router.js").read_text("utf-8")

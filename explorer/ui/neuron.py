@@ -9,7 +9,7 @@ import streamlit as st
 
 from explorer.errors import InputError
 from explorer.facts import is_dead
-from explorer.ui import charts, frame, glossary, grouping, parts
+from explorer.ui import charts, frame, glossary, grouping, parts, rebuild, routes, spread
 from explorer.ui.address import whole
 from explorer.ui.frame import Page
 from explorer.ui.grouping import Cluster
@@ -110,7 +110,7 @@ def body(page: Page, row: int) -> None:
         return
     left, right = st.columns(WIDTHS, gap="large")
     with left:
-        _concepts(view, row, clusters)
+        _concepts(page, row, clusters)
     with right:
         _responses(page, row, clusters)
     left, right = st.columns(WIDTHS, gap="large")
@@ -118,7 +118,13 @@ def body(page: Page, row: int) -> None:
         _norms(view, row)
     with right:
         _other_end(view, row, clusters)
+    left, right = st.columns(WIDTHS, gap="large")
+    with left:
+        routes.section(view, row)
+    with right:
+        spread.examples(view, row)
     _measures(view, row)
+    rebuild.downloads(view, row)
 
 
 def _measures(view: View, row: int) -> None:
@@ -130,21 +136,27 @@ def _measures(view: View, row: int) -> None:
     )
 
 
-def _concepts(view: View, row: int, clusters: list[Cluster]) -> None:
+def _concepts(page: Page, row: int, clusters: list[Cluster]) -> None:
+    view = page.view
+    count, problems = rebuild.read_count(page, row)
+    frame.show_problems(problems)
+    clusters = rebuild.cut(view, row, clusters, count)
     texts = sum(len(cluster.concepts) for cluster in clusters)
     shown = min(BARS, texts)
     cosines = np.asarray(view.bundle.concept_cosines[row], dtype=np.float32)
     frame.draw(
         "<h2>What it stands for</h2>"
         f'<p class="caption">The {shown} heaviest of the {texts} texts whose weighted sum comes '
-        f"closest to the neuron's direction (cosine {glossary.number(float(cosines[-1]))} with all "
-        "of them). Bars to the left: what it points away from. Colours: clusters of related texts, "
-        "with their share of the squared weight.</p>",
+        "closest to the neuron's direction (cosine "
+        f"{glossary.number(float(cosines[count - 1]))} with all of them). Bars to the left: what "
+        "it points away from. Colours: clusters of related texts, with their share of the squared "
+        "weight.</p>",
         parts.legend(clusters),
     )
     st.plotly_chart(
         charts.concept_bars(clusters, BARS), config=charts.CONFIG, key="concepts", width="stretch"
     )
+    rebuild.slider(page, row, count)
 
 
 def _responses(page: Page, row: int, clusters: list[Cluster]) -> None:
