@@ -109,7 +109,7 @@ def test_neuron_page_shows_concepts_pictures_and_neighbours(view: View) -> None:
     row = view.bundle.row(1, 5)
     app = run_page("neuron", layer="1", neuron="5")
     html = html_of(app)
-    assert len(app.get("plotly_chart")) == 2
+    assert len(app.get("plotly_chart")) == 4
     for place in range(3):
         image = int(view.bundle.top_images[row, 0, place])
         assert f'alt="{view.labels[image]}"' in html

@@ -1,0 +1,106 @@
+"""The neuron page's deeper sections: routes, intervals, number of texts, downloads."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explorer.bundle import Bundle
+from explorer.ui import grouping, loaders, rebuild, routes, spread
+from explorer.ui.loaders import View
+from tests.test_app import html_of, run_page
+
+
+@pytest.fixture(autouse=True)
+def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
+
+
+@pytest.fixture
+def view(tiny_bundle: Path) -> View:
+    return View("tiny", Bundle.open(tiny_bundle))
+
+
+def test_intervals_hold_every_sampled_picture_once(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    found = spread.intervals(view, row)
+    assert sum(interval.share for interval in found) == pytest.approx(1)
+    effects = view.bundle.sample_effects[row] / view.neurons["scale"].iloc[row]
+    for interval in found:
+        inside = (effects >= interval.low) & (effects < interval.high)
+        assert interval.share == pytest.approx(inside.mean())
+        places = np.searchsorted(view.bundle.sample_images, interval.images)
+        assert inside[places].all()
+        assert (np.diff(effects[places]) <= 0).all()
+    assert found[0].name == "above 4"
+    assert found[-1].name == "below −4"
+
+
+def test_routes_are_those_of_the_later_blocks(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    blocks, table = routes.shares(view, row)
+    assert blocks == [2, 3]
+    assert table.shape == (2, 2)
+    assert table.sum() == pytest.approx(1, abs=5e-3)
+    blocks, table = routes.shares(view, view.bundle.row(2, 5))
+    assert blocks == [3]
+    assert table.sum() == pytest.approx(1, abs=5e-3)
+
+
+def test_fewer_texts_are_fitted_anew(view: View) -> None:
+    row, bundle = view.bundle.row(1, 5), view.bundle
+    atoms = bundle.dictionary.atoms()[bundle.concept_ids[row, :3]].astype(np.float64)
+    weights = rebuild.fitted(view, row, 3)
+    direction = bundle.directions[row].astype(np.float64)
+    residual = direction - weights @ atoms
+    assert np.abs(atoms @ residual).max() < 1e-3  # nothing of these texts is left over
+    cosine = (weights @ atoms) @ direction / np.linalg.norm(weights @ atoms)
+    assert cosine == pytest.approx(float(bundle.concept_cosines[row, 2]), abs=3e-3)
+
+
+def test_cut_sets_keep_the_first_texts_and_their_clusters(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    whole = grouping.concept_clusters(view, row)
+    cut = rebuild.cut(view, row, whole, 3)
+    texts = {concept.text for cluster in cut for concept in cluster.concepts}
+    assert texts == {view.bundle.texts[i] for i in view.bundle.concept_ids[row, :3]}
+    assert sum(cluster.share for cluster in cut) == pytest.approx(1)
+    assert rebuild.cut(view, row, whole, 8) is whole
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [("3", None), ("8", None), ("0", "choose 1 to 8"), ("99", "choose 1"), ("few", "“few” texts")],
+)
+def test_number_of_texts_comes_from_the_address(asked: str, problem: str | None) -> None:
+    app = run_page("neuron", layer="1", neuron="5", texts=asked)
+    html = html_of(app)
+    assert html.count('class="notice"') == (problem is not None)
+    assert (problem or "") in html
+    assert app.slider[0].value == (8 if problem else int(asked))
+
+
+def test_the_slider_writes_the_address() -> None:
+    app = run_page("neuron", layer="1", neuron="5", pictures="grouped")
+    app.slider[0].set_value(2).run()
+    assert not app.exception
+    assert app.query_params["texts"] == ["2"]
+    assert app.query_params["pictures"] == ["grouped"]
+    app.slider[0].set_value(8).run()
+    assert "texts" not in app.query_params
+
+
+def test_the_page_draws_routes_and_intervals(view: View) -> None:
+    html = html_of(run_page("neuron", layer="1", neuron="5"))
+    assert "Most goes through head" in html
+    assert "36 pictures drawn at random" in html
+
+
+def test_the_vector_downloads_as_numpy(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    loaded = np.load(io.BytesIO(rebuild.vector_file(view, row)))
+    assert loaded.dtype == np.float32
+    assert np.array_equal(loaded, view.bundle.directions[row].astype(np.float32))
