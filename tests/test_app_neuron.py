@@ -87,8 +87,8 @@ def test_the_slider_writes_the_address() -> None:
     app = run_page("neuron", layer="1", neuron="5", pictures="grouped")
     app.slider[0].set_value(2).run()
     assert not app.exception
-    assert app.query_params["texts"] == ["2"]
-    assert app.query_params["pictures"] == ["grouped"]
+    assert app.query_params["texts"] == "2"
+    assert app.query_params["pictures"] == "grouped"
     app.slider[0].set_value(8).run()
     assert "texts" not in app.query_params
 

@@ -214,8 +214,8 @@ def _norms(view: View, row: int) -> None:
         f"the dotted line lie the significant ones, the strongest {view.significant:,}, from which "
         f"its direction was computed: {glossary.size(float(record['threshold']))} and more.</p>"
     )
-    scale = max(float(record["scale"]), np.finfo(np.float32).tiny)
-    edges = np.asarray(view.bundle.norm_edges) * (float(record["histogram_unit"]) / scale)
+    scale = max(float(record["scale"]), float(np.finfo(np.float32).tiny))
+    edges = np.asarray(view.bundle.norm_edges) * np.float32(record["histogram_unit"] / scale)
     figure = charts.norm_histogram(counts, edges, view.significant)
     st.plotly_chart(figure, config=charts.CONFIG, key="norms", width="stretch")
 
