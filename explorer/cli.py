@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     describe.add_argument("bundle", type=Path)
     describe.add_argument("layer", type=int)
     describe.add_argument("neuron", type=int)
-    search = add("search", _search, "find texts and neurons for a text")
+    search = add("search", _search, "find texts and neurons for a text, or several with + and -")
     search.add_argument("bundle", type=Path)
     search.add_argument("text")
     search.add_argument("--top", type=_positive, default=12)
@@ -165,7 +165,7 @@ def _describe(options: argparse.Namespace) -> Result:
 
 def _search(options: argparse.Namespace) -> Result:
     from explorer.bundle import Bundle  # noqa: PLC0415
-    from explorer.facts import search_text  # noqa: PLC0415
+    from explorer.search import search_text  # noqa: PLC0415
 
     return search_text(Bundle.open(options.bundle), options.text, options.top)
 
