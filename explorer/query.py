@@ -4,9 +4,9 @@
     dog - cat           the first without the second
     "dot - dash" + red  a quoted phrase is one text, whatever it holds
 
-An operator is a `+`, `-` or `−` at the beginning of the query or after white space. Inside a word or
-at its end it belongs to the text: `t-shirt` and `c++` are one text each. Quotation marks count at
-the beginning of a word only, so that `5" disk` needs none. Pure functions, no model.
+An operator is a `+`, `-` or `−` at the beginning of the query or after white space. Inside a word
+or at its end it belongs to the text: `t-shirt` and `c++` are one text each. Quotation marks count
+at the beginning of a word only, so that `5" disk` needs none. Pure functions, no model.
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ def parse_query(query: str) -> tuple[Term, ...]:
     if not query.strip():
         raise InputError("Give a text to search for.")
     if len(query) > LONGEST:
-        raise InputError(
-            f"This query has {len(query)} characters; write one of at most {LONGEST}."
-        )
+        raise InputError(f"This query has {len(query)} characters; write one of at most {LONGEST}.")
     terms: list[Term] = []
     sign, words, expecting = 1, list[str](), False
     for operator, word in _tokens(query.rstrip()):

@@ -284,9 +284,7 @@ def search_text(
     }
 
 
-def products(
-    rows: NDArray[np.floating[Any]], vectors: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def products(rows: NDArray[np.floating[Any]], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Inner products [row, vector] of stored rows [row, embed] with [vector, embed], in float32.
 
     The rows, float16 and memory-mapped perhaps, are widened a chunk at a time.

@@ -17,6 +17,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from explorer.bundle import MANIFEST, Bundle
+from explorer.errors import InputError
 from explorer.ui.glossary import MEASURES
 
 T = TypeVar("T")
@@ -125,6 +126,14 @@ class View:
         images = int(self.bundle.image_embeddings.shape[0])
         count = math.ceil(round(float(chosen.get("significant", 0.02)) * images, 6))
         return min(int(chosen.get("significant_cap", images)), max(2, count), images)
+
+    def has(self, layer: int, neuron: int) -> bool:
+        """Whether the bundle holds a neuron."""
+        try:
+            self.bundle.row(layer, neuron)
+        except InputError:
+            return False
+        return True
 
     def place(self, row: int) -> tuple[int, int]:
         """Layer and neuron of a row."""
