@@ -18,19 +18,21 @@ import numpy as np
 import streamlit as st
 
 from explorer.errors import BundleError, InputError
-from explorer.ui import loaders, parts
-from explorer.ui.address import href, parse_jump
+from explorer.ui import loaders, parts, pins
+from explorer.ui.address import PINS, arrive, href, parse_jump
 from explorer.ui.loaders import View
 from explorer.ui.theme import FAVICON, STYLE
 
 APP = "Second-order explorer"
 NAVIGATION = {
     "home": "Overview",
+    "search": "Search",
     "neurons": "Neurons",
     "atlas": "Atlas",
+    "compare": "Compare",
     "about": "About & credits",
 }
-UNDER = {"neuron": "neurons"}  # pages without an entry of their own
+UNDER = {"neuron": "neurons", "concept": "search"}  # pages without an entry of their own
 
 _ROUTER = (Path(__file__).parent / "router.js").read_text("utf-8")
 
@@ -56,6 +58,7 @@ def begin(name: str) -> Page:
     st.html(f"<style>{STYLE}</style>")
     _mount_router()
     params = st.query_params.to_dict()
+    arrive(name, {})
     folder = loaders.bundles_folder()
     found = loaders.find_bundles(folder)
     if not found:
@@ -70,9 +73,13 @@ def begin(name: str) -> Page:
         _switcher(list(found), key)
         draw(_broken(key, str(error)))
         st.stop()
-    page = Page(name, view, params, problems)
+    params, lost = pins.settle(view, params)
+    arrive(name, params)
+    page = Page(name, view, params, problems + lost)
     _navigation(name, key)
     _sidebar(page, list(found))
+    if pins.pinned() and name != "compare":
+        draw(pins.bar(view))
     return page
 
 
@@ -94,12 +101,13 @@ def title(text: str) -> None:
 
 def go(page: str, /, **params: object) -> None:
     """From a widget's callback: have the browser visit an address."""
+    params = {PINS: st.query_params.get(PINS), **params}
     st.session_state["_visit"] = {"href": href(page, **params), "turn": random.random()}
 
 
 def address(page: Page, /, **params: Any) -> None:
     """From a widget's callback: change the address of the page that is shown."""
-    kept = {"bundle": page.view.key, **params}
+    kept = {"bundle": page.view.key, PINS: st.query_params.get(PINS, ""), **params}
     st.query_params.from_dict({key: str(value) for key, value in kept.items() if value != ""})
 
 

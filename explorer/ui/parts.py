@@ -6,15 +6,16 @@ They are shown through `st.html`, which cleans them a second time.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from explorer.ui import glossary, grouping
-from explorer.ui.address import href
+from explorer.ui.address import PINS, here, href, read_places, write_places
 from explorer.ui.grouping import Cluster, Picture, PictureGroup
 from explorer.ui.loaders import View
 
 CARD_PICTURES = 8
+MOST_PINS = 4
 SMALL_CARD_PICTURES = 6
 _KINDS = ((b"RIFF", "webp"), (b"\x89PNG", "png"), (b"\xff\xd8", "jpeg"))
 
@@ -38,10 +39,80 @@ def image(view: View, number: int) -> str:
     return f'<img src="{source}" alt="{label}" title="{label}" decoding="async">'
 
 
-def link(page: str, text: str, /, css: str = "", rel: str = "", **params: object) -> str:
-    """A link to a page that the router follows without a reload; `text` is HTML."""
-    marks = (f' class="{css}"' if css else "") + (f' rel="{rel}"' if rel else "")
+def link(
+    page: str, text: str, /, css: str = "", rel: str = "", marks: str = "", **params: object
+) -> str:
+    """A link to a page that the router follows without a reload; `text` and `marks` are HTML."""
+    marks += (f' class="{css}"' if css else "") + (f' rel="{rel}"' if rel else "")
     return f'<a href="{escape(href(page, **params))}" data-page="{page}"{marks}>{text}</a>'
+
+
+def same_page(text: str, say: str, css: str = "", **changes: str) -> str:
+    """A link to the page as it is but for some parameters, without a jump to its top.
+
+    `text` is HTML, `say` what a screen reader says.
+    """
+    where = here()
+    target = escape(href(where.page, **{**where.params, **changes}))
+    name, marks = escape(say), f' class="{css}"' if css else ""
+    return (
+        f'<a href="{target}" data-page="{where.page}" data-stay="" aria-label="{name}" '
+        f'title="{name}"{marks}>{text}</a>'
+    )
+
+
+def choices(
+    page: str, name: str, options: Mapping[str, str], current: str, key: str, /, **params: object
+) -> str:
+    """Views of one page side by side, each a link that sets the parameter `key`."""
+    items = (
+        link(
+            page,
+            escape(text),
+            marks=' aria-current="true"' if option == current else "",
+            **(params | {key: option}),
+        )
+        for option, text in options.items()
+    )
+    return f'<nav class="choices" aria-label="{escape(name)}">{"".join(items)}</nav>'
+
+
+def pager(page: str, number: int, pages: int, /, **params: object) -> str:
+    """The way to the pages of results before and after; nothing where there is only one."""
+    if pages == 1:
+        return ""
+
+    def step(to: int, text: str, rel: str) -> str:
+        if not 1 <= to <= pages:
+            return f'<span class="button">{text}</span>'
+        return link(
+            page, text, css="button", rel=rel, **(params | {"page": to if to > 1 else None})
+        )
+
+    return (
+        '<nav class="pager" aria-label="Pages of results">'
+        f"{step(number - 1, '← Previous', 'prev')}"
+        f'<span class="muted num">page {number:,} of {pages:,}</span>'
+        f"{step(number + 1, 'Next →', 'next')}</nav>"
+    )
+
+
+def pin_button(layer: int, neuron: int, wide: bool = False) -> str:
+    """Pin a neuron to compare it, or unpin it; nothing where all pins are taken."""
+    pinned, _ = read_places(here().params.get(PINS, ""))
+    name = glossary.neuron_name(layer, neuron)
+    if (layer, neuron) in pinned:
+        left = [place for place in pinned if place != (layer, neuron)]
+        say, short, long = f"Unpin {name}", "✓", "✓ Pinned"
+        css = "pin on"
+    elif len(pinned) < MOST_PINS:
+        left = [*pinned, (layer, neuron)]
+        say, short, long = f"Pin {name} to compare", "+", "+ Pin to compare"
+        css = "pin"
+    else:
+        return ""
+    text, css = (long, "button") if wide else (short, css)
+    return same_page(text, say, css, **{PINS: write_places(left)})
 
 
 def block(*parts: str, css: str = "") -> str:
@@ -118,7 +189,8 @@ def card(
         f'<div class="where">{glossary.neuron_name(layer, neuron)}{silent}</div>'
         f'<div class="concepts">{concepts}</div>{note}{"" if small else facts(view, row)}'
     )
-    return link("neuron", body, css="card", bundle=view.key, layer=layer, neuron=neuron)
+    whole = link("neuron", body, css="card", bundle=view.key, layer=layer, neuron=neuron)
+    return f'<div class="cardbox">{whole}{pin_button(layer, neuron)}</div>'
 
 
 def facts(view: View, row: int) -> str:

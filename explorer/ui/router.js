@@ -1,14 +1,14 @@
-const visit = (href) => {
+const visit = (href, stay) => {
   history.pushState(null, "", new URL(href, location.href));
   window.dispatchEvent(new PopStateEvent("popstate"));
-  document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
+  if (!stay) document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
 };
 const bare = (event) => !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
 const onClick = (event) => {
   const link = event.target.closest?.("a[data-page]");
   if (!link || event.defaultPrevented || event.button !== 0 || !bare(event)) return;
   event.preventDefault();
-  visit(link.getAttribute("href"));
+  visit(link.getAttribute("href"), link.hasAttribute("data-stay"));
   if (innerWidth < 768 && link.closest('[data-testid="stSidebar"]'))
     document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click();
 };
