@@ -96,8 +96,7 @@ def cosine_table(view: View, rows: list[int]) -> NDArray[np.float32]:
     directions = np.asarray(view.bundle.directions[rows], np.float32)
     norms = np.linalg.norm(directions, axis=1, keepdims=True)
     unit = directions / np.where(norms > 0, norms, 1)
-    table: NDArray[np.float32] = unit @ unit.T
-    return table
+    return np.asarray(unit @ unit.T, np.float32)
 
 
 def weights_of(view: View, row: int) -> dict[str, float]:
@@ -160,14 +159,15 @@ def _own(view: View, held: dict[str, float], shared: list[str]) -> str:
 
 def _pictures(view: View, rows: list[int]) -> str:
     ends = []
-    for end, title in ((POSITIVE, "Strongest pictures"), (NEGATIVE, "At the other end")):
-        cells = [
-            parts.strip(
-                view, [int(i) for i in view.bundle.top_images[row, end] if i >= 0][:PICTURES]
-            )
-            for row in rows
-        ]
-        ends.append(f"<h2>{title}</h2>{_columns(cells)}")
+    for end, title, meaning in (
+        (POSITIVE, "Pictures they respond to", "along"),
+        (NEGATIVE, "Pictures at the other end", "against"),
+    ):
+        cells = [parts.strip(view, parts.strongest(view, row, PICTURES, end)) for row in rows]
+        ends.append(
+            f'<h2>{title}</h2><p class="caption">The {PICTURES} pictures whose effect points most '
+            f"strongly {meaning} each neuron's direction.</p>{_columns(cells)}"
+        )
     return "".join(ends)
 
 
@@ -181,8 +181,11 @@ def _measures(view: View, rows: list[int]) -> str:
         for key in keys
     ]
     names = [_name(view, row) for row in rows]
-    return "<h2>Measures</h2>" + parts.table(
-        ["Measure", *names], table, right=range(1, len(rows) + 1)
+    return (
+        "<h2>Measures</h2>"
+        '<p class="caption">The same as on the neurons\' pages, where each is explained. Effects '
+        "are in units of the model's output before normalisation.</p>"
+        + parts.table(["Measure", *names], table, right=range(1, len(rows) + 1))
     )
 
 

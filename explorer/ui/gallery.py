@@ -237,7 +237,12 @@ def _summary(query: NeuronsQuery, selection: Selection, page: int) -> str:
         names = ", ".join(f"“{escape(name)}”" for name in selection.texts[:6])
         more = f" and {len(selection.texts) - 6:,} more" if len(selection.texts) > 6 else ""
         text += f" Their concept sets contain {names}{more}."
-    elif query.view != TABLE:
+    elif query.view == TABLE:
+        text += (
+            " A heading sorts by its column. Effects are in units of the model's output before "
+            "normalisation."
+        )
+    else:
         text += " Each card: the pictures with the strongest positive effect, the leading concepts."
     return text
 

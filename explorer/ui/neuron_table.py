@@ -39,10 +39,14 @@ def _head(view: View, query: NeuronsQuery, key: str, name: str) -> str:
     arrow = (" ↓" if query.falling else " ↑") if current else ""
     sort = f' aria-sort="{"descending" if query.falling else "ascending"}"' if current else ""
     right = ' class="right"' if key in glossary.MEASURES else ""
+    why = glossary.MEASURES[key].meaning if key in glossary.MEASURES else ""
     link = parts.link(
-        "neurons", f"{escape(name)}{arrow}", bundle=view.key, marks=' data-stay=""',
+        "neurons",
+        f"{escape(name)}{arrow}",
+        bundle=view.key,
+        marks=f' data-stay="" title="{escape(why)}"',
         **asked.params(),
-    )  # fmt: skip
+    )
     return f'<th scope="col"{sort}{right}>{link}</th>'
 
 

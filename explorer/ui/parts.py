@@ -43,6 +43,17 @@ def link(
     page: str, text: str, /, css: str = "", rel: str = "", marks: str = "", **params: object
 ) -> str:
     """A link to a page that the router follows without a reload; `text` and `marks` are HTML."""
+    return _anchor(page, params, text, css, rel, marks)
+
+
+def _anchor(
+    page: str,
+    params: Mapping[str, object],
+    text: str,
+    css: str = "",
+    rel: str = "",
+    marks: str = "",
+) -> str:
     marks += (f' class="{css}"' if css else "") + (f' rel="{rel}"' if rel else "")
     return f'<a href="{escape(href(page, **params))}" data-page="{page}"{marks}>{text}</a>'
 
@@ -52,13 +63,9 @@ def same_page(text: str, say: str, css: str = "", **changes: str) -> str:
 
     `text` is HTML, `say` what a screen reader says.
     """
-    where = here()
-    target = escape(href(where.page, **{**where.params, **changes}))
-    name, marks = escape(say), f' class="{css}"' if css else ""
-    return (
-        f'<a href="{target}" data-page="{where.page}" data-stay="" aria-label="{name}" '
-        f'title="{name}"{marks}>{text}</a>'
-    )
+    where, name = here(), escape(say)
+    marks = f' data-stay="" aria-label="{name}" title="{name}"'
+    return _anchor(where.page, {**where.params, **changes}, text, css, marks=marks)
 
 
 def choices(
@@ -66,11 +73,11 @@ def choices(
 ) -> str:
     """Views of one page side by side, each a link that sets the parameter `key`."""
     items = (
-        link(
+        _anchor(
             page,
+            params | {key: option},
             escape(text),
             marks=' aria-current="true"' if option == current else "",
-            **(params | {key: option}),
         )
         for option, text in options.items()
     )
@@ -85,9 +92,7 @@ def pager(page: str, number: int, pages: int, /, **params: object) -> str:
     def step(to: int, text: str, rel: str) -> str:
         if not 1 <= to <= pages:
             return f'<span class="button">{text}</span>'
-        return link(
-            page, text, css="button", rel=rel, **(params | {"page": to if to > 1 else None})
-        )
+        return _anchor(page, params | {"page": to if to > 1 else None}, text, "button", rel)
 
     return (
         '<nav class="pager" aria-label="Pages of results">'
@@ -203,9 +208,11 @@ def facts(view: View, row: int) -> str:
     return f'<div class="facts">{"".join(spans)}</div>'
 
 
-def strongest(view: View, row: int, most: int = CARD_PICTURES) -> list[int]:
-    """The images with the strongest positive effect."""
-    return [int(image) for image in view.bundle.top_images[row, 0, :most] if image >= 0]
+def strongest(
+    view: View, row: int, most: int = CARD_PICTURES, end: int = grouping.POSITIVE
+) -> list[int]:
+    """The images with the strongest effect at one end, the positive one unless told."""
+    return [int(image) for image in view.bundle.top_images[row, end, :most] if image >= 0]
 
 
 def cards(items: Iterable[str], small: bool = False) -> str:

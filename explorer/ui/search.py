@@ -17,6 +17,7 @@ from explorer.search import Hit, TextSearch
 from explorer.ui import frame, glossary, live, parts, picture_choice
 from explorer.ui.address import LIST_LENGTH, TITLE_LENGTH, write_places
 from explorer.ui.frame import Page
+from explorer.ui.grouping import NEGATIVE
 from explorer.ui.loaders import View
 from explorer.ui.picture_choice import Chosen
 from explorer.ui.selection import PER_PAGE
@@ -168,7 +169,8 @@ def _explained(show: str, found: TextSearch) -> str:
         + "; behind them those that hold a near text, by its weight times its cosine.",
         BOTH: "Neurons that stand for every added text at the same end of their direction: by the "
         "least of the texts' cosines"
-        + (", less what they carry of the texts taken away." if found.signs.min() < 0 else "."),
+        + (", less what they carry of the texts taken away" if found.signs.min() < 0 else "")
+        + ". The pictures are those of that end.",
     }[show]
 
 
@@ -316,6 +318,11 @@ def _effect_note(effects: NDArray[np.float32], relative: NDArray[np.float32], ro
     )
 
 
+def _its_end(view: View, hit: Hit) -> list[int] | None:
+    """Pictures of the end where a neuron carries the texts; None for the usual ones."""
+    return parts.strongest(view, hit.row, end=NEGATIVE) if hit.end < 0 else None
+
+
 # --- cards ----------------------------------------------------------------------------------------
 
 
@@ -330,7 +337,11 @@ def _cards(page: Page, query: SearchQuery, hits: list[Hit], note: Callable[[Hit]
     if number != query.page:
         frame.show_problems([f"There are {pages} pages of results: the last is shown."])
     shown = hits[(number - 1) * PER_PAGE : number * PER_PAGE]
-    frame.draw(parts.cards(parts.card(view, hit.row, note=note(hit)) for hit in shown))
+    frame.draw(
+        parts.cards(
+            parts.card(view, hit.row, note=note(hit), pictures=_its_end(view, hit)) for hit in shown
+        )
+    )
     title = query.text or "Neurons of a picture"
     places = [view.place(hit.row) for hit in hits[:LIST_LENGTH]]
     as_list = parts.link(
