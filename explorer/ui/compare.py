@@ -16,6 +16,7 @@ from explorer.ui.grouping import NEGATIVE, POSITIVE
 from explorer.ui.loaders import View
 
 PICTURES = 12  # of either end
+ROW = {1: 12, 2: 6, 3: 6, 4: 4}  # pictures side by side, by number of neurons
 SHARED = 20  # shared concepts listed at most
 OWN = 8  # of each neuron's own concepts
 SUGGESTED = 3
@@ -63,7 +64,10 @@ def _empty(view: View) -> str:
 def _columns(cells: list[str]) -> str:
     """One cell a neuron, side by side."""
     inner = "".join(f"<div>{cell}</div>" for cell in cells)
-    return f'<div class="compare" style="--columns: {len(cells)}">{inner}</div>'
+    return (
+        f'<div class="compare" style="--columns: {len(cells)}; --row: {ROW[len(cells)]}">'
+        f"{inner}</div>"
+    )
 
 
 def _name(view: View, row: int) -> str:

@@ -24,6 +24,7 @@ from explorer.ui.selection import Selection, select
 
 VIEWS = {"": "Cards", TABLE: "Table"}
 ORDER_NAMES = {"desc": "largest first", "asc": "smallest first"}
+LISTED_ORDER = {"desc": "from the last", "asc": "from the first"}
 
 
 def toolbar(page: Page, query: NeuronsQuery) -> None:
@@ -61,7 +62,7 @@ def toolbar(page: Page, query: NeuronsQuery) -> None:
     columns[3].selectbox(
         "Order",
         list(ORDER_NAMES),
-        format_func=lambda order: ORDER_NAMES[order],
+        format_func=(LISTED_ORDER if query.sort_key == LISTED else ORDER_NAMES).__getitem__,
         key="_order",
         on_change=_changed,
         args=(page, query),
@@ -210,14 +211,13 @@ def results(page: Page, query: NeuronsQuery) -> None:
 def _downloads(page: Page, query: NeuronsQuery, count: int) -> None:
     """The whole selection as a file, made when asked for."""
     name = "neurons" if not query.places else "list"
-    with st.container(key="lens_downloads", horizontal=True, vertical_alignment="center"):
-        frame.draw(f'<span class="caption">All {count:,} with measures and labels:</span>')
+    with st.container(key="lens_downloads", horizontal=True):
         for text, suffix, mime, make in (
             ("CSV", "csv", "text/csv", export.csv_bytes),
             ("Parquet", "parquet", "application/vnd.apache.parquet", export.parquet_bytes),
         ):
             st.download_button(
-                text,
+                f"All {count:,} as {text}",
                 partial(make, page.view, query),
                 file_name=f"{page.view.key}-{name}.{suffix}",
                 mime=mime,
@@ -231,7 +231,7 @@ def _summary(query: NeuronsQuery, selection: Selection, page: int) -> str:
     last = min(page * selection.per_page, len(selection.rows))
     text = (
         f"<b>{len(selection.rows):,}</b> neurons, {first:,} to {last:,} shown, "
-        f"by {sort_name(query.sort_key).lower()}."
+        f"{_order_said(query)}."
     )
     if query.word:
         names = ", ".join(f"“{escape(name)}”" for name in selection.texts[:6])
@@ -245,6 +245,12 @@ def _summary(query: NeuronsQuery, selection: Selection, page: int) -> str:
     else:
         text += " Each card: the pictures with the strongest positive effect, the leading concepts."
     return text
+
+
+def _order_said(query: NeuronsQuery) -> str:
+    if query.sort_key == LISTED:
+        return "in reverse order of the list" if query.falling else "in the order of the list"
+    return f"by {sort_name(query.sort_key).lower()}"
 
 
 def _match(selection: Selection, row: int) -> str:

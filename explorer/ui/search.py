@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from explorer.errors import InputError
 from explorer.picture_effects import relative_effects
 from explorer.query import LONGEST, Term, format_query
-from explorer.search import Hit, TextSearch
+from explorer.search import Hit, TextSearch, products
 from explorer.ui import frame, glossary, live, parts, picture_choice
 from explorer.ui.address import LIST_LENGTH, TITLE_LENGTH, write_places
 from explorer.ui.frame import Page
@@ -239,13 +239,46 @@ def _start(view: View) -> str:
 
 
 def examples(view: View) -> list[str]:
-    """Queries from the texts that carry most weight in this bundle's sets."""
-    texts = view.held("heavy texts", heavy_texts)
-    singles, rest = texts[:EXAMPLES], texts[EXAMPLES:]
-    pairs = list(zip(rest[::2], rest[1::2], strict=False))
-    plus = [format_query([Term(a), Term(b)]) for a, b in pairs[:EXAMPLES]]
-    minus = [format_query([Term(a), Term(b, -1)]) for a, b in pairs[EXAMPLES : 2 * EXAMPLES]]
-    return [format_query([Term(text)]) for text in singles] + plus + minus
+    """Queries that this bundle answers well: heavy texts, texts one neuron carries, near texts."""
+    heavy = view.held("heavy texts", heavy_texts)
+    single = [[Term(text)] for text in heavy[:EXAMPLES]]
+    plus = [[Term(a), Term(b)] for a, b in carried_together(view)]
+    minus = [
+        [Term(text), Term(_nearest_text(view, text), -1)] for text in heavy[EXAMPLES : 2 * EXAMPLES]
+    ]
+    return [format_query(terms) for terms in single + plus + minus]
+
+
+def carried_together(view: View, most: int = EXAMPLES) -> list[tuple[str, str]]:
+    """The two heaviest texts of neurons that carry two of different clusters most evenly."""
+    bundle = view.bundle
+    if bundle.concept_ids.shape[1] < 2:
+        return []
+    weights = np.asarray(bundle.concept_weights, np.float32)
+    leading = np.argsort(-weights, axis=1, kind="stable")[:, :2]
+    ids, clusters, least = (
+        np.take_along_axis(np.asarray(table), leading, axis=1)
+        for table in (bundle.concept_ids, bundle.concept_clusters, weights)
+    )
+    apart = (clusters[:, 0] != clusters[:, 1]) & (ids >= 0).all(axis=1) & ~view.silent
+    scores = np.where(apart, least[:, 1], 0)
+    pairs: list[tuple[str, str]] = []
+    for row in np.argsort(-scores, kind="stable"):
+        first, second = (bundle.texts[int(place)] for place in ids[row])
+        if scores[row] <= 0 or len(pairs) == most:
+            break
+        if not any({first, second} & set(pair) for pair in pairs):
+            pairs.append((first, second))
+    return pairs
+
+
+def _nearest_text(view: View, text: str) -> str:
+    """The text of the dictionary nearest to another of its texts."""
+    embeddings = view.bundle.text_embeddings
+    place = view.bundle.dictionary.index_of(text)
+    cosines = products(embeddings, np.asarray(embeddings[place], np.float32)[None])[:, 0]
+    cosines[place] = -np.inf
+    return view.bundle.texts[int(cosines.argmax())]
 
 
 def heavy_texts(view: View) -> list[str]:
