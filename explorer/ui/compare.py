@@ -133,8 +133,8 @@ def _concepts(view: View, rows: list[int]) -> str:
     ]
     more = f", the first {SHARED} are shown" if len(shared) > SHARED else ""
     first = (
-        f'<p class="caption">{len(shared)} texts are in two or more of the sparse sets{more}; with '
-        "their weight in each.</p>"
+        '<p class="caption">Texts in two or more of the sparse sets, '
+        f"{len(shared)} in all{more}; with their weight in each.</p>"
         + parts.table(["Concept", *names], table, right=range(1, len(rows) + 1))
         if shared
         else '<p class="caption">No text is in two of the sparse sets.</p>'
