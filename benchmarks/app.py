@@ -134,6 +134,7 @@ class Session:
         start = time.perf_counter()
         self._socket.send(request.SerializeToString())
         while True:
+            self._acknowledge_at_once()
             answer = ForwardMsg()
             answer.ParseFromString(self._socket.recv(timeout=PATIENCE))
             kind = answer.WhichOneof("type")
@@ -141,6 +142,12 @@ class Session:
                 raise InputError(f"The page {page} failed for {params}: see the app's own log.")
             if kind == "script_finished":
                 return time.perf_counter() - start
+
+    def _acknowledge_at_once(self) -> None:
+        """Keep the kernel from delaying acknowledgements by 40 ms: that is no time of the app's."""
+        option = getattr(socket, "TCP_QUICKACK", None)  # Linux; it doesn't last
+        if option is not None:
+            self._socket.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
 def _bundle(name: str) -> Bundle:

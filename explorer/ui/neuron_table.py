@@ -54,17 +54,17 @@ def _row(
     view: View, query: NeuronsQuery, row: int, keys: Sequence[str], selection: Selection
 ) -> str:
     layer, neuron = view.place(row)
-    record = view.neurons.iloc[row]
     opened = parts.link("neuron", f"{neuron:,}", bundle=view.key, layer=layer, neuron=neuron)
     silent = ' <span class="muted">silent</span>' if view.silent[row] else ""
     cells = [
         f"<td>{layer}</td><td>{opened}{silent}</td>"
-        f'<td class="concepts">{escape(str(record["concepts"]))}</td>'
+        f'<td class="concepts">{escape(str(view.column("concepts")[row]))}</td>'
     ]
     if query.word:
         text, weight = selection.matched[row]
         cells.append(f"<td>{escape(text)} {glossary.signed(weight)}</td>")
     cells += [
-        f'<td class="right">{glossary.MEASURES[key].show(float(record[key]))}</td>' for key in keys
+        f'<td class="right">{glossary.MEASURES[key].show(float(view.column(key)[row]))}</td>'
+        for key in keys
     ]
     return f"<tr>{''.join(cells)}<td>{parts.pin_button(layer, neuron)}</td></tr>"

@@ -187,7 +187,7 @@ def card(
     layer, neuron = view.place(row)
     if pictures is None:
         pictures = strongest(view, row, SMALL_CARD_PICTURES if small else CARD_PICTURES)
-    concepts = escape(title or str(view.neurons["concepts"].iloc[row])) or "no concepts"
+    concepts = escape(title or str(view.column("concepts")[row])) or "no concepts"
     silent = " · silent" if view.silent[row] else ""
     body = (
         f"{strip(view, pictures)}"
@@ -201,8 +201,7 @@ def card(
 def facts(view: View, row: int) -> str:
     """The leading measures in one line."""
     shown = (
-        (glossary.MEASURES[key], float(view.neurons[key].iloc[row]))
-        for key in glossary.CARD_MEASURES
+        (glossary.MEASURES[key], float(view.column(key)[row])) for key in glossary.CARD_MEASURES
     )
     spans = (f"<span><b>{m.show(value)}</b> {m.short}</span>" for m, value in shown)
     return f'<div class="facts">{"".join(spans)}</div>'
