@@ -76,10 +76,8 @@ def begin(name: str) -> Page:
     params, lost = pins.settle(view, params)
     arrive(name, params)
     page = Page(name, view, params, problems + lost)
-    _navigation(name, key)
+    _navigation(name, key, pins.bar(view) if pins.pinned() and name != "compare" else "")
     _sidebar(page, list(found))
-    if pins.pinned() and name != "compare":
-        draw(pins.bar(view))
     return page
 
 
@@ -137,7 +135,12 @@ def _links(name: str, key: str) -> str:
     return "".join(items)
 
 
-def _navigation(name: str, key: str) -> None:
+def _navigation(name: str, key: str, below: str = "") -> None:
+    """The links in the sidebar, and above the page for phones; ``below`` them the pins.
+
+    All in one element: if the pins came and went as one of their own, everything after them would
+    be drawn anew and the page would lose its place.
+    """
     links = _links(name, key)
     mark = parts.picture_mark(FAVICON)
     with st.sidebar:
@@ -146,7 +149,8 @@ def _navigation(name: str, key: str) -> None:
             f'<div class="lens-brand">{brand}</div>',
             f'<nav class="lens-nav" aria-label="Pages">{links}</nav>',
         )
-    draw(f'<nav class="lens-topnav" aria-label="Pages, short">{links}</nav>', css="lens-top")
+    short = f'<nav class="lens-topnav" aria-label="Pages, short">{links}</nav>'
+    draw(short, below, css="lens-top")
 
 
 def _sidebar(page: Page, found: list[str]) -> None:

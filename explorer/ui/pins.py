@@ -40,7 +40,7 @@ def bar(view: View) -> str:
     places = pinned()
     names = "".join(_chip(view, place) for place in places)
     full = (
-        '<span class="muted">Four are pinned: unpin one to pin another.</span>'
+        '<span class="muted extra">Four are pinned: unpin one to pin another.</span>'
         if len(places) == parts.MOST_PINS
         else ""
     )
@@ -48,7 +48,7 @@ def bar(view: View) -> str:
     as_list = parts.link(
         "neurons",
         "As a list",
-        css="button",
+        css="button extra",
         bundle=view.key,
         list="Pinned neurons",
         neurons=write_places(places),
