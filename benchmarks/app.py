@@ -192,14 +192,15 @@ def _address(page: str, bundle: Bundle, draw: random.Random) -> dict[str, object
     place = {"layer": int(record["layer"]), "neuron": int(record["neuron"])}
     texts = [f'"{text}"' for text in draw.sample(bundle.texts, min(2, len(bundle.texts)))]
     pages = math.ceil(len(bundle.neurons) / 24)
-    return params | {
-        "neuron": place,
+    own: dict[str, dict[str, object]] = {
+        "neuron": {**place},
         "neurons": {"sort": draw.choice(list(MEASURES)), "page": draw.randint(1, pages)},
         "search": {"q": " + ".join(texts[: draw.randint(1, 2)])},
         "atlas": {"colour": draw.choice(["layer", "polysemy", "selectivity"])},
         "concept": {"text": draw.choice(bundle.texts)},
         "compare": {"pins": f"{place['layer']}.{place['neuron']},{place['layer']}.0"},
-    }.get(page, {})
+    }
+    return params | own.get(page, {})
 
 
 def _server_times(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from explorer.ui import glossary, grouping
-from explorer.ui.address import PINS, here, href, read_places, write_places
+from explorer.ui.address import PINS, Place, here, href, read_places, write_places
 from explorer.ui.grouping import Cluster, Picture, PictureGroup
 from explorer.ui.loaders import View
 
@@ -58,14 +58,16 @@ def _anchor(
     return f'<a href="{escape(href(page, **params))}" data-page="{page}"{marks}>{text}</a>'
 
 
-def same_page(text: str, say: str, css: str = "", **changes: str) -> str:
-    """A link to the page as it is but for some parameters, without a jump to its top.
+def pin_link(place: Place, pinned: Sequence[Place], text: str, say: str, css: str = "") -> str:
+    """A link to the page as it is with other pins, without a jump to its top.
 
-    `text` is HTML, `say` what a screen reader says.
+    `place` is what it pins or unpins, `pinned` all pins it leads to; `text` is HTML, `say` what a
+    screen reader says.
     """
     where, name = here(), escape(say)
-    marks = f' data-stay="" aria-label="{name}" title="{name}"'
-    return _anchor(where.page, {**where.params, **changes}, text, css, marks=marks)
+    marks = f' data-stay="" data-pin="{write_places([place])}" aria-label="{name}" title="{name}"'
+    params = {**where.params, PINS: write_places(pinned)}
+    return _anchor(where.page, params, text, css, marks=marks)
 
 
 def choices(
@@ -117,7 +119,7 @@ def pin_button(layer: int, neuron: int, wide: bool = False) -> str:
     else:
         return ""
     text, css = (long, "button") if wide else (short, css)
-    return same_page(text, say, css, **{PINS: write_places(left)})
+    return pin_link((layer, neuron), left, text, say, css)
 
 
 def block(*parts: str, css: str = "") -> str:

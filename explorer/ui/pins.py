@@ -64,6 +64,6 @@ def _chip(view: View, place: Place) -> str:
     name = f"{layer} · {neuron}"
     whole = glossary.neuron_name(layer, neuron)
     opened = parts.link("neuron", name, bundle=view.key, layer=layer, neuron=neuron)
-    left = write_places([other for other in pinned() if other != place])
-    off = parts.same_page("×", f"Unpin {whole}", **{PINS: left})
+    left = [other for other in pinned() if other != place]
+    off = parts.pin_link(place, left, "×", f"Unpin {whole}")
     return f'<span class="chip">{opened} {off}</span>'
