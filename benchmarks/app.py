@@ -106,9 +106,10 @@ class Session:
     def __init__(self, address: str) -> None:
         """Connect; nothing is run yet."""
         from websockets.sync.client import connect  # noqa: PLC0415  the app's own dependency
+        from websockets.typing import Subprotocol  # noqa: PLC0415
 
         self._manager = connect(
-            f"ws://{address}/_stcore/stream", subprotocols=["streamlit"], max_size=None
+            f"ws://{address}/_stcore/stream", subprotocols=[Subprotocol("streamlit")], max_size=None
         )
         self._socket = self._manager.__enter__()
 
