@@ -80,14 +80,14 @@ def _parser() -> argparse.ArgumentParser:
     describe.add_argument("bundle", type=Path)
     describe.add_argument("layer", type=int)
     describe.add_argument("neuron", type=int)
-    search = add("search", _search, "find texts and neurons for a text")
+    search = add("search", _search, "find texts and neurons for a text, or several with + and -")
     search.add_argument("bundle", type=Path)
     search.add_argument("text")
     search.add_argument("--top", type=_positive, default=12)
     evidence = add("evidence", _evidence, "measure claims on a bundle")
     evidence.add_argument("bundle", type=Path)
     evidence.add_argument("--only", default="recall", help="sections, with commas between")
-    _add_bench(add("bench", _bench, "time the lens or the pursuit against the plain way"))
+    _add_bench(add("bench", _bench, "time the lens, the pursuit or the app"))
     commands.add_parser("demo", help="rebuild the shipped pictures, model and bundle")
     return parser
 
@@ -122,7 +122,7 @@ def _add_build(command: argparse.ArgumentParser) -> None:
 
 
 def _add_bench(command: argparse.ArgumentParser) -> None:
-    command.add_argument("what", choices=["lens", "omp"])
+    command.add_argument("what", choices=["lens", "omp", "app"])
     command.add_argument("--model", default="ViT-B-32")
     command.add_argument("--layers", type=int, nargs="+", default=[8, 9, 10])
     command.add_argument("--batch", type=_positive, default=16)
@@ -130,6 +130,10 @@ def _add_bench(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="cpu")
     command.add_argument("--targets", type=_positive, default=512)
     command.add_argument("--texts", type=_positive, default=30_000)
+    command.add_argument("--bundle", default="", help="app: the bundle's folder name")
+    command.add_argument("--views", type=_positive, default=50, help="app: timed views a page")
+    command.add_argument("--memory-views", type=_positive, default=200, help="app: in one session")
+    command.add_argument("--sessions", type=_positive, default=20, help="app: open at once")
 
 
 def _build(options: argparse.Namespace) -> Result:
@@ -165,7 +169,7 @@ def _describe(options: argparse.Namespace) -> Result:
 
 def _search(options: argparse.Namespace) -> Result:
     from explorer.bundle import Bundle  # noqa: PLC0415
-    from explorer.facts import search_text  # noqa: PLC0415
+    from explorer.search import search_text  # noqa: PLC0415
 
     return search_text(Bundle.open(options.bundle), options.text, options.top)
 
@@ -185,6 +189,10 @@ def _bench(options: argparse.Namespace) -> Result:
             options.model, options.layers, options.batch, options.repeats, options.device
         )
     try:
+        if options.what == "app":
+            from benchmarks.app import bench_app  # noqa: PLC0415
+
+            return bench_app(options.bundle, options.views, options.memory_views, options.sessions)
         from benchmarks.omp import bench_omp  # noqa: PLC0415
     except ImportError as error:
         raise InputError("Run the benchmark from the repository's top folder.") from error

@@ -171,13 +171,18 @@ class TextDictionary:
         norms = _norms(centred).astype(np.float32)[..., None]
         return np.divide(centred, norms, out=np.zeros_like(centred), where=norms > rounding)
 
+    def row(self, text: str) -> int | None:
+        """Row of a text, or None; an exact match goes before one that differs in case."""
+        wanted = text.strip()
+        return self._rows.get(wanted, self._folded_rows.get(wanted.casefold()))
+
     def index_of(self, text: str) -> int:
-        """Row of a text; an exact match goes before one that differs in case.
+        """Row of a text as `row` finds it.
 
         Raises InputError with the closest texts if there is none.
         """
         wanted = text.strip()
-        row = self._rows.get(wanted, self._folded_rows.get(wanted.casefold()))
+        row = self.row(wanted)
         if row is None:
             close = difflib.get_close_matches(wanted.casefold(), self._folded_rows, n=5, cutoff=0.6)
             names = ", ".join(repr(self.texts[self._folded_rows[name]]) for name in close)

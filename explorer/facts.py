@@ -1,4 +1,4 @@
-"""What is known of one neuron, and which neurons a text leads to; for pages and commands."""
+"""What is known of one neuron; for pages and commands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from explorer.bundle import Bundle
-from explorer.errors import InputError
 
 MEASURES = (
     "explained_variance",
@@ -99,69 +98,3 @@ def neighbours_of(bundle: Bundle, row: int) -> list[dict[str, Any]]:
         for other, cosine in found
         if other >= 0
     ]
-
-
-def search_text(bundle: Bundle, text: str, top: int = 12) -> dict[str, Any]:
-    """Return what a text leads to: near texts, neurons that point to it, neurons that name it.
-
-    A text outside the dictionary is embedded with the bundle's model.
-
-    Raises:
-        InputError: the text is empty.
-    """
-    from explorer.dictionary import search  # noqa: PLC0415  FAISS is not needed to browse
-
-    query = text.strip()
-    if not query:
-        raise InputError("Give a text to search for.")
-    dictionary = bundle.dictionary
-    try:
-        place = dictionary.index_of(query)
-        embedding = np.asarray(bundle.text_embeddings[place], np.float32)
-    except InputError:
-        place = -1
-        embedding = _embed(bundle, query)
-    ids, scores = search(bundle.index, embedding, top + 1)
-    near = [
-        {"text": bundle.texts[int(i)], "cosine": round(float(s), 4)}
-        for i, s in zip(ids[0], scores[0], strict=True)
-        if i >= 0 and i != place
-    ]
-    return {
-        "bundle": bundle.name,
-        "text": query,
-        "in_dictionary": place >= 0,
-        "texts": near[:top],
-        "directions": _by_direction(bundle, dictionary.centre(embedding), top),
-        "sets": _by_set(bundle, place, top),
-    }
-
-
-def _embed(bundle: Bundle, text: str) -> np.ndarray:
-    from explorer.models import encode_texts  # noqa: PLC0415  torch is not needed to browse
-
-    return encode_texts(bundle.load_model(), [text])[0].numpy()
-
-
-def _by_direction(bundle: Bundle, atom: np.ndarray, top: int) -> list[dict[str, Any]]:
-    cosines = bundle.directions.astype(np.float32) @ np.ravel(atom)
-    best = np.argsort(-cosines, kind="stable")[:top]
-    return [{**_name(bundle, int(r)), "cosine": round(float(cosines[r]), 4)} for r in best]
-
-
-def _by_set(bundle: Bundle, place: int, top: int) -> list[dict[str, Any]]:
-    if place < 0:
-        return []
-    rows, slots = np.nonzero(bundle.concept_ids == place)
-    weights = bundle.concept_weights[rows, slots].astype(np.float32)
-    best = np.argsort(-np.abs(weights), kind="stable")[:top]
-    return [{**_name(bundle, int(rows[i])), "weight": round(float(weights[i]), 4)} for i in best]
-
-
-def _name(bundle: Bundle, row: int) -> dict[str, Any]:
-    record = bundle.neurons.iloc[row]
-    return {
-        "layer": int(record["layer"]),
-        "neuron": int(record["neuron"]),
-        "concepts": str(record["concepts"]),
-    }

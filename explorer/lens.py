@@ -129,22 +129,59 @@ def second_order_paths(model: nn.Module, layer: int, *, centre: bool = True) -> 
     Raises InputError for a layer without a later block.
     """
     layer = check_layer(model, layer)
-    dtype = lens_dtype(model)
     vectors = write_vectors(model, layer, centre=centre)
     output = readout(model, centre=centre)
-    neurons, width = vectors.shape
-    paths = vectors.new_empty(neurons, len(path_names(model, layer)), output.shape[1])
+    paths = vectors.new_empty(len(vectors), len(path_names(model, layer)), output.shape[1])
     start = 0
+    for values, outputs in _head_maps(model, layer, vectors, output):
+        heads = values.shape[1]
+        # d: the dimensions of one head
+        paths[:, start : start + heads] = torch.einsum("nhd,hdp->nhp", values, outputs)
+        start += heads
+    return paths
+
+
+@torch.no_grad()
+def own_projections(
+    model: nn.Module, layer: int, directions: Tensor, *, centre: bool = True
+) -> Tensor:
+    """Return the paths' inner products with each neuron's own direction: [neuron, path].
+
+    `directions` is [neuron, embed]. Equal to `(paths * directions[:, None]).sum(2)`, but [neuron,
+    path, embed] is never formed: the directions go back through the output weights instead.
+
+    Raises InputError for a layer without a later block, or directions of a wrong shape.
+    """
+    layer = check_layer(model, layer)
+    vectors = write_vectors(model, layer, centre=centre)
+    output = readout(model, centre=centre)
+    if directions.shape != (len(vectors), output.shape[1]):
+        raise InputError(
+            f"Layer {layer} takes one direction a neuron, [{len(vectors)}, {output.shape[1]}], and "
+            f"got {list(directions.shape)}: take the directions of this model and layer."
+        )
+    parts = [
+        (values * torch.einsum("np,hdp->nhd", directions.to(vectors), outputs)).sum(dim=2)
+        for values, outputs in _head_maps(model, layer, vectors, output)
+    ]
+    return torch.cat(parts, dim=1)
+
+
+def _head_maps(
+    model: nn.Module, layer: int, vectors: Tensor, output: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield, for every block after `layer`, the two halves of its heads' paths.
+
+    They are what each head's values read of `vectors`, [neuron, head, d], and what its output
+    writes to the joint space, [head, d, embed]; d: the dimensions of one head.
+    """
+    dtype, width = vectors.dtype, vectors.shape[1]
     for block in _blocks(model)[layer + 1 :]:
         heads = block.attn.num_heads
         value = block.attn.in_proj_weight[2 * width :].to(dtype) * block.ln_1.weight.to(dtype)
         values = (vectors @ value.T).unflatten(1, (heads, -1))
         scaled = block.attn.out_proj.weight.to(dtype).T * _layer_scale(block.ls_1, vectors)
-        outputs = (scaled @ output).unflatten(0, (heads, -1))
-        # d: the dimensions of one head
-        paths[:, start : start + heads] = torch.einsum("nhd,hdp->nhp", values, outputs)
-        start += heads
-    return paths
+        yield values, (scaled @ output).unflatten(0, (heads, -1))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from explorer.ui import frame, gallery
 from explorer.ui.address import read_neurons
 
 page = frame.begin("neurons")
-reading = read_neurons(page.params, page.view.layers)
+reading = read_neurons(page.params, page.view.layers, page.view.has)
 frame.show_problems(page.problems + reading.problems)
 gallery.toolbar(page, reading.query)
 gallery.results(page, reading.query)

@@ -5,8 +5,10 @@ Everything here is pure, so a page can be asked for and linked to without runnin
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
@@ -18,20 +20,86 @@ PAGES: dict[str, str] = {
     "neurons": "pages/neurons.py",
     "neuron": "pages/neuron.py",
     "atlas": "pages/atlas.py",
+    "search": "pages/search.py",
+    "concept": "pages/concept.py",
+    "compare": "pages/compare.py",
     "about": "pages/about.py",
 }
 MATCH = "match"
+LISTED = "listed"
 PLACES = ("layer", "neuron")
-SORTS = (*MEASURES, *PLACES, MATCH)
+SORTS = (*MEASURES, *PLACES, MATCH, LISTED)
 WORD_LENGTH = 60
+TITLE_LENGTH = 80
+LIST_LENGTH = 400  # neurons of a list: so many fit in an address everywhere
+TABLE = "table"
+PINS = "pins"  # travels along on every link
+
+Place = tuple[int, int]
+"""Layer and neuron."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """The page that is being drawn, and what its address says."""
+
+    page: str = "home"
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+_here: ContextVar[Here] = ContextVar("here")
+
+
+def arrive(page: str, params: Mapping[str, str]) -> None:
+    """Set what `here` returns from now on in this thread: one run of one page."""
+    _here.set(Here(page, dict(params)))
+
+
+def here() -> Here:
+    """The page that is being drawn in this thread."""
+    return _here.get(Here())
 
 
 def href(page: str, /, **params: object) -> str:
-    """Relative address of a page; parameters that are None or empty are left out."""
+    """Relative address of a page; parameters that are None or empty are left out.
+
+    The pins of the page that is being drawn come along, unless ``pins`` says otherwise.
+    """
     if page not in PAGES:
         raise InputError(f"There is no page {page!r}; pages are {', '.join(PAGES)}.")
+    params = {**params, PINS: params.get(PINS, here().params.get(PINS))}
     query = urlencode({key: str(value) for key, value in params.items() if value not in (None, "")})
     return ("./" if page == "home" else page) + (f"?{query}" if query else "")
+
+
+def write_places(places: Sequence[Place]) -> str:
+    """Neurons as an address names them: `9.12,8.77`."""
+    return ",".join(f"{layer}.{neuron}" for layer, neuron in places)
+
+
+def read_places(text: str) -> tuple[list[Place], list[str]]:
+    """Neurons that an address names, each once, and the parts that name none."""
+    places, bad = [], []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        found = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,9})", part)
+        if found:
+            places.append((int(found[1]), int(found[2])))
+        else:
+            bad.append(part)
+    return list(dict.fromkeys(places)), bad
+
+
+@dataclass(frozen=True)
+class Range:
+    """A measure's values from `low` to `high`, both included; None: open."""
+
+    key: str
+    low: float | None = None
+    high: float | None = None
+
+    def written(self) -> str:
+        """As an address says it: `0.5..0.9`."""
+        return "..".join("" if end is None else f"{end:.6g}" for end in (self.low, self.high))
 
 
 @dataclass(frozen=True)
@@ -43,16 +111,21 @@ class NeuronsQuery:
     order: str = ""  # "asc", "desc", or the usual one
     word: str = ""
     page: int = 1
+    view: str = ""  # TABLE, or the gallery
+    ranges: tuple[Range, ...] = ()
+    title: str = ""  # of a list
+    places: tuple[Place, ...] = ()  # a list's neurons; none: all neurons
 
     @property
     def sort_key(self) -> str:
-        """The measure in force: the best match first when a word is looked for."""
-        return self.sort or (MATCH if self.word else "polysemy")
+        """What is sorted by: the best match for a word, a list as it is, else polysemy."""
+        return self.sort or (MATCH if self.word else LISTED if self.places else "polysemy")
 
     @property
     def falling(self) -> bool:
         """Whether large values come first: usual for measures, not for layer and neuron."""
-        return self.order == "desc" or (not self.order and self.sort_key not in PLACES)
+        rising = (*PLACES, LISTED)
+        return self.order == "desc" or (not self.order and self.sort_key not in rising)
 
     def params(self) -> dict[str, str]:
         """The query as address parameters, defaults left out."""
@@ -61,6 +134,10 @@ class NeuronsQuery:
             "sort": self.sort,
             "order": self.order,
             "word": self.word,
+            **{span.key: span.written() for span in self.ranges},
+            "view": self.view,
+            "list": self.title,
+            "neurons": write_places(self.places),
             "page": str(self.page) if self.page > 1 else "",
         }
         return {key: value for key, value in values.items() if value}
@@ -84,8 +161,15 @@ def whole(text: str | None) -> int | None:
     return int(cleaned) if re.fullmatch(r"[0-9]{1,9}", cleaned) else None
 
 
-def read_neurons(params: Mapping[str, str], layers: Sequence[int]) -> Reading:
-    """Read the Neurons page's address; what can't be read is left out and named."""
+def read_neurons(
+    params: Mapping[str, str],
+    layers: Sequence[int],
+    exists: Callable[[int, int], bool] = lambda layer, neuron: True,
+) -> Reading:
+    """Read the Neurons page's address; what can't be read is left out and named.
+
+    ``exists`` says whether the bundle has a neuron that the address lists.
+    """
     problems: list[str] = []
     query = NeuronsQuery(
         layers=_read_layers(params.get("layers", ""), layers, problems),
@@ -93,8 +177,12 @@ def read_neurons(params: Mapping[str, str], layers: Sequence[int]) -> Reading:
         order=_read_choice(params, "order", ("asc", "desc"), problems),
         word=" ".join(params.get("word", "").split())[:WORD_LENGTH],
         page=_read_page(params.get("page", ""), problems),
+        view=_read_view(params.get("view", ""), problems),
+        ranges=_read_ranges(params, problems),
+        title=" ".join(params.get("list", "").split())[:TITLE_LENGTH],
+        places=_read_list(params.get("neurons", ""), exists, problems),
     )
-    if query.sort == MATCH and not query.word:
+    if (query.sort == MATCH and not query.word) or (query.sort == LISTED and not query.places):
         query = replace(query, sort="")
     return Reading(query, problems)
 
@@ -125,6 +213,54 @@ def _read_choice(
         f"Possible: {', '.join(choices)}."
     )
     return ""
+
+
+def _read_view(text: str, problems: list[str]) -> str:
+    if text not in ("", TABLE, "gallery"):
+        problems.append(f"“{text}” is no view: write table or gallery. The gallery is shown.")
+    return TABLE if text == TABLE else ""
+
+
+def _read_ranges(params: Mapping[str, str], problems: list[str]) -> tuple[Range, ...]:
+    return tuple(
+        found
+        for key in MEASURES
+        if params.get(key, "").strip() and (found := _read_range(key, params[key], problems))
+    )
+
+
+def _read_range(key: str, text: str, problems: list[str]) -> Range | None:
+    ends = text.strip().split("..")
+    try:
+        low, high = (float(end) if end.strip() else None for end in ends)
+    except ValueError:
+        low, high = math.nan, math.nan
+    numbers = [end for end in (low, high) if end is not None]
+    if not numbers or not all(map(math.isfinite, numbers)) or numbers != sorted(numbers):
+        problems.append(
+            f"“{text}” is no range of “{MEASURES[key].name}” and is left out: write the least and "
+            "the largest value with two dots between, for example 0.2..0.8."
+        )
+        return None
+    return Range(key, low, high)
+
+
+def _read_list(
+    text: str, exists: Callable[[int, int], bool], problems: list[str]
+) -> tuple[Place, ...]:
+    places, bad = read_places(text)
+    missing = [place for place in places if not exists(*place)]
+    bad += [write_places([place]) for place in missing]
+    if bad:
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        problems.append(
+            f"The list names {', '.join(bad[:5])}{more}, which this bundle doesn't hold: write "
+            "layer.neuron with commas between, for example 9.12,8.77."
+        )
+    known = [place for place in places if place not in missing]
+    if len(known) > LIST_LENGTH:
+        problems.append(f"The list has {len(known):,} neurons: its first {LIST_LENGTH} are shown.")
+    return tuple(known[:LIST_LENGTH])
 
 
 def _read_page(text: str, problems: list[str]) -> int:

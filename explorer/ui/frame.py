@@ -18,19 +18,21 @@ import numpy as np
 import streamlit as st
 
 from explorer.errors import BundleError, InputError
-from explorer.ui import loaders, parts
-from explorer.ui.address import href, parse_jump
+from explorer.ui import loaders, parts, pins
+from explorer.ui.address import PINS, arrive, href, parse_jump
 from explorer.ui.loaders import View
 from explorer.ui.theme import FAVICON, STYLE
 
 APP = "Second-order explorer"
 NAVIGATION = {
     "home": "Overview",
+    "search": "Search",
     "neurons": "Neurons",
     "atlas": "Atlas",
+    "compare": "Compare",
     "about": "About & credits",
 }
-UNDER = {"neuron": "neurons"}  # pages without an entry of their own
+UNDER = {"neuron": "neurons", "concept": "search"}  # pages without an entry of their own
 
 _ROUTER = (Path(__file__).parent / "router.js").read_text("utf-8")
 
@@ -56,6 +58,7 @@ def begin(name: str) -> Page:
     st.html(f"<style>{STYLE}</style>")
     _mount_router()
     params = st.query_params.to_dict()
+    arrive(name, {})
     folder = loaders.bundles_folder()
     found = loaders.find_bundles(folder)
     if not found:
@@ -70,8 +73,10 @@ def begin(name: str) -> Page:
         _switcher(list(found), key)
         draw(_broken(key, str(error)))
         st.stop()
-    page = Page(name, view, params, problems)
-    _navigation(name, key)
+    params, lost = pins.settle(view, params)
+    arrive(name, params)
+    page = Page(name, view, params, problems + lost)
+    _navigation(name, key, pins.bar(view) if pins.pinned() and name != "compare" else "")
     _sidebar(page, list(found))
     return page
 
@@ -94,12 +99,13 @@ def title(text: str) -> None:
 
 def go(page: str, /, **params: object) -> None:
     """From a widget's callback: have the browser visit an address."""
+    params = {PINS: st.query_params.get(PINS), **params}
     st.session_state["_visit"] = {"href": href(page, **params), "turn": random.random()}
 
 
 def address(page: Page, /, **params: Any) -> None:
     """From a widget's callback: change the address of the page that is shown."""
-    kept = {"bundle": page.view.key, **params}
+    kept = {"bundle": page.view.key, PINS: st.query_params.get(PINS, ""), **params}
     st.query_params.from_dict({key: str(value) for key, value in kept.items() if value != ""})
 
 
@@ -129,7 +135,12 @@ def _links(name: str, key: str) -> str:
     return "".join(items)
 
 
-def _navigation(name: str, key: str) -> None:
+def _navigation(name: str, key: str, below: str = "") -> None:
+    """The links in the sidebar, and above the page for phones; ``below`` them the pins.
+
+    All in one element: if the pins came and went as one of their own, everything after them would
+    be drawn anew and the page would lose its place.
+    """
     links = _links(name, key)
     mark = parts.picture_mark(FAVICON)
     with st.sidebar:
@@ -138,7 +149,8 @@ def _navigation(name: str, key: str) -> None:
             f'<div class="lens-brand">{brand}</div>',
             f'<nav class="lens-nav" aria-label="Pages">{links}</nav>',
         )
-    draw(f'<nav class="lens-topnav" aria-label="Pages, short">{links}</nav>', css="lens-top")
+    short = f'<nav class="lens-topnav" aria-label="Pages, short">{links}</nav>'
+    draw(short, below, css="lens-top")
 
 
 def _sidebar(page: Page, found: list[str]) -> None:

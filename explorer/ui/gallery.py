@@ -1,30 +1,45 @@
-"""The Neurons page: tools that write the address, cards that read it."""
+"""The Neurons page: tools that write the address, cards or a table that read it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from html import escape
 
 import streamlit as st
 
-from explorer.ui import frame, glossary, parts
-from explorer.ui.address import MATCH, SORTS, WORD_LENGTH, NeuronsQuery
+from explorer.ui import export, frame, glossary, neuron_table, parts
+from explorer.ui.address import (
+    LISTED,
+    MATCH,
+    SORTS,
+    TABLE,
+    TITLE_LENGTH,
+    WORD_LENGTH,
+    NeuronsQuery,
+    Range,
+)
 from explorer.ui.frame import Page
-from explorer.ui.selection import PER_PAGE, Selection, select
+from explorer.ui.selection import Selection, select
 
+VIEWS = {"": "Cards", TABLE: "Table"}
 ORDER_NAMES = {"desc": "largest first", "asc": "smallest first"}
+LISTED_ORDER = {"desc": "from the last", "asc": "from the first"}
 
 
 def toolbar(page: Page, query: NeuronsQuery) -> None:
-    """Word, layers, sort and order; each change is a new address."""
-    frame.draw("<h1>Neurons</h1>")
+    """Word, layers, sort, order and ranges; each change is a new address."""
+    _heading(page, query)
     state = st.session_state  # the address decides: widgets are set from it on every run
     state["_word"] = query.word
     state["_layers"] = [str(layer) for layer in query.layers]
     state["_sort"] = query.sort_key
     state["_order"] = "desc" if query.falling else "asc"
-    sorts = [key for key in SORTS if key != MATCH or query.word]
+    absent = {MATCH} if not query.word else set()
+    absent |= {LISTED} if not query.places else set()
+    sorts = [key for key in SORTS if key not in absent]
     with st.container(key="lens_tools"):
-        columns = st.columns([1.5, 1.5, 1.2, 1], gap="small")
+        columns = st.columns([1.5, 1.5, 1.2, 1, 0.8], gap="small", vertical_alignment="bottom")
     columns[0].text_input(
         "Concept",
         key="_word",
@@ -47,18 +62,107 @@ def toolbar(page: Page, query: NeuronsQuery) -> None:
     columns[3].selectbox(
         "Order",
         list(ORDER_NAMES),
-        format_func=lambda order: ORDER_NAMES[order],
+        format_func=(LISTED_ORDER if query.sort_key == LISTED else ORDER_NAMES).__getitem__,
         key="_order",
         on_change=_changed,
         args=(page, query),
     )
+    with columns[4].popover("Ranges", width="stretch"):
+        _range_form(page, query)
+    _active_ranges(page, query)
+
+
+def _heading(page: Page, query: NeuronsQuery) -> None:
+    """The list's title or the page's name, and the choice between cards and table."""
+    params = replace(query, page=1).params() | {"bundle": page.view.key}
+    views = parts.choices("neurons", "View", VIEWS, query.view, "view", **params)
+    title = (query.title or "A list of neurons") if query.places else "Neurons"
+    frame.draw(f'<div class="neuron-head"><h1>{escape(title)}</h1>{views}</div>')
+    if not query.places:
+        return
+    frame.title(title)
+    st.session_state["_title"] = query.title
+    st.text_input(
+        "Title of this list",
+        key="_title",
+        placeholder="its name in the address",
+        max_chars=TITLE_LENGTH,
+        on_change=_retitled,
+        args=(page, query),
+    )
+    every = parts.link("neurons", "All neurons", bundle=page.view.key)
+    frame.draw(
+        f'<p class="caption">A list of {len(query.places):,} neurons, title and all in the '
+        f"address: pass it on as a link. {every}.</p>"
+    )
+
+
+def _retitled(page: Page, before: NeuronsQuery) -> None:
+    title = " ".join(st.session_state["_title"].split())
+    frame.address(page, **replace(before, title=title).params())
+
+
+def _range_form(page: Page, query: NeuronsQuery) -> None:
+    """Bounds for one measure; they are put into the address together."""
+    present = [key for key in glossary.MEASURES if key in page.view.neurons]
+    with st.form("_ranges", border=False, clear_on_submit=True):
+        st.selectbox(
+            "Measure",
+            present,
+            format_func=lambda key: glossary.MEASURES[key].name,
+            key="_range_key",
+        )
+        st.number_input("From", value=None, key="_range_low", step=None, format="%g")
+        st.number_input("To", value=None, key="_range_high", step=None, format="%g")
+        st.caption("Shares run from 0 to 1. Leave one empty to keep that side open.")
+        st.form_submit_button("Filter", on_click=_ranged, args=(page, query))
+
+
+def _ranged(page: Page, before: NeuronsQuery) -> None:
+    state = st.session_state
+    low, high = state["_range_low"], state["_range_high"]
+    if low is not None and high is not None and low > high:
+        low, high = high, low
+    span = Range(state["_range_key"], low, high)
+    others = tuple(other for other in before.ranges if other.key != span.key)
+    ranges = others if low is None and high is None else (*others, span)
+    frame.address(page, **replace(before, ranges=ranges, page=1).params())
+
+
+def _active_ranges(page: Page, query: NeuronsQuery) -> None:
+    """The ranges in force, each with a way to lift it."""
+    if not query.ranges:
+        return
+    chips = []
+    for span in query.ranges:
+        left = tuple(other for other in query.ranges if other != span)
+        name = f"{glossary.MEASURES[span.key].name} {_bounds(span)}"
+        chips.append(
+            parts.link(
+                "neurons",
+                f'{escape(name)} <span aria-hidden="true">×</span>',
+                css="chip",
+                marks=f' aria-label="Lift the filter {escape(name)}"',
+                bundle=page.view.key,
+                **replace(query, ranges=left, page=1).params(),
+            )
+        )
+    frame.draw(f'<div class="chips">{"".join(chips)}</div>')
+
+
+def _bounds(span: Range) -> str:
+    low, high = (None if end is None else f"{end:.6g}" for end in (span.low, span.high))
+    if low is None or high is None:
+        return f"up to {high}" if low is None else f"from {low}"
+    return f"{low} to {high}"
 
 
 def sort_name(key: str) -> str:
     """What a way of sorting is called."""
     if key in glossary.MEASURES:
         return glossary.MEASURES[key].name
-    return {"layer": "Layer", "neuron": "Neuron number", MATCH: "Weight of the concept"}[key]
+    names = {"layer": "Layer", "neuron": "Neuron number", LISTED: "As listed"}
+    return {**names, MATCH: "Weight of the concept"}[key]
 
 
 def _changed(page: Page, before: NeuronsQuery) -> None:
@@ -66,9 +170,11 @@ def _changed(page: Page, before: NeuronsQuery) -> None:
     state = st.session_state
     sort = before.sort if state["_sort"] == before.sort_key else state["_sort"]
     usual = "desc" if before.falling else "asc"
-    query = NeuronsQuery(
+    query = replace(
+        before,
+        page=1,
         layers=tuple(sorted(int(layer) for layer in state["_layers"])),
-        sort="" if sort == MATCH else sort,
+        sort="" if sort in (MATCH, LISTED) else sort,
         order=before.order if state["_order"] == usual else state["_order"],
         word=" ".join(state["_word"].split()),
     )
@@ -76,7 +182,7 @@ def _changed(page: Page, before: NeuronsQuery) -> None:
 
 
 def results(page: Page, query: NeuronsQuery) -> None:
-    """The cards of one page of results, and the way to the others."""
+    """One page of results as cards or a table, the way to the others, and downloads."""
     selection = select(page.view, query)
     if not len(selection.rows):
         frame.draw(_nothing(page, query, selection), css="empty")
@@ -88,28 +194,63 @@ def results(page: Page, query: NeuronsQuery) -> None:
         )
     rows = selection.page(shown)
     frame.draw(f'<p class="caption">{_summary(query, selection, shown)}</p>')
-    frame.draw(
-        parts.cards(
-            parts.card(page.view, int(row), note=_match(selection, int(row))) for row in rows
+    if query.view == TABLE:
+        shown_rows = [int(row) for row in rows]
+        frame.draw(neuron_table.table(page.view, query, shown_rows, selection))
+    else:
+        frame.draw(
+            parts.cards(
+                parts.card(page.view, int(row), note=_match(selection, int(row))) for row in rows
+            )
         )
-    )
-    frame.draw(_pager(page, query.at(shown), selection.pages))
+    params = {"bundle": page.view.key, **query.params()}
+    frame.draw(parts.pager("neurons", shown, selection.pages, **params))
+    _downloads(page, query, len(selection.rows))
+
+
+def _downloads(page: Page, query: NeuronsQuery, count: int) -> None:
+    """The whole selection as a file, made when asked for."""
+    name = "neurons" if not query.places else "list"
+    with st.container(key="lens_downloads", horizontal=True):
+        for text, suffix, mime, make in (
+            ("CSV", "csv", "text/csv", export.csv_bytes),
+            ("Parquet", "parquet", "application/vnd.apache.parquet", export.parquet_bytes),
+        ):
+            st.download_button(
+                f"All {count:,} as {text}",
+                partial(make, page.view, query),
+                file_name=f"{page.view.key}-{name}.{suffix}",
+                mime=mime,
+                key=f"download_{suffix}",
+                on_click="ignore",
+            )
 
 
 def _summary(query: NeuronsQuery, selection: Selection, page: int) -> str:
-    first = (page - 1) * PER_PAGE + 1
-    last = min(page * PER_PAGE, len(selection.rows))
+    first = (page - 1) * selection.per_page + 1
+    last = min(page * selection.per_page, len(selection.rows))
     text = (
         f"<b>{len(selection.rows):,}</b> neurons, {first:,} to {last:,} shown, "
-        f"by {sort_name(query.sort_key).lower()}."
+        f"{_order_said(query)}."
     )
     if query.word:
         names = ", ".join(f"“{escape(name)}”" for name in selection.texts[:6])
         more = f" and {len(selection.texts) - 6:,} more" if len(selection.texts) > 6 else ""
         text += f" Their concept sets contain {names}{more}."
+    elif query.view == TABLE:
+        text += (
+            " A heading sorts by its column. Effects are in units of the model's output before "
+            "normalisation."
+        )
     else:
         text += " Each card: the pictures with the strongest positive effect, the leading concepts."
     return text
+
+
+def _order_said(query: NeuronsQuery) -> str:
+    if query.sort_key == LISTED:
+        return "in reverse order of the list" if query.falling else "in the order of the list"
+    return f"by {sort_name(query.sort_key).lower()}"
 
 
 def _match(selection: Selection, row: int) -> str:
@@ -133,24 +274,6 @@ def _nothing(page: Page, query: NeuronsQuery, selection: Selection) -> str:
             f"“{escape(query.word)}”."
         )
     else:
-        hint, reason = "", "No neuron of the chosen layers carries this concept."
+        hint, reason = "", "No neuron passes all of these filters."
     back = parts.link("neurons", "Show all neurons", css="button", bundle=page.view.key)
     return f"<h2>Nothing found</h2><p>{reason}</p>{hint}{back}"
-
-
-def _pager(page: Page, query: NeuronsQuery, pages: int) -> str:
-    if pages == 1:
-        return ""
-
-    def step(number: int, text: str, rel: str) -> str:
-        if not 1 <= number <= pages:
-            return f'<span class="button">{text}</span>'
-        params = query.at(number).params()
-        return parts.link("neurons", text, css="button", rel=rel, bundle=page.view.key, **params)
-
-    return (
-        '<nav class="pager" aria-label="Pages of results">'
-        f"{step(query.page - 1, '← Previous', 'prev')}"
-        f'<span class="muted num">page {query.page:,} of {pages:,}</span>'
-        f"{step(query.page + 1, 'Next →', 'next')}</nav>"
-    )

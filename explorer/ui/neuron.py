@@ -59,8 +59,9 @@ def heading(view: View, row: int) -> None:
     facts = parts.facts(view, row) if clusters else ""
     frame.draw(
         f'<div class="neuron-head"><div><h1>{name}</h1>{facts}</div>'
-        f'<nav class="actions" aria-label="Neighbouring numbers">{steps}</nav></div>',
-        _chips(clusters),
+        f'<nav class="actions" aria-label="Neighbouring numbers">{steps}'
+        f"{parts.pin_button(layer, neuron, wide=True)}</nav></div>",
+        _chips(view, clusters),
     )
     if view.silent[row]:
         frame.draw(parts.notice(_silence(view, row)))
@@ -75,14 +76,20 @@ def _step(view: View, row: int, text: str, rel: str) -> str:
     )
 
 
-def _chips(clusters: list[Cluster]) -> str:
+def _chips(view: View, clusters: list[Cluster]) -> str:
     leading = sorted(
         (concept for cluster in clusters for concept in cluster.concepts),
         key=lambda concept: -abs(concept.weight),
     )[:LEADING]
     chips = (
-        f'<span class="chip c{concept.colour}"><span class="dot"></span>{escape(concept.text)} '
-        f'<span class="muted num">{glossary.signed(concept.weight)}</span></span>'
+        parts.link(
+            "concept",
+            f'<span class="dot"></span>{escape(concept.text)} '
+            f'<span class="muted num">{glossary.signed(concept.weight)}</span>',
+            css=f"chip c{concept.colour}",
+            bundle=view.key,
+            text=concept.text,
+        )
         for concept in leading
     )
     return f'<div class="chips">{"".join(chips)}</div>'

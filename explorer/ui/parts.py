@@ -6,15 +6,16 @@ They are shown through `st.html`, which cleans them a second time.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from explorer.ui import glossary, grouping
-from explorer.ui.address import href
+from explorer.ui.address import PINS, Place, here, href, read_places, write_places
 from explorer.ui.grouping import Cluster, Picture, PictureGroup
 from explorer.ui.loaders import View
 
 CARD_PICTURES = 8
+MOST_PINS = 4
 SMALL_CARD_PICTURES = 6
 _KINDS = ((b"RIFF", "webp"), (b"\x89PNG", "png"), (b"\xff\xd8", "jpeg"))
 
@@ -38,10 +39,87 @@ def image(view: View, number: int) -> str:
     return f'<img src="{source}" alt="{label}" title="{label}" decoding="async">'
 
 
-def link(page: str, text: str, /, css: str = "", rel: str = "", **params: object) -> str:
-    """A link to a page that the router follows without a reload; `text` is HTML."""
-    marks = (f' class="{css}"' if css else "") + (f' rel="{rel}"' if rel else "")
+def link(
+    page: str, text: str, /, css: str = "", rel: str = "", marks: str = "", **params: object
+) -> str:
+    """A link to a page that the router follows without a reload; `text` and `marks` are HTML."""
+    return _anchor(page, params, text, css, rel, marks)
+
+
+def _anchor(
+    page: str,
+    params: Mapping[str, object],
+    text: str,
+    css: str = "",
+    rel: str = "",
+    marks: str = "",
+) -> str:
+    marks += (f' class="{css}"' if css else "") + (f' rel="{rel}"' if rel else "")
     return f'<a href="{escape(href(page, **params))}" data-page="{page}"{marks}>{text}</a>'
+
+
+def pin_link(place: Place, pinned: Sequence[Place], text: str, say: str, css: str = "") -> str:
+    """A link to the page as it is with other pins, without a jump to its top.
+
+    `place` is what it pins or unpins, `pinned` all pins it leads to; `text` is HTML, `say` what a
+    screen reader says.
+    """
+    where, name = here(), escape(say)
+    marks = f' data-stay="" data-pin="{write_places([place])}" aria-label="{name}" title="{name}"'
+    params = {**where.params, PINS: write_places(pinned)}
+    return _anchor(where.page, params, text, css, marks=marks)
+
+
+def choices(
+    page: str, name: str, options: Mapping[str, str], current: str, key: str, /, **params: object
+) -> str:
+    """Views of one page side by side, each a link that sets the parameter `key`."""
+    items = (
+        _anchor(
+            page,
+            params | {key: option},
+            escape(text),
+            marks=' aria-current="true"' if option == current else "",
+        )
+        for option, text in options.items()
+    )
+    return f'<nav class="choices" aria-label="{escape(name)}">{"".join(items)}</nav>'
+
+
+def pager(page: str, number: int, pages: int, /, **params: object) -> str:
+    """The way to the pages of results before and after; nothing where there is only one."""
+    if pages == 1:
+        return ""
+
+    def step(to: int, text: str, rel: str) -> str:
+        if not 1 <= to <= pages:
+            return f'<span class="button">{text}</span>'
+        return _anchor(page, params | {"page": to if to > 1 else None}, text, "button", rel)
+
+    return (
+        '<nav class="pager" aria-label="Pages of results">'
+        f"{step(number - 1, '← Previous', 'prev')}"
+        f'<span class="muted num">page {number:,} of {pages:,}</span>'
+        f"{step(number + 1, 'Next →', 'next')}</nav>"
+    )
+
+
+def pin_button(layer: int, neuron: int, wide: bool = False) -> str:
+    """Pin a neuron to compare it, or unpin it; nothing where all pins are taken."""
+    pinned, _ = read_places(here().params.get(PINS, ""))
+    name = glossary.neuron_name(layer, neuron)
+    if (layer, neuron) in pinned:
+        left = [place for place in pinned if place != (layer, neuron)]
+        say, short, long = f"Unpin {name}", "✓", "✓ Pinned"
+        css = "pin on"
+    elif len(pinned) < MOST_PINS:
+        left = [*pinned, (layer, neuron)]
+        say, short, long = f"Pin {name} to compare", "+", "+ Pin to compare"
+        css = "pin"
+    else:
+        return ""
+    text, css = (long, "button") if wide else (short, css)
+    return pin_link((layer, neuron), left, text, say, css)
 
 
 def block(*parts: str, css: str = "") -> str:
@@ -111,29 +189,31 @@ def card(
     layer, neuron = view.place(row)
     if pictures is None:
         pictures = strongest(view, row, SMALL_CARD_PICTURES if small else CARD_PICTURES)
-    concepts = escape(title or str(view.neurons["concepts"].iloc[row])) or "no concepts"
+    concepts = escape(title or str(view.column("concepts")[row])) or "no concepts"
     silent = " · silent" if view.silent[row] else ""
     body = (
         f"{strip(view, pictures)}"
         f'<div class="where">{glossary.neuron_name(layer, neuron)}{silent}</div>'
         f'<div class="concepts">{concepts}</div>{note}{"" if small else facts(view, row)}'
     )
-    return link("neuron", body, css="card", bundle=view.key, layer=layer, neuron=neuron)
+    whole = link("neuron", body, css="card", bundle=view.key, layer=layer, neuron=neuron)
+    return f'<div class="cardbox">{whole}{pin_button(layer, neuron)}</div>'
 
 
 def facts(view: View, row: int) -> str:
     """The leading measures in one line."""
     shown = (
-        (glossary.MEASURES[key], float(view.neurons[key].iloc[row]))
-        for key in glossary.CARD_MEASURES
+        (glossary.MEASURES[key], float(view.column(key)[row])) for key in glossary.CARD_MEASURES
     )
     spans = (f"<span><b>{m.show(value)}</b> {m.short}</span>" for m, value in shown)
     return f'<div class="facts">{"".join(spans)}</div>'
 
 
-def strongest(view: View, row: int, most: int = CARD_PICTURES) -> list[int]:
-    """The images with the strongest positive effect."""
-    return [int(image) for image in view.bundle.top_images[row, 0, :most] if image >= 0]
+def strongest(
+    view: View, row: int, most: int = CARD_PICTURES, end: int = grouping.POSITIVE
+) -> list[int]:
+    """The images with the strongest effect at one end, the positive one unless told."""
+    return [int(image) for image in view.bundle.top_images[row, end, :most] if image >= 0]
 
 
 def cards(items: Iterable[str], small: bool = False) -> str:

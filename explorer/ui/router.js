@@ -1,14 +1,24 @@
-const visit = (href) => {
+const visit = (href, stay) => {
   history.pushState(null, "", new URL(href, location.href));
   window.dispatchEvent(new PopStateEvent("popstate"));
-  document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
+  if (!stay) document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
+};
+// pins are toggled in the address as it is now: the page may still show the one before
+const toggled = (place) => {
+  const url = new URL(location.href);
+  const pins = (url.searchParams.get("pins") ?? "").split(",").filter(Boolean);
+  const kept = pins.includes(place) ? pins.filter((pin) => pin !== place) : [...pins, place];
+  url.searchParams.set("pins", kept.slice(0, 4).join(","));
+  if (!kept.length) url.searchParams.delete("pins");
+  return url.href;
 };
 const bare = (event) => !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
 const onClick = (event) => {
   const link = event.target.closest?.("a[data-page]");
   if (!link || event.defaultPrevented || event.button !== 0 || !bare(event)) return;
   event.preventDefault();
-  visit(link.getAttribute("href"));
+  const href = link.dataset.pin ? toggled(link.dataset.pin) : link.getAttribute("href");
+  visit(href, link.hasAttribute("data-stay"));
   if (innerWidth < 768 && link.closest('[data-testid="stSidebar"]'))
     document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click();
 };

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.ui.address import MATCH, PLACES, NeuronsQuery
+from explorer.ui.address import LISTED, MATCH, PLACES, TABLE, NeuronsQuery, Range
 from explorer.ui.loaders import View
 
 PER_PAGE = 24
+TABLE_PAGE = 50
 NEAR_TEXTS = 3
 LEAST_WEIGHT = 0.005  # a concept that rounds to nothing is no match
 
@@ -25,22 +26,25 @@ class Selection:
     matched: dict[int, tuple[str, float]]  # row -> the matching concept and its weight
     texts: list[str]  # the dictionary's texts that match the word
     near: list[str]  # texts spelt like a word that matches none
+    per_page: int = PER_PAGE
 
     @property
     def pages(self) -> int:
         """Number of pages of results, at least 1."""
-        return max(1, math.ceil(len(self.rows) / PER_PAGE))
+        return max(1, math.ceil(len(self.rows) / self.per_page))
 
     def page(self, page: int) -> NDArray[np.int64]:
         """The rows of one page, from 1 on."""
-        return self.rows[(page - 1) * PER_PAGE : page * PER_PAGE]
+        return self.rows[(page - 1) * self.per_page : page * self.per_page]
 
 
 def select(view: View, query: NeuronsQuery) -> Selection:
-    """Filter by layers and word, then sort; rows without a value come last."""
-    mask = np.ones(len(view.neurons), dtype=bool)
+    """Filter by list, layers, ranges and word, then sort; rows without a value come last."""
+    mask = _listed(view, query)
     if query.layers:
         mask &= np.isin(view.neurons["layer"].to_numpy(), query.layers)
+    for span in query.ranges:
+        mask &= _within(view, span)
     strength, place = np.zeros(len(mask), dtype=np.float32), np.zeros(len(mask), dtype=np.int64)
     texts: list[str] = []
     near: list[str] = []
@@ -48,14 +52,37 @@ def select(view: View, query: NeuronsQuery) -> Selection:
         ids = matching_texts(view.folded_texts, query.word)
         texts = [view.bundle.texts[i] for i in ids]
         near = [] if ids else spelt_like(view.folded_texts, query.word)
-        strength, place = _match_strength(view, ids)
+        strength, place = match_strength(view, ids)
         mask &= strength >= LEAST_WEIGHT
     rows = _ordered(view, np.flatnonzero(mask), query, strength)
-    selection = Selection(rows, {}, texts, near)
+    per_page = TABLE_PAGE if query.view == TABLE else PER_PAGE
+    selection = Selection(rows, {}, texts, near, per_page)
     if query.word:
         shown = selection.page(min(query.page, selection.pages))
         selection.matched.update({int(r): _matched(view, int(r), int(place[r])) for r in shown})
     return selection
+
+
+def _listed(view: View, query: NeuronsQuery) -> NDArray[np.bool_]:
+    """The list's neurons, all without a list."""
+    if not query.places:
+        return np.ones(len(view.neurons), dtype=bool)
+    mask = np.zeros(len(view.neurons), dtype=bool)
+    mask[[view.bundle.row(*place) for place in query.places]] = True
+    return mask
+
+
+def _within(view: View, span: Range) -> NDArray[np.bool_]:
+    """Neurons whose measure lies in a range; one without a value lies in none."""
+    if span.key not in view.neurons:
+        return np.zeros(len(view.neurons), dtype=bool)
+    values = view.neurons[span.key].to_numpy(dtype=np.float64)
+    low = -np.inf if span.low is None else span.low
+    high = np.inf if span.high is None else span.high
+    # what an address says has six digits
+    slack = 1e-6 * np.maximum(np.abs(values), 1e-3)
+    inside: NDArray[np.bool_] = (values >= low - slack) & (values <= high + slack)
+    return inside
 
 
 def _matched(view: View, row: int, place: int) -> tuple[str, float]:
@@ -86,7 +113,7 @@ def spelt_like(folded: list[str], word: str) -> list[str]:
     return difflib.get_close_matches(word.casefold(), candidates, n=NEAR_TEXTS, cutoff=0.7)
 
 
-def _match_strength(view: View, ids: list[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def match_strength(view: View, ids: list[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Largest weight of a matching concept per neuron (0 for none), and its place in the set."""
     wanted = np.zeros(len(view.bundle.texts) + 1, dtype=bool)  # the last one stands for id -1
     wanted[ids] = True
@@ -100,9 +127,20 @@ def _ordered(
     view: View, rows: NDArray[np.int64], query: NeuronsQuery, strength: NDArray[np.float32]
 ) -> NDArray[np.int64]:
     key = query.sort_key
-    values = strength if key == MATCH else view.neurons[key].to_numpy(dtype=np.float64)
+    values = strength if key == MATCH else _values(view, query, key)
     chosen = values[rows]
     chosen = np.where(np.isnan(chosen), np.inf, -chosen if query.falling else chosen)
-    silent = np.zeros(len(rows), dtype=bool) if key in PLACES else view.silent[rows]
+    plain = key in (*PLACES, LISTED)
+    silent = np.zeros(len(rows), dtype=bool) if plain else view.silent[rows]
     order = np.lexsort((rows, chosen, silent))
     return rows[order]
+
+
+def _values(view: View, query: NeuronsQuery, key: str) -> NDArray[np.float64]:
+    """What is sorted by, [neuron]; NaN where a bundle lacks the measure."""
+    values = np.full(len(view.neurons), np.nan)
+    if key == LISTED:
+        values[[view.bundle.row(*place) for place in query.places]] = np.arange(len(query.places))
+    elif key in view.neurons:
+        values = view.neurons[key].to_numpy(dtype=np.float64)
+    return values

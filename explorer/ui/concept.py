@@ -1,0 +1,220 @@
+"""The Concept page: one text, what is near it, and the neurons that write it."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from numpy.typing import NDArray
+
+from explorer.errors import InputError
+from explorer.query import LONGEST, Term, format_query
+from explorer.search import TextSearch
+from explorer.ui import charts, frame, glossary, live, parts, search
+from explorer.ui.frame import Page
+from explorer.ui.loaders import View
+from explorer.ui.theme import ACCENT
+
+NEIGHBOURS = 18
+NEURONS = 12  # of either sign
+PICTURES = 18
+NEAREST = 0.02  # share of the neurons that are counted by layer where no set holds the text
+
+
+def body(page: Page) -> None:
+    """The whole page: the text of the address, or what to start with."""
+    view = page.view
+    text = " ".join(page.params.get("text", "").split())[: LONGEST - 2]
+    if not text:
+        frame.title("Concept")
+        frame.draw("<h1>Concept</h1>")
+        _box(page, text)
+        frame.draw(_start(view))
+        return
+    frame.title(text)
+    frame.draw(f"<h1>“{escape(text)}”</h1>")
+    _box(page, text)
+    try:
+        found = live.search(view, as_query(text))
+    except InputError as error:
+        frame.draw(parts.notice(str(error)))
+        return
+    frame.draw(_actions(view, found))
+    left, right = st.columns([1, 1.3], gap="large")
+    with left:
+        _layers(view, found)
+    with right:
+        _pictures(view, found)
+    _neurons(view, found)
+
+
+def as_query(text: str) -> str:
+    """A text as a query of one text, whatever signs it holds."""
+    return format_query([Term(text)])
+
+
+def _box(page: Page, text: str) -> None:
+    st.session_state["_concept"] = text
+    st.text_input(
+        "Text",
+        key="_concept",
+        placeholder="a word or phrase",
+        max_chars=LONGEST - 2,
+        on_change=_asked,
+        args=(page,),
+    )
+
+
+def _asked(page: Page) -> None:
+    frame.address(page, text=" ".join(st.session_state["_concept"].split()))
+
+
+def _start(view: View) -> str:
+    chips = "".join(
+        parts.link("concept", escape(text), css="chip", bundle=view.key, text=text)
+        for text in view.held("heavy texts", search.heavy_texts)[: 2 * NEURONS]
+    )
+    return (
+        '<p class="caption">A text, the texts near it, the neurons that write it and the layers '
+        "they are in. These carry most weight in this bundle:</p>"
+        f'<div class="chips">{chips}</div>'
+    )
+
+
+def _actions(view: View, found: TextSearch) -> str:
+    text = found.terms[0].text
+    near = "".join(
+        parts.link(
+            "concept",
+            f"{escape(view.bundle.texts[row])} "
+            f'<span class="muted num">{glossary.number(cosine)}</span>',
+            css="chip",
+            bundle=view.key,
+            text=view.bundle.texts[row],
+        )
+        for row, cosine in found.texts(NEIGHBOURS)
+    )
+    actions = parts.link(
+        "search", "Search with it", css="button", bundle=view.key, q=as_query(text)
+    )
+    if found.places[0] < 0:
+        known = "It is not in this bundle's dictionary: the model has just embedded it."
+    else:
+        held = int(np.count_nonzero(found.weights))
+        known = f"It is in the sparse sets of {held:,} of {len(found.weights):,} neurons."
+    return (
+        f'<p class="caption">{known}</p><div class="actions">{actions}</div>'
+        '<h2>Neighbouring texts</h2><p class="caption">The nearest of the dictionary, by the '
+        f'cosine of their embeddings.</p><div class="chips">{near}</div>'
+    )
+
+
+def layer_counts(view: View, found: TextSearch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Neurons of each layer that write the text towards and away from it: two of [layer].
+
+    By their sparse sets; for a text that is in none, of the 2 % of neurons whose direction lies
+    nearest to the text or its opposite.
+    """
+    strength = found.weights
+    if not np.any(strength):
+        count = max(1, round(NEAREST * len(found.cosines)))
+        least = np.sort(np.abs(found.cosines))[-count]
+        strength = np.where(np.abs(found.cosines) >= least, found.cosines, 0)
+    layers = view.neurons["layer"].to_numpy()
+    counts = [
+        np.array([np.count_nonzero(layers[strength * sign > 0] == n) for n in view.layers])
+        for sign in (1, -1)
+    ]
+    return counts[0], counts[1]
+
+
+def _layers(view: View, found: TextSearch) -> None:
+    towards, away = layer_counts(view, found)
+    rule = (
+        "whose sparse set holds the text with positive (up) or negative weight (down)"
+        if np.any(found.weights)
+        else f"among the {NEAREST:.0%} whose direction lies nearest to the text (up) or to its "
+        "opposite (down)".replace("%", " %")
+    )
+    frame.draw("<h2>In which layers</h2>", f'<p class="caption">Neurons of each layer {rule}.</p>')
+    st.plotly_chart(
+        layers_figure(view.layers, towards, away),
+        config=charts.CONFIG,
+        key="layers",
+        width="stretch",
+    )
+
+
+def layers_figure(
+    layers: list[int], towards: NDArray[np.int64], away: NDArray[np.int64]
+) -> go.Figure:
+    """Bars up for neurons that write the text, down for those that write against it."""
+
+    def bars(counts: NDArray[np.int64], sign: int, colour: str, name: str) -> dict[str, object]:
+        return {
+            "type": "bar",
+            "x": [str(layer) for layer in layers],
+            "y": (sign * counts).tolist(),
+            "marker": {"color": colour},
+            "customdata": counts.tolist(),
+            "hovertemplate": f"layer %{{x}}<br><b>%{{customdata:,}} neurons</b> {name}"
+            "<extra></extra>",
+        }
+
+    reach = int(max(towards.max(initial=1), away.max(initial=1)))
+    step = max(1, round(reach / 3))
+    ticks = [step * place for place in range(-3, 4)]
+    return charts.figure(
+        bars(away, -1, charts.NEUTRAL, "away from it"),
+        240,
+        {"title": charts.axis_title("layer"), "type": "category", "showgrid": False},
+        {
+            "title": charts.axis_title("neurons"),
+            "tickvals": ticks,
+            "ticktext": [f"{abs(tick):,}" for tick in ticks],
+            "zeroline": True,
+        },
+        under=[bars(towards, 1, ACCENT, "towards it")],
+        barmode="relative",
+    )
+
+
+def _pictures(view: View, found: TextSearch) -> None:
+    near = found.pictures(PICTURES)
+    tiles = "".join(
+        f'<figure class="tile"><div class="frame">{parts.image(view, image)}</div><figcaption>'
+        f'<span class="label">{escape(view.labels[image])}</span>'
+        f'<span class="effect">{glossary.number(cosine)}</span></figcaption></figure>'
+        for image, cosine in near
+    )
+    frame.draw(
+        "<h2>Nearest pictures</h2>"
+        f'<p class="caption">The {len(near)} of {view.bundle.image_embeddings.shape[0]:,} pictures '
+        "whose embedding is nearest to the text's, with the cosine: what the model itself takes "
+        "for it.</p>",
+        f'<div class="pics">{tiles}</div>',
+    )
+
+
+def _neurons(view: View, found: TextSearch) -> None:
+    for title, meaning, show, hits in (
+        ("Neurons that write it", "nearest to", search.TOWARDS, found.towards(NEURONS)),
+        ("Neurons that write against it", "most opposed to", search.AWAY, found.away(NEURONS)),
+    ):
+        more = parts.link(
+            "search", "more", bundle=view.key, q=as_query(found.terms[0].text), show=show
+        )
+        frame.draw(
+            f"<h2>{title}</h2>"
+            f'<p class="caption">Those whose direction is {meaning} the text; with its weight '
+            f"where their set holds it. See {more}.</p>",
+            parts.cards(
+                (
+                    parts.card(view, hit.row, note=search.found_by(found, hit), small=True)
+                    for hit in hits
+                ),
+                small=True,
+            ),
+        )

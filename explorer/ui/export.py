@@ -1,0 +1,55 @@
+"""The selection of the Neurons page as a table, named and ordered as the page shows it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+
+from explorer.ui import glossary, parts
+from explorer.ui.address import NeuronsQuery
+from explorer.ui.loaders import View
+from explorer.ui.selection import match_strength, matching_texts, select
+
+LABELS = "; "  # between the labels of a neuron's pictures
+
+
+def selected(view: View, query: NeuronsQuery) -> pd.DataFrame:
+    """Every neuron of a query's selection, in its order, whatever page is shown.
+
+    Columns: Layer, Neuron, every measure under its name on the page (unrounded), Concepts,
+    Strongest pictures (labels of those on its card) and, for a word, Matching concept and Weight.
+    """
+    rows = select(view, query).rows
+    table = view.neurons.iloc[rows]
+    columns: dict[str, object] = {
+        "Layer": table["layer"].to_numpy(),
+        "Neuron": table["neuron"].to_numpy(),
+    }
+    for key, measure in glossary.MEASURES.items():
+        if key in table:
+            columns[measure.name] = table[key].to_numpy()
+    columns["Concepts"] = table["concepts"].astype(str).to_numpy()
+    columns["Strongest pictures"] = [
+        LABELS.join(view.labels[image] for image in parts.strongest(view, int(row))) for row in rows
+    ]
+    if query.word:
+        _, places = match_strength(view, matching_texts(view.folded_texts, query.word))
+        ids = np.asarray(view.bundle.concept_ids)[rows, places[rows]]
+        columns["Matching concept"] = [view.bundle.texts[int(i)] for i in ids]
+        columns["Weight"] = np.asarray(view.bundle.concept_weights)[rows, places[rows]].astype("f4")
+    return pd.DataFrame(columns)
+
+
+def csv_bytes(view: View, query: NeuronsQuery) -> bytes:
+    """The selection as CSV in UTF-8 with a mark that spreadsheets know it by."""
+    text: str = selected(view, query).to_csv(index=False)
+    return text.encode("utf-8-sig")
+
+
+def parquet_bytes(view: View, query: NeuronsQuery) -> bytes:
+    """The selection as a Parquet file."""
+    buffer = io.BytesIO()
+    selected(view, query).to_parquet(buffer, index=False)
+    return buffer.getvalue()

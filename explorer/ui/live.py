@@ -1,0 +1,89 @@
+"""What needs the bundle's model while the app runs: texts outside the dictionary, one's pictures.
+
+The model is loaded when first asked for, once for all sessions, and the page says so meanwhile.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from explorer.bundle import MANIFEST, Bundle
+from explorer.picture_effects import PictureLens, read_picture
+from explorer.search import TextSearch, open_search, unknown_texts
+from explorer.ui.loaders import View
+
+
+def search(view: View, query: str) -> TextSearch:
+    """Open a text search; texts outside the dictionary are embedded live.
+
+    Raises InputError for a query that cannot be read, or a model that cannot be loaded.
+    """
+    unknown = unknown_texts(view.bundle, query)
+    if not unknown:
+        return open_search(view.bundle, query)
+    names = ", ".join(f"“{text}”" for text in unknown)
+    with st.spinner(f"{names} is not in the dictionary: the model is loaded to embed it …"):
+        return open_search(
+            view.bundle,
+            query,
+            lambda texts: np.stack(
+                [_embedding(*_stamp(view), text, view.bundle) for text in texts]
+            ),
+        )
+
+
+def stored_effects(view: View, image: int) -> NDArray[np.float32]:
+    """Every neuron's effect for one of the bundle's pictures, [neuron].
+
+    Raises InputError if there is no such picture, or the model cannot be loaded.
+    """
+    with st.spinner("The model is loaded and reads the picture …"):
+        return _stored_effects(*_stamp(view), image, view.bundle)
+
+
+def upload_effects(view: View, data: bytes, name: str) -> NDArray[np.float32]:
+    """Every neuron's effect for an uploaded picture, [neuron].
+
+    Raises InputError if it cannot be read, or the model cannot be loaded.
+    """
+    with st.spinner("The model is loaded and reads the picture …"):
+        return _upload_effects(*_stamp(view), data, name, view.bundle)
+
+
+def _stamp(view: View) -> tuple[str, int]:
+    """What a bundle on disk is known by: its folder, and when its manifest was written."""
+    path = view.bundle.path
+    return str(path), (Path(path) / MANIFEST).stat().st_mtime_ns
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _lens(path: str, stamp: int, _bundle: Bundle) -> PictureLens:
+    return PictureLens(_bundle, _bundle.load_model())
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _embedding(path: str, stamp: int, text: str, _bundle: Bundle) -> NDArray[np.float32]:
+    from explorer.models import encode_texts  # noqa: PLC0415  torch is not needed to browse
+
+    embedding: NDArray[np.float32] = encode_texts(
+        _lens(path, stamp, _bundle).loaded, [text]
+    ).numpy()[0]
+    return embedding
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _stored_effects(path: str, stamp: int, image: int, _bundle: Bundle) -> NDArray[np.float32]:
+    picture = _bundle.pictures.image(image)
+    return _lens(path, stamp, _bundle).effects(picture)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _upload_effects(
+    path: str, stamp: int, data: bytes, name: str, _bundle: Bundle
+) -> NDArray[np.float32]:
+    picture = read_picture(data, name)
+    return _lens(path, stamp, _bundle).effects(picture)

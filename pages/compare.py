@@ -1,0 +1,8 @@
+"""Compare: up to four pinned neurons side by side."""
+
+from explorer.ui import compare, frame, picture_choice
+
+page = frame.begin("compare")
+image, problems = picture_choice.read_image(page)
+frame.show_problems(page.problems + problems)
+compare.body(page, image)

@@ -1,0 +1,7 @@
+"""Concept: a text, the texts near it, the neurons that write it, its pictures."""
+
+from explorer.ui import concept, frame
+
+page = frame.begin("concept")
+frame.show_problems(page.problems)
+concept.body(page)

@@ -1,0 +1,9 @@
+"""Search: neurons by texts with + and −, or by a picture."""
+
+from explorer.ui import frame, search
+
+page = frame.begin("search")
+query, problems = search.read_query(page)
+frame.show_problems(page.problems + problems)
+search.toolbar(page, query)
+search.results(page, query)
