@@ -148,9 +148,7 @@ def second_order_paths(model: nn.Module, layer: int, *, centre: bool = True) -> 
 
 
 @torch.no_grad()
-def path_readers(
-    model: nn.Module, directions: Tensor, *, centre: bool = True
-) -> dict[int, Tensor]:
+def path_readers(model: nn.Module, directions: Tensor, *, centre: bool = True) -> dict[int, Tensor]:
     """Return what each path reads off the stream along each direction, weights only.
 
     `directions` is [text, embed]. Result: block -> [head, width, text] for every block `r`, with

@@ -19,7 +19,14 @@ from torch.nn import functional
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
-from explorer.lens import Trace, lens_dtype, path_names, trace, write_vectors
+from explorer.lens import (
+    Trace,
+    lens_dtype,
+    path_names,
+    second_order_paths,
+    trace,
+    write_vectors,
+)
 from explorer.models import LoadedModel, encode_texts
 
 LONGEST_TEXT = 200  # characters
@@ -62,7 +69,16 @@ class LensModel:
             )
         return self._mean_writes
 
+    def own_projections(self, layer: int) -> Tensor:
+        """Return the paths' inner products with each neuron's own direction: [neuron, path]."""
+        if layer not in self._own_projections:
+            paths = second_order_paths(self.loaded.model, layer, centre=self.centre)
+            own = self.directions[layer].to(paths)
+            self._own_projections[layer] = torch.einsum("nkp,np->nk", paths, own)
+        return self._own_projections[layer]
+
     _mean_writes: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _own_projections: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def trace(self, images: Tensor) -> Trace:
         """Run one hooked pass over preprocessed `images`; see `explorer.lens.trace`."""

@@ -50,7 +50,7 @@ class ExplainedPass:
 
     def scores(self, directions: Tensor) -> Tensor:
         """Return the cosines with the texts' directions: [image, text]."""
-        return functional.normalize(self.representation, dim=1) @ directions.T
+        return functional.normalize(self.representation.to(directions), dim=1) @ directions.T
 
 
 def explained_pass(model: nn.Module, images: Tensor) -> ExplainedPass:
@@ -90,6 +90,7 @@ def rollout(found: ExplainedPass, directions: Tensor) -> Tensor:
     return _for_each_text(joint[:, 0, 1:], directions)
 
 
+@torch.enable_grad()
 def grad_cam(found: ExplainedPass, directions: Tensor) -> Tensor:
     """Return Grad-CAM: [image, text, patch]."""
     maps = []
@@ -100,6 +101,7 @@ def grad_cam(found: ExplainedPass, directions: Tensor) -> Tensor:
     return torch.stack(maps, dim=1)
 
 
+@torch.enable_grad()
 def relevance(found: ExplainedPass, directions: Tensor) -> Tensor:
     """Return Chefer et al.'s relevance of each token for the class token: [image, text, patch]."""
     maps = []
@@ -115,13 +117,14 @@ def relevance(found: ExplainedPass, directions: Tensor) -> Tensor:
     return torch.stack(maps, dim=1)
 
 
+@torch.enable_grad()
 def legrad(found: ExplainedPass, directions: Tensor) -> Tensor:
     """Return LeGrad over the last blocks: [image, text, patch]."""
     visual: Any = found.model.visual
     total: Tensor | None = None
     for block in range(len(found.attention) - LEGRAD_BLOCKS, len(found.attention)):
         pooled = _project(visual, found.streams[block].mean(dim=1))
-        scores = (functional.normalize(pooled, dim=1) @ directions.T).sum(dim=0)
+        scores = (functional.normalize(pooled.to(directions), dim=1) @ directions.T).sum(dim=0)
         maps = []
         for score in scores:
             (gradient,) = torch.autograd.grad(score, found.attention[block], retain_graph=True)
@@ -172,9 +175,7 @@ def _embed_tokens(visual: Any, images: Tensor) -> Tensor:
 def _attend(layer: nn.MultiheadAttention, normed: Tensor) -> tuple[Tensor, Tensor]:
     """Return probabilities [image, head, token, token] and values [image, head, token, d]."""
     parts = functional.linear(normed, layer.in_proj_weight, layer.in_proj_bias).chunk(3, dim=2)
-    query, key, value = (
-        part.unflatten(2, (layer.num_heads, -1)).transpose(1, 2) for part in parts
-    )
+    query, key, value = (part.unflatten(2, (layer.num_heads, -1)).transpose(1, 2) for part in parts)
     scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
     return torch.softmax(scores, dim=3), value
 

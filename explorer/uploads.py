@@ -17,7 +17,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from explorer.errors import InputError
 from explorer.models import to_rgb
