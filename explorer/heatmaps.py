@@ -1,21 +1,23 @@
 """Where in a picture a text or a neuron comes from.
 
-With the names of `explorer.lens`, the second-order effect of the chosen neurons along a direction `d`
-is a sum over tokens `t`, and its terms are the map:
+With the names of `explorer.lens`, the second-order effect of the chosen neurons along a direction
+`d` is a sum over tokens `t`, and its terms are the map:
 
-    share[t] = sum_{k, n} W[k, t] (p[t, n] - m[k, n]) (w_n . r_k),    W[k, t] = a / (sigma sigma_post)
+    share[t] = sum_{k, n} W[k, t] (p[t, n] - m[k, n]) (w_n . r_k),   W = a / (sigma sigma_post)
 
-`r_k` is what path `k` reads along `d` (`path_readers`). `m[k, n]` is the neuron's mean activation as
-path `k` sees it, its mean coefficient over the data set divided by `sum_t W[k, t]`: what a neuron
-does in every picture says nothing about this one. So the shares of all tokens, the class token's
-included, sum exactly to `sum_n (effect_n - mean effect_n) . d`.
+`r_k` is what path `k` reads along `d` (`path_readers`). `m[k, n]` is the neuron's mean activation
+as path `k` sees it, its mean coefficient over the data set divided by `sum_t W[k, t]`: what a
+neuron does in every picture says nothing about this one. So the shares of all tokens, the class
+token's included, sum exactly to `sum_n (effect_n - mean effect_n) . d`.
 
 1. One hooked pass serves any number of texts (`read`).
-2. With all neurons of the chosen layers `sum_n p w_n` is what the layer's MLP writes, so that the map
-   costs one product [token, width] x [width, path], and no neuron is looked at (`text_shares`).
+2. With all neurons of the chosen layers `sum_n p w_n` is what the layer's MLP writes, so that the
+   map costs one product [token, width] x [width, path] and no neuron is looked at (`text_shares`).
 3. `neurons=k` keeps the k neurons of these layers whose directions align most with the text.
-4. `refine` lets shares diffuse between patches that look alike to the model: attention to single
-   patches makes exact maps spiky. The diffusion is doubly stochastic, so the sum stays.
+4. `refine` does two things. Texts are turned towards what pictures differ in
+   (`LensModel.towards_pictures`). Shares then diffuse between near patches that look alike to the
+   model: attention to single patches makes exact maps spiky. The diffusion is doubly stochastic,
+   so that the sum over patches stays.
 
 Texts enter without what all texts share (the dictionary's mean).
 """
@@ -41,7 +43,8 @@ from explorer.relevance import BASELINES, explained_pass
 SECOND_ORDER, ACTIVATION = "second-order", "activation"
 METHODS = (SECOND_ORDER, ACTIVATION, *BASELINES)
 ACTIVATION_NEURONS = 200
-TEMPERATURE = 0.35  # of the likeness between patches, a cosine
+TEMPERATURE = 0.5  # of the likeness between patches, a cosine
+REACH = 0.25  # standard deviation of the diffusion in space, in sides of the grid
 BALANCING_STEPS = 40
 
 
@@ -57,7 +60,7 @@ class MapSettings:
     For the method `activation` None means 200.
     """
     refine: bool = False
-    """Diffuse shares between patches that look alike."""
+    """Turn texts towards pictures, and diffuse shares between near patches that look alike."""
 
     def __post_init__(self) -> None:
         """Refuse a number of neurons that leaves none."""
@@ -104,6 +107,19 @@ def heatmaps(
         )
     opened = as_lens_model(lens_model)
     directions = opened.text_directions(texts)
+    if settings.refine:
+        directions = opened.towards_pictures(directions)
+    return direction_maps(opened, images, directions, method, settings)
+
+
+def direction_maps(
+    opened: LensModel,
+    images: Tensor | Sequence[Image.Image] | Reading,
+    directions: Tensor,
+    method: str = SECOND_ORDER,
+    settings: MapSettings = MapSettings(),
+) -> Tensor:
+    """Return `heatmaps` for directions [text, embed] of the joint space in place of texts."""
     if method in BASELINES:
         pixels = _pixels(opened, images)
         found = explained_pass(opened.loaded.model, pixels.to(opened.loaded.device))
@@ -210,16 +226,20 @@ def neuron_effects(reading: Reading, layer: int) -> Tensor:
 
 
 @torch.no_grad()
-def patch_affinity(reading: Reading, temperature: float = TEMPERATURE) -> Tensor:
+def patch_affinity(reading: Reading) -> Tensor:
     """Return how shares diffuse: [image, patch, patch], symmetric, rows and columns sum to 1.
 
     Patches are alike by the cosine of what the last layer but one writes there, minus its mean
-    over the picture.
+    over the picture; nearness falls off as a Gaussian.
     """
     layers = reading.lens_model.layers
     written = reading.trace.writes[layers[-2] if len(layers) > 1 else layers[-1]][:, 1:]
     features = functional.normalize(written - written.mean(dim=1, keepdim=True), dim=2)
-    return balance(torch.exp(features @ features.transpose(1, 2) / temperature))
+    likeness = features @ features.transpose(1, 2) / TEMPERATURE
+    rows, columns = reading.lens_model.grid
+    places = torch.cartesian_prod(torch.arange(rows) / rows, torch.arange(columns) / columns)
+    apart = torch.cdist(places, places).to(likeness) / REACH
+    return balance(torch.exp(likeness - apart.square() / 2))
 
 
 def balance(kernel: Tensor, steps: int = BALANCING_STEPS) -> Tensor:

@@ -31,6 +31,7 @@ from explorer.models import LoadedModel, encode_texts
 
 LONGEST_TEXT = 200  # characters
 MOST_TEXTS = 64
+MOST_SPREAD = 4096  # pictures from which the covariance is taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,10 @@ class LensModel:
     """Layer -> [neuron, embed] float32, unit norm; zeros for a dead neuron."""
     text_mean: Tensor
     """[embed]: mean of the dictionary's text embeddings, what all texts share."""
+    spread: Tensor
+    """[embed, embed]: square root of the covariance of the pictures' embeddings."""
+    dictionary: Tensor
+    """[text, embed]: the dictionary's texts without their mean, unit norm; [0, embed] for none."""
     centre: bool = True
     """Whether effects are attributed exactly; see `explorer.lens`."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
@@ -91,8 +96,17 @@ class LensModel:
         Raises InputError for no text, an empty one, or too many or too long ones.
         """
         cleaned = check_texts(texts)
-        embeddings = encode_texts(self.loaded, cleaned).to(self.text_mean)
+        with self.lock:
+            embeddings = encode_texts(self.loaded, cleaned).to(self.text_mean)
         return functional.normalize(embeddings - self.text_mean, dim=1)
+
+    def towards_pictures(self, directions: Tensor) -> Tensor:
+        """Return directions [text, embed] weighted by how far pictures vary along each axis.
+
+        A text's embedding has parts along which no picture differs from another; they only add
+        noise to a map. The square root of the covariance keeps the strong axes. Unit norm.
+        """
+        return functional.normalize(directions @ self.spread.to(directions), dim=1)
 
 
 def check_texts(texts: Sequence[str]) -> list[str]:
@@ -136,13 +150,15 @@ def bare_lens_model(loaded: LoadedModel, layers: Sequence[int] | None = None) ->
         for layer in chosen
     }
     nothing = {layer: torch.zeros(loaded.neurons, loaded.embed) for layer in chosen}
-    return LensModel(loaded, chosen, zeros, nothing, torch.zeros(loaded.embed))
+    same, none = torch.eye(loaded.embed), torch.zeros(0, loaded.embed)
+    return LensModel(loaded, chosen, zeros, nothing, torch.zeros(loaded.embed), same, none)
 
 
 def _read(bundle: Bundle, loaded: LoadedModel) -> LensModel:
     layers = tuple(int(layer) for layer in bundle.manifest.layers)
     place, dtype = loaded.device, lens_dtype(loaded.model)
     owners = bundle.neurons["layer"].to_numpy()
+    mean = torch.from_numpy(np.array(bundle.text_mean, np.float32))
     return LensModel(
         loaded=loaded,
         layers=layers,
@@ -154,9 +170,21 @@ def _read(bundle: Bundle, loaded: LoadedModel) -> LensModel:
             layer: torch.from_numpy(bundle.directions[owners == layer].astype(np.float32)).to(place)
             for layer in layers
         },
-        text_mean=torch.from_numpy(np.array(bundle.text_mean, np.float32)),
+        text_mean=mean,
+        dictionary=functional.normalize(
+            torch.from_numpy(bundle.text_embeddings.astype(np.float32)) - mean, dim=1
+        ),
+        spread=_spread(bundle.image_embeddings),
         centre=bundle.manifest.centre,
     )
+
+
+def _spread(embeddings: np.ndarray) -> Tensor:
+    """Return the square root of the covariance of [image, embed], in float32."""
+    rows = embeddings[:: max(1, len(embeddings) // MOST_SPREAD)].astype(np.float64)
+    values, axes = np.linalg.eigh(np.cov(rows, rowvar=False))
+    root = (axes * np.sqrt(values.clip(min=0))) @ axes.T
+    return torch.from_numpy(root.astype(np.float32))
 
 
 _OPENING = threading.Lock()

@@ -8,8 +8,8 @@ text's direction, and every map is [image, text, patch].
 - `rollout`: Abnar and Zuidema (2020), product over blocks of (A + I) / 2; blind to the text.
 - `grad_cam`: Selvaraju et al. (2017) on what the last attention block reads.
 - `relevance`: Chefer, Gur and Wolf (ICCV 2021), gradient-weighted attention through all blocks.
-- `legrad`: Bousselham et al. (2024). Their package `legrad_torch` pins open_clip 2.23 or older, takes
-  tokens before images, and replaces the model's forward methods for good; so it is written here.
+- `legrad`: Bousselham et al. (2024). Their package `legrad_torch` pins open_clip 2.23 or older,
+  takes tokens before images and replaces the model's forward methods for good; so it is here.
 - `textspan`: Gandelsman, Efros and Steinhardt (ICLR 2024), the tokens' direct contributions through
   all attention heads.
 
