@@ -139,6 +139,15 @@ def concept_scores(bundle: Bundle, effects: np.ndarray, rows: list[int]) -> np.n
     return np.bincount(ids[used], weights=parts[used], minlength=len(bundle.texts))
 
 
+def neuron_maps(bundle: Bundle, reading: Reading, rows: list[int], image: int = 0) -> Tensor:
+    """Return each patch's share of neurons' effects along their own directions.
+
+    [neuron, patch_row, patch_column], in the order of `rows`, the bundle's rows.
+    """
+    shares = _shares(bundle, reading, image, rows)
+    return shares[:, 1:].unflatten(1, reading.lens_model.grid)
+
+
 def join_near(bundle: Bundle, scores: np.ndarray, top: int) -> list[tuple[int, list[int], float]]:
     """Return (text, texts that join it, score together) for the best, strongest first."""
     best = [int(i) for i in np.argsort(-scores, kind="stable")[:CANDIDATES] if scores[i] > 0]

@@ -18,6 +18,7 @@ PAGES: dict[str, str] = {
     "neurons": "pages/neurons.py",
     "neuron": "pages/neuron.py",
     "atlas": "pages/atlas.py",
+    "image": "pages/image.py",
     "about": "pages/about.py",
 }
 MATCH = "match"

@@ -28,6 +28,7 @@ NAVIGATION = {
     "home": "Overview",
     "neurons": "Neurons",
     "atlas": "Atlas",
+    "image": "Image",
     "about": "About & credits",
 }
 UNDER = {"neuron": "neurons"}  # pages without an entry of their own
