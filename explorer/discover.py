@@ -3,12 +3,14 @@
 1. A neuron's effect on the picture, less its mean over the data set, along its own direction.
 2. *Significant* neurons: those whose effect is as large as on the few per cent of the data set's
    pictures from which its direction was computed (the bundle's `threshold`).
-3. Each brings its sparse set: its direction is about `sum_c weight[n, c] text_c`, so that the
-   neurons together add `score[c] = sum_n effect[n] weight[n, c]` of concept `c` to the output.
-4. Concepts are ranked by score. A concept near to a stronger one (cosine of the texts) joins it.
+3. Candidates are the texts in the sparse sets of significant neurons. Merged as in the paper, the
+   sets weighted by effect give `support[c] = sum_n effect[n] weight[n, c]`.
+4. Ranked by support alone, frequent texts drown the particular ones, and one large object drowns
+   the others. So a candidate's `score` is what the neurons together add along it where they add
+   most: the mean share of the strongest tenth of the patches (`explorer.heatmaps`, refined).
+5. A concept near to a stronger one (cosine of the texts) joins it.
 
-Each concept comes with the neurons it came from and, from their exact token shares, with the
-patches: `sum_n weight[n, c] share[n, t]`, which sums to the score with the class token's part.
+Each concept comes with its patches, and with the significant neurons that name it.
 """
 
 from __future__ import annotations
@@ -22,12 +24,19 @@ from torch import Tensor
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
-from explorer.heatmaps import Reading, neuron_effects, neuron_shares
+from explorer.heatmaps import (
+    Reading,
+    neuron_effects,
+    neuron_shares,
+    patch_affinity,
+    text_shares,
+)
 
 MOST_NEURONS = 400  # significant ones that are looked at, strongest first
 NEAR = 0.7  # cosine of two texts from which one joins the other
 NAMED_NEURONS = 8
 CANDIDATES = 400  # best concepts among which near ones are joined
+STRONGEST = 0.1  # share of the patches whose mean is a concept's score
 
 
 @dataclass(frozen=True)
@@ -51,12 +60,15 @@ class FoundConcept:
 
     text: str
     score: float
-    """Of itself and of what joined it; units of the output before normalisation."""
+    """Mean share of the strongest tenth of the patches; units of the output per patch."""
+    support: float
+    """The significant neurons' sets, weighted by effect and summed."""
     joined: tuple[str, ...]
+    """Weaker concepts that mean nearly the same."""
     neurons: tuple[tuple[int, int, float], ...]
-    """(layer, neuron, its part of the score), largest part first."""
+    """(layer, neuron, its part of the support), largest part first."""
     patches: Tensor
-    """[patch_row, patch_column]: where the score comes from."""
+    """[patch_row, patch_column]: each patch's share of what all neurons add along the text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +87,14 @@ class Discovery:
             "concepts": [
                 {
                     "text": concept.text,
-                    "score": round(concept.score, 5),
+                    "score": round(concept.score, 6),
+                    "support": round(concept.support, 5),
                     "joined": list(concept.joined),
                     "neurons": [
                         {"layer": layer, "neuron": neuron, "part": round(part, 5)}
                         for layer, neuron, part in concept.neurons
                     ],
-                    "patches": [[round(v, 5) for v in row] for row in concept.patches.tolist()],
+                    "patches": [[round(v, 6) for v in row] for row in concept.patches.tolist()],
                 }
                 for concept in self.concepts
             ],
@@ -109,17 +122,22 @@ def discover(
     if top < 1 or neurons < 1:
         raise InputError("Ask for at least one concept and one neuron.")
     effects = all_effects(bundle, reading)[image]
-    thresholds = bundle.neurons["threshold"].to_numpy(np.float64)
-    strengths = effects / np.where(thresholds > 0, thresholds, np.inf)
-    significant = np.abs(strengths) >= 1
+    strengths = _strengths(bundle, effects)
     order = np.argsort(-np.abs(effects) * (strengths != 0), kind="stable")
-    chosen = [int(row) for row in order if significant[row]][:MOST_NEURONS]
-    found = [
-        _neuron(bundle, int(row), effects, strengths)
-        for row in (chosen or [int(row) for row in order])[:neurons]
-    ]
-    concepts = _concepts(bundle, reading, image, effects, chosen, top)
-    return Discovery(found, concepts, int(significant.sum()))
+    chosen = significant_rows(bundle, effects)
+    listed = chosen or [int(row) for row in order]
+    return Discovery(
+        neurons=[_neuron(bundle, row, effects, strengths) for row in listed[:neurons]],
+        concepts=_concepts(bundle, reading, image, effects, chosen, top),
+        significant=int((np.abs(strengths) >= 1).sum()),
+    )
+
+
+def significant_rows(bundle: Bundle, effects: np.ndarray) -> list[int]:
+    """Return the rows of the significant neurons, largest effect first, at most `MOST_NEURONS`."""
+    significant = np.abs(_strengths(bundle, effects)) >= 1
+    order = np.argsort(-np.abs(effects), kind="stable")
+    return [int(row) for row in order if significant[row]][:MOST_NEURONS]
 
 
 def all_effects(bundle: Bundle, reading: Reading) -> np.ndarray:
@@ -148,24 +166,54 @@ def neuron_maps(bundle: Bundle, reading: Reading, rows: list[int], image: int = 
     return shares[:, 1:].unflatten(1, reading.lens_model.grid)
 
 
-def join_near(bundle: Bundle, scores: np.ndarray, top: int) -> list[tuple[int, list[int], float]]:
-    """Return (text, texts that join it, score together) for the best, strongest first."""
+def concept_maps(reading: Reading, directions: Tensor, image: int = 0) -> Tensor:
+    """Return the refined shares of every patch along directions [text, embed]: [text, patch].
+
+    The neurons are those of `default_layers`; the sum over patches is their effect along the text
+    but for the class token's part. One product for any number of texts.
+    """
+    embed = torch.eye(reading.lens_model.loaded.embed)
+    shares = text_shares(reading, embed)[image, :, 1:]  # [embed, patch]
+    affinity = patch_affinity(reading)[image].to(shares)
+    return (directions.to(shares) @ shares @ affinity).float().cpu()
+
+
+def strongest_patches(maps: Tensor) -> Tensor:
+    """Return the mean of the strongest tenth of the patches: [text] of [text, patch]."""
+    count = max(1, round(STRONGEST * maps.shape[1]))
+    return maps.topk(count, dim=1).values.mean(dim=1)
+
+
+def named_texts(bundle: Bundle, rows: list[int]) -> np.ndarray:
+    """Return the texts in the sparse sets of some neurons: [text] int, ascending."""
+    ids = np.asarray(bundle.concept_ids[rows])
+    return np.unique(ids[ids >= 0])
+
+
+def join_near(atoms: np.ndarray, scores: np.ndarray, top: int) -> list[tuple[int, list[int]]]:
+    """Return (place, places that join it) of the `top` best scores, best first.
+
+    `atoms` are the candidates' centred embeddings [candidate, embed], unit norm. Scores that are
+    not positive are left out.
+    """
     best = [int(i) for i in np.argsort(-scores, kind="stable")[:CANDIDATES] if scores[i] > 0]
-    if not best:
-        return []
-    atoms = bundle.text_embeddings[best].astype(np.float32) - bundle.text_mean
-    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    near = atoms @ atoms.T >= NEAR
-    taken = np.zeros(len(best), bool)
-    groups = []
-    for place, text in enumerate(best):
-        if taken[place]:
+    taken: set[int] = set()
+    groups: list[tuple[int, list[int]]] = []
+    for place in best:
+        if place in taken or len(groups) == top:
             continue
-        joins = np.flatnonzero(near[place] & ~taken)
-        taken[joins] = True
-        others = [best[int(i)] for i in joins if i != place]
-        groups.append((text, others, float(scores[[best[int(i)] for i in joins]].sum())))
-    return sorted(groups, key=lambda group: -group[2])[:top]
+        near = atoms[best] @ atoms[place] >= NEAR
+        joined = [other for other, is_near in zip(best, near, strict=True) if is_near]
+        groups.append((place, [o for o in joined if o != place and o not in taken]))
+        taken.update([place, *joined])
+    return groups
+
+
+def _strengths(bundle: Bundle, effects: np.ndarray) -> np.ndarray:
+    """Return effects over their neurons' thresholds, 0 for a neuron without one."""
+    thresholds = bundle.neurons["threshold"].to_numpy(np.float64)
+    strengths: np.ndarray = effects / np.where(thresholds > 0, thresholds, np.inf)
+    return strengths
 
 
 def _neuron(bundle: Bundle, row: int, effects: np.ndarray, strengths: np.ndarray) -> FoundNeuron:
@@ -189,28 +237,23 @@ def _concepts(
     rows: list[int],
     top: int,
 ) -> list[FoundConcept]:
-    groups = join_near(bundle, concept_scores(bundle, effects, rows), top) if rows else []
-    if not groups:
+    if not rows:
         return []
-    ids = np.asarray(bundle.concept_ids[rows])
-    weights = np.asarray(bundle.concept_weights[rows], np.float64)
-    kept = np.stack(
-        [
-            np.where(np.isin(ids, [text, *joined]), weights, 0).sum(axis=1)
-            for text, joined, _ in groups
-        ]
-    )  # [concept, neuron]
-    parts = kept * effects[rows]
-    maps = torch.from_numpy(kept) @ _shares(bundle, reading, image, rows).double()
+    named = named_texts(bundle, rows)
+    atoms = reading.lens_model.dictionary[named]
+    maps = concept_maps(reading, atoms, image)
+    scores = strongest_patches(maps).numpy()
+    support = concept_scores(bundle, effects, rows)
     return [
         FoundConcept(
-            text=bundle.texts[text],
-            score=score,
-            joined=tuple(bundle.texts[other] for other in joined),
-            neurons=_owners(bundle, rows, parts[place]),
-            patches=maps[place, 1:].unflatten(0, reading.lens_model.grid).float(),
+            text=bundle.texts[named[place]],
+            score=float(scores[place]),
+            support=float(support[named[place]]),
+            joined=tuple(bundle.texts[named[other]] for other in joined),
+            neurons=_owners(bundle, effects, rows, int(named[place])),
+            patches=maps[place].unflatten(0, reading.lens_model.grid),
         )
-        for place, (text, joined, score) in enumerate(groups)
+        for place, joined in join_near(atoms.numpy(), scores, top)
     ]
 
 
@@ -228,15 +271,15 @@ def _shares(bundle: Bundle, reading: Reading, image: int, rows: list[int]) -> Te
 
 
 def _owners(
-    bundle: Bundle, rows: list[int], parts: np.ndarray
+    bundle: Bundle, effects: np.ndarray, rows: list[int], text: int
 ) -> tuple[tuple[int, int, float], ...]:
+    """Return the neurons that name a text, by their part of its support."""
     table = bundle.neurons
-    best = [int(i) for i in np.argsort(-parts, kind="stable")[:NAMED_NEURONS] if parts[i] > 0]
+    places, slots = np.nonzero(np.asarray(bundle.concept_ids[rows]) == text)
+    weights = np.asarray(bundle.concept_weights[rows], np.float64)[places, slots]
+    parts = weights * effects[rows][places]
+    found = sorted(zip(-parts, places, strict=True))[:NAMED_NEURONS]
     return tuple(
-        (
-            int(table["layer"].iloc[rows[i]]),
-            int(table["neuron"].iloc[rows[i]]),
-            float(parts[i]),
-        )
-        for i in best
+        (int(table["layer"].iloc[rows[i]]), int(table["neuron"].iloc[rows[i]]), float(-part))
+        for part, i in found
     )

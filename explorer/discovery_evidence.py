@@ -10,7 +10,14 @@ from torch.nn import functional
 
 from explorer.bundle import Bundle
 from explorer.demo.scenes import Scene
-from explorer.discover import all_effects, concept_scores
+from explorer.discover import (
+    all_effects,
+    concept_maps,
+    concept_scores,
+    named_texts,
+    significant_rows,
+    strongest_patches,
+)
 from explorer.errors import InputError
 from explorer.heatmaps import read
 from explorer.lens_model import LensModel, open_lens_model
@@ -33,90 +40,90 @@ def measure_discovery(
     """Return how well concepts discovered in held-out scenes match the scenes' labels.
 
     For single- and multi-object scenes: `hit@k`, the share of objects whose label is among the k
-    highest-scoring concepts (only labels in the dictionary are asked for); `cosine@k`, the largest
-    cosine between the label and one of the k concepts; each beside what labels of another scene
-    get (`chance`), and beside the k texts nearest to the picture's whole representation (`output`),
-    which sees more than its significant neurons do.
+    best texts (only labels in the dictionary are asked for), and `cosine@k`, the largest cosine
+    between the label and one of the k texts. Four rankings are measured: `concepts`, as
+    `explorer.discover` ranks them; `sets`, the significant neurons' sparse sets merged, weighted
+    by effect; `chance`, the concepts against another scene's labels; and `output`, the texts
+    nearest to the whole representation, which also sees what no neuron wrote.
 
-    Raises InputError for a bundle without the pictures needed.
+    Raises InputError for fewer than two scenes or a bundle without the pictures needed.
     """
     if scenes < 2:
         raise InputError("Discovery is measured on at least two scenes.")
     opened = open_lens_model(bundle)
-    result: dict[str, Any] = {"bootstrap": {"resamples": RESAMPLES, "seed": seed}}
+    result: dict[str, Any] = {"bootstrap": {"resamples": RESAMPLES, "seed": seed, "over": "scenes"}}
     for multiple in (False, True):
         scene_set = SceneSet("discovery", "pictogram", multiple)
-        ranked: list[tuple[list[str], np.ndarray, np.ndarray]] = []
+        labels, ranked = [], []
         for number in range(scenes):
             scene = draw_scene(bundle, scene_set, number, opened.loaded.image_size)
-            ranked.append((list(scene.labels), *_rankings(bundle, opened, scene, max(top))))
+            labels.append(scene.labels)
+            ranked.append(_rankings(bundle, opened, scene, max(top)))
             if progress and number % REPORTED == 0:
                 progress(f"discovery, {scene_set.name}: {number} of {scenes}")
-        result[scene_set.name] = _discovery_figures(bundle, ranked, top, seed)
+        result[scene_set.name] = _figures(bundle, opened, labels, ranked, top, seed)
     return result
 
 
-def _rankings(
-    bundle: Bundle, opened: LensModel, scene: Scene, most: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the best texts by discovered concepts, and by the whole representation: [most]."""
+def _rankings(bundle: Bundle, opened: LensModel, scene: Scene, most: int) -> dict[str, np.ndarray]:
+    """Return {ranking: the best texts, at most `most`} of one scene."""
     reading = read(opened, opened.loaded.preprocess(scene.image)[None])
     effects = all_effects(bundle, reading)[0]
-    thresholds = bundle.neurons["threshold"].to_numpy(np.float64)
-    rows = np.flatnonzero((np.abs(effects) >= thresholds) & (thresholds > 0))
-    scores = concept_scores(bundle, effects, [int(row) for row in rows])
+    rows = significant_rows(bundle, effects)
+    named = named_texts(bundle, rows)
+    scores = strongest_patches(concept_maps(reading, opened.dictionary[named])).numpy()
+    support = concept_scores(bundle, effects, rows)
     whole = functional.normalize(reading.trace.representation.float().cpu(), dim=1)
     near = (opened.dictionary @ whole[0]).numpy()
-    return np.argsort(-scores, kind="stable")[:most], np.argsort(-near, kind="stable")[:most]
+    return {
+        "concepts": named[np.argsort(-scores, kind="stable")[:most]],
+        "sets": np.argsort(-support, kind="stable")[:most],
+        "output": np.argsort(-near, kind="stable")[:most],
+    }
 
 
-def _discovery_figures(
+def _figures(
     bundle: Bundle,
-    ranked: list[tuple[list[str], np.ndarray, np.ndarray]],
+    opened: LensModel,
+    labels: list[tuple[str, ...]],
+    ranked: list[dict[str, np.ndarray]],
     top: Sequence[int],
     seed: int,
 ) -> dict[str, Any]:
     place = {text: number for number, text in enumerate(bundle.texts)}
-    atoms = bundle.text_embeddings.astype(np.float32) - bundle.text_mean
-    atoms /= np.maximum(np.linalg.norm(atoms, axis=1, keepdims=True), 1e-12)
-    known = [[place[label] for label in labels if label in place] for labels, _, _ in ranked]
+    known = [[place[label] for label in scene if label in place] for scene in labels]
+    asked = {"concepts": known, "sets": known, "chance": known[1:] + known[:1], "output": known}
+    atoms = opened.dictionary.numpy()
     figures: dict[str, Any] = {
-        "scenes": len(ranked),
-        "objects": sum(len(labels) for labels, _, _ in ranked),
+        "scenes": len(labels),
+        "objects": sum(map(len, labels)),
         "objects_in_dictionary": sum(map(len, known)),
     }
-    shifted = known[1:] + known[:1]  # labels of another scene
-    sources = {
-        "concepts": (known, [found for _, found, _ in ranked]),
-        "chance": (shifted, [found for _, found, _ in ranked]),
-        "output": (known, [near for _, _, near in ranked]),
-    }
-    for name, (asked, lists) in sources.items():
+    for name, wanted in asked.items():
+        source = "concepts" if name == "chance" else name
+        pairs = [(texts, found[source]) for texts, found in zip(wanted, ranked, strict=True)]
         figures[name] = {}
         for k in top:
-            hits = [
-                float(label in found[:k])
-                for labels, found in zip(asked, lists, strict=True)
-                for label in labels
-            ]
-            cosines = [
-                float((atoms[found[:k]] @ atoms[label]).max())
-                for labels, found in zip(asked, lists, strict=True)
-                for label in labels
+            hits = [[float(text in found[:k]) for text in texts] for texts, found in pairs]
+            near = [
+                [float((atoms[found[:k]] @ atoms[text]).max(initial=-1)) for text in texts]
+                for texts, found in pairs
             ]
             figures[name][f"hit@{k}"] = _mean_with_interval(hits, seed)
-            figures[name][f"cosine@{k}"] = _mean_with_interval(cosines, seed)
+            figures[name][f"cosine@{k}"] = _mean_with_interval(near, seed)
     return figures
 
 
-def _mean_with_interval(values: Sequence[float], seed: int) -> dict[str, Any]:
-    if not values:
+def _mean_with_interval(values: list[list[float]], seed: int) -> dict[str, Any]:
+    """Return the mean over all objects and its interval over scenes."""
+    sums = np.array([[sum(scene), len(scene)] for scene in values if scene])
+    if not len(sums):
         return {"mean": None, "interval": None}
-    found = np.asarray(values)
     rng = np.random.default_rng(seed)
-    means = found[rng.integers(len(found), size=(RESAMPLES, len(found)))].mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
+    drawn = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), RESAMPLES) @ sums
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975))
+    mean = sums[:, 0].sum() / sums[:, 1].sum()
     return {
-        "mean": round(float(found.mean()), 4),
+        "mean": round(float(mean), 4),
         "interval": [round(float(low), 4), round(float(high), 4)],
     }

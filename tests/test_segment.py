@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ import torch
 from PIL import Image, ImageDraw
 
 from explorer.bundle import Bundle
-from explorer.discover import all_effects, concept_scores, discover, join_near
+from explorer.discover import NAMED_NEURONS, all_effects, concept_scores, discover, join_near
 from explorer.errors import InputError
 from explorer.framing import Framing, border_colour
-from explorer.heatmaps import read
+from explorer.heatmaps import diffuse, patch_affinity, read, text_shares
 from explorer.lens_model import bare_lens_model, open_lens_model
 from explorer.segment import (
     FLOOR,
@@ -207,45 +208,50 @@ def test_discovery_adds_up(bundle: Bundle) -> None:
     np.testing.assert_allclose(
         concept_scores(bundle, effects, significant.tolist()), scores, rtol=1e-5, atol=1e-7
     )
+    texts = [text for concept in found.concepts for text in (concept.text, *concept.joined)]
+    assert len(texts) == len(set(texts))
     for concept in found.concepts:
-        together = [concept.text, *concept.joined]
-        expected = sum(scores[bundle.texts.index(text)] for text in together)
-        assert concept.score == pytest.approx(expected, rel=1e-4)
+        assert concept.support == pytest.approx(
+            scores[bundle.texts.index(concept.text)], rel=1e-4, abs=1e-7
+        )
         assert concept.patches.shape == (4, 4)
-        assert all(part > 0 for _, _, part in concept.neurons)
+        assert concept.score == pytest.approx(
+            float(concept.patches.flatten().topk(2).values.mean())
+        )
+        parts = [part for _, _, part in concept.neurons]
+        assert parts == sorted(parts, reverse=True)
+        if len(parts) < NAMED_NEURONS:
+            assert sum(parts) == pytest.approx(concept.support, rel=1e-4, abs=1e-7)
     order = [concept.score for concept in found.concepts]
     assert order == sorted(order, reverse=True)
     json.dumps(found.as_dict())
 
 
-def test_a_concepts_patches_are_its_neurons_shares(bundle: Bundle) -> None:
-    """Patches and the class token's part sum to the score."""
-    from explorer.heatmaps import neuron_shares
-
+def test_a_concepts_patches_are_the_texts_refined_map(bundle: Bundle) -> None:
+    """Found through one product for all texts, and the same as the text's own diffused shares."""
     reading = read(bundle, [bundle.pictures.rgb(5)])
     concept = discover(bundle, reading, top=1).concepts[0]
-    effects = all_effects(bundle, reading)[0]
-    thresholds = bundle.neurons["threshold"].to_numpy()
-    ids = {bundle.texts.index(text) for text in (concept.text, *concept.joined)}
-    total = torch.zeros(17)
-    for row in np.flatnonzero((np.abs(effects) >= thresholds) & (thresholds > 0)):
-        weight = sum(
-            float(w)
-            for i, w in zip(bundle.concept_ids[row], bundle.concept_weights[row], strict=True)
-            if i in ids
-        )
-        layer, neuron = (int(bundle.neurons[key].iloc[row]) for key in ("layer", "neuron"))
-        total += weight * neuron_shares(reading, layer, [neuron])[0, 0]
-    assert float(total.sum()) == pytest.approx(concept.score, rel=1e-3, abs=1e-6)
-    torch.testing.assert_close(total[1:].reshape(4, 4), concept.patches, rtol=1e-3, atol=1e-6)
+    atom = reading.lens_model.dictionary[bundle.texts.index(concept.text)]
+    shares = text_shares(reading, atom[None])[:, :, 1:]
+    expected = diffuse(shares, patch_affinity(reading))[0, 0]
+    torch.testing.assert_close(concept.patches.flatten(), expected, rtol=1e-3, atol=1e-6)
 
 
-def test_near_texts_join_the_strongest(bundle: Bundle) -> None:
-    scores = np.zeros(len(bundle.texts))
-    scores[[2, 4]] = 1.0, 0.5
-    groups = join_near(bundle, scores, 5)
-    assert groups[0][0] == 2
-    assert sum(score for _, _, score in groups) == pytest.approx(1.5)
-    assert join_near(bundle, -scores, 5) == []
+def test_near_texts_join_the_stronger_one() -> None:
+    atoms = np.array([[1, 0], [0.9, 0.436], [0, 1], [0.95, -0.312], [-1, 0]], np.float32)
+    scores = np.array([0.5, 0.9, 0.7, 0.1, -1.0])
+    assert join_near(atoms, scores, 9) == [(1, [0, 3]), (2, [])]
+    assert join_near(atoms, scores, 1) == [(1, [0, 3])]
+    assert join_near(atoms, -np.ones(5), 3) == []
+
+
+def test_a_picture_without_significant_neurons_has_no_concepts(bundle: Bundle) -> None:
+    reading = read(bundle, [draw("red", "circle")])
+    quiet = replace(bundle, path=bundle.path)
+    quiet.__dict__["neurons"] = bundle.neurons.assign(threshold=1e9)
+    found = discover(quiet, reading, top=3, neurons=2)
+    assert found.concepts == []
+    assert found.significant == 0
+    assert [neuron.significant for neuron in found.neurons] == [False, False]
     with pytest.raises(InputError, match="at least one"):
-        discover(bundle, read(bundle, [draw("red", "circle")]), top=0)
+        discover(bundle, reading, top=0)

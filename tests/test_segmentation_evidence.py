@@ -171,7 +171,7 @@ def test_discovery_is_measured(bundle: Bundle) -> None:
     for kind in ("pictogram, single", "pictogram, multiple"):
         part = found[kind]
         assert part["scenes"] == 4
-        for source in ("concepts", "chance", "output"):
+        for source in ("concepts", "sets", "chance", "output"):
             figures = part[source]
             assert set(figures) == {"hit@1", "cosine@1", "hit@3", "cosine@3"}
             if part["objects_in_dictionary"]:

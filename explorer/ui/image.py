@@ -149,9 +149,10 @@ def _concepts(page: Page, source: Source, found: Discovery) -> None:
         frame.draw(
             "<h2>Concepts discovered</h2>"
             f'<p class="caption">{found.significant:,} of {len(view.neurons):,} neurons are as '
-            "strong on this picture as on the few from which their direction was computed. Their "
-            "sets of texts, weighted by their effects and summed; in units of the model's output "
-            "before normalisation.</p>",
+            "strong on this picture as on the few from which their direction was computed. Of the "
+            "texts that name them, these get most from the neurons together somewhere in the "
+            "picture: the mean of the strongest tenth of the patches, in thousandths of the "
+            "model's output before normalisation.</p>",
             image_parts.concept_list(view, found.concepts)
             if found.concepts
             else "<p>No neuron is driven strongly enough by this picture to name a concept.</p>",
@@ -228,9 +229,9 @@ def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
         help="Whole: padded to a square. In tiles: finer maps for long pictures.",
     )  # fmt: skip
     with st.container(key="lens_sliders"):
-        columns = st.columns(2, gap="large")
-    columns[0].slider("Opacity, %", 10, 100, step=5, key="_opacity", **change)
-    columns[1].slider(
+        left, right = st.columns(2, gap="large")
+    left.slider("Opacity, %", 10, 100, step=5, key="_opacity", **change)
+    right.slider(
         "Threshold of the mask, % of a text's peak", 0, 100, key="_threshold",
         disabled=query.view != "mask", **change,
     )  # fmt: skip

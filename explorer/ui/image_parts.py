@@ -78,10 +78,10 @@ def concept_list(view: View, concepts: Sequence[FoundConcept]) -> str:
         )
         rows.append(
             f'<li><div class="what">{name}{near}<span class="num">'
-            f"{glossary.effect(concept.score)}</span></div>"
+            f"{glossary.number(1000 * concept.score, 1)}</span></div>"
             f'<div class="rank" role="presentation"><i style="width:'
             f'{100 * concept.score / most:.0f}%"></i></div>'
-            f'<div class="from">from {sources}</div></li>'
+            f'<div class="from">{f"from {sources}" if sources else ""}</div></li>'
         )
     return f'<ol class="concepts-found">{"".join(rows)}</ol>'
 
@@ -126,7 +126,8 @@ def patch_reader(
     window = framing.windows[0]
     rows, columns = neuron_maps.shape[1:]
     place = (
-        f"left:{100 * window.left / framing.width:.3f}%;top:{100 * window.top / framing.height:.3f}%;"
+        f"left:{100 * window.left / framing.width:.3f}%;"
+        f"top:{100 * window.top / framing.height:.3f}%;"
         f"width:{100 * window.side / framing.width:.3f}%;"
         f"height:{100 * window.side / framing.height:.3f}%;"
         f"grid-template-columns:repeat({columns},1fr);grid-template-rows:repeat({rows},1fr)"

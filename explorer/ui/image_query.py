@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from explorer.errors import InputError
-from explorer.framing import FITS
 from explorer.ui.address import whole
 from explorer.ui.loaders import View
 
@@ -96,11 +95,11 @@ def split_texts(text: str) -> tuple[str, ...]:
 def read_image(params: Mapping[str, str], view: View) -> ImageReading:
     """Read the Image page's address; what can't be read is left out and named."""
     problems: list[str] = []
-    choices = {
+    choices: dict[str, dict[str, str]] = {
         "method": METHOD_NAMES,
         "view": VIEWS,
         "scale": SCALES,
-        "fit": dict.fromkeys(FITS),
+        "fit": FIT_NAMES,
         "form": FORMS,
     }
     chosen: dict[str, str] = {}

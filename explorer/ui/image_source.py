@@ -63,7 +63,7 @@ def examples(view: View) -> list[Example]:
 
 
 def _draw_examples(view: View) -> list[Example]:
-    found = []
+    found: list[Example] = []
     for pool, multiple, number in _PLAN[:SCENES]:
         for kind in (pool, "pictogram"):  # a bundle may have no photographic pictures
             try:
