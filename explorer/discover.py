@@ -26,17 +26,16 @@ from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.heatmaps import (
     Reading,
+    concept_maps,
     neuron_effects,
     neuron_shares,
-    patch_affinity,
-    text_shares,
+    strongest_patches,
 )
 
 MOST_NEURONS = 400  # significant ones that are looked at, strongest first
 NEAR = 0.7  # cosine of two texts from which one joins the other
 NAMED_NEURONS = 8
 CANDIDATES = 400  # best concepts among which near ones are joined
-STRONGEST = 0.1  # share of the patches whose mean is a concept's score
 
 
 @dataclass(frozen=True)
@@ -164,24 +163,6 @@ def neuron_maps(bundle: Bundle, reading: Reading, rows: list[int], image: int = 
     """
     shares = _shares(bundle, reading, image, rows)
     return shares[:, 1:].unflatten(1, reading.lens_model.grid)
-
-
-def concept_maps(reading: Reading, directions: Tensor, image: int = 0) -> Tensor:
-    """Return the refined shares of every patch along directions [text, embed]: [text, patch].
-
-    The neurons are those of `default_layers`; the sum over patches is their effect along the text
-    but for the class token's part. One product for any number of texts.
-    """
-    embed = torch.eye(reading.lens_model.loaded.embed)
-    shares = text_shares(reading, embed)[image, :, 1:]  # [embed, patch]
-    affinity = patch_affinity(reading)[image].to(shares)
-    return (directions.to(shares) @ shares @ affinity).float().cpu()
-
-
-def strongest_patches(maps: Tensor) -> Tensor:
-    """Return the mean of the strongest tenth of the patches: [text] of [text, patch]."""
-    count = max(1, round(STRONGEST * maps.shape[1]))
-    return maps.topk(count, dim=1).values.mean(dim=1)
 
 
 def named_texts(bundle: Bundle, rows: list[int]) -> np.ndarray:

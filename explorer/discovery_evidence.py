@@ -12,14 +12,12 @@ from explorer.bundle import Bundle
 from explorer.demo.scenes import Scene
 from explorer.discover import (
     all_effects,
-    concept_maps,
     concept_scores,
     named_texts,
     significant_rows,
-    strongest_patches,
 )
 from explorer.errors import InputError
-from explorer.heatmaps import read
+from explorer.heatmaps import concept_maps, read, strongest_patches
 from explorer.lens_model import LensModel, open_lens_model
 from explorer.seeded_scenes import SceneSet, draw_scene
 

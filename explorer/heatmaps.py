@@ -46,6 +46,7 @@ ACTIVATION_NEURONS = 200
 TEMPERATURE = 0.5  # of the likeness between patches, a cosine
 REACH = 0.25  # standard deviation of the diffusion in space, in sides of the grid
 BALANCING_STEPS = 40
+STRONGEST = 0.1  # share of the patches whose mean says how strongly a text is there
 
 
 @dataclass(frozen=True)
@@ -240,6 +241,25 @@ def patch_affinity(reading: Reading) -> Tensor:
     places = torch.cartesian_prod(torch.arange(rows) / rows, torch.arange(columns) / columns)
     apart = torch.cdist(places, places).to(likeness) / REACH
     return balance(torch.exp(likeness - apart.square() / 2))
+
+
+@torch.no_grad()
+def concept_maps(reading: Reading, directions: Tensor, image: int = 0) -> Tensor:
+    """Return the refined shares of every patch along directions [text, embed]: [text, patch].
+
+    The neurons are those of `default_layers`; the sum over patches is their effect along the text
+    but for the class token's part. One product for any number of texts.
+    """
+    embed = torch.eye(reading.lens_model.loaded.embed)
+    shares = text_shares(reading, embed)[image, :, 1:]  # [embed, patch]
+    affinity = patch_affinity(reading)[image].to(shares)
+    return (directions.to(shares) @ shares @ affinity).float().cpu()
+
+
+def strongest_patches(maps: Tensor) -> Tensor:
+    """Return the mean of the strongest tenth of the patches: [text] of [text, patch]."""
+    count = max(1, round(STRONGEST * maps.shape[1]))
+    return maps.topk(count, dim=1).values.mean(dim=1)
 
 
 def balance(kernel: Tensor, steps: int = BALANCING_STEPS) -> Tensor:

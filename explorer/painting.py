@@ -10,7 +10,7 @@ from PIL import Image
 
 # Okabe & Ito's colour-blind-safe palette; yellow and black left out, they vanish on one ground
 LABEL_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-GREY = 0.65  # how far a picture is taken to grey under a map, so that only the map has colour
+GREY = 0.85  # how far a picture is taken to grey under a map, so that only the map has colour
 PALE = 0.25  # and how far to white
 
 

@@ -28,8 +28,10 @@ from explorer.heatmaps import (
     MapSettings,
     Reading,
     as_lens_model,
+    concept_maps,
     heatmaps,
     read,
+    strongest_patches,
 )
 from explorer.lens_model import LensModel, check_texts
 from explorer.models import to_rgb
@@ -37,7 +39,7 @@ from explorer.models import to_rgb
 FLOOR = 0.2  # of the strongest text's peak
 USUAL_THRESHOLD = 0.4  # of a text's own peak, where a bundle brings no calibrated one
 SCALES = ("own", "shared")
-DOUBTFUL = 0.95  # below this share of the dictionary a text says little about the picture
+DOUBTFUL = 0.8  # of the dictionary; on crowded scenes a fifth of present texts lie below it
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Segmentation:
     threshold: float
     """Share of a text's own peak below which a pixel is background."""
     confidence: tuple[float, ...]
-    """For each text the share of the dictionary's texts that are less near to the picture."""
+    """For each text the share of the dictionary's texts that are less strongly in the picture."""
 
     def maps(self, size: tuple[int, int] | None = None) -> Tensor:
         """Return the maps on the picture's pixels, [text, row, column]; `size` as for `Framing`."""
@@ -112,7 +114,7 @@ class Segmentation:
 
     @property
     def doubtful(self) -> list[str]:
-        """Texts that the picture is hardly nearer to than to others."""
+        """Texts that are hardly more strongly in the picture than others."""
         pairs = zip(self.texts, self.confidence, strict=True)
         return [text for text, share in pairs if share < DOUBTFUL]
 
@@ -164,17 +166,21 @@ def calibrated_threshold(bundle: Bundle | None, method: str) -> float:
 def confidence(
     lens_model: LensModel, seen: PictureReading, texts: Sequence[str]
 ) -> tuple[float, ...]:
-    """Return for each text the share of dictionary texts that are less near to the picture.
+    """Return for each text the share of dictionary texts that are less strongly in the picture.
 
-    The best of the picture's windows counts. 1 for every text where there is no dictionary.
+    A text is as strong as its strongest tenth of patches, so that a small object among others
+    counts too; the best of the picture's windows counts. 1 where there is no dictionary.
     """
     if not len(lens_model.dictionary):
         return (1.0,) * len(texts)
-    pictures = torch.nn.functional.normalize(seen.reading.trace.representation.float(), dim=1)
-    directions = lens_model.text_directions(texts).to(pictures)
-    own = (pictures @ directions.T).amax(dim=0)
-    others = (pictures @ lens_model.dictionary.to(pictures).T).amax(dim=0)
-    return tuple(float((others < value).float().mean()) for value in own)
+    own = lens_model.text_directions(texts)
+    every = torch.cat([own, lens_model.dictionary])
+    windows = range(len(seen.reading.images))
+    peaks = torch.stack(
+        [strongest_patches(concept_maps(seen.reading, every, window)) for window in windows]
+    ).amax(dim=0)
+    others = peaks[len(own) :]
+    return tuple(float((others < value).float().mean()) for value in peaks[: len(own)])
 
 
 def difference(segmentation: Segmentation, first: str, second: str) -> Tensor:

@@ -143,7 +143,7 @@ def _concepts(page: Page, source: Source, found: Discovery) -> None:
             ),
             f'<p class="caption below">{source.size[0]:,} × {source.size[1]:,} pixels. Point at a '
             "patch to read the concepts and neurons strongest there.</p>",
-            image_parts.limits(view),
+            image_parts.limits(view, seen.reading.lens_model.grid),
         )
     with right:
         frame.draw(
@@ -266,8 +266,8 @@ def _heatmaps(page: Page, query: ImageQuery, source: Source, found: Segmentation
         )
         peak = glossary.effect(float(found.grids[:, place].max()))
         caption = (
-            f"{image_parts.swatch(place, text)} <span class='muted'>peak {peak}; nearer to the "
-            f"picture than {glossary.share(found.confidence[place])} of the dictionary</span>"
+            f"{image_parts.swatch(place, text)} <span class='muted'>peak {peak}; "
+            f"{image_parts.nearer(found.confidence[place])}</span>"
         )
         items.append(image_parts.shot(painted, f"Where “{text}” comes from", caption))
     frame.draw(image_parts.shots(items))

@@ -16,13 +16,13 @@ from explorer.discover import FoundConcept, FoundNeuron
 from explorer.framing import Framing
 from explorer.segment import scaled
 from explorer.ui import glossary, parts
-from explorer.ui.image_query import ImageQuery
 from explorer.ui.image_source import Example
 from explorer.ui.loaders import View
 
 PREVIEW = 480  # long side in pixels
 SMALL = 168
 NAMED = 3  # neurons named at a patch
+ALMOST_ALL = 0.995
 
 
 def preview_size(size: tuple[int, int], longest: int = PREVIEW) -> tuple[int, int]:
@@ -159,13 +159,13 @@ def _strongest(
     return f"{', '.join(named) or 'no concept'}\n{listed or 'no neuron'}"
 
 
-def limits(view: View) -> str:
+def limits(view: View, grid: tuple[int, int]) -> str:
     """What the result can be trusted with, and how to bring a larger model."""
     model = view.bundle.manifest.model
     own = model.get("source") == "model" or str(model.get("source", "")).startswith("local-dir:")
     what = (
         "This is a small model: it knows pictograms well and common photographs fairly, and it "
-        "looks at a whole picture in 144 patches or so."
+        f"sees a picture as {grid[0]} × {grid[1]} patches."
         if own
         else f"Read with {model.get('source')}."
     )
@@ -173,16 +173,17 @@ def limits(view: View) -> str:
     return f'<p class="caption">{escape(what)} {more}.</p>'
 
 
+def nearer(share: float) -> str:
+    """How a text stands among the dictionary's, by its strongest patches."""
+    least = f"{glossary.share(share)}" if share < ALMOST_ALL else "over 99 %"
+    return f"stronger here than {least} of the dictionary"
+
+
 def doubts(texts: Sequence[str]) -> str:
     """One sentence about texts the picture hardly shows."""
     named = ", ".join(f"“{text}”" for text in texts)
     many = "are" if len(texts) > 1 else "is"
     return parts.notice(
-        f"Low confidence: the picture is hardly nearer to {named} than to other texts, so where "
-        f"{'they' if len(texts) > 1 else 'it'} {many} shown may mean nothing."
+        f"Low confidence: {named} {many} hardly stronger in this picture than any other text, so "
+        f"the map may mean nothing."
     )
-
-
-def query_link(view: View, query: ImageQuery, text: str) -> str:
-    """A link to a state of the page."""
-    return parts.link("image", escape(text), css="button", bundle=view.key, **query.params())

@@ -15,7 +15,7 @@ from explorer.errors import InputError
 from explorer.lens_model import open_lens_model
 from explorer.seeded_scenes import SceneSet, draw_scene
 from explorer.segment import PictureReading, Segmentation, SegmentSettings, segment
-from explorer.ui.image_query import SCENES, ImageQuery
+from explorer.ui.image_query import ImageQuery
 from explorer.ui.loaders import View
 from explorer.uploads import Upload, decode
 
@@ -24,12 +24,12 @@ THUMBNAIL = 112
 MOST_CONCEPTS = 12
 MOST_NEURONS = 12
 KEPT_MAPS = 24
-# pool, several objects, number within the set
+# pool and whether several objects, for each example in order
 _PLAN = (
-    *(("pictogram", True, number) for number in range(4)),
-    *(("photographic", True, number) for number in range(3)),
-    *(("pictogram", False, number) for number in range(2)),
-    ("photographic", False, 0),
+    *[("pictogram", True)] * 4,
+    *[("photographic", True)] * 3,
+    *[("pictogram", False)] * 2,
+    ("photographic", False),
 )
 
 
@@ -64,11 +64,11 @@ def examples(view: View) -> list[Example]:
 
 def _draw_examples(view: View) -> list[Example]:
     found: list[Example] = []
-    for pool, multiple, number in _PLAN[:SCENES]:
+    for number, (pool, multiple) in enumerate(_PLAN):
         for kind in (pool, "pictogram"):  # a bundle may have no photographic pictures
             try:
                 scene_set = SceneSet("examples", kind, multiple)
-                scene = draw_scene(view.bundle, scene_set, number + len(found), SCENE_SIDE)
+                scene = draw_scene(view.bundle, scene_set, number, SCENE_SIDE)
             except InputError:
                 continue
             small = scene.image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
