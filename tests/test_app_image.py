@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -232,3 +234,100 @@ def test_markup_in_texts_is_escaped() -> None:
     assert "<img" not in image_parts.doubts([evil])
     shown = image_parts.shot(Image.new("RGB", (4, 4)), evil)
     assert shown.count("<img") == 1
+
+
+def png_of(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_an_upload_takes_the_addresss_place_until_it_is_cleared() -> None:
+    app = run(image="3", texts="red", view="mask")
+    sent = ("mine.png", png_of(draw("blue", "square").resize((90, 45))), "image/png")
+    app.file_uploader[0].set_value(sent).run()
+    assert not app.exception
+    html = html_of(app)
+    assert "<h2>mine.png</h2>" in html
+    assert "90 × 45 pixels" in html
+    assert app.query_params.get("view") == "mask"
+    assert "image" not in app.query_params
+    assert app.text_input(key="_texts").value != "red"
+    app.text_input(key="_texts").set_value("red, blue").run()
+    assert "<h2>mine.png</h2>" in html_of(app)
+    next(b for b in app.button if b.label == "Clear my picture").click().run()
+    assert not app.exception
+    assert "<h2>Example 1</h2>" in html_of(app)
+    assert app.file_uploader[0].value is None
+
+
+def test_a_damaged_upload_is_one_sentence_and_no_study() -> None:
+    app = run()
+    app.file_uploader[0].set_value(("bad.png", b"\x89PNG\r\n\x1a\nxxxx", "image/png")).run()
+    assert not app.exception
+    html = html_of(app)
+    assert html.count('class="notice"') == 1
+    assert "Concepts discovered" not in html
+
+
+def test_a_picture_too_long_to_see_is_one_sentence() -> None:
+    app = run()
+    app.file_uploader[0].set_value(
+        ("long.png", png_of(Image.new("RGB", (1000, 10))), "image/png")
+    ).run()
+    assert not app.exception
+    assert "20 times the short one" in html_of(app)
+
+
+def test_without_texts_the_page_asks_for_some(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "_first_concepts", lambda found: ())
+    app = run()
+    app.file_uploader[0].set_value(("x.png", png_of(draw("red", "circle")), "image/png")).run()
+    assert "Type a text to look for" in html_of(app)
+
+
+def test_a_bundle_too_small_for_scenes_shows_a_picture_of_its_own(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*args: object) -> None:
+        raise InputError("too few")
+
+    monkeypatch.setattr(image_source, "draw_scene", none)
+    assert image_source._draw_examples(view) == []
+    monkeypatch.setattr(image_source, "examples", lambda view: [])
+    assert "Picture 0: " in html_of(run())
+
+
+def test_tiles_open_their_picture_here(view: View) -> None:
+    app = AppTest.from_file(str(ROOT / address.PAGES["neuron"]), default_timeout=60).run()
+    number = int(view.bundle.top_images[view.bundle.row(2, 0), 0, 0])
+    assert f'href="image?bundle=tiny&amp;image={number}"' in html_of(app)
+
+
+def test_downloads_are_whole_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, Callable[[], bytes | str]] = {}
+
+    def keep(
+        label: str, data: Callable[[], bytes | str], name: str, *rest: object, **more: object
+    ) -> None:
+        made[name] = data
+
+    monkeypatch.setattr(image.st, "download_button", keep)
+    run(image="3", texts="red,blue")
+    with Image.open(io.BytesIO(made["overlay.png"]())) as overlay:
+        assert overlay.size == (40, 40)
+    with Image.open(io.BytesIO(made["labels.png"]())) as labels:
+        assert labels.size == (40, 40)
+    arrays = np.load(io.BytesIO(made["maps.npz"]()))
+    assert arrays["maps"].shape == (2, 40, 40)
+    facts = json.loads(made["settings.json"]())
+    assert [text["text"] for text in facts["texts"]] == ["red", "blue"]
+    assert facts["settings"]["method"] == "second-order"
+
+
+def test_what_cannot_be_looked_for_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise InputError("These texts cannot be looked for.")
+
+    monkeypatch.setattr(image_source, "find_texts", refuse)
+    assert "These texts cannot be looked for." in html_of(run(image="3"))
