@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from explorer.errors import BundleError, ExplorerError, InputError
+from explorer.image_cli import add_image_commands
 
 Result = dict[str, Any]
 NAMED = 5  # problems of a bundle that its error line names
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     evidence.add_argument("bundle", type=Path)
     evidence.add_argument("--only", default="recall", help="sections, with commas between")
     _add_bench(add("bench", _bench, "time the lens, the pursuit or the app"))
+    add_image_commands(add)
     commands.add_parser("demo", help="rebuild the shipped pictures, model and bundle")
     return parser
 

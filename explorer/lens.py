@@ -184,6 +184,27 @@ def _head_maps(
         yield values, (scaled @ output).unflatten(0, (heads, -1))
 
 
+@torch.no_grad()
+def path_readers(model: nn.Module, directions: Tensor, *, centre: bool = True) -> dict[int, Tensor]:
+    """Return what each path reads off the stream along each direction, weights only.
+
+    `directions` is [text, embed]. Result: block -> [head, width, text] for every block `r`, with
+    `u[n, k] . direction = w_n . r_k` for each neuron of an earlier layer: second-order effects
+    along a direction need no [neuron, path, embed].
+    """
+    output = readout(model, centre=centre) @ directions.to(lens_dtype(model)).T
+    readers = {}
+    for index, block in enumerate(_blocks(model)):
+        heads, width = block.attn.num_heads, output.shape[0]
+        value = block.attn.in_proj_weight[2 * width :].to(output) * block.ln_1.weight.to(output)
+        scaled = block.attn.out_proj.weight.to(output).T * _layer_scale(block.ls_1, output)
+        # d: the dimensions of one head
+        by_head = (scaled @ output).unflatten(0, (heads, -1))
+        reader = torch.einsum("hdt,hdw->hwt", by_head, value.unflatten(0, (heads, -1)))
+        readers[index] = reader - reader.mean(dim=1, keepdim=True) if centre else reader
+    return readers
+
+
 @dataclass(frozen=True)
 class Trace:
     """What one forward pass leaves behind for the lens; every method is a pure function of it.
@@ -201,6 +222,11 @@ class Trace:
     """[image]: standard deviation of the class token in the last LayerNorm."""
     activations: Mapping[int, Tensor]
     """Layer -> [image, token, neuron]: post-activations in the model's own dtype."""
+    writes: Mapping[int, Tensor] = field(default_factory=dict)
+    """Layer -> [image, token, width]: what all neurons write together, biases left out.
+
+    The sum over neurons of activation times write vector, not centred, LayerScale included.
+    """
 
     def _check_recorded(self, layer: int) -> None:
         if layer not in self.activations:
@@ -309,6 +335,10 @@ def trace(model: nn.Module, images: Tensor, layers: Sequence[int]) -> Trace:
         sigma=record.sigma,
         sigma_post=record.sigma_post[0],
         activations=record.activations,
+        writes={
+            layer: _without_bias(_blocks(model)[layer], output.to(lens_dtype(model)))
+            for layer, output in record.outputs.items()
+        },
     )
 
 
@@ -428,6 +458,7 @@ class _Record:
     sigma: dict[int, Tensor] = field(default_factory=dict)
     sigma_post: list[Tensor] = field(default_factory=list)
     activations: dict[int, Tensor] = field(default_factory=dict)
+    outputs: dict[int, Tensor] = field(default_factory=dict)
 
 
 @contextmanager
@@ -439,9 +470,10 @@ def _recording(model: nn.Module, layers: Sequence[int]) -> Iterator[_Record]:
     record = _Record()
 
     def keep_activations(layer: int) -> Callable[..., None]:
-        def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
             if threading.get_ident() == owner:
                 record.activations[layer] = args[0]
+                record.outputs[layer] = output
 
         return hook
 
@@ -467,7 +499,7 @@ def _recording(model: nn.Module, layers: Sequence[int]) -> Iterator[_Record]:
             blocks = _blocks(model)
             for layer in set(layers):
                 hook = keep_activations(layer)
-                handles.append(blocks[layer].mlp.c_proj.register_forward_pre_hook(hook))
+                handles.append(blocks[layer].mlp.c_proj.register_forward_hook(hook))
             for index in range(min(layers) + 1, len(blocks)):
                 hook = keep_attention(index, blocks[index].attn)
                 handles.append(blocks[index].ln_1.register_forward_hook(hook))
@@ -500,6 +532,11 @@ def class_token_attention(attention: nn.MultiheadAttention, normed: Tensor) -> T
 def _deviation(stream: Tensor, eps: float) -> Tensor:
     """Return LayerNorm's standard deviation over the last axis."""
     return (stream.var(dim=-1, unbiased=False) + eps).sqrt()
+
+
+def _without_bias(block: Any, output: Tensor) -> Tensor:
+    """Return what the neurons of a block's MLP write, from the output of its last linear map."""
+    return (output - block.mlp.c_proj.bias.to(output)) * _layer_scale(block.ls_2, output)
 
 
 def _visual(model: nn.Module) -> Any:

@@ -116,7 +116,7 @@ def test_describe(capsys: pytest.CaptureFixture, tiny_bundle: Path) -> None:
         (["search", "BUNDLE", "red", "--top", 0], "at least 1"),
         (["evidence", "BUNDLE", "--only", "magic"], "choose among: recall"),
         (["bench", "all"], "invalid choice"),
-        (["segment", "BUNDLE"], "invalid choice"),
+        (["dream", "BUNDLE"], "invalid choice"),
         ([], "COMMAND"),
         (["build", "--model", "local-dir:x"], "--out"),
     ],

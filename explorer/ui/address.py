@@ -23,6 +23,7 @@ PAGES: dict[str, str] = {
     "search": "pages/search.py",
     "concept": "pages/concept.py",
     "compare": "pages/compare.py",
+    "image": "pages/image.py",
     "about": "pages/about.py",
 }
 MATCH = "match"

@@ -30,6 +30,7 @@ NAVIGATION = {
     "neurons": "Neurons",
     "atlas": "Atlas",
     "compare": "Compare",
+    "image": "Image",
     "about": "About & credits",
 }
 UNDER = {"neuron": "neurons", "concept": "search"}  # pages without an entry of their own

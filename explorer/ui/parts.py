@@ -133,14 +133,15 @@ def notice(sentence: str) -> str:
 
 
 def tiles(view: View, pictures: Sequence[Picture]) -> str:
-    """A grid of pictures, each with label, effect and the colour of its concept cluster."""
+    """A grid of pictures, each with label, effect, its cluster's colour and a link to its page."""
     return f'<div class="pics">{"".join(_tile(view, picture) for picture in pictures)}</div>'
 
 
 def _tile(view: View, picture: Picture) -> str:
     colour = f" c{picture.colour}" if picture.colour != grouping.REST else ""
+    opened = link("image", image(view, picture.image), bundle=view.key, image=picture.image)
     return (
-        f'<figure class="tile{colour}"><div class="frame">{image(view, picture.image)}</div>'
+        f'<figure class="tile{colour}"><div class="frame">{opened}</div>'
         f'<figcaption><span class="label">{escape(view.labels[picture.image])}</span>'
         f'<span class="effect">{glossary.effect(picture.effect)}</span></figcaption></figure>'
     )

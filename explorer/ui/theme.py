@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from explorer.painting import LABEL_COLOURS
+
 # Okabe & Ito's colour-blind-safe palette; yellow and black left out, they vanish on one ground
-CLUSTER_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8b919a")
+CLUSTER_COLOURS = (*LABEL_COLOURS, "#8b919a")
 ACCENT = "#6f64e0"  # between the light and the dark accent: for charts, which have one colour
 
 FAVICON = (

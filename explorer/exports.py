@@ -1,0 +1,87 @@
+"""What a segmented picture is saved as: overlays, label map, arrays, and how they were made."""
+
+from __future__ import annotations
+
+import io
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from explorer import painting
+from explorer.bundle import Bundle
+from explorer.segment import FLOOR, Segmentation, SegmentSettings
+
+_PACKAGES = ("torch", "open_clip_torch", "numpy", "pillow")
+
+
+def overlay_file(
+    picture: Image.Image, found: Segmentation, place: int, scale: str = "own", opacity: float = 0.8
+) -> bytes:
+    """Return one text's map over the picture as a PNG file."""
+    strength = found.strengths(picture.size, scale)[place].numpy()
+    return painting.encode(painting.paint(picture, strength, painting.colour_of(place), opacity))
+
+
+def mask_file(found: Segmentation, size: tuple[int, int] | None = None) -> bytes:
+    """Return the label map as a palette PNG at the picture's own resolution."""
+    return painting.encode(painting.label_picture(found.labels(size)))
+
+
+def arrays_file(found: Segmentation, size: tuple[int, int] | None = None) -> bytes:
+    """Return an .npz file: maps [text, row, column], grids, labels, texts."""
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        texts=np.array(found.texts),
+        maps=found.maps(size).numpy().astype(np.float32),
+        grids=found.grids.numpy(),
+        labels=found.labels(size),
+    )
+    return buffer.getvalue()
+
+
+def description(
+    bundle: Bundle,
+    found: Segmentation,
+    settings: SegmentSettings,
+    size: tuple[int, int] | None = None,
+) -> dict[str, Any]:
+    """Return settings, versions and figures of a segmentation, ready for JSON."""
+    labels = found.labels(size)
+    return {
+        "bundle": {"name": bundle.name, "created": bundle.manifest.created},
+        "model": bundle.manifest.model,
+        "size": [labels.shape[1], labels.shape[0]],
+        "settings": {
+            "method": settings.method,
+            "layers": list(settings.maps.layers) if settings.maps.layers else "default",
+            "neurons": settings.maps.neurons or "all",
+            "refined": settings.maps.refine,
+            "fit": settings.fit,
+            "windows": len(found.framing.windows),
+            "threshold": found.threshold,
+            "floor": FLOOR,
+        },
+        "texts": [
+            {
+                "text": text,
+                "label": place + 1,
+                "share": round(float((labels == place + 1).mean()), 5),
+                "peak": round(float(found.grids[:, place].max()), 6),
+                "sum": round(float(found.grids[:, place].sum()), 6),
+                "stronger_than": round(found.confidence[place], 4),
+                "doubtful": text in found.doubtful,
+            }
+            for place, text in enumerate(found.texts)
+        ],
+        "versions": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

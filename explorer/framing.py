@@ -1,0 +1,152 @@
+"""How a picture of any shape goes through a square model, and how maps come back to its pixels.
+
+A centre crop would hide parts of a picture without a word, so there are two other ways:
+
+- `pad`: one square window around the whole picture; what is outside the picture takes the mean
+  colour of its border. One pass; objects keep their shape.
+- `tile`: overlapping square windows of the short side's length along the long side. More passes
+  and finer maps for long pictures; where windows overlap, maps are averaged.
+
+A map's patches are cells of a window. `to_picture` interpolates them bilinearly between the cells'
+centres onto the picture's own pixels, so heatmaps line up with what they explain.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from explorer.errors import InputError
+
+FITS = ("pad", "tile")
+LONGEST_RATIO = 20.0  # long side over short side; beyond, tiling would take too many passes
+OVERLAP = 0.5  # least share of a tile that its neighbour covers too
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of the picture, in its pixels; it may reach beyond the picture."""
+
+    left: float
+    top: float
+    side: float
+
+
+@dataclass(frozen=True)
+class Framing:
+    """The windows a picture of `width` x `height` pixels is seen through."""
+
+    width: int
+    height: int
+    windows: tuple[Window, ...]
+
+    @classmethod
+    def of(cls, size: tuple[int, int], fit: str = "pad") -> Framing:
+        """Plan the windows for a picture's (width, height).
+
+        Raises InputError for an unknown `fit` or a picture with no area or too long a shape.
+        """
+        width, height = size
+        if fit not in FITS:
+            raise InputError(f"A picture cannot be fitted by {fit!r}: choose {' or '.join(FITS)}.")
+        if min(size) < 1 or max(size) / min(size) > LONGEST_RATIO:
+            raise InputError(
+                f"A picture of {width} x {height} pixels cannot be read: crop it until the long "
+                f"side is at most {LONGEST_RATIO:.0f} times the short one."
+            )
+        if fit == "pad" or width == height:
+            side = max(size)
+            return cls(width, height, (Window((width - side) / 2, (height - side) / 2, side),))
+        return cls(width, height, _tiles(width, height))
+
+    def cut(self, picture: Image.Image, side: int) -> list[Image.Image]:
+        """Return each window as an RGB picture of `side` x `side` pixels."""
+        ground = border_colour(picture)
+        return [_cut(picture, window, side, ground) for window in self.windows]
+
+    def to_picture(self, maps: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """Return maps on the picture's pixels: [text, row, column] float32.
+
+        `maps` is [window, text, patch_row, patch_column]; `size` is another (width, height) of
+        the same shape to draw at, such as a preview's.
+        """
+        width, height = size or (self.width, self.height)
+        scale = (width / self.width, height / self.height)
+        total = torch.zeros(maps.shape[1], height, width)
+        seen = torch.zeros(height, width)
+        for window, grid in zip(self.windows, maps.float().cpu(), strict=True):
+            rows = _centres(height, window.top * scale[1], window.side * scale[1])
+            columns = _centres(width, window.left * scale[0], window.side * scale[0])
+            inside = (rows.abs() <= 1)[:, None] & (columns.abs() <= 1)[None]
+            points = torch.stack(
+                torch.meshgrid(columns, rows, indexing="xy"), dim=2
+            )  # [row, column, (x, y)]
+            drawn = functional.grid_sample(
+                grid[None], points[None], mode="bilinear", padding_mode="border",
+                align_corners=False,
+            )[0]  # fmt: skip
+            total += torch.where(inside, drawn, 0)
+            seen += inside
+        return total / seen.clamp(min=1)
+
+    def patch_at(self, x: float, y: float, grid: tuple[int, int]) -> tuple[int, int, int] | None:
+        """Return (window, patch row, patch column) at a picture's pixel, None outside."""
+        for number, window in enumerate(self.windows):
+            row = math.floor((y - window.top) / window.side * grid[0])
+            column = math.floor((x - window.left) / window.side * grid[1])
+            if 0 <= row < grid[0] and 0 <= column < grid[1]:
+                return number, row, column
+        return None
+
+
+def border_colour(picture: Image.Image) -> tuple[int, int, int]:
+    """Return the mean colour of an RGB picture's outermost pixels."""
+    pixels = np.asarray(picture.convert("RGB"), np.float64)
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    red, green, blue = (round(value) for value in edge.mean(axis=0))
+    return red, green, blue
+
+
+def _tiles(width: int, height: int) -> tuple[Window, ...]:
+    side, length = min(width, height), max(width, height)
+    count = max(2, math.ceil((length - side) / (side * (1 - OVERLAP))) + 1)
+    starts = np.linspace(0, length - side, count)
+    wide = width > height
+    return tuple(
+        Window(float(start), 0.0, side) if wide else Window(0.0, float(start), side)
+        for start in starts
+    )
+
+
+def _cut(
+    picture: Image.Image, window: Window, side: int, ground: tuple[int, int, int]
+) -> Image.Image:
+    """Scale first, then lay on the ground: a huge picture is never padded at full size."""
+    scale = side / window.side
+    left, top = max(window.left, 0.0), max(window.top, 0.0)
+    right = min(window.left + window.side, picture.width)
+    bottom = min(window.top + window.side, picture.height)
+    corner = (round((left - window.left) * scale), round((top - window.top) * scale))
+    shape = (
+        max(1, round((right - window.left) * scale) - corner[0]),
+        max(1, round((bottom - window.top) * scale) - corner[1]),
+    )
+    part = picture.convert("RGB").resize(
+        shape, Image.Resampling.BICUBIC, (left, top, right, bottom), reducing_gap=3.0
+    )
+    if shape == (side, side):
+        return part
+    canvas = Image.new("RGB", (side, side), ground)
+    canvas.paste(part, corner)
+    return canvas
+
+
+def _centres(count: int, start: float, side: float) -> Tensor:
+    """Return the centres of `count` pixels in a window's coordinates, -1 to 1."""
+    return 2 * (torch.arange(count) + 0.5 - start) / side - 1

@@ -1,0 +1,160 @@
+"""The picture under study: an upload of this session, an example scene, or one of the bundle's."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+from PIL import Image
+
+from explorer import painting
+from explorer.discover import Discovery, discover
+from explorer.errors import InputError
+from explorer.lens_model import open_lens_model
+from explorer.seeded_scenes import SceneSet, draw_scene
+from explorer.segment import PictureReading, Segmentation, SegmentSettings, segment
+from explorer.ui.image_query import ImageQuery
+from explorer.ui.loaders import View
+from explorer.uploads import Upload, decode
+
+SCENE_SIDE = 336
+THUMBNAIL = 112
+MOST_CONCEPTS = 12
+MOST_NEURONS = 12
+KEPT_MAPS = 24
+# pool and whether several objects, for each example in order
+_PLAN = (
+    *[("pictogram", True)] * 4,
+    *[("photographic", True)] * 3,
+    *[("pictogram", False)] * 2,
+    ("photographic", False),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A picture to study."""
+
+    name: str
+    picture: Image.Image
+    size: tuple[int, int]
+    """Its own width and height; the picture may be reduced."""
+    digest: str
+    suggested: tuple[str, ...]
+    """Texts to look for first; none for an upload, whose concepts are taken."""
+    kind: str
+    """"upload", "scene" or "image"."""
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A seeded scene of the example strip."""
+
+    picture: Image.Image
+    labels: tuple[str, ...]
+    thumbnail: bytes
+
+
+def examples(view: View) -> list[Example]:
+    """The bundle's example scenes; none where it ships too few pictures to make them of."""
+    return view.held("image-examples", _draw_examples)
+
+
+def _draw_examples(view: View) -> list[Example]:
+    found: list[Example] = []
+    for number, (pool, multiple) in enumerate(_PLAN):
+        for kind in (pool, "pictogram"):  # a bundle may have no photographic pictures
+            try:
+                scene_set = SceneSet("examples", kind, multiple)
+                scene = draw_scene(view.bundle, scene_set, number, SCENE_SIDE)
+            except InputError:
+                continue
+            small = scene.image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+            found.append(Example(scene.image, scene.labels, painting.encode(small, "WEBP")))
+            break
+    return found
+
+
+def addressed(view: View, query: ImageQuery) -> Source | None:
+    """The picture that the address names, else the first example, else a picture of the bundle."""
+    scenes = examples(view)
+    number = query.scene if query.addressed else 0
+    if query.image is None and number is not None and number < len(scenes):
+        scene = scenes[number]
+        return _source(f"Example {number + 1}", scene.picture, scene.labels, "scene")
+    image = query.image or 0
+    if image >= len(view.bundle.pictures):
+        return None
+    label = view.labels[image]
+    suggested = () if label == "unlabelled" else (label,)
+    return _source(
+        f"Picture {image:,}: {label}", view.bundle.pictures.rgb(image), suggested, "image"
+    )
+
+
+def uploaded(data: bytes, name: str) -> Source:
+    """A picture from outside. Raises InputError, in one sentence, if it can't be used."""
+    found: Upload = decode(data)
+    source = _source(name or "Your picture", found.picture, (), "upload")
+    return Source(source.name, source.picture, found.size, source.digest, (), "upload")
+
+
+def _source(name: str, picture: Image.Image, texts: tuple[str, ...], kind: str) -> Source:
+    digest = hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()
+    return Source(name, picture, picture.size, digest, texts, kind)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model …")
+def _prepare(key: str, digest: str, _view: View) -> bool:
+    """Load the bundle's model once; `open_lens_model` keeps it with the bundle."""
+    open_lens_model(_view.bundle)
+    return True
+
+
+def read_picture(view: View, source: Source, fit: str) -> PictureReading:
+    """One lens pass over the picture, kept in the session until another is looked at."""
+    _prepare(view.key, view.bundle.manifest.created, view)
+    key = (view.key, view.bundle.manifest.created, source.digest, fit)
+    return _kept(
+        "_image_reading", key, 2, lambda: PictureReading.of(view.bundle, source.picture, fit)
+    )
+
+
+def find_concepts(view: View, source: Source) -> Discovery:
+    """What the picture's neurons say; always of the whole picture."""
+    seen = read_picture(view, source, "pad")
+    key = (view.key, source.digest)
+    return _kept(
+        "_image_discovery",
+        key,
+        2,
+        lambda: discover(view.bundle, seen.reading, top=MOST_CONCEPTS, neurons=MOST_NEURONS),
+    )
+
+
+def find_texts(
+    view: View, source: Source, texts: tuple[str, ...], settings: SegmentSettings
+) -> Segmentation:
+    """Maps of texts on the picture, kept in the session."""
+    seen = read_picture(view, source, settings.fit)
+    key = (view.key, source.digest, texts, settings)
+    return _kept("_image_maps", key, KEPT_MAPS, lambda: segment(view.bundle, seen, texts, settings))
+
+
+def _kept(name: str, key: Any, most: int, make: Any) -> Any:
+    """A small store of the session's own: pictures of one visitor are never another's."""
+    store: dict[Any, Any] = st.session_state.setdefault(name, {})
+    if key not in store:
+        made = make()
+        while len(store) >= most:
+            store.pop(next(iter(store)))
+        store[key] = made
+    return store[key]
+
+
+def forget() -> None:
+    """Drop everything the session keeps of its pictures."""
+    for name in ("_image_reading", "_image_discovery", "_image_maps"):
+        st.session_state.pop(name, None)

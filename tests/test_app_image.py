@@ -1,0 +1,333 @@
+"""The Image page through AppTest: each parameter set, absent and wrong; its widgets and maps."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from explorer.bundle import Bundle
+from explorer.discover import discover, neuron_maps
+from explorer.errors import InputError
+from explorer.segment import PictureReading
+from explorer.ui import address, image, image_parts, image_source, loaders
+from explorer.ui.image_query import MOST_SHOWN, ImageQuery, read_image, split_texts
+from explorer.ui.loaders import View
+from tests.conftest import draw
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
+
+
+@pytest.fixture
+def view(tiny_bundle: Path) -> View:
+    return View("tiny", Bundle.open(tiny_bundle))
+
+
+def run(through_app: bool = False, /, **params: str) -> AppTest:
+    if through_app:
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        app.run()
+        app.switch_page(address.PAGES["image"])
+    else:
+        app = AppTest.from_file(str(ROOT / address.PAGES["image"]), default_timeout=60)
+    for key, value in params.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def html_of(app: AppTest) -> str:
+    return "\n".join(element.proto.body for element in app.get("html"))
+
+
+CASES = [
+    ({}, "Example 1", None),
+    ({"bundle": "tiny"}, "Concepts discovered", None),
+    ({"bundle": "nowhere"}, "Example 1", "There is no bundle “nowhere”"),
+    ({"scene": "3"}, "Example 4", None),
+    ({"scene": "77"}, "Example 1", "There is no scene “77”"),
+    ({"image": "3"}, "Picture 3: green", None),
+    ({"image": "40"}, "Example 1", "There is no image “40”"),
+    ({"image": "x"}, "Example 1", "There is no image “x”"),
+    ({"image": "3", "scene": "2"}, "Picture 3", None),
+    ({"texts": "red,blue"}, "Where “blue” comes from", None),
+    ({"texts": " , "}, "Where “", None),
+    ({"view": "mask"}, "The picture, segmented", None),
+    ({"view": "methods"}, "Attention rollout", None),
+    ({"view": "difference", "texts": "red,blue"}, "“red” against “blue”", None),
+    ({"view": "difference", "texts": "red"}, "Give two texts", None),
+    ({"view": "film"}, "Where “", "“film” is no value for “view”"),
+    ({"method": "legrad"}, "Where “", None),
+    ({"method": "magic"}, "Where “", "“magic” is no value for “method”"),
+    ({"scale": "shared"}, "Where “", None),
+    ({"scale": "log"}, "Where “", "“log” is no value for “scale”"),
+    ({"fit": "tile"}, "Where “", None),
+    ({"fit": "crop"}, "Where “", "“crop” is no value for “fit”"),
+    ({"form": "exact"}, "Where “", None),
+    ({"form": "raw"}, "Where “", "“raw” is no value for “form”"),
+    ({"opacity": "35"}, "Where “", None),
+    ({"opacity": "x"}, "Where “", "“x” is no opacity"),
+    ({"threshold": "20", "view": "mask"}, "above 20 %", None),
+    ({"threshold": "200"}, "Where “", "“200” is no threshold"),
+    ({"neuron": "1.5"}, "Layer 1 · Neuron 5 on this picture", None),
+    ({"neuron": "1.900"}, "Where “", "choose 0 to 127"),
+    ({"neuron": "five"}, "Where “", "names no neuron"),
+]
+
+
+RUNS = [(False, *case) for case in CASES] + [
+    (True, *case) for case in CASES if case[2] or len(case[0]) < 1
+]
+
+
+@pytest.mark.parametrize(("through_app", "params", "shown", "problem"), RUNS)
+def test_page_shows_what_its_address_says(
+    through_app: bool, params: dict[str, str], shown: str, problem: str | None
+) -> None:
+    html = html_of(run(through_app, **params))
+    assert shown in html
+    notices = [part for part in html.split('class="notice"')[1:] if "Low confidence" not in part]
+    assert len(notices) == (problem is not None)
+    if problem:
+        assert problem in notices[0]
+
+
+def test_first_texts_are_the_pictures_labels(view: View) -> None:
+    app = run(image="3")
+    assert app.text_input(key="_texts").value == view.labels[3]
+    assert f'alt="Where “{view.labels[3]}” comes from"' in html_of(app)
+
+
+def test_widgets_write_the_address(view: View) -> None:
+    app = run(image="3")
+    app.text_input(key="_texts").set_value("red, circle,red").run()
+    assert app.query_params["texts"] == "red,circle"
+    app.segmented_control(key="_view").set_value("mask").run()
+    assert app.query_params["view"] == "mask"
+    app.slider(key="_threshold").set_value(15).run()
+    assert app.query_params["threshold"] == "15"
+    app.selectbox(key="_method").set_value("attention").run()
+    app.slider(key="_opacity").set_value(50).run()
+    assert not app.exception
+    assert dict(app.query_params) == {
+        "bundle": "tiny",
+        "image": "3",
+        "texts": "red,circle",
+        "view": "mask",
+        "threshold": "15",
+        "method": "attention",
+        "opacity": "50",
+    }
+    assert "above 15 %" in html_of(app)
+
+
+def test_an_unchanged_text_stays_out_of_the_address() -> None:
+    app = run(image="3")
+    app.segmented_control(key="_view").set_value("mask").run()
+    assert "texts" not in app.query_params
+
+
+def test_neurons_and_concepts_link_to_their_pages(view: View) -> None:
+    html = html_of(run(image="3"))
+    seen = PictureReading.of(view.bundle, view.bundle.pictures.rgb(3))
+    found = discover(view.bundle, seen.reading)
+    for neuron in found.neurons:
+        assert f"layer={neuron.layer}&amp;neuron={neuron.neuron}" in html
+    for concept in found.concepts[:3]:
+        assert concept.text in html
+    assert html.count('data-page="image"') >= 10  # the examples
+    assert html.count("<span title=") == 16  # patches
+
+
+def test_every_state_has_an_address(view: View) -> None:
+    usual = ImageQuery()
+    for change in (
+        {"image": 7},
+        {"scene": 2},
+        {"texts": ("a b", "c")},
+        {"method": "rollout"},
+        {"view": "mask"},
+        {"scale": "shared"},
+        {"fit": "tile"},
+        {"form": "exact"},
+        {"opacity": 30},
+        {"threshold": 0},
+        {"neuron": (2, 9)},
+    ):
+        query = replace(usual, **change)
+        reading = read_image(query.params(), view)
+        assert reading.query == query
+        assert reading.problems == []
+    assert usual.params() == {}
+    assert replace(usual, image=3, texts=("a",), view="mask").elsewhere().params() == {
+        "view": "mask"
+    }
+
+
+def test_texts_are_split_at_commas() -> None:
+    assert split_texts(" a  b, c,,a b , ") == ("a b", "c")
+    assert len(split_texts(",".join(str(n) for n in range(50)))) == MOST_SHOWN
+    assert split_texts("") == ()
+
+
+def test_examples_are_the_same_in_every_session_and_apart_from_tests(view: View) -> None:
+    found = image_source.examples(view)
+    assert len(found) == 10
+    again = image_source.examples(View("tiny", Bundle.open(view.bundle.path)))
+    for one, other in zip(found, again, strict=True):
+        assert one.labels == other.labels
+        assert (np.asarray(one.picture) == np.asarray(other.picture)).all()
+    assert len({example.picture.tobytes() for example in found}) == 10
+    assert image_source.examples(view) is found
+
+
+def test_uploads_become_sources_or_one_sentence() -> None:
+    buffer = io.BytesIO()
+    draw("red", "circle").resize((50, 20)).save(buffer, "PNG")
+    source = image_source.uploaded(buffer.getvalue(), "<b>mine</b>.png")
+    assert source.size == (50, 20)
+    assert source.picture.mode == "RGB"
+    assert source.suggested == ()
+    with pytest.raises(InputError, match="no picture"):
+        image_source.uploaded(b"nothing", "x")
+
+
+def test_patch_reader_names_what_is_strongest(view: View) -> None:
+    picture = view.bundle.pictures.rgb(3).resize((60, 30))
+    seen = PictureReading.of(view.bundle, picture)
+    found = discover(view.bundle, seen.reading)
+    maps = neuron_maps(view.bundle, seen.reading, [n.row for n in found.neurons]).numpy()
+    html = image_parts.patch_reader(picture, seen.framing, found.neurons, maps, found.concepts)
+    best = found.neurons[int(np.argmax(np.abs(maps[:, 0, 0])))]
+    title = html.split('<span title="')[1].split('"')[0]
+    assert f"layer {best.layer} neuron {best.neuron}" in title
+    assert "aspect-ratio:60/30" in html
+    assert "top:-50.000%" in html  # the window reaches above and below a landscape picture
+    assert "height:200.000%" in html
+
+
+def test_previews_keep_the_shape() -> None:
+    assert image_parts.preview_size((2000, 1000)) == (480, 240)
+    assert image_parts.preview_size((100, 50)) == (100, 50)
+    framing = image.replace_size(image.Framing.of((400, 200)), (100, 50))
+    assert framing == image.Framing.of((100, 50))
+
+
+def test_markup_in_texts_is_escaped() -> None:
+    evil = '<img src=x onerror="alert(1)">'
+    html = html_of(run(image="3", texts=evil))
+    assert "<img src=x" not in html
+    assert "&lt;img src=x" in html
+    assert "<img" not in image_parts.doubts([evil])
+    shown = image_parts.shot(Image.new("RGB", (4, 4)), evil)
+    assert shown.count("<img") == 1
+
+
+def png_of(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_an_upload_takes_the_addresss_place_until_it_is_cleared() -> None:
+    app = run(image="3", texts="red", view="mask")
+    sent = ("mine.png", png_of(draw("blue", "square").resize((90, 45))), "image/png")
+    app.file_uploader[0].set_value(sent).run()
+    assert not app.exception
+    html = html_of(app)
+    assert "<h2>mine.png</h2>" in html
+    assert "90 × 45 pixels" in html
+    assert app.query_params.get("view") == "mask"
+    assert "image" not in app.query_params
+    assert app.text_input(key="_texts").value != "red"
+    app.text_input(key="_texts").set_value("red, blue").run()
+    assert "<h2>mine.png</h2>" in html_of(app)
+    next(b for b in app.button if b.label == "Clear my picture").click().run()
+    assert not app.exception
+    assert "<h2>Example 1</h2>" in html_of(app)
+    assert app.file_uploader[0].value is None
+
+
+def test_a_damaged_upload_is_one_sentence_and_no_study() -> None:
+    app = run()
+    app.file_uploader[0].set_value(("bad.png", b"\x89PNG\r\n\x1a\nxxxx", "image/png")).run()
+    assert not app.exception
+    html = html_of(app)
+    assert html.count('class="notice"') == 1
+    assert "Concepts discovered" not in html
+
+
+def test_a_picture_too_long_to_see_is_one_sentence() -> None:
+    app = run()
+    app.file_uploader[0].set_value(
+        ("long.png", png_of(Image.new("RGB", (1000, 10))), "image/png")
+    ).run()
+    assert not app.exception
+    assert "20 times the short one" in html_of(app)
+
+
+def test_without_texts_the_page_asks_for_some(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "_first_concepts", lambda found: ())
+    app = run()
+    app.file_uploader[0].set_value(("x.png", png_of(draw("red", "circle")), "image/png")).run()
+    assert "Type a text to look for" in html_of(app)
+
+
+def test_a_bundle_too_small_for_scenes_shows_a_picture_of_its_own(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*args: object) -> None:
+        raise InputError("too few")
+
+    monkeypatch.setattr(image_source, "draw_scene", none)
+    assert image_source._draw_examples(view) == []
+    monkeypatch.setattr(image_source, "examples", lambda view: [])
+    assert "Picture 0: " in html_of(run())
+
+
+def test_tiles_open_their_picture_here(view: View) -> None:
+    app = AppTest.from_file(str(ROOT / address.PAGES["neuron"]), default_timeout=60).run()
+    number = int(view.bundle.top_images[view.bundle.row(2, 0), 0, 0])
+    assert f'href="image?bundle=tiny&amp;image={number}"' in html_of(app)
+
+
+def test_downloads_are_whole_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, Callable[[], bytes | str]] = {}
+
+    def keep(
+        label: str, data: Callable[[], bytes | str], name: str, *rest: object, **more: object
+    ) -> None:
+        made[name] = data
+
+    monkeypatch.setattr(image.st, "download_button", keep)
+    run(image="3", texts="red,blue")
+    with Image.open(io.BytesIO(made["overlay.png"]())) as overlay:
+        assert overlay.size == (40, 40)
+    with Image.open(io.BytesIO(made["labels.png"]())) as labels:
+        assert labels.size == (40, 40)
+    arrays = np.load(io.BytesIO(made["maps.npz"]()))
+    assert arrays["maps"].shape == (2, 40, 40)
+    facts = json.loads(made["settings.json"]())
+    assert [text["text"] for text in facts["texts"]] == ["red", "blue"]
+    assert facts["settings"]["method"] == "second-order"
+
+
+def test_what_cannot_be_looked_for_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise InputError("These texts cannot be looked for.")
+
+    monkeypatch.setattr(image_source, "find_texts", refuse)
+    assert "These texts cannot be looked for." in html_of(run(image="3"))
