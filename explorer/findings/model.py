@@ -8,6 +8,7 @@ as written and escaped where they are drawn.
 from __future__ import annotations
 
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -347,7 +348,7 @@ def _check_value(value: object, depth: int) -> None:
     elif isinstance(value, str):
         _printable("A setting", value, allowed="\n\t")
     elif isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
+        if not math.isfinite(value):
             raise InputError("Numbers in settings are finite.")
     elif isinstance(value, int) and not isinstance(value, bool):
         if abs(value) > 2**53:

@@ -270,18 +270,18 @@ class Store:
         is (a deleted one comes back); one that differs from what has its id becomes a copy under a
         new id. Collections name the findings as they came in.
         """
-        added, present, copied = [], [], []
+        fates: dict[str, list[str]] = {"added": [], "present": [], "copied": []}
         names: dict[str, str] = {}
-        made = []
+        made: list[str] = []
         with self._database.write() as connection:
             for saved in findings:
                 kept, fate = _merge_finding(connection, saved)
                 names[saved.id] = kept
-                {"added": added, "present": present, "copied": copied}[fate].append(kept)
+                fates[fate].append(kept)
             for group in collections:
                 kept = _merge_collection(connection, group, names)
                 made += [kept] if kept else []
-        return Merged(tuple(added), tuple(present), tuple(copied), tuple(made))
+        return Merged(**{fate: tuple(ids) for fate, ids in fates.items()}, collections=tuple(made))
 
 
 def _now() -> str:
@@ -355,9 +355,7 @@ def _insert_members(
         connection.execute(insert(MEMBERS), rows)
 
 
-def _row(
-    connection: Connection, table: Table, identifier: str, lock: bool = False
-) -> Mapping[str, Any]:
+def _row(connection: Connection, table: Table, identifier: str, lock: bool = False) -> RowMapping:
     query = select(table).where(table.c.id == identifier)
     row = connection.execute(query.with_for_update() if lock else query).mappings().first()
     if row is None:
@@ -424,9 +422,7 @@ def _collection(connection: Connection, identifier: str) -> SavedCollection:
     return _collections(connection, [_row(connection, COLLECTIONS, check_id(identifier))])[0]
 
 
-def _findings(
-    connection: Connection, rows: Sequence[Mapping[str, Any] | RowMapping]
-) -> list[SavedFinding]:
+def _findings(connection: Connection, rows: Sequence[RowMapping]) -> list[SavedFinding]:
     ids = [row["id"] for row in rows]
     tags: dict[str, list[str]] = {identifier: [] for identifier in ids}
     if ids:
@@ -436,11 +432,11 @@ def _findings(
     return [SavedFinding(**_stamps(row), content=_content(row, tags[row["id"]])) for row in rows]
 
 
-def _stamps(row: Mapping[str, Any] | RowMapping) -> dict[str, Any]:
+def _stamps(row: RowMapping) -> dict[str, Any]:
     return {name: row[name] for name in STAMPS}
 
 
-def _content(row: Mapping[str, Any] | RowMapping, tags: Iterable[str]) -> Finding:
+def _content(row: RowMapping, tags: Iterable[str]) -> Finding:
     return Finding(
         bundle=BundleRef(row["bundle_name"], row["bundle_digest"]),
         title=row["title"],
@@ -451,9 +447,7 @@ def _content(row: Mapping[str, Any] | RowMapping, tags: Iterable[str]) -> Findin
     )
 
 
-def _collections(
-    connection: Connection, rows: Sequence[Mapping[str, Any] | RowMapping]
-) -> list[SavedCollection]:
+def _collections(connection: Connection, rows: Sequence[RowMapping]) -> list[SavedCollection]:
     members: dict[str, list[str]] = {row["id"]: [] for row in rows}
     if members:
         joined = MEMBERS.join(FINDINGS, FINDINGS.c.id == MEMBERS.c.finding)
