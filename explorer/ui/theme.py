@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# Okabe & Ito's colour-blind-safe palette; yellow and black left out, they vanish on one ground
-CLUSTER_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8b919a")
+from explorer.palette import CLUSTER_COLOURS
+
 ACCENT = "#6f64e0"  # between the light and the dark accent: for charts, which have one colour
 
 FAVICON = (
