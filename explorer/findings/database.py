@@ -109,7 +109,7 @@ def _wanted(url: str) -> str:
 
 def _engine(url: URL) -> Engine:
     if url.drivername.startswith("postgresql"):
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
     try:
         Path(str(url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

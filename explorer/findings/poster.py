@@ -46,7 +46,7 @@ def _head(pen: ImageDraw.ImageDraw, shot: NeuronShot, title: str, bundle: str) -
     facts = [f"Layer {shot.layer} · Neuron {shot.neuron:,}", *measures, f"bundle {bundle}"]
     _write(pen, (MARGIN, 112), "   ·   ".join(facts), 22, MUTED, SIZE[0] - 2 * MARGIN)
     pen.line((MARGIN, 160, SIZE[0] - MARGIN, 160), fill=LINE, width=2)
-    foot = "Bars: weights of its concepts. Pictures: strongest second-order effect along it."
+    foot = "Bars: weights of its concepts. Pictures: those with its strongest second-order effect."
     _write(pen, (MARGIN, SIZE[1] - 52), foot, 18, MUTED, SIZE[0] - 2 * MARGIN)
 
 

@@ -102,8 +102,8 @@ def polysemy_report(bundle: Bundle, most: int = MOST) -> list[Entry]:
     if most < 1:
         raise InputError(f"A report lists at least one neuron, not {most}.")
     words = _Words(bundle)
-    entries = [_entry(bundle, row, words) for row in _candidates(bundle)]
-    entries = [entry for entry in entries if len(entry.meanings) > 1 and entry.polysemy > 0]
+    found = {row: verified_meanings(bundle, row, words) for row in _candidates(bundle)}
+    entries = [_entry(bundle, row, kept) for row, kept in found.items() if len(kept) > 1]
     entries.sort(key=lambda entry: -entry.polysemy * entry.verified)
     return entries[:most]
 
@@ -118,11 +118,10 @@ def _candidates(bundle: Bundle) -> list[int]:
     return [int(row) for row in np.flatnonzero(np.sum(sizes, axis=0) > 1)]
 
 
-def _entry(bundle: Bundle, row: int, words: _Words) -> Entry:
+def _entry(bundle: Bundle, row: int, meanings: list[Meaning]) -> Entry:
     record = bundle.neurons.iloc[row]
-    meanings = verified_meanings(bundle, row, words)
     shown = int((np.asarray(bundle.top_images[row, 0]) >= 0).sum())
-    verified = sum(meaning.agreeing for meaning in meanings) / max(shown, 1)
+    verified = sum(meaning.agreeing for meaning in meanings) / shown
     place = (int(record["layer"]), int(record["neuron"]))
     return Entry(*place, float(np.nan_to_num(record["polysemy"])), verified, tuple(meanings))
 

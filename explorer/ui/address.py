@@ -18,6 +18,9 @@ PAGES: dict[str, str] = {
     "neurons": "pages/neurons.py",
     "neuron": "pages/neuron.py",
     "atlas": "pages/atlas.py",
+    "findings": "pages/findings.py",
+    "finding": "pages/finding.py",
+    "collection": "pages/collection.py",
     "about": "pages/about.py",
 }
 MATCH = "match"

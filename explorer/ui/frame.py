@@ -18,7 +18,7 @@ import numpy as np
 import streamlit as st
 
 from explorer.errors import BundleError, InputError
-from explorer.ui import loaders, parts
+from explorer.ui import gate, loaders, parts
 from explorer.ui.address import href, parse_jump
 from explorer.ui.loaders import View
 from explorer.ui.theme import FAVICON, STYLE
@@ -28,9 +28,14 @@ NAVIGATION = {
     "home": "Overview",
     "neurons": "Neurons",
     "atlas": "Atlas",
+    "findings": "Findings",
     "about": "About & credits",
 }
-UNDER = {"neuron": "neurons"}  # pages without an entry of their own
+UNDER = {
+    "neuron": "neurons",
+    "finding": "findings",
+    "collection": "findings",
+}  # pages without an entry of their own
 
 _ROUTER = (Path(__file__).parent / "router.js").read_text("utf-8")
 
@@ -55,6 +60,10 @@ def begin(name: str) -> Page:
     )
     st.html(f"<style>{STYLE}</style>")
     _mount_router()
+    refusal = gate.passed()
+    if refusal:
+        draw(refusal)
+        st.stop()
     params = st.query_params.to_dict()
     folder = loaders.bundles_folder()
     found = loaders.find_bundles(folder)
