@@ -35,7 +35,7 @@ from explorer.findings.snapshot import Snapshot, absence, check_against
 
 FORMAT, SCHEMA = "second-order-explorer findings", 1
 JSON_FILE, IMAGES = "findings.json", "images/"
-MOST_BYTES = 20_000_000  # of the zip
+MOST_BYTES = 10_000_000  # of the zip; what the app lets people upload
 MOST_UNPACKED = 60_000_000  # of all its files together
 MOST_JSON = 20_000_000
 MOST_IMAGE = 4_000_000
@@ -66,9 +66,23 @@ class Contents:
 def write(snapshots: Sequence[Snapshot], collections: Iterable[SavedCollection] = ()) -> bytes:
     """Return the zip of findings and collections; the same input gives the same bytes.
 
+    Where it would be larger than `read` accepts, it is written without pictures.
+
     Raises:
-        InputError: it would be larger than `read` accepts.
+        InputError: it is too large even so.
     """
+    data, files = _written(snapshots, list(collections))
+    if (len(data) > MOST_BYTES or files > MOST_FILES) and any(s.shots for s in snapshots):
+        data, files = _written([Snapshot(s.saved) for s in snapshots], list(collections))
+    if len(data) > MOST_BYTES:
+        raise InputError("These are too many findings for one file: export fewer at a time.")
+    return data
+
+
+def _written(
+    snapshots: Sequence[Snapshot], collections: Sequence[SavedCollection]
+) -> tuple[bytes, int]:
+    """The zip and how many files it holds."""
     pictures: dict[str, bytes] = {}
     listed = []
     for snapshot in snapshots:
@@ -92,10 +106,7 @@ def write(snapshots: Sequence[Snapshot], collections: Iterable[SavedCollection] 
         "images": listed,
     }
     text = json.dumps(content, ensure_ascii=False, indent=1).encode()
-    data = _zipped({JSON_FILE: text, **pictures})
-    if len(data) > MOST_BYTES or len(pictures) >= MOST_FILES:
-        raise InputError("These are too many findings for one file: export fewer at a time.")
-    return data
+    return _zipped({JSON_FILE: text, **pictures}), 1 + len(pictures)
 
 
 def _stamped(saved: SavedFinding | SavedCollection) -> dict[str, Any]:

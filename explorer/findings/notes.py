@@ -25,6 +25,17 @@ def to_html(note: str) -> str:
     return str(_markdown().render(note))
 
 
+def to_text(note: str) -> str:
+    """Return a note's words on one line, without its markup."""
+    inline = (token.children or [] for token in _markdown().parse(note) if token.type == "inline")
+    lines = ("".join(_words(child) for child in children) for children in inline)
+    return " ".join(" ".join(lines).split())
+
+
+def _words(token: Token) -> str:
+    return " " if token.type in {"softbreak", "hardbreak"} else token.content
+
+
 def literal(text: str) -> str:
     """A text as Markdown that shows it as it is written."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

@@ -155,10 +155,16 @@ def _meaning(images: tuple[int, ...], words: _Words) -> Meaning | None:
 
 
 def _different(one: Meaning, other: Meaning, words: _Words) -> bool:
+    if _singular(one.word) == _singular(other.word):
+        return False
     return (
         words.share(one.images, other.word) <= FOREIGN
         and words.share(other.images, one.word) <= FOREIGN
     )
+
+
+def _singular(word: str) -> str:
+    return word.removesuffix("s")
 
 
 def report_findings(bundle: Bundle, most: int = MOST) -> list[Finding]:

@@ -96,8 +96,8 @@ def known_rows(view: View, content: Finding) -> list[int]:
 
 
 def excerpt(text: str) -> str:
-    """A note's beginning on one line, without Markdown's commonest signs."""
-    line = " ".join(text.replace("*", "").replace("`", "").replace("#", "").split())
+    """A note's beginning on one line, without its markup."""
+    line = notes.to_text(text)
     return line if len(line) <= SUMMARY else line[: SUMMARY - 1].rstrip() + "…"
 
 
