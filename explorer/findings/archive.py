@@ -278,7 +278,8 @@ def _check_images(listed: object, files: Mapping[str, bytes], findings: set[str]
         _refuse("its pictures are not those that it lists")
     for item in listed:
         data = files[item["file"]]
-        if item["finding"] not in findings or not isinstance(item["caption"], str):
+        owner, caption = item["finding"], item["caption"]
+        if not isinstance(owner, str) or owner not in findings or not isinstance(caption, str):
             _refuse(f"{item['file']} in it belongs to no finding")
         if hashlib.sha256(data).hexdigest() != item["sha256"] or len(data) != item["bytes"]:
             _refuse(f"{item['file']} in it was changed")

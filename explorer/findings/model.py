@@ -276,7 +276,7 @@ def clean_tags(tags: Iterable[str] | str) -> tuple[str, ...]:
 def _tag(text: object) -> str:
     if not isinstance(text, str):
         raise InputError("Tags are texts.")
-    tag = clean_line(text.replace(",", " ").lstrip("# ")).lower()
+    tag = clean_line(text.replace(",", " ")).lstrip("# ").lower()
     _line("A tag", tag, TAG_LENGTH)
     return tag
 

@@ -55,9 +55,8 @@ def _heading(
     self: RendererHTML, tokens: Sequence[Token], place: int, options: Any, _env: Any
 ) -> str:
     token = tokens[place]
-    level = min(int(token.tag[1:]) + TOP_HEADING - 1, 6)
-    shown = token.copy(tag=f"h{level}")
-    return self.renderToken([shown], 0, options, {})
+    token.tag = f"h{min(int(token.tag[1:]) + TOP_HEADING - 1, 6)}"
+    return self.renderToken(tokens, place, options, {})
 
 
 def _link(self: RendererHTML, tokens: Sequence[Token], place: int, options: Any, _env: Any) -> str:
