@@ -61,7 +61,7 @@ def begin(name: str) -> Page:
     st.html(f"<style>{STYLE}</style>")
     _mount_router()
     refusal = gate.passed()
-    if refusal:
+    if refusal is not None:
         draw(refusal)
         st.stop()
     params = st.query_params.to_dict()

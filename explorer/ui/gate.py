@@ -22,8 +22,8 @@ _KEEP = """export default function ({ data }) {
 }"""  # noqa: E501
 
 
-def passed() -> str:
-    """Let the visitor in, or return what the page shows instead, as HTML."""
+def passed() -> str | None:
+    """Let the visitor in (None), or return what the page ends with instead, as HTML."""
     _warn()
     try:
         header = access.user_header()
@@ -34,8 +34,8 @@ def passed() -> str:
         return _closed("Sign in first", reason)
     secret = access.password()
     if header or not secret or _known(secret):
-        return ""
-    return _closed("This server asks for a password", _ask(secret))
+        return None
+    return _ask(secret)
 
 
 def user() -> str:
@@ -46,7 +46,7 @@ def user() -> str:
 
 
 def _closed(title: str, reason: str) -> str:
-    return f'<div class="empty"><h1>{title}</h1>{parts.notice(reason) if reason else ""}</div>'
+    return f'<div class="empty"><h1>{title}</h1>{parts.notice(reason)}</div>'
 
 
 def _known(secret: str) -> bool:
@@ -64,7 +64,8 @@ def _known(secret: str) -> bool:
 
 
 def _ask(secret: str) -> str:
-    """The password's form; return what was wrong with the last try."""
+    """Draw the password's form; return what was wrong with the last try, as HTML."""
+    st.html(parts.block("<h1>This server asks for a password</h1>"))
     with st.form("_password_form"):
         given = st.text_input("Password", type="password", key="_password")
         sent = st.form_submit_button("Enter")
@@ -76,7 +77,7 @@ def _ask(secret: str) -> str:
             st.session_state["_entered"] = True
             st.rerun()
         time.sleep(PAUSE)
-    return "That is not the password of this server."
+    return parts.notice("That is not the password of this server.")
 
 
 @st.cache_resource(show_spinner=False)

@@ -102,6 +102,11 @@ def _about(view: View, ref: NeuronRef) -> list[Any]:
 
 @st.dialog("Save as finding", width="medium")
 def _dialog(view: View, draft: Draft) -> None:
+    form(view, draft)
+
+
+def form(view: View, draft: Draft) -> None:
+    """Title, note, tags, author and collection; what is saved opens on its own page."""
     try:
         groups = {saved.id: saved.content.title for saved in findings_data.store().collections()}
     except ExplorerError as error:
