@@ -113,6 +113,16 @@ class Manifest:
             raise BundleError(f"{file} was changed after it was written; {RESTORE}.")
         return cls(**found)
 
+    @property
+    def identity(self) -> str:
+        """SHA-256 of the manifest without its evidence, which may be measured again.
+
+        Two bundles with one identity hold the same neurons, texts and pictures, byte by byte.
+        """
+        content = asdict(self)
+        del content["evidence"]
+        return _digest(content)
+
     def write(self, folder: Path) -> None:
         """Write the manifest with its digest, atomically."""
         unfinished = folder / f"{MANIFEST}.new"

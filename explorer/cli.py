@@ -90,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     evidence.add_argument("--only", default="recall", help="sections, with commas between")
     _add_bench(add("bench", _bench, "time the lens, the pursuit or the app"))
     add_image_commands(add)
+    serve = add("serve", _serve, "open the app's server, by default for this machine alone")
+    serve.add_argument("--address", default="localhost", help="0.0.0.0 for all that can reach it")
+    serve.add_argument("--port", type=_positive, default=8501)
     commands.add_parser("demo", help="rebuild the shipped pictures, model and bundle")
     return parser
 
@@ -199,3 +202,9 @@ def _bench(options: argparse.Namespace) -> Result:
     except ImportError as error:
         raise InputError("Run the benchmark from the repository's top folder.") from error
     return bench_omp(targets=options.targets, texts=options.texts)
+
+
+def _serve(options: argparse.Namespace) -> Result:
+    from explorer.serve import serve  # noqa: PLC0415
+
+    return {"address": options.address, "status": serve(options.address, options.port)}

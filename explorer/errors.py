@@ -15,3 +15,11 @@ class BundleError(ExplorerError):
 
 class InputError(ExplorerError):
     """A picture, text, layer, neuron or setting given by the user cannot be used."""
+
+
+class StoreError(ExplorerError):
+    """The findings' database cannot be reached, read or written."""
+
+
+class ConflictError(ExplorerError):
+    """Someone else changed or deleted what was to be changed; nothing was overwritten."""

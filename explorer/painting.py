@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# Okabe & Ito's colour-blind-safe palette; yellow and black left out, they vanish on one ground
-LABEL_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+from explorer.palette import COLOURS
+
 GREY = 0.85  # how far a picture is taken to grey under a map, so that only the map has colour
 PALE = 0.25  # and how far to white
 
 
 def colour_of(place: int) -> tuple[int, int, int]:
     """Return the colour of the text at `place`; after six texts colours come again."""
-    code = LABEL_COLOURS[place % len(LABEL_COLOURS)]
+    code = COLOURS[place % len(COLOURS)]
     return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
 
 

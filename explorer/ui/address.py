@@ -24,6 +24,9 @@ PAGES: dict[str, str] = {
     "concept": "pages/concept.py",
     "compare": "pages/compare.py",
     "image": "pages/image.py",
+    "findings": "pages/findings.py",
+    "finding": "pages/finding.py",
+    "collection": "pages/collection.py",
     "about": "pages/about.py",
 }
 MATCH = "match"

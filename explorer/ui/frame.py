@@ -18,7 +18,7 @@ import numpy as np
 import streamlit as st
 
 from explorer.errors import BundleError, InputError
-from explorer.ui import loaders, parts, pins
+from explorer.ui import gate, loaders, parts, pins
 from explorer.ui.address import PINS, arrive, href, parse_jump
 from explorer.ui.loaders import View
 from explorer.ui.theme import FAVICON, STYLE
@@ -29,11 +29,17 @@ NAVIGATION = {
     "search": "Search",
     "neurons": "Neurons",
     "atlas": "Atlas",
-    "compare": "Compare",
     "image": "Image",
+    "compare": "Compare",
+    "findings": "Findings",
     "about": "About & credits",
 }
-UNDER = {"neuron": "neurons", "concept": "search"}  # pages without an entry of their own
+UNDER = {  # pages without an entry of their own
+    "neuron": "neurons",
+    "concept": "search",
+    "finding": "findings",
+    "collection": "findings",
+}
 
 _ROUTER = (Path(__file__).parent / "router.js").read_text("utf-8")
 
@@ -58,6 +64,10 @@ def begin(name: str) -> Page:
     )
     st.html(f"<style>{STYLE}</style>")
     _mount_router()
+    refusal = gate.passed()
+    if refusal is not None:
+        draw(refusal)
+        st.stop()
     params = st.query_params.to_dict()
     arrive(name, {})
     folder = loaders.bundles_folder()

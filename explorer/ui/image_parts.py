@@ -14,6 +14,7 @@ from torch import Tensor
 from explorer import painting
 from explorer.discover import FoundConcept, FoundNeuron
 from explorer.framing import Framing
+from explorer.palette import COLOURS
 from explorer.segment import scaled
 from explorer.ui import glossary, parts
 from explorer.ui.image_source import Example
@@ -45,7 +46,7 @@ def shots(items: Iterable[str]) -> str:
 
 def swatch(place: int, text: str) -> str:
     """A text with its colour."""
-    colour = place % len(painting.LABEL_COLOURS)
+    colour = place % len(COLOURS)
     return f'<span class="c{colour} key"><span class="dot"></span>{escape(text)}</span>'
 
 

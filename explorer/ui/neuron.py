@@ -9,7 +9,17 @@ import streamlit as st
 
 from explorer.errors import InputError
 from explorer.facts import is_dead
-from explorer.ui import charts, frame, glossary, grouping, parts, rebuild, routes, spread
+from explorer.ui import (
+    charts,
+    frame,
+    glossary,
+    grouping,
+    parts,
+    rebuild,
+    routes,
+    save_finding,
+    spread,
+)
 from explorer.ui.address import whole
 from explorer.ui.frame import Page
 from explorer.ui.grouping import Cluster
@@ -111,6 +121,7 @@ def _silence(view: View, row: int) -> str:
 def body(page: Page, row: int) -> None:
     """Concepts beside pictures, the spread of effects beside the other end, measures."""
     view = page.view
+    save_finding.of_neuron(page, row)
     clusters = grouping.concept_clusters(view, row)
     if not clusters:
         _measures(view, row)

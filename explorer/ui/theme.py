@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from explorer.painting import LABEL_COLOURS
+from explorer.palette import CLUSTER_COLOURS
 
-# Okabe & Ito's colour-blind-safe palette; yellow and black left out, they vanish on one ground
-CLUSTER_COLOURS = (*LABEL_COLOURS, "#8b919a")
 ACCENT = "#6f64e0"  # between the light and the dark accent: for charts, which have one colour
 
 FAVICON = (

@@ -1,0 +1,101 @@
+"""Who may use a server: an optional shared password, or the user a trusted proxy names.
+
+Both are off by default. ``EXPLORER_PASSWORD`` asks every visitor for that password;
+``EXPLORER_USER_HEADER`` names the request header in which a reverse proxy puts the user it has
+signed in (only safe where the server cannot be reached past the proxy).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import os
+import re
+import time
+from collections.abc import Mapping
+from functools import cache
+
+from explorer.errors import InputError
+
+PASSWORD_VARIABLE = "EXPLORER_PASSWORD"
+HEADER_VARIABLE = "EXPLORER_USER_HEADER"
+LASTS = 7 * 24 * 3600  # seconds a visitor stays known
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,60}")
+
+
+def password(environment: Mapping[str, str] = os.environ) -> str:
+    """The shared password; empty where none is asked for."""
+    return environment.get(PASSWORD_VARIABLE, "")
+
+
+def user_header(environment: Mapping[str, str] = os.environ) -> str:
+    """The trusted header's name; empty where there is none.
+
+    Raises:
+        InputError: what is set is no header's name.
+    """
+    name = environment.get(HEADER_VARIABLE, "")
+    if name and not _HEADER.fullmatch(name):
+        raise InputError(f"{HEADER_VARIABLE} is a header's name such as X-Forwarded-User.")
+    return name
+
+
+def same(given: str, wanted: str) -> bool:
+    """Compare two secrets in a time that does not tell how much of them agrees."""
+    return hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def token(secret: str, now: float | None = None) -> str:
+    """What a visitor keeps after giving the password: the time it ends, signed."""
+    ends = str(int((time.time() if now is None else now) + LASTS))
+    return f"{ends}.{_signature(secret, ends)}"
+
+
+def valid(text: str, secret: str, now: float | None = None) -> bool:
+    """Whether a token was made with this password and has not ended."""
+    ends, _, signature = text.partition(".")
+    if not re.fullmatch(r"[0-9]{1,12}", ends):
+        return False
+    moment = time.time() if now is None else now
+    return int(ends) > moment and same(signature, _signature(secret, ends))
+
+
+def _signature(secret: str, ends: str) -> str:
+    return hmac.new(_key(secret), ends.encode(), hashlib.sha256).hexdigest()
+
+
+@cache
+def _key(secret: str) -> bytes:
+    """A key that is slow to guess the password from."""
+    return hashlib.scrypt(secret.encode(), salt=b"second-order explorer", n=2**14, r=8, p=1)
+
+
+def exposure(address: str | None, environment: Mapping[str, str] = os.environ) -> str:
+    """The warning for a server that others can reach and that asks nobody who they are; or none.
+
+    Args:
+        address: what the server is bound to; None or empty for every address of the machine.
+        environment: where a password or a trusted header would be set.
+    """
+    if loopback(address) or password(environment) or user_header(environment):
+        return ""
+    where = f"at {address}" if address else "at every address of this machine"
+    return (
+        f"This server listens {where} and asks nobody for a password: whoever can reach it can "
+        f"read, change and delete findings. Set {PASSWORD_VARIABLE}, or {HEADER_VARIABLE} behind a "
+        "proxy that signs users in, or bind it to this machine alone with --server.address "
+        "localhost."
+    )
+
+
+def loopback(address: str | None) -> bool:
+    """Whether only the machine itself can reach an address."""
+    if not address:
+        return False
+    if address == "localhost" or address.startswith("unix://"):
+        return True
+    try:
+        return ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return False

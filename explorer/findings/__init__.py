@@ -1,0 +1,9 @@
+"""Findings: what people saw in a bundle's neurons and pictures, saved, annotated and shared.
+
+model      what a finding is; checked where it is made
+store      where findings live: SQLite by default, PostgreSQL by URL; migrations, tables
+notes      Markdown to safe HTML
+snapshot   what an export shows of a finding; html_file, poster and neuron_table draw it
+archive    JSON and pictures in a zip, written and read back with every doubt resolved
+report     the most polysemantic neurons of a bundle as a ready collection
+"""

@@ -1,0 +1,45 @@
+"""The neurons of findings as a table for spreadsheets and scripts (CSV)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from explorer.findings.snapshot import MEASURES, Snapshot
+
+COLUMNS = (
+    *("finding", "title", "author", "tags", "bundle", "digest", "layer", "neuron"),
+    *MEASURES,
+    "concepts",
+)
+
+
+def neurons_csv(snapshots: Sequence[Snapshot]) -> str:
+    """Return one line a finding and neuron, in their order; measures are empty where unknown."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for snapshot in snapshots:
+        content, shots = snapshot.saved.content, {(s.layer, s.neuron): s for s in snapshot.neurons}
+        for ref in content.neurons:
+            shot = shots.get((ref.layer, ref.neuron))
+            measures = [f"{shot.measures[name]:.5g}" if shot else "" for name in MEASURES]
+            texts = (content.title, content.author, ", ".join(content.tags), content.bundle.name)
+            writer.writerow(
+                [
+                    snapshot.saved.id,
+                    *map(plain, texts),
+                    content.bundle.digest,
+                    ref.layer,
+                    ref.neuron,
+                    *measures,
+                    plain(", ".join(bar.text for bar in shot.bars) if shot else ""),
+                ]
+            )
+    return buffer.getvalue()
+
+
+def plain(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

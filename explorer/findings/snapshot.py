@@ -1,0 +1,200 @@
+"""What an export shows of a finding: everything read from the bundle, nothing drawn yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.bundle import Bundle
+from explorer.errors import InputError
+from explorer.facts import concepts_of, images_of
+from explorer.findings.model import BundleRef, Finding, SavedFinding
+from explorer.palette import CLUSTER_COLOURS
+
+PICTURES = 12  # of a neuron
+BARS = 16
+REST = len(CLUSTER_COLOURS) - 1
+LEAST_SHARE = 0.02  # of the squared weights, for a colour of a cluster's own
+MEASURES = ("polysemy", "explained_variance", "selectivity")
+_KINDS = ((b"RIFF", "webp"), (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"))
+
+Heatmaps = Callable[[Finding], Sequence[tuple[str, bytes]]]
+"""A finding about a picture -> captions and PNG files to show below it."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One encoded picture and what stands below it."""
+
+    caption: str
+    data: bytes
+    effect: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """``webp``, ``png`` or ``jpeg``, by the first bytes; raises InputError."""
+        return picture_kind(self.data)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One concept of a neuron; ``colour`` is its cluster's place in `CLUSTER_COLOURS`."""
+
+    text: str
+    weight: float
+    colour: int
+
+
+@dataclass(frozen=True)
+class NeuronShot:
+    """What a neuron's page shows first; ``bars`` heaviest first."""
+
+    layer: int
+    neuron: int
+    measures: Mapping[str, float]
+    bars: tuple[Bar, ...]
+    pictures: tuple[Shot, ...]
+
+    @property
+    def concepts(self) -> str:
+        """The leading concepts."""
+        return ", ".join(bar.text for bar in self.bars[:3])
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A finding with all that an export draws; ``missing`` says why there is nothing to draw."""
+
+    saved: SavedFinding
+    neurons: tuple[NeuronShot, ...] = ()
+    pictures: tuple[Shot, ...] = ()
+    missing: str = ""
+
+    @property
+    def shots(self) -> list[Shot]:
+        """All pictures, in order."""
+        return [*self.pictures, *(shot for neuron in self.neurons for shot in neuron.pictures)]
+
+
+def reference(bundle: Bundle) -> BundleRef:
+    """How findings name a bundle."""
+    return BundleRef(bundle.name, bundle.manifest.identity)
+
+
+def take(saved: SavedFinding, bundle: Bundle | None, heatmaps: Heatmaps | None = None) -> Snapshot:
+    """Read what a finding is about from its bundle; without it the snapshot says so."""
+    content = saved.content
+    if bundle is None:
+        return Snapshot(saved, missing=absence(content.bundle))
+    try:
+        check_against(content, bundle)
+    except InputError as error:
+        return Snapshot(saved, missing=str(error))
+    if content.image is not None:
+        pictures = [picture(bundle, content.image)]
+        for caption, data in heatmaps(content) if heatmaps else ():
+            pictures.append(Shot(caption, data))
+        return Snapshot(saved, pictures=tuple(pictures))
+    return Snapshot(
+        saved, tuple(neuron_shot(bundle, ref.layer, ref.neuron) for ref in content.neurons)
+    )
+
+
+def absence(wanted: BundleRef) -> str:
+    """The sentence for a finding whose bundle is not here."""
+    return (
+        f"The bundle “{wanted.name}” (digest {wanted.digest[:12]}…) that this finding was made "
+        "with is not here, so its neurons and pictures cannot be shown."
+    )
+
+
+def check_against(finding: Finding, bundle: Bundle) -> None:
+    """Check that a bundle is the finding's and has what the finding is about.
+
+    Raises:
+        InputError: with the reason.
+    """
+    mine = reference(bundle)
+    if finding.bundle.digest != mine.digest:
+        raise InputError(
+            f"The finding “{finding.title}” was made with another bundle than “{mine.name}” here: "
+            f"its digest is {finding.bundle.digest[:12]}…, this one's {mine.digest[:12]}…, so its "
+            "neurons may mean something else."
+        )
+    for ref in finding.neurons:
+        bundle.row(ref.layer, ref.neuron)
+    pictures = len(bundle.pictures.table)
+    if finding.image is not None and finding.image >= pictures:
+        raise InputError(f"There is no picture {finding.image}; choose 0 to {pictures - 1}.")
+
+
+def picture(bundle: Bundle, number: int) -> Shot:
+    """A picture of the bundle under its label."""
+    facts = bundle.pictures.table.iloc[number]
+    return Shot(str(facts["label"] or facts["name"] or "unlabelled"), encoded(bundle, number))
+
+
+def encoded(bundle: Bundle, number: int) -> bytes:
+    """A picture's file as the store holds it."""
+    return bytes(bundle.pictures.encoded(number))
+
+
+def neuron_shot(
+    bundle: Bundle, layer: int, neuron: int, pictures: int = PICTURES, bars: int = BARS
+) -> NeuronShot:
+    """Read a neuron's heaviest concepts and strongest pictures.
+
+    Raises:
+        InputError: the bundle has no such neuron.
+    """
+    row = bundle.row(layer, neuron)
+    record = bundle.neurons.iloc[row]
+    concepts = concepts_of(bundle, row)
+    shots = [
+        Shot(found["label"] or "unlabelled", encoded(bundle, found["image"]), found["effect"])
+        for found in images_of(bundle, row, "positive", pictures)
+    ]
+    return NeuronShot(
+        int(layer),
+        int(neuron),
+        {name: float(record[name]) for name in MEASURES},
+        coloured(concepts)[:bars],
+        tuple(shots),
+    )
+
+
+def coloured(concepts: Sequence[Mapping[str, Any]]) -> tuple[Bar, ...]:
+    """Give each concept its cluster's colour: clusters by falling share of the squared weights.
+
+    Args:
+        concepts: text, weight and cluster of each, heaviest first; cluster -1 stands alone.
+    """
+    used = [concept for concept in concepts if concept["weight"]]
+    total = sum(concept["weight"] ** 2 for concept in used) or 1.0
+    shares: dict[Any, float] = {}
+    for concept in used:
+        key = _cluster(concept)
+        shares[key] = shares.get(key, 0.0) + concept["weight"] ** 2 / total
+    order = sorted(shares, key=lambda key: -shares[key])
+    places = {
+        key: place if place < REST and shares[key] >= LEAST_SHARE else REST
+        for place, key in enumerate(order)
+    }
+    return tuple(Bar(c["text"], float(c["weight"]), places[_cluster(c)]) for c in used)
+
+
+def _cluster(concept: Mapping[str, Any]) -> Any:
+    return concept["cluster"] if concept["cluster"] >= 0 else concept["text"]
+
+
+def picture_kind(data: bytes) -> str:
+    """The format of an encoded picture, by its first bytes.
+
+    Raises:
+        InputError: it is none that a browser shows.
+    """
+    for mark, kind in _KINDS:
+        if data.startswith(mark):
+            return kind
+    raise InputError("A picture is neither WebP, PNG nor JPEG.")

@@ -1,0 +1,108 @@
+"""Passing findings on: their address, and files that need no server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import streamlit as st
+
+from explorer.findings import archive, html_file, neuron_table, poster
+from explorer.findings.model import SavedCollection, SavedFinding
+from explorer.findings.snapshot import Heatmaps, Snapshot, take
+from explorer.ui import findings_data, frame
+from explorer.ui.frame import Page
+
+HEATMAPS: list[Heatmaps] = []
+"""What draws the heatmaps of a finding about a picture; a page that can puts itself here."""
+
+
+def section(page: Page, saved: SavedFinding) -> None:
+    """A finding's address and files."""
+    address = findings_data.whole_address("finding", {"bundle": page.view.key, "id": saved.id})
+    name = file_name(saved.content.title)
+    _address(address)
+    with st.container(key="lens_downloads", horizontal=True):
+        _download("Web page (HTML)", lambda: html_of(saved), f"{name}.html", "text/html")
+        _download("JSON and pictures", lambda: zip_of([saved]), f"{name}.zip", "application/zip")
+        if saved.content.neurons:
+            _download("Neurons (CSV)", lambda: csv_of([saved]), f"{name}.csv", "text/csv")
+            _posters(saved, name)
+
+
+def collection_section(page: Page, saved: SavedCollection, members: Sequence[SavedFinding]) -> None:
+    """A collection's address and files."""
+    address = findings_data.whole_address("collection", {"bundle": page.view.key, "id": saved.id})
+    name = file_name(saved.content.title)
+    _address(address)
+    with st.container(key="lens_downloads", horizontal=True):
+        _download(
+            "Web page (HTML)",
+            lambda: html_file.collection_file(
+                saved, snapshots(members), findings_data.whole_address
+            ),
+            f"{name}.html",
+            "text/html",
+        )
+        _download(
+            "JSON and pictures", lambda: zip_of(members, [saved]), f"{name}.zip", "application/zip"
+        )
+        _download("Neurons (CSV)", lambda: csv_of(members), f"{name}.csv", "text/csv")
+
+
+def html_of(saved: SavedFinding) -> str:
+    """A finding's HTML file."""
+    return html_file.finding_file(snapshots([saved])[0], findings_data.whole_address)
+
+
+def zip_of(members: Sequence[SavedFinding], groups: Sequence[SavedCollection] = ()) -> bytes:
+    """The zip of findings and of the collections that hold them."""
+    return archive.write(snapshots(members), groups)
+
+
+def csv_of(members: Sequence[SavedFinding]) -> str:
+    """The table of findings' neurons."""
+    return neuron_table.neurons_csv(snapshots(members))
+
+
+def snapshots(members: Sequence[SavedFinding]) -> list[Snapshot]:
+    """What files show of findings, from the bundles that are here."""
+    drawn = HEATMAPS[0] if HEATMAPS else None
+    found = []
+    for saved in members:
+        view = findings_data.view_of(saved.content.bundle)
+        found.append(take(saved, view.bundle if view else None, drawn))
+    return found
+
+
+def file_name(title: str) -> str:
+    """A title as a file's name: plain letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60] or "findings"
+
+
+def _address(address: str) -> None:
+    frame.draw(
+        "<h2>Share</h2>"
+        '<p class="caption">The address opens this page for everyone who can reach this server; '
+        "the files need none.</p>"
+    )
+    st.code(address, language=None, wrap_lines=True)
+
+
+def _posters(saved: SavedFinding, name: str) -> None:
+    """A slide of the first neuron, where its bundle is here."""
+    view = findings_data.view_of(saved.content.bundle)
+    if view is None:
+        return
+    ref = saved.content.neurons[0]
+    bundle, title = view.bundle, saved.content.title
+    _download(
+        "Slide (PNG)",
+        lambda: poster.neuron_poster(bundle, ref.layer, ref.neuron, title),
+        f"{name}.png",
+        "image/png",
+    )
+
+
+def _download(label: str, make: object, name: str, kind: str) -> None:
+    st.download_button(label, make, file_name=name, mime=kind, on_click="ignore")  # type: ignore[arg-type]

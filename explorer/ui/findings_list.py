@@ -1,0 +1,279 @@
+"""The Findings page: what there is, filtered and sorted as the address says; imports; undo."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from explorer.errors import ExplorerError, InputError
+from explorer.findings import archive
+from explorer.findings.model import Collection, SavedFinding
+from explorer.findings.store import PER_PAGE, Facets, Merged, Store, Wanted
+from explorer.ui import findings_data, findings_parts, frame, gate, parts
+from explorer.ui.address import WORD_LENGTH
+from explorer.ui.findings_query import (
+    COLLECTIONS,
+    DELETED,
+    FINDINGS,
+    IMPORT,
+    REPORT,
+    SHOWS,
+    SORT_NAMES,
+    FindingsQuery,
+)
+from explorer.ui.frame import Page
+
+EVERY = "all"
+
+
+def body(page: Page, query: FindingsQuery) -> None:
+    """The chosen part of the page; a database that cannot be used is said in one sentence."""
+    frame.draw(
+        "<h1>Findings</h1>"
+        '<p class="caption">What people saw in neurons and pictures, with their notes. Save one '
+        "from a neuron’s page; every finding and collection has an address to share.</p>"
+    )
+    try:
+        store = findings_data.store()
+        _undo(page, query, store)
+        _parts(page, query)
+        {FINDINGS: _findings, COLLECTIONS: _collections, DELETED: _deleted, IMPORT: _import}[
+            query.show
+        ](page, query, store)
+    except ExplorerError as error:
+        frame.show_problems([str(error)])
+
+
+def _parts(page: Page, query: FindingsQuery) -> None:
+    st.session_state["_show"] = query.show
+    st.segmented_control(
+        "Part",
+        list(SHOWS),
+        format_func=lambda show: SHOWS[show],
+        key="_show",
+        label_visibility="collapsed",
+        on_change=_switch,
+        args=(page,),
+    )
+
+
+def _switch(page: Page) -> None:
+    frame.address(page, **FindingsQuery(show=st.session_state["_show"] or FINDINGS).params())
+
+
+def _undo(page: Page, query: FindingsQuery, store: Store) -> None:
+    """What was deleted a moment ago, and the way to have it back."""
+    if not query.undo:
+        return
+    collection = query.show == COLLECTIONS
+    saved = store.get_collection(query.undo) if collection else store.get(query.undo)
+    if saved.deleted is None:
+        return
+    with st.container(key="lens_undo", horizontal=True, vertical_alignment="center"):
+        frame.draw(parts.notice(f"“{saved.content.title}” was deleted."))
+        st.button("Undo", key="_undo", on_click=_restore, args=(page, saved.id, collection))
+
+
+def _restore(page: Page, identifier: str, collection: bool) -> None:
+    store = findings_data.store()
+    restore = store.restore_collection if collection else store.restore
+    restore(identifier)
+    frame.go("collection" if collection else "finding", bundle=page.view.key, id=identifier)
+
+
+def _findings(page: Page, query: FindingsQuery, store: Store) -> None:
+    facets = store.facets()
+    _toolbar(page, query, facets)
+    wanted = Wanted(query.word, query.tag, query.author, query.of, sort=query.sort)
+    total = store.count(wanted)
+    if not total:
+        frame.draw(_nothing(page, bool(facets.bundles)), css="empty")
+        return
+    pages = -(-total // PER_PAGE)
+    shown = min(query.page, pages)
+    found = store.find(wanted, shown)
+    first = (shown - 1) * PER_PAGE + 1
+    frame.draw(
+        f'<p class="caption"><b>{total:,}</b> finding{"" if total == 1 else "s"}, {first:,} to '
+        f"{first + len(found) - 1:,} shown.</p>",
+        findings_parts.cards(found, page.view.key),
+        _pager(page, query.at(shown), pages),
+    )
+
+
+def _toolbar(page: Page, query: FindingsQuery, facets: Facets) -> None:
+    """Word, tag, author, bundle and order; each change is a new address."""
+    state = st.session_state
+    state["_word"], state["_sort"] = query.word, query.sort
+    bundles = {ref.digest: f"{ref.name} ({ref.digest[:6]})" for ref in facets.bundles}
+    choices: dict[str, dict[str, str]] = {
+        "tag": {tag: f"{tag} ({count})" for tag, count in facets.tags.items()},
+        "author": {name: f"{name} ({count})" for name, count in facets.authors.items()},
+        "of": bundles,
+    }
+    change: dict[str, Any] = {"on_change": _changed, "args": (page, query)}
+    with st.container(key="lens_tools"):
+        columns = st.columns([1.5, 1, 1, 1, 1], gap="small")
+    columns[0].text_input(
+        "Search", key="_word", placeholder="title, note, tag", max_chars=WORD_LENGTH, **change
+    )
+    names = {"tag": "Tag", "author": "Author", "of": "Bundle"}
+    for column, (key, known) in zip(columns[1:4], choices.items(), strict=True):
+        asked = getattr(query, key)
+        offered = {EVERY: "all", **({asked: asked} if asked else {}), **known}
+        state[f"_{key}"] = asked or EVERY
+        column.selectbox(
+            names[key], list(offered), format_func=offered.__getitem__, key=f"_{key}", **change
+        )
+    columns[4].selectbox(
+        "Sort by", list(SORT_NAMES), format_func=SORT_NAMES.__getitem__, key="_sort", **change
+    )
+
+
+def _changed(page: Page, before: FindingsQuery) -> None:
+    state = st.session_state
+    tag, author, of = (
+        "" if state[f"_{key}"] == EVERY else str(state[f"_{key}"])
+        for key in ("tag", "author", "of")
+    )
+    word = " ".join(state["_word"].split())
+    query = FindingsQuery(before.show, word, tag, author, of, state["_sort"])
+    frame.address(page, **query.params())
+
+
+def _nothing(page: Page, some: bool) -> str:
+    key = page.view.key
+    if some:
+        every = parts.link("findings", "Show all findings", css="button", bundle=key)
+        return f"<h2>Nothing found</h2><p>No finding passes these filters.</p>{every}"
+    report = parts.link(
+        "collection", "Open the polysemy report", css="button", bundle=key, id=REPORT
+    )
+    return (
+        "<h2>No findings yet</h2><p>Open a neuron and press “Save as finding”, or begin with the "
+        f'neurons of this bundle that mean several things:</p><div class="actions">{report}</div>'
+    )
+
+
+def _pager(page: Page, query: FindingsQuery, pages: int) -> str:
+    if pages == 1:
+        return ""
+
+    def step(number: int, text: str, rel: str) -> str:
+        if not 1 <= number <= pages:
+            return f'<span class="button">{text}</span>'
+        params = query.at(number).params()
+        return parts.link("findings", text, css="button", rel=rel, bundle=page.view.key, **params)
+
+    return (
+        '<nav class="pager" aria-label="Pages of findings">'
+        f"{step(query.page - 1, '← Previous', 'prev')}"
+        f'<span class="muted num">page {query.page:,} of {pages:,}</span>'
+        f"{step(query.page + 1, 'Next →', 'next')}</nav>"
+    )
+
+
+def _collections(page: Page, query: FindingsQuery, store: Store) -> None:
+    key = page.view.key
+    cards = [_report_card(page)]
+    for saved in store.collections():
+        cards.append(findings_parts.collection_card(saved, store.members(saved), key))
+    frame.draw(parts.cards(cards))
+    with st.form("_new_collection", border=False):
+        title = st.text_input("A new collection", placeholder="its title", key="_new_title")
+        sent = st.form_submit_button("Make it")
+    if sent:
+        made = store.add_collection(Collection(" ".join(title.split()), author=gate.user()))
+        frame.go("collection", bundle=key, id=made.id)
+        st.rerun()
+
+
+def _report_card(page: Page) -> str:
+    body = (
+        '<div class="where">computed from this bundle</div>'
+        '<div class="concepts">Most polysemantic neurons</div>'
+        '<div class="excerpt">Neurons whose top pictures fall into groups that their labels tell '
+        "apart. Open it, copy it, go on from there.</div>"
+    )
+    return parts.link("collection", body, css="card", bundle=page.view.key, id=REPORT)
+
+
+def _deleted(page: Page, query: FindingsQuery, store: Store) -> None:
+    findings = store.find(Wanted(deleted=True), query.page)
+    groups = store.collections(deleted=True)
+    if not findings and not groups:
+        frame.draw("<h2>Nothing deleted</h2>", css="empty")
+        return
+    frame.draw('<p class="caption">Deleted findings and collections stay here until erased.</p>')
+    for saved in groups:
+        with st.container(border=True, key=f"lens_deleted_{saved.id}"):
+            frame.draw(f"<h3>{escape(saved.content.title)}</h3>", findings_parts.byline(saved))
+            st.button(
+                "Bring the collection back",
+                key=f"_back_{saved.id}",
+                on_click=_restore,
+                args=(page, saved.id, True),
+            )
+    for item in findings:
+        _deleted_finding(page, item)
+
+
+def _deleted_finding(page: Page, saved: SavedFinding) -> None:
+    with st.container(border=True, key=f"lens_deleted_{saved.id}"):
+        frame.draw(f"<h3>{escape(saved.content.title)}</h3>", findings_parts.byline(saved))
+        with st.container(horizontal=True, key=f"lens_row_{saved.id}"):
+            st.button(
+                "Bring back",
+                key=f"_back_{saved.id}",
+                on_click=_restore,
+                args=(page, saved.id, False),
+            )
+            st.button("Erase for good", key=f"_erase_{saved.id}", on_click=_purge, args=(saved.id,))
+
+
+def _purge(identifier: str) -> None:
+    findings_data.store().purge(identifier)
+
+
+def _import(page: Page, query: FindingsQuery, store: Store) -> None:
+    frame.draw(
+        '<p class="caption">A zip that “JSON and pictures” of a finding or collection has made, '
+        "here or elsewhere. It is checked before anything is stored: it must be whole, and about "
+        "a bundle that is here.</p>"
+    )
+    given = st.file_uploader("File of findings", type="zip", key="_import")
+    if given is None:
+        return
+    try:
+        contents = archive.read(given.getvalue(), findings_data.bundles())
+    except InputError as error:
+        frame.show_problems([str(error)])
+        return
+    frame.draw(
+        f"<p>It holds {len(contents.findings):,} findings and {len(contents.collections):,} "
+        "collections, all about bundles that are here.</p>"
+    )
+    if st.button("Import them", type="primary", key="_import_all"):
+        merged = store.merge(contents.findings, contents.collections)
+        frame.draw(_imported(page, merged))
+
+
+def _imported(page: Page, merged: Merged) -> str:
+    key = page.view.key
+    groups = "".join(
+        f"<li>{parts.link('collection', 'Open the collection', bundle=key, id=identifier)}</li>"
+        for identifier in merged.collections
+    )
+    ids = (*merged.added, *merged.copied)
+    single = (
+        f"<li>{parts.link('finding', 'Open the finding', bundle=key, id=ids[0])}</li>"
+        if len(ids) == 1
+        else ""
+    )
+    return (
+        f"<p>✓ {len(merged.added):,} added, {len(merged.present):,} were here already, "
+        f"{len(merged.copied):,} added as copies since another finding has their place.</p>"
+        f"<ul>{groups}{single}</ul>"
+    )

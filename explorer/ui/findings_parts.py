@@ -1,0 +1,123 @@
+"""Pieces of HTML that the findings pages share. Every text is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from explorer.findings import notes
+from explorer.findings.model import Finding, SavedCollection, SavedFinding
+from explorer.ui import findings_data, glossary, parts
+from explorer.ui.loaders import View
+
+CARD_PICTURES = 8
+SUMMARY = 160  # characters of a note on a card
+
+
+def byline(saved: SavedFinding | SavedCollection) -> str:
+    """Who, when, which version; for a finding also of which bundle."""
+    content = saved.content
+    items = [f"by {escape(content.author)}" if content.author else "without a name"]
+    items.append(f"changed {moment(saved.changed)}")
+    if saved.version > 1:
+        items.append(f"version {saved.version}")
+    if isinstance(content, Finding):
+        items.append(f"bundle {escape(content.bundle.name)}")
+    return f'<p class="caption">{" · ".join(items)}</p>'
+
+
+def moment(time: str) -> str:
+    """A stored time to the minute."""
+    return f"{time[:10]} {time[11:16]} UTC"
+
+
+def tags(content: Finding, key: str) -> str:
+    """A finding's tags, each a link to the findings that share it."""
+    links = (
+        parts.link("findings", escape(tag), css="chip", bundle=key, tag=tag) for tag in content.tags
+    )
+    return f'<div class="chips">{"".join(links)}</div>' if content.tags else ""
+
+
+def note(text: str) -> str:
+    """A note, drawn from its Markdown."""
+    return f'<div class="note">{notes.to_html(text)}</div>' if text else ""
+
+
+def cards(saved: Iterable[SavedFinding], key: str) -> str:
+    """A grid of findings."""
+    return parts.cards(card(item, key) for item in saved)
+
+
+def card(saved: SavedFinding, key: str, extra: str = "") -> str:
+    """A finding in brief, all of it a link to its page; ``extra`` is HTML."""
+    content = saved.content
+    view = findings_data.view_of(content.bundle)
+    shown = parts.strip(view, pictures(view, content)) if view else ""
+    label = ", ".join(content.tags)
+    body = (
+        f'{shown}<div class="where">{escape(subject(content))}</div>'
+        f'<div class="concepts">{escape(content.title)}</div>'
+        f'<div class="excerpt">{escape(excerpt(content.note))}</div>'
+        f'<div class="where">{escape(content.author or "without a name")} · '
+        f"{moment(saved.changed)}{' · ' + escape(label) if label else ''}</div>{extra}"
+    )
+    return parts.link("finding", body, css="card", bundle=view.key if view else key, id=saved.id)
+
+
+def subject(content: Finding) -> str:
+    """What a finding is about, in words."""
+    if content.image is not None:
+        return f"Picture {content.image:,}"
+    first = content.neurons[0]
+    more = f" and {len(content.neurons) - 1} more" if len(content.neurons) > 1 else ""
+    return glossary.neuron_name(first.layer, first.neuron) + more
+
+
+def pictures(view: View, content: Finding, most: int = CARD_PICTURES) -> list[int]:
+    """The pictures that stand for a finding: its own, or its first neurons' strongest."""
+    if content.image is not None:
+        return [content.image] if content.image < len(view.labels) else []
+    rows = known_rows(view, content)
+    if not rows:
+        return []
+    each = max(1, most // min(len(rows), 2))
+    return [image for row in rows[:2] for image in parts.strongest(view, row, each)][:most]
+
+
+def known_rows(view: View, content: Finding) -> list[int]:
+    """The rows of a finding's neurons, those aside that the bundle does not have."""
+    neurons = view.neurons.groupby("layer").size()
+    return [
+        view.bundle.row(ref.layer, ref.neuron)
+        for ref in content.neurons
+        if ref.layer in neurons.index and ref.neuron < neurons[ref.layer]
+    ]
+
+
+def excerpt(text: str) -> str:
+    """A note's beginning on one line, without its markup."""
+    line = notes.to_text(text)
+    return line if len(line) <= SUMMARY else line[: SUMMARY - 1].rstrip() + "…"
+
+
+def collection_card(saved: SavedCollection, members: Sequence[SavedFinding], key: str) -> str:
+    """A collection in brief, with a picture of each of its first findings."""
+    shown = ""
+    cells = []
+    for item in members[:CARD_PICTURES]:
+        view = findings_data.view_of(item.content.bundle)
+        if view:
+            cells += [(view, image) for image in pictures(view, item.content, 1)]
+    if cells:
+        images = "".join(f'<span class="cell">{parts.image(v, i)}</span>' for v, i in cells)
+        shown = f'<div class="strip">{images}</div>'
+    count = len(saved.content.findings)
+    body = (
+        f'{shown}<div class="where">{count} finding{"" if count == 1 else "s"}</div>'
+        f'<div class="concepts">{escape(saved.content.title)}</div>'
+        f'<div class="excerpt">{escape(excerpt(saved.content.note))}</div>'
+        f'<div class="where">{escape(saved.content.author or "without a name")} · '
+        f"{moment(saved.changed)}</div>"
+    )
+    return parts.link("collection", body, css="card", bundle=key, id=saved.id)

@@ -1,0 +1,196 @@
+"""One button, for any page: save what is shown as a finding.
+
+save_finding.button(page, neurons=[(9, 105)], settings={"pictures": "grouped"})
+save_finding.button(page, image=12, texts=["dog"], settings={"layers": "7,8,9"})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from explorer.errors import ExplorerError
+from explorer.findings.model import (
+    AUTHOR_LENGTH,
+    NOTE_LENGTH,
+    TITLE_LENGTH,
+    Collection,
+    Finding,
+    NeuronRef,
+    clean_line,
+    clean_tags,
+)
+from explorer.findings.store import Wanted
+from explorer.ui import findings_data, frame, gate, grouping, parts
+from explorer.ui.findings_query import linkable, read_neurons, write_neurons
+from explorer.ui.frame import Page
+from explorer.ui.loaders import View
+
+NO_COLLECTION = "none"
+NEW_COLLECTION = "a new one"
+OWN = ("bundle", "layer", "neuron", "image", "pins")  # parameters that are no view settings
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the page hands over, before anyone has said anything about it."""
+
+    neurons: tuple[NeuronRef, ...] = ()
+    image: int | None = None
+    texts: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    title: str = ""
+
+
+def button(
+    page: Page,
+    *,
+    neurons: Sequence[tuple[int, int]] = (),
+    image: int | None = None,
+    texts: Sequence[str] = (),
+    settings: dict[str, Any] | None = None,
+    title: str = "",
+    key: str = "save_finding",
+) -> None:
+    """The button; it opens a form over the page.
+
+    Args:
+        page: the page under way.
+        neurons: layer and neuron of each, if the finding is about neurons.
+        image: the picture's number in the bundle, if it is about a picture.
+        texts: what the picture was asked about.
+        settings: the page's address parameters that show the same again; JSON values.
+        title: a first title.
+        key: of the widget, where a page has several.
+    """
+    refs = tuple(NeuronRef(layer, neuron) for layer, neuron in neurons)
+    draft = Draft(refs, image, tuple(texts), dict(settings or {}), title)
+    if st.button("Save as finding", key=f"_{key}"):
+        _dialog(page.view, draft)
+
+
+def of_neuron(page: Page, row: int) -> None:
+    """The button of a neuron's page, and the way to the findings there are about it."""
+    view = page.view
+    place = view.place(row)
+    settings = linkable({k: v for k, v in page.params.items() if k not in OWN})
+    clusters = grouping.concept_clusters(view, row)
+    title = ", ".join(cluster.concepts[0].text for cluster in clusters[:3])
+    with st.container(key="lens_save", horizontal=True, vertical_alignment="center"):
+        button(page, neurons=[place], settings=settings, title=title[:TITLE_LENGTH])
+        found = _about(view, NeuronRef(*place))
+        if found:
+            links = " · ".join(
+                parts.link("finding", escape(saved.content.title), bundle=view.key, id=saved.id)
+                for saved in found
+            )
+            frame.draw(f'<span class="muted">Findings: {links}</span>')
+
+
+def _about(view: View, ref: NeuronRef) -> list[Any]:
+    """The last findings about a neuron; none where the database cannot be read."""
+    try:
+        digest = findings_data.reference(view).digest
+        return findings_data.store().find(Wanted(digest=digest, neuron=ref), per_page=3)
+    except ExplorerError:
+        return []  # saving says what is wrong
+
+
+@st.dialog("Save as finding", width="medium")
+def _dialog(view: View, draft: Draft) -> None:
+    form(view, draft)
+
+
+def form(view: View, draft: Draft) -> None:
+    """Title, note, tags, author and collection; what is saved opens on its own page."""
+    try:
+        groups = {saved.id: saved.content.title for saved in findings_data.store().collections()}
+    except ExplorerError as error:
+        frame.show_problems([str(error)])
+        return
+    with st.form("_save_form", border=False):
+        title = st.text_input("Title", draft.title, max_chars=TITLE_LENGTH, key="_save_title")
+        neurons = ""
+        if draft.neurons:
+            neurons = st.text_input(
+                "Neurons",
+                write_neurons(draft.neurons),
+                help="layer.neuron; several with commas between",
+                key="_save_neurons",
+            )
+        text = st.text_area(
+            "Note",
+            max_chars=NOTE_LENGTH,
+            placeholder="What does it mean, and why? Markdown is understood.",
+            key="_save_note",
+        )
+        tags = st.text_input("Tags", placeholder="ships, vehicles", key="_save_tags")
+        author = author_input("_save_author")
+        group = st.selectbox(
+            "Collection",
+            [NO_COLLECTION, *groups, NEW_COLLECTION],
+            format_func=lambda choice: groups.get(choice, choice),
+            key="_save_group",
+        )
+        name = st.text_input("Title of a new collection", max_chars=TITLE_LENGTH, key="_save_name")
+        sent = st.form_submit_button("Save", type="primary")
+    if not sent:
+        return
+    try:
+        finding = Finding(
+            bundle=findings_data.reference(view),
+            title=clean_line(title),
+            neurons=checked_neurons(view, neurons) if draft.neurons else (),
+            image=draft.image,
+            texts=draft.texts,
+            settings=draft.settings,
+            note=text,
+            tags=clean_tags(tags),
+            author=author,
+        )
+        identifier = _stored(finding, group, clean_line(name))
+    except ExplorerError as error:
+        frame.show_problems([str(error)])
+        return
+    st.session_state["_author"] = author
+    frame.go("finding", bundle=view.key, id=identifier)
+    st.rerun()
+
+
+def author_input(key: str, before: str = "") -> str:
+    """The author's name: the signed-in user where there is one, else what the visitor writes."""
+    known = gate.user()
+    if known:
+        frame.draw(f'<p class="muted">Saved as {escape(known)}.</p>')
+        return known
+    written = st.text_input(
+        "Your name",
+        before or st.session_state.get("_author", ""),
+        max_chars=AUTHOR_LENGTH,
+        key=key,
+    )
+    return clean_line(written)
+
+
+def checked_neurons(view: View, text: str) -> tuple[NeuronRef, ...]:
+    """The neurons that are written, all of which the bundle has; raises InputError."""
+    refs = read_neurons(text)
+    for ref in refs:
+        view.bundle.row(ref.layer, ref.neuron)
+    return refs
+
+
+def _stored(finding: Finding, group: str, name: str) -> str:
+    """Store a finding, and put it into the chosen collection; return its id."""
+    store = findings_data.store()
+    new = Collection(name, author=finding.author) if group == NEW_COLLECTION else None
+    saved = store.add(finding)
+    if new is not None:
+        group = store.add_collection(new).id
+    if group != NO_COLLECTION:
+        store.append(group, saved.id)
+    return saved.id

@@ -1,0 +1,82 @@
+"""What the tests of findings share: samples, and a PostgreSQL cluster of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from explorer.findings.model import BundleRef, Finding, NeuronRef
+
+BUNDLE = BundleRef("tiny", "ab" * 32)
+
+
+def sample(title: str = "Ships and cars", /, **changes: object) -> Finding:
+    """A finding about two neurons, with changes."""
+    parts: dict = {
+        "bundle": BUNDLE,
+        "neurons": (NeuronRef(1, 5), NeuronRef(0, 7)),
+        "settings": {"pictures": "grouped"},
+        "note": "Both **move**.\n\n- ships\n- cars",
+        "tags": ("cars", "ships"),
+        "author": "Ada",
+    }
+    return Finding(title=title, **(parts | changes))
+
+
+def picture(title: str = "A picture", /, **changes: object) -> Finding:
+    """A finding about a picture, with changes."""
+    parts: dict = {"bundle": BUNDLE, "image": 3, "texts": ("red circle",), "settings": {"head": 2}}
+    return Finding(title=title, **(parts | changes))
+
+
+def _programs() -> Path | None:
+    found = shutil.which("initdb")
+    every = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return Path(found).parent if found else every[-1].parent if every else None
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """Start a PostgreSQL cluster on loopback in a folder of its own; yield its address."""
+    programs = _programs()
+    if programs is None:
+        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        say("PostgreSQL is not installed: apt-get install postgresql")
+        return
+    folder = Path(tempfile.mkdtemp(prefix="findings-", dir="/tmp"))  # short: it holds a socket
+    who: dict = {}
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        user = pwd.getpwnam("nobody")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    data = folder / "data"
+    command = [programs / "initdb", "-D", data, "-U", "explorer", "-A", "trust", "-E", "UTF8"]
+    command += ["--no-sync", "--locale=C.UTF-8"]
+    subprocess.run(command, check=True, capture_output=True, cwd=folder, **who)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = f"-h 127.0.0.1 -p {port} -k {folder} -F"
+    control = [programs / "pg_ctl", "-D", data, "-w", "-t", "90"]
+    start = [*control, "-o", options, "-l", folder / "log", "start"]
+    subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=folder, **who)
+    try:
+        yield f"postgresql://explorer@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run(
+            [*control, "-m", "immediate", "stop"],
+            check=False,
+            stdout=subprocess.DEVNULL,
+            cwd=folder,
+            **who,
+        )
+        shutil.rmtree(folder, ignore_errors=True)

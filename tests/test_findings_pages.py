@@ -1,0 +1,549 @@
+"""The findings pages through AppTest: parameters set, absent and wrong; edits, conflicts, undo."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from explorer import access
+from explorer.bundle import Bundle
+from explorer.findings import archive
+from explorer.findings.database import FOLDER_VARIABLE, URL_VARIABLE, database_url
+from explorer.findings.model import Collection, Finding, NeuronRef, SavedFinding
+from explorer.findings.snapshot import reference, take
+from explorer.findings.store import Store, Wanted
+from explorer.ui import finding_share, findings_data, findings_parts, frame, gate, loaders
+from explorer.ui.address import href
+from explorer.ui.loaders import View
+from tests.findings import picture, sample
+from tests.test_app import html_of, run_page
+
+ELSEWHERE = "5" * 16
+EVIL = "<img src=x onerror=a()>"
+
+
+@pytest.fixture(autouse=True)
+def _places(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "data"))
+    for name in (URL_VARIABLE, access.PASSWORD_VARIABLE, access.HEADER_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    context(monkeypatch)  # AppTest's own answers every question with a mock
+
+
+def context(monkeypatch: pytest.MonkeyPatch, **parts: Any) -> None:
+    known = {"headers": {}, "cookies": {}, "url": ""} | parts
+    monkeypatch.setattr(gate.st, "context", SimpleNamespace(**known))
+
+
+@pytest.fixture(autouse=True)
+def went(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Where actions send the browser."""
+    seen: list[str] = []
+    monkeypatch.setattr(frame, "go", lambda page, /, **params: seen.append(href(page, **params)))
+    return seen
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path) -> Bundle:
+    return Bundle.open(tiny_bundle)
+
+
+@pytest.fixture
+def store(_places: None) -> Iterator[Store]:
+    opened = Store(database_url())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ship(store: Store, bundle: Bundle) -> SavedFinding:
+    return store.add(sample(bundle=reference(bundle)))
+
+
+def click(app: AppTest, label: str) -> AppTest:
+    next(button for button in app.button if button.label == label).click()
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+CASES = [
+    ({}, "1</b> finding, 1 to 1 shown", None),
+    ({"word": "ships"}, "Ships and cars", None),
+    ({"word": "zebra"}, "No finding passes", None),
+    ({"tag": "cars"}, "Ships and cars", None),
+    ({"tag": "nothing"}, "No finding passes", None),
+    ({"author": "Ada"}, "Ships and cars", None),
+    ({"author": "Bob"}, "No finding passes", None),
+    ({"of": "0" * 64}, "No finding passes", None),
+    ({"sort": "title"}, "Ships and cars", None),
+    ({"sort": "beauty"}, "Ships and cars", "“beauty” is no value"),
+    ({"page": "9"}, "1 to 1 shown", None),
+    ({"page": "x"}, "1 to 1 shown", "no page number"),
+    ({"show": "collections"}, "computed from this bundle", None),
+    ({"show": "deleted"}, "Nothing deleted", None),
+    ({"show": "import"}, "checked before anything is stored", None),
+    ({"show": "nothing"}, "Ships and cars", "“nothing” is no value"),
+    ({"undo": "nonsense"}, "Ships and cars", None),
+    ({"undo": ELSEWHERE}, "Findings", "There is no finding"),
+    ({"bundle": "nowhere"}, "Ships and cars", "There is no bundle"),
+    ({"word": EVIL}, "No finding passes", None),
+]
+
+
+@pytest.mark.parametrize("through_app", [False, True], ids=["alone", "app"])
+@pytest.mark.parametrize(("params", "shown", "problem"), CASES)
+def test_the_list_shows_what_its_address_says(
+    params: dict[str, str], shown: str, problem: str | None, through_app: bool, ship: SavedFinding
+) -> None:
+    html = html_of(run_page("findings", through_app, **params))
+    assert shown in html
+    assert html.count('class="notice"') == (problem is not None)
+    assert problem is None or problem in html
+    assert EVIL not in html
+
+
+def test_an_empty_list_says_how_to_begin() -> None:
+    html = html_of(run_page("findings"))
+    assert "No findings yet" in html
+    assert "collection?bundle=tiny&amp;id=report" in html
+
+
+@pytest.mark.parametrize("page", ["finding", "collection"])
+@pytest.mark.parametrize("identifier", ["", "x", EVIL, ELSEWHERE])
+def test_a_wrong_id_is_one_sentence(page: str, identifier: str) -> None:
+    html = html_of(run_page(page, id=identifier))
+    assert f"This {page} cannot be shown" in html
+    assert html.count('class="notice"') == 1
+    assert EVIL not in html
+
+
+def test_a_findings_page_shows_it_all(ship: SavedFinding, bundle: Bundle) -> None:
+    app = run_page("finding", id=ship.id)
+    html = html_of(app)
+    assert "<h1>Ships and cars</h1>" in html
+    assert "<strong>move</strong>" in html
+    assert "neuron?pictures=grouped&amp;bundle=tiny&amp;layer=1&amp;neuron=5" in html
+    assert "Layer 0 · Neuron 7" in html
+    assert "findings?bundle=tiny&amp;tag=ships" in html
+    assert f"finding?bundle=tiny&id={ship.id}" in app.code[0].value
+    labels = [button.proto.label for button in app.get("download_button")]
+    assert labels == ["Web page (HTML)", "JSON and pictures", "Neurons (CSV)", "Slide (PNG)"]
+
+
+def test_other_findings_are_shown_as_far_as_they_can_be(store: Store, bundle: Bundle) -> None:
+    about = reference(bundle)
+    seen = store.add(picture("Seen", bundle=about, texts=(EVIL,)))
+    html = html_of(run_page("finding", id=seen.id))
+    assert "Picture 3" in html and "&lt;img src=x" in html and EVIL not in html
+    gone = store.add(picture("Gone", bundle=about, image=400))
+    assert "has no picture 400" in html_of(run_page("finding", id=gone.id))
+    absent = store.add(sample("Absent"))
+    assert "is not here" in html_of(run_page("finding", id=absent.id))
+    many = tuple(NeuronRef(0, number) for number in (1, 2, 3, 4, 5, 999))
+    crowd = store.add(sample("Crowd", bundle=about, neurons=many))
+    html = html_of(run_page("finding", id=crowd.id))
+    assert "<h2>5 neurons</h2>" in html and "1 of its neurons are not in this bundle" in html
+    assert html_of(run_page("findings")).count('class="card"') == 4
+
+
+def form_alone() -> None:
+    """The form of the dialog on a page of its own: AppTest runs whole pages only."""
+    from pathlib import Path
+
+    import streamlit as st
+
+    from explorer.findings.model import NeuronRef
+    from explorer.ui import loaders, save_finding
+
+    view = loaders.open_view("tiny", Path(st.session_state["bundle"]))
+    draft = save_finding.Draft((NeuronRef(1, 5),), settings={"pictures": "grouped"}, title="A")
+    save_finding.form(view, draft)
+
+
+def opened(tiny_bundle: Path) -> AppTest:
+    app = AppTest.from_function(form_alone, default_timeout=60)
+    app.session_state["bundle"] = str(tiny_bundle)
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def test_the_neurons_page_opens_the_form() -> None:
+    app = click(run_page("neuron", layer="1", neuron="5", pictures="grouped"), "Save as finding")
+    assert app.text_input(key="_save_neurons").value == "1.5"
+    assert app.text_input(key="_save_title").value
+
+
+def test_saving_from_a_neurons_page(store: Store, bundle: Bundle, went: list[str]) -> None:
+    app = opened(bundle.path)
+    app.text_input(key="_save_title").set_value("  Ships   & cars ")
+    app.text_input(key="_save_neurons").set_value("1.5, 0.7")
+    app.text_area(key="_save_note").set_value("They *move*")
+    app.text_input(key="_save_tags").set_value("Ships, cars")
+    app.text_input(key="_save_author").set_value("Ada")
+    app.selectbox(key="_save_group").set_value("a new one")
+    app.text_input(key="_save_name").set_value("Vehicles")
+    click(app, "Save")
+    (saved,) = store.find(Wanted())
+    assert saved.content == Finding(
+        bundle=reference(bundle),
+        title="Ships & cars",
+        neurons=(NeuronRef(1, 5), NeuronRef(0, 7)),
+        settings={"pictures": "grouped"},
+        note="They *move*",
+        tags=("cars", "ships"),
+        author="Ada",
+    )
+    (group,) = store.collections()
+    assert group.content == Collection("Vehicles", (saved.id,), author="Ada")
+    assert went[-1] == f"finding?bundle=tiny&id={saved.id}"
+    html = html_of(run_page("neuron", layer="0", neuron="7"))
+    assert f"finding?bundle=tiny&amp;id={saved.id}" in html
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("_save_title", "", "needs a title"),
+        ("_save_neurons", "1.999", "choose 0 to 127"),
+        ("_save_neurons", "x", "names no neuron"),
+        ("_save_neurons", "", "about neurons or about a picture"),
+        ("_save_tags", "x" * 50, "A tag has 50"),
+    ],
+)
+def test_what_cannot_be_saved_is_said(
+    store: Store, tiny_bundle: Path, key: str, value: str, reason: str
+) -> None:
+    app = opened(tiny_bundle)
+    app.text_input(key=key).set_value(value)
+    click(app, "Save")
+    assert reason in html_of(app)
+    assert store.count(Wanted()) == 0
+
+
+def test_a_database_out_of_reach_stops_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(URL_VARIABLE, "postgresql://127.0.0.1:1/nothing")
+    app = run_page("neuron", layer="1", neuron="5")
+    assert "Layer 1 · Neuron 5" in html_of(app)
+    assert "cannot be used" in html_of(click(app, "Save as finding"))
+    for page in ("findings", "finding", "collection"):
+        assert "cannot be used" in html_of(run_page(page, id=ELSEWHERE))
+
+
+def test_editing_a_finding(ship: SavedFinding, store: Store, went: list[str]) -> None:
+    app = run_page("finding", id=ship.id, edit="1")
+    assert app.text_input(key="_edit_neurons").value == "1.5, 0.7"
+    app.text_input(key="_edit_title").set_value("Vehicles")
+    app.text_input(key="_edit_tags").set_value("")
+    click(app, "Save")
+    now = store.get(ship.id)
+    assert now.content == replace(ship.content, title="Vehicles", tags=())
+    assert now.version == 2
+    assert went[-1] == f"finding?bundle=tiny&id={ship.id}"
+    wrong = run_page("finding", id=ship.id, edit="1")
+    wrong.text_input(key="_edit_neurons").set_value("0.999")
+    assert "choose 0 to 127" in html_of(click(wrong, "Save"))
+
+
+def test_two_people_editing_see_each_others_changes(ship: SavedFinding, store: Store) -> None:
+    app = run_page("finding", id=ship.id, edit="1")
+    app.text_area(key="_edit_note").set_value("mine")
+    store.save(ship.id, 1, replace(ship.content, note="*theirs*", author="Grace"))
+    html = html_of(click(app, "Save"))
+    assert "was changed meanwhile" in html and "<em>theirs</em>" in html
+    assert store.get(ship.id).content.note == "*theirs*"
+    assert app.text_area(key="_edit_note").value == "mine"  # nothing typed is lost
+    click(app, "Save")  # now knowing
+    assert store.get(ship.id).content.note == "mine"
+    late = run_page("finding", id=ship.id, edit="1")
+    store.delete(ship.id, store.get(ship.id).version)
+    assert "This finding was deleted" in html_of(click(late, "Save"))
+
+
+def test_deleting_and_undoing(ship: SavedFinding, store: Store, went: list[str]) -> None:
+    app = run_page("finding", id=ship.id)
+    store.save(ship.id, 1, ship.content)
+    assert "changed meanwhile" in html_of(click(app, "Delete"))
+    click(run_page("finding", id=ship.id), "Delete")
+    assert went == [f"findings?bundle=tiny&undo={ship.id}"]
+    assert store.get(ship.id).deleted
+    listed = run_page("findings", undo=ship.id)
+    assert "“Ships and cars” was deleted." in html_of(listed)
+    click(listed, "Undo")
+    assert went[-1] == f"finding?bundle=tiny&id={ship.id}"
+    assert store.get(ship.id).deleted is None
+    assert "was deleted" not in html_of(run_page("findings", undo=ship.id))
+    store.delete(ship.id, store.get(ship.id).version)
+    click(run_page("finding", id=ship.id), "Bring it back")
+    assert store.get(ship.id).deleted is None
+    store.delete(ship.id, store.get(ship.id).version)
+    click(run_page("findings", show="deleted"), "Bring back")
+    store.delete(ship.id, store.get(ship.id).version)
+    click(run_page("findings", show="deleted"), "Erase for good")
+    assert store.count(Wanted(deleted=True)) == 0
+
+
+@pytest.fixture
+def three(store: Store, bundle: Bundle) -> tuple[Any, list[str]]:
+    ids = [store.add(sample(f"Number {n}", bundle=reference(bundle))).id for n in range(3)]
+    return store.add_collection(Collection("Three", tuple(ids), "in *order*", "Ada")), ids
+
+
+def order(store: Store, group: Any) -> list[str]:
+    return list(store.get_collection(group.id).content.findings)
+
+
+def test_reordering_a_collection(three: tuple[Any, list[str]], store: Store) -> None:
+    group, ids = three
+    app = run_page("collection", id=group.id)
+    html = html_of(app)
+    assert html.index("Number 0") < html.index("Number 1") < html.index("Number 2")
+    assert app.button(key=f"_up_{ids[0]}").disabled and app.button(key=f"_down_{ids[2]}").disabled
+    app.button(key=f"_down_{ids[0]}").click().run()
+    assert order(store, group) == [ids[1], ids[0], ids[2]]
+    app.button(key=f"_up_{ids[2]}").click().run()
+    assert order(store, group) == [ids[1], ids[2], ids[0]]
+    store.append(group.id, store.add(sample("Late")).id)
+    app.button(key=f"_out_{ids[1]}").click().run()  # from a page that is out of date
+    assert "What is stored now is shown" in html_of(app)
+    assert len(order(store, group)) == 4
+    app.button(key=f"_out_{ids[1]}").click().run()
+    assert ids[1] not in order(store, group)
+
+
+def test_a_collection_is_edited_deleted_and_brought_back(
+    three: tuple[Any, list[str]], store: Store, went: list[str]
+) -> None:
+    group, ids = three
+    app = run_page("collection", id=group.id)
+    app.text_input(key="_collection_title").set_value("Renamed")
+    click(app, "Save")
+    now = store.get_collection(group.id)
+    assert (now.content.title, now.content.findings) == ("Renamed", tuple(ids))
+    app.text_input(key="_collection_title").set_value(" ")
+    assert "needs a title" in html_of(click(app, "Save"))
+    app = click(run_page("collection", id=group.id), "Delete this collection")
+    assert went[-1] == f"findings?bundle=tiny&show=collections&undo={group.id}"
+    click(run_page("findings", show="collections", undo=group.id), "Undo")
+    assert store.get_collection(group.id).deleted is None
+    store.delete_collection(group.id, store.get_collection(group.id).version)
+    click(run_page("findings", show="deleted"), "Bring the collection back")
+    stale = run_page("collection", id=group.id)
+    store.save_collection(group.id, store.get_collection(group.id).version, now.content)
+    assert "changed meanwhile" in html_of(click(stale, "Delete this collection"))
+    store.delete_collection(group.id, store.get_collection(group.id).version)
+    click(run_page("collection", id=group.id), "Bring it back")
+    assert order(store, group) == ids
+
+
+def test_collections_are_made_and_filled(ship: SavedFinding, store: Store, went: list[str]) -> None:
+    app = run_page("findings", show="collections")
+    app.text_input(key="_new_title").set_value("Mine")
+    click(app, "Make it")
+    (group,) = store.collections()
+    assert went[-1] == f"collection?bundle=tiny&id={group.id}"
+    assert "Add findings from their own pages" in html_of(run_page("collection", id=group.id))
+    finding = run_page("finding", id=ship.id)
+    finding.selectbox(key="_add_group").set_value(group.id)
+    assert f"id={group.id}" in html_of(click(finding, "Add"))
+    assert order(store, group) == [ship.id]
+    assert "needs a title" in html_of(click(run_page("finding", id=ship.id), "Add"))
+    other = run_page("finding", id=ship.id)
+    other.text_input(key="_add_name").set_value("Second")
+    click(other, "Add")
+    assert {g.content.title for g in store.collections(holding=ship.id)} == {"Mine", "Second"}
+    assert "1 finding<" in html_of(run_page("findings", show="collections"))
+    empty = run_page("findings", show="collections")
+    assert "needs a title" in html_of(click(empty, "Make it"))
+
+
+def test_the_report_is_opened_and_copied(
+    store: Store, monkeypatch: pytest.MonkeyPatch, went: list[str]
+) -> None:
+    monkeypatch.setattr("explorer.findings.report.GROUP", 2)
+    monkeypatch.setattr("explorer.findings.report.AGREEING", 2)
+    app = run_page("collection", id="report")
+    count = html_of(app).count('class="card"')
+    assert count > 0
+    click(app, "Copy to the collections")
+    (group,) = store.collections()
+    assert len(group.content.findings) == count
+    assert went[-1] == f"collection?bundle=tiny&id={group.id}"
+
+
+def test_a_bundle_without_a_report_says_so(monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> None:
+    monkeypatch.setattr("explorer.ui.collection_view._findings", lambda view: [])
+    st.cache_resource.clear()
+    assert "No neuron has meanings" in html_of(run_page("collection", id="report"))
+    st.cache_resource.clear()
+
+
+def test_filters_and_parts_change_the_address(ship: SavedFinding) -> None:
+    app = run_page("findings")
+    app.selectbox(key="_tag").set_value("cars").run()
+    assert app.query_params["tag"] == "cars"
+    app.text_input(key="_word").set_value(" ships  and ").run()
+    assert app.query_params["word"] == "ships and" and app.query_params["tag"] == "cars"
+    app.selectbox(key="_sort").set_value("author").run()
+    app.selectbox(key="_tag").set_value("all").run()
+    assert app.query_params["sort"] == "author" and "tag" not in app.query_params
+    app.segmented_control(key="_show").set_value("collections").run()
+    assert app.query_params["show"] == "collections" and "word" not in app.query_params
+
+
+def test_many_findings_come_in_pages(store: Store) -> None:
+    for number in range(21):
+        store.add(sample(f"Number {number:02d}"))
+    html = html_of(run_page("findings", sort="title"))
+    assert "1 to 20 shown" in html and "page 1 of 2" in html
+    html = html_of(run_page("findings", sort="title", page="2"))
+    assert "21 to 21 shown" in html and "Number 20" in html
+
+
+def test_files_hold_the_findings(ship: SavedFinding, store: Store, bundle: Bundle) -> None:
+    assert "Ships and cars" in finding_share.html_of(ship)
+    data = finding_share.zip_of([ship])
+    assert archive.read(data, findings_data.bundles()).findings == (ship,)
+    assert finding_share.csv_of([ship]).count("\n") == 3
+    assert finding_share.file_name("Ünder “the” sea!/..") == "nder-the-sea"
+    assert finding_share.file_name("!?") == "findings"
+
+
+def test_importing_a_file(
+    ship: SavedFinding, store: Store, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = store.add_collection(Collection("Group", (ship.id,)))
+    data = archive.write([take(ship, bundle)], [group])
+    store.delete(ship.id, 1)
+    store.purge(ship.id)
+    store.delete_collection(group.id, 1)
+    given: dict[str, bytes] = {"data": b"no zip"}
+    upload = SimpleNamespace(getvalue=lambda: given["data"])
+    monkeypatch.setattr(st, "file_uploader", lambda *_, **__: upload)
+    assert "This file is refused: it is no whole zip" in html_of(
+        run_page("findings", show="import")
+    )
+    given["data"] = data
+    app = run_page("findings", show="import")
+    assert "It holds 1 findings and 1 collections" in html_of(app)
+    click(app, "Import them")
+    assert "✓ 1 added" in html_of(app)
+    assert store.get(ship.id) == ship
+
+
+def test_addresses_are_whole_where_the_browser_says_which(
+    monkeypatch: pytest.MonkeyPatch, bundle: Bundle
+) -> None:
+    cases = {
+        "http://here:8501/findings": "http://here:8501/",
+        "https://x.example/base/finding?id=1": "https://x.example/base/",
+        "http://here/": "http://here/",
+        "http://here/lens": "http://here/lens/",
+        "javascript:alert(1)": "",
+        "": "",
+    }
+    for url, top in cases.items():
+        monkeypatch.setattr(findings_data.st, "context", SimpleNamespace(url=url))
+        assert findings_data.top_address() == top
+    digest = reference(bundle).digest
+    address = findings_data.whole_address("neuron", {"digest": digest, "layer": 1, "x": [1]})
+    assert address == "neuron?layer=1&bundle=tiny"
+    assert findings_data.whole_address("finding", {"digest": "0" * 64, "id": "a"}) == "finding?id=a"
+
+
+def test_a_damaged_bundle_is_no_findings_bundle(
+    bundle_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(bundle_copy.parent))
+    about = reference(Bundle.open(bundle_copy))
+    assert findings_data.view_of(about) is not None
+    st.cache_resource.clear()
+    (bundle_copy / "texts.parquet").unlink()
+    assert findings_data.view_of(about) is None
+    assert findings_data.bundles() == {}
+    (bundle_copy / "manifest.json").write_text("{")
+    assert findings_data.view_of(about) is None
+
+
+def test_parts_escape_what_people_wrote(store: Store, bundle: Bundle) -> None:
+    about = reference(bundle)
+    evil = store.add(sample(EVIL, bundle=about, note=EVIL, tags=(EVIL,), author=EVIL))
+    group = store.add_collection(Collection(EVIL, (evil.id,), EVIL, EVIL))
+    for page, params in (
+        ("findings", {}),
+        ("findings", {"show": "collections"}),
+        ("finding", {"id": evil.id}),
+        ("finding", {"id": evil.id, "edit": "1"}),
+        ("collection", {"id": group.id}),
+        ("neuron", {"layer": "1", "neuron": "5"}),
+    ):
+        html = html_of(run_page(page, **params))
+        assert EVIL not in html and "&lt;img src=x" in html
+    view = View("tiny", bundle)
+    assert findings_parts.excerpt("word " * 99).endswith("…")
+    assert findings_parts.pictures(view, sample(bundle=about, neurons=(NeuronRef(0, 999),))) == []
+    assert findings_parts.pictures(view, picture(bundle=about, image=999)) == []
+
+
+@pytest.mark.parametrize("page", ["home", "neuron", "findings", "about"])
+def test_a_password_closes_every_page(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(access.PASSWORD_VARIABLE, "open sesame")
+    monkeypatch.setattr(gate, "PAUSE", 0)
+    app = run_page(page)
+    assert "asks for a password" in html_of(app) and 'class="lens-nav"' not in html_of(app)
+    app.text_input(key="_password").set_value("sesame")
+    html = html_of(click(app, "Enter"))
+    assert "not the password" in html and 'class="lens-nav"' not in html
+    app.text_input(key="_password").set_value("open sesame")
+    assert 'class="lens-nav"' in html_of(click(app, "Enter"))
+    assert 'class="lens-nav"' in html_of(app.run())
+
+
+def test_a_known_visitor_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(access.PASSWORD_VARIABLE, "open sesame")
+    context(monkeypatch, cookies={gate.COOKIE: access.token("open sesame")})
+    assert 'class="lens-nav"' in html_of(run_page("home"))
+    context(monkeypatch, cookies={gate.COOKIE: access.token("another")})
+    assert "asks for a password" in html_of(run_page("home"))
+
+
+def test_the_proxys_user_signs_findings(
+    monkeypatch: pytest.MonkeyPatch, store: Store, tiny_bundle: Path
+) -> None:
+    monkeypatch.setenv(access.HEADER_VARIABLE, "X-User")
+    context(monkeypatch)
+    assert "named no user in X-User" in html_of(run_page("home"))
+    context(monkeypatch, headers={"X-User": " Ada  Lovelace "})
+    app = opened(tiny_bundle)
+    assert not [box for box in app.text_input if box.key == "_save_author"]
+    click(app, "Save")
+    (saved,) = store.find(Wanted())
+    assert saved.content.author == "Ada Lovelace"
+    edit = run_page("finding", id=saved.id, edit="1")
+    assert not [box for box in edit.text_input if box.key == "_edit_author"]
+    monkeypatch.setenv(access.HEADER_VARIABLE, "no header")
+    assert "set up wrongly" in html_of(run_page("home"))
+
+
+def test_an_open_server_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gate.st, "get_option", lambda name: "0.0.0.0")
+    gate._warn.clear()
+    run_page("home")
+    run_page("findings")
+    assert len(re.findall("asks nobody for a password", capfd.readouterr().err)) == 1
+    monkeypatch.setenv(access.PASSWORD_VARIABLE, "x")
+    gate._warn.clear()
+    run_page("home")
+    assert "asks nobody" not in capfd.readouterr().err
