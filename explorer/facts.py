@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explorer.bundle import Bundle
 
@@ -98,3 +99,9 @@ def neighbours_of(bundle: Bundle, row: int) -> list[dict[str, Any]]:
         for other, cosine in found
         if other >= 0
     ]
+
+
+def relative_effects(bundle: Bundle, effects: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return effects in units of each neuron's typical effect, 0 where it has none: [neuron]."""
+    scale = bundle.neurons["scale"].fillna(0).to_numpy(np.float32)
+    return np.divide(effects, scale, out=np.zeros_like(effects), where=scale > 0)

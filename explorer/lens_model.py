@@ -22,8 +22,8 @@ from explorer.errors import InputError
 from explorer.lens import (
     Trace,
     lens_dtype,
+    own_projections,
     path_names,
-    second_order_paths,
     trace,
     write_vectors,
 )
@@ -77,9 +77,9 @@ class LensModel:
     def own_projections(self, layer: int) -> Tensor:
         """Return the paths' inner products with each neuron's own direction: [neuron, path]."""
         if layer not in self._own_projections:
-            paths = second_order_paths(self.loaded.model, layer, centre=self.centre)
-            own = self.directions[layer].to(paths)
-            self._own_projections[layer] = torch.einsum("nkp,np->nk", paths, own)
+            self._own_projections[layer] = own_projections(
+                self.loaded.model, layer, self.directions[layer], centre=self.centre
+            )
         return self._own_projections[layer]
 
     _mean_writes: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
@@ -130,7 +130,7 @@ def open_lens_model(bundle: Bundle, loaded: LoadedModel | None = None) -> LensMo
     """Return the bundle's model with its neurons' means and directions; kept with the bundle.
 
     `loaded` is the bundle's model where the caller has it already. Raises InputError if the
-    model's weights cannot be found.
+    model's weights cannot be found, or `loaded` is another model.
     """
     with _OPENING:
         if bundle not in _OPENED:
@@ -156,6 +156,12 @@ def bare_lens_model(loaded: LoadedModel, layers: Sequence[int] | None = None) ->
 
 def _read(bundle: Bundle, loaded: LoadedModel) -> LensModel:
     layers = tuple(int(layer) for layer in bundle.manifest.layers)
+    embed = bundle.directions.shape[1]
+    if loaded.embed != embed or max(layers) > loaded.layers - 2:
+        raise InputError(
+            f"The model {loaded.source} (embed {loaded.embed}, {loaded.layers} layers) is not the "
+            f"one of the bundle “{bundle.name}”: load the bundle's own model."
+        )
     place, dtype = loaded.device, lens_dtype(loaded.model)
     owners = bundle.neurons["layer"].to_numpy()
     mean = torch.from_numpy(np.array(bundle.text_mean, np.float32))

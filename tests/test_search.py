@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.facts import relative_effects
 from explorer.lens import SecondOrderLens, own_projections
+from explorer.lens_model import open_lens_model
 from explorer.models import LoadedModel, to_rgb
-from explorer.picture_effects import (
-    PictureLens,
-    picture_effects,
-    read_picture,
-    relative_effects,
-)
+from explorer.picture_effects import picture_effects
 from explorer.query import MOST_TEXTS, Term, format_query, parse_query
 from explorer.search import NEAR_COSINE, open_search, search_text, unknown_texts
-from tests.conftest import TINY_LAYERS, draw, png
+from tests.conftest import TINY_LAYERS, draw
 from tests.tiny import tiny_clip
 
 
@@ -288,7 +283,7 @@ def test_own_projections_equal_the_paths_products(centre: bool, layer_scale: boo
 
 def test_effects_of_a_picture_equal_the_full_effects(bundle: Bundle, loaded: LoadedModel) -> None:
     picture = draw("orange", "triangle", 18)
-    effects = PictureLens(bundle, loaded).effects(picture)
+    effects = picture_effects(open_lens_model(bundle, loaded), picture)
     pixels = loaded.preprocess(to_rgb(picture))[None]
     for layer in TINY_LAYERS:
         lens = SecondOrderLens(loaded.model, layer, bundle.manifest.centre)
@@ -306,7 +301,7 @@ def test_effects_of_a_corpus_picture_are_those_of_the_bundle(
 ) -> None:
     compared = 0
     for image in (3, 17):
-        effects = picture_effects(bundle, image, loaded)
+        effects = picture_effects(bundle, bundle.pictures.image(image))
         rows, ends, places = np.nonzero(bundle.top_images == image)
         stored = bundle.top_effects[rows, ends, places]
         scale = bundle.neurons["scale"].to_numpy()[rows]
@@ -324,30 +319,10 @@ def test_relative_effects_are_in_units_of_the_typical_one(bundle: Bundle) -> Non
     assert found[2] == pytest.approx(1 / bundle.neurons["scale"][2])
 
 
-def test_the_wrong_model_or_number_is_refused(bundle: Bundle, loaded: LoadedModel) -> None:
+def test_the_wrong_model_is_refused(bundle: Bundle, loaded: LoadedModel) -> None:
     from dataclasses import replace
 
     with pytest.raises(InputError, match="own model"):
-        PictureLens(bundle, replace(loaded, embed=7))
+        open_lens_model(bundle, replace(loaded, embed=7))
     with pytest.raises(InputError, match="own model"):
-        PictureLens(bundle, replace(loaded, layers=2))
-    with pytest.raises(InputError, match="no picture 999"):
-        picture_effects(bundle, 999, loaded)
-
-
-def test_uploads_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read_picture(png(draw("red", "circle"))).size == (40, 40)
-    turned = Image.new("RGB", (4, 2), "red")
-    exif = Image.Exif()
-    exif[0x0112] = 6  # orientation: a quarter turn
-    buffer = io.BytesIO()
-    turned.save(buffer, "JPEG", exif=exif)
-    assert read_picture(buffer.getvalue()).size == (2, 4)
-    with pytest.raises(InputError, match=r"cat\.txt cannot be read"):
-        read_picture(b"no picture", "cat.txt")
-    whole = png(draw("red", "circle", side=64))
-    with pytest.raises(InputError, match="cannot be read"):
-        read_picture(whole[: len(whole) // 2])
-    monkeypatch.setattr("explorer.picture_effects.MAX_PIXELS", 100)
-    with pytest.raises(InputError, match="40 x 40"):
-        read_picture(png(draw("red", "circle")))
+        open_lens_model(bundle, replace(loaded, layers=2))

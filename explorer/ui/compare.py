@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import InputError
-from explorer.picture_effects import relative_effects
+from explorer.facts import relative_effects
 from explorer.ui import frame, glossary, parts, picture_choice, pins
 from explorer.ui.address import PINS, write_places
 from explorer.ui.frame import Page

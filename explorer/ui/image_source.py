@@ -12,9 +12,9 @@ from PIL import Image
 from explorer import painting
 from explorer.discover import Discovery, discover
 from explorer.errors import InputError
-from explorer.lens_model import open_lens_model
 from explorer.seeded_scenes import SceneSet, draw_scene
 from explorer.segment import PictureReading, Segmentation, SegmentSettings, segment
+from explorer.ui import live
 from explorer.ui.image_query import ImageQuery
 from explorer.ui.loaders import View
 from explorer.uploads import Upload, decode
@@ -106,16 +106,9 @@ def _source(name: str, picture: Image.Image, texts: tuple[str, ...], kind: str) 
     return Source(name, picture, picture.size, digest, texts, kind)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Loading the model …")
-def _prepare(key: str, digest: str, _view: View) -> bool:
-    """Load the bundle's model once; `open_lens_model` keeps it with the bundle."""
-    open_lens_model(_view.bundle)
-    return True
-
-
 def read_picture(view: View, source: Source, fit: str) -> PictureReading:
     """One lens pass over the picture, kept in the session until another is looked at."""
-    _prepare(view.key, view.bundle.manifest.created, view)
+    live.lens_model(view)
     key = (view.key, view.bundle.manifest.created, source.digest, fit)
     return _kept(
         "_image_reading", key, 2, lambda: PictureReading.of(view.bundle, source.picture, fit)

@@ -6,15 +6,19 @@ The model is loaded when first asked for, once for all sessions, and the page sa
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
 from explorer.bundle import MANIFEST, Bundle
-from explorer.picture_effects import PictureLens, read_picture
+from explorer.errors import InputError
 from explorer.search import TextSearch, open_search, unknown_texts
 from explorer.ui.loaders import View
+
+if TYPE_CHECKING:
+    from explorer.lens_model import LensModel
 
 
 def search(view: View, query: str) -> TextSearch:
@@ -54,36 +58,53 @@ def upload_effects(view: View, data: bytes, name: str) -> NDArray[np.float32]:
         return _upload_effects(*_stamp(view), data, name, view.bundle)
 
 
+def lens_model(view: View) -> LensModel:
+    """Return the bundle's model as the lens reads it, loaded once for all sessions.
+
+    Raises InputError if the model cannot be loaded.
+    """
+    with st.spinner("The model is loaded …"):
+        return _lens_model(*_stamp(view), view.bundle)
+
+
 def _stamp(view: View) -> tuple[str, int]:
     """What a bundle on disk is known by: its folder, and when its manifest was written."""
     path = view.bundle.path
     return str(path), (Path(path) / MANIFEST).stat().st_mtime_ns
 
 
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _lens(path: str, stamp: int, _bundle: Bundle) -> PictureLens:
-    return PictureLens(_bundle, _bundle.load_model())
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _lens_model(path: str, stamp: int, _bundle: Bundle) -> LensModel:
+    from explorer.lens_model import open_lens_model  # noqa: PLC0415  torch is not needed to browse
+
+    return open_lens_model(_bundle)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _embedding(path: str, stamp: int, text: str, _bundle: Bundle) -> NDArray[np.float32]:
-    from explorer.models import encode_texts  # noqa: PLC0415  torch is not needed to browse
+    from explorer.models import encode_texts  # noqa: PLC0415
 
-    embedding: NDArray[np.float32] = encode_texts(
-        _lens(path, stamp, _bundle).loaded, [text]
-    ).numpy()[0]
+    loaded = _lens_model(path, stamp, _bundle).loaded
+    embedding: NDArray[np.float32] = encode_texts(loaded, [text]).numpy()[0]
     return embedding
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _stored_effects(path: str, stamp: int, image: int, _bundle: Bundle) -> NDArray[np.float32]:
-    picture = _bundle.pictures.image(image)
-    return _lens(path, stamp, _bundle).effects(picture)
+    from explorer.picture_effects import picture_effects  # noqa: PLC0415
+
+    return picture_effects(_lens_model(path, stamp, _bundle), _bundle.pictures.image(image))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _upload_effects(
     path: str, stamp: int, data: bytes, name: str, _bundle: Bundle
 ) -> NDArray[np.float32]:
-    picture = read_picture(data, name)
-    return _lens(path, stamp, _bundle).effects(picture)
+    from explorer.picture_effects import picture_effects  # noqa: PLC0415
+    from explorer.uploads import decode  # noqa: PLC0415
+
+    try:
+        picture = decode(data).picture
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    return picture_effects(_lens_model(path, stamp, _bundle), picture)

@@ -11,7 +11,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from explorer.errors import InputError
-from explorer.picture_effects import relative_effects
+from explorer.facts import relative_effects
 from explorer.query import LONGEST, Term, format_query
 from explorer.search import Hit, TextSearch, products
 from explorer.ui import frame, glossary, live, parts, picture_choice
