@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from explorer.agreement import agreement, text_sums
 from explorer.atlas import lay_out
 from explorer.decompose import SparseCode, sparse_codes
 from explorer.dictionary import TextDictionary, build_index, save_index
@@ -139,6 +140,9 @@ def _meanings(
         columns["label_diversity"][neuron] = np.nan_to_num(diversity)
         if neuron % 1024 == 1023:
             notify(neuron + 1)
+    say("meanings: agreement of texts and pictures")
+    sums = text_sums(code.ids, code.weights.astype(np.float16), atoms)  # as they are stored
+    columns["agreement"] = agreement(sums, images, top, effects)
     return Meanings(concept_labels, image_labels, columns)
 
 
@@ -187,12 +191,12 @@ def _neuron_table(found: dict[int, LayerDirections], layers: list[int]) -> pd.Da
 
 
 def _leading(code: SparseCode, row: int, texts: list[str]) -> str:
-    """Return the heaviest concepts of a neuron; those it points away from bear a minus."""
+    """Return the heaviest concepts that a neuron points to; if none, those it points away from."""
     weights, ids = code.weights[row], code.ids[row]
-    order = np.argsort(-np.abs(weights), kind="stable")[:LEADING]
-    return ", ".join(
-        f"{'−' if weights[i] < 0 else ''}{texts[ids[i]]}" for i in order if ids[i] >= 0
-    )
+    held = [i for i in np.argsort(-np.abs(weights), kind="stable") if ids[i] >= 0]
+    towards = [texts[ids[i]] for i in held if weights[i] > 0]
+    away = [f"−{texts[ids[i]]}" for i in held if weights[i] < 0]
+    return ", ".join((towards or away)[:LEADING])
 
 
 def _every(say: Callable[[str], None], what: str, total: int) -> Callable[[int], None]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from explorer.bundle import Bundle
 
 MEASURES = (
+    "agreement",
     "explained_variance",
     "selectivity",
     "polysemy",

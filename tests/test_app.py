@@ -55,16 +55,16 @@ CASES = [
     ("home", {}, "What does a neuron of CLIP mean?", None),
     ("home", {"bundle": "tiny"}, "Browse all neurons", None),
     ("home", {"bundle": "nowhere"}, "What does", "There is no bundle “nowhere”"),
-    ("neurons", {}, "384</b> neurons, 1 to 24 shown, by polysemy", None),
+    ("neurons", {}, "384</b> neurons, 1 to 24 shown, by agreement", None),
     ("neurons", {"layers": "1"}, "128</b> neurons", None),
     ("neurons", {"layers": "0,2"}, "256</b> neurons", None),
     ("neurons", {"layers": "7"}, "384</b> neurons", "asks for layers “7”"),
     ("neurons", {"layers": "1,x"}, "128</b> neurons", "asks for layers “1,x”"),
     ("neurons", {"sort": "selectivity"}, "by selectivity", None),
-    ("neurons", {"sort": "beauty"}, "by polysemy", "“beauty” is no value for “sort”"),
-    ("neurons", {"sort": "match"}, "by polysemy", None),
-    ("neurons", {"order": "asc"}, "by polysemy", None),
-    ("neurons", {"order": "up"}, "by polysemy", "“up” is no value for “order”"),
+    ("neurons", {"sort": "beauty"}, "by agreement", "“beauty” is no value for “sort”"),
+    ("neurons", {"sort": "match"}, "by agreement", None),
+    ("neurons", {"order": "asc"}, "by agreement", None),
+    ("neurons", {"order": "up"}, "by agreement", "“up” is no value for “order”"),
     ("neurons", {"page": "2"}, "25 to 48 shown", None),
     ("neurons", {"page": "999"}, "361 to 384 shown", "There are 16 pages of results, not 999"),
     ("neurons", {"page": "-3"}, "1 to 24 shown", "“-3” is no page number"),
@@ -313,8 +313,10 @@ def test_word_filter_agrees_with_the_sparse_sets(view: View) -> None:
     }
     assert set(chosen.rows.tolist()) == expected
     assert expected
-    weights = [abs(chosen.matched[int(row)][1]) for row in chosen.page(1)]
-    assert weights == sorted(weights, reverse=True)
+    trust = np.clip(2 * view.neurons["agreement"].to_numpy() - 1, 0, 1)
+    weights = [abs(chosen.matched[int(row)][1]) * trust[int(row)] for row in chosen.page(1)]
+    assert weights == pytest.approx(sorted(weights, reverse=True))
+    assert weights[0] > 0
 
 
 def test_matching_takes_words_not_pieces() -> None:

@@ -99,6 +99,15 @@ def test_the_page_draws_routes_and_intervals(view: View) -> None:
     assert "36 pictures drawn at random" in html
 
 
+def test_the_page_warns_of_texts_that_do_not_tell_the_pictures(view: View) -> None:
+    told = view.neurons["agreement"].to_numpy()
+    for row in (int(told.argmin()), int(told.argmax())):
+        layer, neuron = view.place(row)
+        html = html_of(run_page("neuron", layer=str(layer), neuron=str(neuron)))
+        assert ("where guessing gives 50 %" in html) == (told[row] < 0.6)
+    assert told.min() < 0.6 <= told.max()
+
+
 def test_the_vector_downloads_as_numpy(view: View) -> None:
     row = view.bundle.row(1, 5)
     loaded = np.load(io.BytesIO(rebuild.vector_file(view, row)))

@@ -177,7 +177,7 @@ def test_an_uploaded_picture_is_searched_until_the_address_names_one() -> None:
 def test_a_file_that_is_no_picture_is_refused() -> None:
     app = run_page("search", mode="picture")
     app.file_uploader(key="_upload").set_value([("cat.png", b"no picture", "image/png")]).run()
-    assert "cat.png cannot be read as a picture" in html_of(app)
+    assert "cat.png: The file is no picture that can be read" in html_of(app)
     assert not app.exception
 
 

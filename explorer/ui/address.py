@@ -122,8 +122,8 @@ class NeuronsQuery:
 
     @property
     def sort_key(self) -> str:
-        """What is sorted by: the best match for a word, a list as it is, else polysemy."""
-        return self.sort or (MATCH if self.word else LISTED if self.places else "polysemy")
+        """What is sorted by: the best match for a word, a list as it is, else agreement."""
+        return self.sort or (MATCH if self.word else LISTED if self.places else "agreement")
 
     @property
     def falling(self) -> bool:

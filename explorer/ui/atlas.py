@@ -19,7 +19,7 @@ from explorer.ui.frame import Page
 from explorer.ui.loaders import View
 
 LAYER, TEXT = "layer", "text"
-COLOURS = (LAYER, "polysemy", "selectivity", "explained_variance", "max_norm", TEXT)
+COLOURS = (LAYER, "agreement", "polysemy", "selectivity", "explained_variance", "max_norm", TEXT)
 MOST_CHOSEN = 200  # neurons an address carries
 SHOWN = 24
 HEIGHT = 640

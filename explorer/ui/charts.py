@@ -56,7 +56,7 @@ def axis_title(text: str) -> dict[str, Any]:
 
 
 def concept_bars(clusters: list[Cluster], most: int = 24) -> go.Figure:
-    """The heaviest concepts as signed bars, by cluster, in the clusters' colours."""
+    """The heaviest concepts as signed bars, in the clusters' colours; what it points to first."""
     shown = _heaviest(clusters, most)
     places = list(range(len(shown)))
     trace = {
@@ -79,15 +79,19 @@ def concept_bars(clusters: list[Cluster], most: int = 24) -> go.Figure:
 
 
 def _heaviest(clusters: list[Cluster], most: int) -> list[Concept]:
-    """The heaviest concepts: coloured clusters as blocks, then the rest by weight."""
-    by_weight = sorted(
-        (concept for cluster in clusters for concept in cluster.concepts),
-        key=lambda concept: -abs(concept.weight),
-    )[:most]
+    """The heaviest concepts, the two sides apart.
+
+    On each side: coloured clusters as blocks, then the rest by weight.
+    """
+    by_weight = grouping.by_weight(clusters)[:most]
     order = {cluster.number: place for place, cluster in enumerate(clusters)}
-    coloured = [concept for concept in by_weight if concept.colour != grouping.REST]
-    coloured.sort(key=lambda concept: order[concept.cluster])  # stable: by weight within
-    return coloured + [concept for concept in by_weight if concept.colour == grouping.REST]
+    last = len(order)
+
+    def place(concept: Concept) -> tuple[bool, int]:
+        alone = concept.colour == grouping.REST
+        return concept.weight < 0, last if alone else order[concept.cluster]
+
+    return sorted(by_weight, key=place)  # stable: by weight within a block
 
 
 def _shortened(text: str) -> str:

@@ -162,7 +162,7 @@ def sort_name(key: str) -> str:
     if key in glossary.MEASURES:
         return glossary.MEASURES[key].name
     names = {"layer": "Layer", "neuron": "Neuron number", LISTED: "As listed"}
-    return {**names, MATCH: "Weight of the concept"}[key]
+    return {**names, MATCH: "Match, where texts agree"}[key]
 
 
 def _changed(page: Page, before: NeuronsQuery) -> None:

@@ -64,6 +64,14 @@ MEASURES: dict[str, Measure] = {
     measure.key: measure
     for measure in (
         Measure(
+            "agreement",
+            "Agreement",
+            "agreement",
+            "Chance that its texts put one of its top pictures before a picture drawn at random. "
+            "50 % is no better than guessing: then don't trust the words.",
+            share,
+        ),
+        Measure(
             "polysemy",
             "Polysemy",
             "polysemy",
@@ -142,6 +150,7 @@ MEASURES: dict[str, Measure] = {
 }
 
 PAGE_MEASURES = (
+    "agreement",
     "polysemy",
     "explained_variance",
     "selectivity",
@@ -149,7 +158,7 @@ PAGE_MEASURES = (
     "label_diversity",
     "max_norm",
 )
-CARD_MEASURES = ("polysemy", "selectivity", "explained_variance")
+CARD_MEASURES = ("agreement", "polysemy", "selectivity")
 
 
 def neuron_name(layer: int, neuron: int) -> str:

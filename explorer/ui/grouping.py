@@ -82,6 +82,12 @@ def concept_clusters(view: View, row: int, most: int | None = None) -> list[Clus
     ]
 
 
+def by_weight(clusters: Sequence[Cluster]) -> list[Concept]:
+    """All concepts of some clusters, the heaviest first."""
+    concepts = (concept for cluster in clusters for concept in cluster.concepts)
+    return sorted(concepts, key=lambda concept: -abs(concept.weight))
+
+
 def _cluster(
     view: View,
     members: NDArray[np.int64],

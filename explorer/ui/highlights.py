@@ -17,7 +17,7 @@ from explorer.ui import grouping
 from explorer.ui.grouping import PictureGroup
 from explorer.ui.loaders import View
 
-SCORES = ("polysemy", "explained_variance", "selectivity")
+SCORES = ("polysemy", "explained_variance", "selectivity", "agreement")
 CANDIDATES = 400
 GROUP_SIZE = 4  # pictures a meaning must have to count
 AGREEING = 3  # of them, those that carry the group's word
@@ -99,7 +99,8 @@ def _examine(view: View, row: int, merit: float) -> Highlight:
     agreeing = np.array([group.agreeing for group in kept[:MEANINGS]])
     telling = np.mean([_telling(view, group) for group in kept[:MEANINGS]])
     pure = agreeing.sum() / sum(len(group.pictures) for group in kept[:MEANINGS])
-    score = merit * float(_spread(agreeing, len(pictures)) * telling * pure)
+    told = max(2 * view.agreement(row) - 1, 0.0)  # 0 where texts don't tell its pictures
+    score = merit * told * float(_spread(agreeing, len(pictures)) * telling * pure)
     return Highlight(row, score, tuple(kept[:MEANINGS]))
 
 

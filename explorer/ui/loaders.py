@@ -99,6 +99,10 @@ class View:
         """The dictionary's texts in lower case."""
         return [text.casefold() for text in self.bundle.texts]
 
+    def agreement(self, row: int) -> float:
+        """How well a neuron's texts tell its pictures; see `explorer.agreement`."""
+        return float(self.neurons["agreement"].iloc[row])
+
     @cached_property
     def image_mean(self) -> NDArray[np.float32]:
         """Mean of the pictures' embeddings, [embed]."""

@@ -27,6 +27,7 @@ from explorer.ui.loaders import View
 
 BARS = 24
 LEADING = 6
+DOUBTFUL = 0.6  # agreement below which the page warns
 WIDTHS = (1, 1.5)
 PICTURES = "pictures"  # the address parameter
 STRONGEST, GROUPED = "strongest", "grouped"
@@ -75,6 +76,17 @@ def heading(view: View, row: int) -> None:
     )
     if view.silent[row]:
         frame.draw(parts.notice(_silence(view, row)))
+    elif view.agreement(row) < DOUBTFUL:
+        frame.draw(f'<p class="caption">{_doubt(view, row)}</p>')
+
+
+def _doubt(view: View, row: int) -> str:
+    """Say that the texts don't tell the pictures."""
+    return (
+        f"Don't take this neuron's words for what its pictures show: agreement "
+        f"{glossary.share(view.agreement(row))}, where guessing gives 50 %. Its direction is what "
+        "it adds to them, which other neurons may outweigh."
+    )
 
 
 def _step(view: View, row: int, text: str, rel: str) -> str:
@@ -87,10 +99,7 @@ def _step(view: View, row: int, text: str, rel: str) -> str:
 
 
 def _chips(view: View, clusters: list[Cluster]) -> str:
-    leading = sorted(
-        (concept for cluster in clusters for concept in cluster.concepts),
-        key=lambda concept: -abs(concept.weight),
-    )[:LEADING]
+    leading = grouping.by_weight([cluster for cluster in clusters if cluster.sign > 0])
     chips = (
         parts.link(
             "concept",
@@ -100,7 +109,7 @@ def _chips(view: View, clusters: list[Cluster]) -> str:
             bundle=view.key,
             text=concept.text,
         )
-        for concept in leading
+        for concept in leading[:LEADING]
     )
     return f'<div class="chips">{"".join(chips)}</div>'
 
@@ -166,9 +175,9 @@ def _concepts(page: Page, row: int, clusters: list[Cluster]) -> None:
         "<h2>What it stands for</h2>"
         f'<p class="caption">The {shown} heaviest of the {texts} texts whose weighted sum comes '
         "closest to the neuron's direction (cosine "
-        f"{glossary.number(float(cosines[count - 1]))} with all of them). Bars to the left: what "
-        "it points away from. Colours: clusters of related texts, with their share of the squared "
-        "weight.</p>",
+        f"{glossary.number(float(cosines[count - 1]))} with all of them): first what it points "
+        "to, then, with bars to the left, what it points away from. Colours: clusters of related "
+        "texts, with their share of the squared weight.</p>",
         parts.legend(clusters),
     )
     st.plotly_chart(

@@ -45,6 +45,7 @@ def striking_neuron(view: View) -> None:
     layer, neuron = view.place(best.row)
     more = parts.link("neuron", "Open this neuron →", bundle=view.key, layer=layer, neuron=neuron)
     polysemy = glossary.number(float(view.neurons["polysemy"].iloc[best.row]))
+    agreement = glossary.share(view.agreement(best.row))
     heading = (
         f"One neuron, several meanings: {_listed(best.words)}"
         if best.groups
@@ -52,8 +53,8 @@ def striking_neuron(view: View) -> None:
     )
     frame.draw(
         f'<div class="top"><h2>{escape(heading)}</h2>'
-        f'<span class="muted">{glossary.neuron_name(layer, neuron)} · polysemy {polysemy} · {more}'
-        "</span></div>",
+        f'<span class="muted">{glossary.neuron_name(layer, neuron)} · polysemy {polysemy} · '
+        f"agreement {agreement} · {more}</span></div>",
         _meanings(view, best),
         '<p class="caption below">Of '
         f"{view.bundle.image_embeddings.shape[0]:,} pictures, those with the strongest effect of "
@@ -113,7 +114,8 @@ def more_neurons(view: View) -> None:
     every = parts.link("neurons", "all neurons by polysemy", bundle=view.key, sort="polysemy")
     frame.draw(
         "<h2>More neurons with several meanings</h2>"
-        '<p class="caption">Chosen by their scores, checked on the words of their pictures. '
+        '<p class="caption">Chosen by polysemy, selectivity and how well their texts tell '
+        "their pictures, and checked on the words of the pictures. "
         f"See {every}.</p>",
         parts.cards(
             parts.card(view, item.row, pictures=_mixed(item), title=_listed(item.words))

@@ -255,6 +255,7 @@ def carried_together(view: View, most: int = EXAMPLES) -> list[tuple[str, str]]:
     if bundle.concept_ids.shape[1] < 2:
         return []
     weights = np.asarray(bundle.concept_weights, np.float32)
+    weights = np.where(_depicted(view)[np.asarray(bundle.concept_ids)], weights, 0)
     leading = np.argsort(-weights, axis=1, kind="stable")[:, :2]
     ids, clusters, least = (
         np.take_along_axis(np.asarray(table), leading, axis=1)
@@ -275,10 +276,21 @@ def carried_together(view: View, most: int = EXAMPLES) -> list[tuple[str, str]]:
 def _nearest_text(view: View, text: str) -> str:
     """The text of the dictionary nearest to another of its texts."""
     embeddings = view.bundle.text_embeddings
+    depicted = _depicted(view)[:-1]
     place = view.bundle.dictionary.index_of(text)
     cosines = products(embeddings, np.asarray(embeddings[place], np.float32)[None])[:, 0]
     cosines[place] = -np.inf
+    cosines[~depicted] -= 2  # after all that are
     return view.bundle.texts[int(cosines.argmax())]
+
+
+def _depicted(view: View) -> NDArray[np.bool_]:
+    """Whether each text names a picture, [text + 1]; the last one stands for id -1.
+
+    All texts where none does.
+    """
+    named = (view.bundle.text_table["source"] == "label").to_numpy()
+    return np.append(named if named.any() else np.ones_like(named), False)
 
 
 def heavy_texts(view: View) -> list[str]:
@@ -287,6 +299,7 @@ def heavy_texts(view: View) -> list[str]:
     ids, weights = np.asarray(bundle.concept_ids), np.asarray(bundle.concept_weights, np.float32)
     held = ids >= 0
     mass = np.bincount(ids[held], weights[held] ** 2, minlength=len(bundle.texts))
+    mass[~_depicted(view)[:-1]] = 0
     heavy = np.argsort(-mass, kind="stable")[:HEAVY]
     return [bundle.texts[int(row)] for row in heavy if mass[row] > 0]
 
