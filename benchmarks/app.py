@@ -54,7 +54,7 @@ def bench_app(
     if min(views, memory_views, sessions) < 1:
         raise InputError("Ask for at least one view, memory view and session.")
     opened = _bundle(bundle)
-    chromium = _chromium()
+    chromium = find_chromium()
     draw = random.Random(seed)
     with running_app() as (address, process):
         times = _server_times(address, opened, views, draw)
@@ -161,7 +161,8 @@ def _bundle(name: str) -> Bundle:
     return Bundle.open(found[name or next(iter(found))])
 
 
-def _chromium() -> str:
+def find_chromium() -> str:
+    """Return the path of Chromium. Raises InputError if it or playwright is missing."""
     found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     try:
         import playwright.sync_api  # noqa: F401, PLC0415  only the browser's part needs it

@@ -3,9 +3,10 @@
 A sparse set says where a direction points, which need not be what the neuron's pictures show: the
 neuron adds its direction to them whatever they are. The agreement of a neuron is the chance that,
 of one of its top pictures and a picture drawn at random, the top one lies farther along the
-weighted sum of its texts (farther back, for pictures of the negative end). Top pictures are drawn
-by their squared effect. It is an AUROC: 1 when the texts put every top picture before all others,
-0.5 when they tell nothing. Neither labels nor a threshold is needed.
+weighted sum of its leading texts, those that people read (farther back, for pictures of the
+negative end). Top pictures are drawn by their squared effect. It is an AUROC: 1 when the texts put
+every top picture before all others, 0.5 when they tell nothing. Neither labels nor a threshold is
+needed.
 """
 
 from __future__ import annotations
@@ -18,12 +19,18 @@ UNKNOWN = 0.5  # of a neuron without texts or pictures
 
 
 def text_sums(
-    ids: NDArray[np.integer], weights: NDArray[np.floating], atoms: NDArray[np.float32]
+    ids: NDArray[np.integer],
+    weights: NDArray[np.floating],
+    atoms: NDArray[np.float32],
+    leading: int,
 ) -> NDArray[np.float32]:
-    """Return the weighted sum of each neuron's texts, [neuron, embed].
+    """Return the weighted sum of each neuron's `leading` heaviest texts, [neuron, embed].
 
     ids, weights: [neuron, m], -1 where there is no text; atoms: [text, embed], unit norm.
     """
+    sizes = np.where(ids >= 0, np.abs(weights), -1)
+    heaviest = np.argsort(-sizes, axis=1, kind="stable")[:, :leading]
+    ids, weights = (np.take_along_axis(a, heaviest, axis=1) for a in (ids, weights))
     sums = np.zeros((len(ids), atoms.shape[1]), np.float32)
     for place in range(ids.shape[1]):
         held = ids[:, place] >= 0

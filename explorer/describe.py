@@ -141,7 +141,8 @@ def _meanings(
         if neuron % 1024 == 1023:
             notify(neuron + 1)
     say("meanings: agreement of texts and pictures")
-    sums = text_sums(code.ids, code.weights.astype(np.float16), atoms)  # as they are stored
+    stored = code.weights.astype(np.float16)
+    sums = text_sums(code.ids, stored, atoms, LEADING)
     columns["agreement"] = agreement(sums, images, top, effects)
     return Meanings(concept_labels, image_labels, columns)
 

@@ -18,9 +18,11 @@ def test_text_sums_leave_out_missing_texts(rng: np.random.Generator) -> None:
     atoms = rng.normal(size=(6, 4)).astype(np.float32)
     ids = np.array([[2, 5, -1], [-1, -1, -1]])
     weights = np.array([[0.5, -2.0, 9.0], [1.0, 1.0, 1.0]])
-    found = text_sums(ids, weights, atoms)
+    found = text_sums(ids, weights, atoms, leading=3)
     np.testing.assert_allclose(found[0], 0.5 * atoms[2] - 2 * atoms[5], rtol=1e-6)
     assert not found[1].any()
+    heaviest = text_sums(ids, weights, atoms, leading=1)
+    np.testing.assert_allclose(heaviest[0], -2 * atoms[5], rtol=1e-6)
 
 
 def test_agreement_is_the_weighted_area_under_the_curve(rng: np.random.Generator) -> None:

@@ -67,7 +67,7 @@ MEASURES: dict[str, Measure] = {
             "agreement",
             "Agreement",
             "agreement",
-            "Chance that its texts put one of its top pictures before a picture drawn at random. "
+            "Chance that its six heaviest texts put one of its top pictures before a random one. "
             "50 % is no better than guessing: then don't trust the words.",
             share,
         ),

@@ -88,7 +88,9 @@ def _examine(view: View, row: int, merit: float) -> Highlight:
     groups = [
         group
         for group in grouping.picture_groups(view, row, grouping.POSITIVE, pictures)
-        if len(group.pictures) >= GROUP_SIZE and group.agreeing >= AGREEING
+        if len(group.pictures) >= GROUP_SIZE
+        and group.agreeing >= AGREEING
+        and group.word not in view.looks
     ]
     kept: list[PictureGroup] = []
     for group in groups:

@@ -90,6 +90,12 @@ class View:
         ]
 
     @cached_property
+    def looks(self) -> frozenset[str]:
+        """Words for how pictures are drawn, which are no meanings, in lower case."""
+        listed = self.bundle.pictures.table["looks"].fillna("").astype(str).str.lower().unique()
+        return frozenset(look.strip() for looks in listed for look in looks.split(","))
+
+    @cached_property
     def word_counts(self) -> Counter[str]:
         """How many pictures carry each word."""
         return Counter(word for words in self.words for word in words)

@@ -83,7 +83,7 @@ def heading(view: View, row: int) -> None:
 def _doubt(view: View, row: int) -> str:
     """Say that the texts don't tell the pictures."""
     return (
-        f"Don't take this neuron's words for what its pictures show: agreement "
+        f"Don't take this neuron's words for what its pictures show: the agreement is "
         f"{glossary.share(view.agreement(row))}, where guessing gives 50 %. Its direction is what "
         "it adds to them, which other neurons may outweigh."
     )
