@@ -39,7 +39,7 @@ PAGES = {
     "concept": "concept?text=bicycle",
     "neurons": "neurons",
     "table": "neurons?view=table",
-    "neuron": "neuron?layer=8&neuron=158",
+    "neuron": "neuron?layer=9&neuron=1363",
     "neuron-grouped": "neuron?layer=9&neuron=42&pictures=grouped",
     "atlas": "atlas",
     "image": "image?scene=0",

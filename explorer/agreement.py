@@ -30,7 +30,8 @@ def text_sums(
     """
     sizes = np.where(ids >= 0, np.abs(weights), -1)
     heaviest = np.argsort(-sizes, axis=1, kind="stable")[:, :leading]
-    ids, weights = (np.take_along_axis(a, heaviest, axis=1) for a in (ids, weights))
+    ids = np.take_along_axis(ids, heaviest, axis=1)
+    weights = np.take_along_axis(weights, heaviest, axis=1)
     sums = np.zeros((len(ids), atoms.shape[1]), np.float32)
     for place in range(ids.shape[1]):
         held = ids[:, place] >= 0

@@ -28,6 +28,7 @@ def introduction(view: View) -> None:
             "which neurons stand for several unrelated things.</p>"
             '<div class="actions">'
             f"{parts.link('neurons', 'Browse all neurons', css='button first', bundle=view.key)}"
+            f"{parts.link('search', 'Search by words', css='button', bundle=view.key)}"
             f"{frame.random_link(view)}</div>"
         )
     with drawing:
