@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from explorer.bundle import Bundle
-from explorer.ui import grouping, loaders, rebuild, routes, spread
+from explorer.heatmaps import neuron_shares, read
+from explorer.lens_model import open_lens_model
+from explorer.ui import glossary, grouping, loaders, neuron_maps, parts, rebuild, routes, spread
+from explorer.ui.grouping import Picture
 from explorer.ui.loaders import View
+from tests.conftest import draw, png
 from tests.test_app import html_of, run_page
 
 
@@ -113,3 +120,65 @@ def test_the_vector_downloads_as_numpy(view: View) -> None:
     loaded = np.load(io.BytesIO(rebuild.vector_file(view, row)))
     assert loaded.dtype == np.float32
     assert np.array_equal(loaded, view.bundle.directions[row].astype(np.float32))
+
+
+# --- where a neuron's effect comes from ---------------------------------------------------------
+
+
+def test_the_switch_lays_maps_over_the_pictures(view: View) -> None:
+    plain = html_of(run_page("neuron", layer="1", neuron="5"))
+    app = run_page("neuron", layer="1", neuron="5", where="1", pictures="grouped")
+    assert not app.exception
+    mapped = html_of(app)
+    assert "the patches from which the effect comes" in mapped
+    first = parts.image(view, int(view.bundle.top_images[view.bundle.row(1, 5), 0, 0]))
+    source = first.split('"')[1]
+    assert plain.count(source) == mapped.count(source) + 1
+    app.toggle(key="_where").set_value(False).run()
+    assert "where" not in app.query_params
+    assert app.query_params["pictures"] == "grouped"
+
+
+def test_maps_light_where_the_shares_are(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    image = int(view.bundle.top_images[row, 0, 0])
+    picture = Picture(image, float(view.bundle.top_effects[row, 0, 0]), -1, 0)
+    (source,) = neuron_maps.overlays(view, row, [picture]).values()
+    drawn = Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).convert("RGB")
+    shown = view.bundle.pictures.rgb(image)
+    assert max(drawn.size) == neuron_maps.SIDE
+    opened = open_lens_model(view.bundle)
+    shares = neuron_shares(read(opened, [shown]), 1, [5])[0, 0, 1:].unflatten(0, opened.grid)
+    place = int(shares.argmax())
+    row_, column = divmod(place, opened.grid[1])
+    pixels = np.asarray(drawn, np.float32)
+    blueness = pixels[..., 2] - pixels[..., 0]
+    step = (blueness.shape[0] / opened.grid[0], blueness.shape[1] / opened.grid[1])
+    middle = (int((row_ + 0.5) * step[0]), int((column + 0.5) * step[1]))
+    assert blueness[middle] > np.quantile(blueness, 0.75)
+
+
+def test_a_picture_is_tried_on_the_neuron(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    image = int(view.bundle.top_images[row, 0, 0])
+    html = html_of(run_page("neuron", layer="1", neuron="5", image=str(image)))
+    effect = float(view.bundle.top_effects[row, 0, 0])
+    assert glossary.effect(effect) in html
+    sample = np.abs(np.asarray(view.bundle.sample_effects[row], np.float32))
+    stated = re.search(rf"stronger than (\d+) of {len(sample)} random", html)
+    assert stated
+    # the picture itself is in the sample, rounded to half precision
+    assert 0 <= int(stated[1]) - (sample < 0.999 * abs(effect)).sum() <= 1
+    lost = html_of(run_page("neuron", layer="1", neuron="5", image="999"))
+    assert "There is no picture “999”" in lost
+
+
+def test_an_upload_is_tried_or_refused() -> None:
+    app = run_page("neuron", layer="1", neuron="5")
+    file = ("mine.png", png(draw("purple", "square")), "image/png")
+    app.file_uploader(key="_upload").set_value([file]).run()
+    assert not app.exception
+    assert "mine.png" in html_of(app)
+    app.file_uploader(key="_upload").set_value([("cat.png", b"nothing", "image/png")]).run()
+    assert not app.exception
+    assert "cat.png: The file is no picture" in html_of(app)

@@ -34,9 +34,7 @@ def search(view: View, query: str) -> TextSearch:
         return open_search(
             view.bundle,
             query,
-            lambda texts: np.stack(
-                [_embedding(*_stamp(view), text, view.bundle) for text in texts]
-            ),
+            lambda texts: np.stack([_embedding(*stamp(view), text, view.bundle) for text in texts]),
         )
 
 
@@ -46,7 +44,7 @@ def stored_effects(view: View, image: int) -> NDArray[np.float32]:
     Raises InputError if there is no such picture, or the model cannot be loaded.
     """
     with st.spinner("The model is loaded and reads the picture …"):
-        return _stored_effects(*_stamp(view), image, view.bundle)
+        return _stored_effects(*stamp(view), image, view.bundle)
 
 
 def upload_effects(view: View, data: bytes, name: str) -> NDArray[np.float32]:
@@ -55,7 +53,7 @@ def upload_effects(view: View, data: bytes, name: str) -> NDArray[np.float32]:
     Raises InputError if it cannot be read, or the model cannot be loaded.
     """
     with st.spinner("The model is loaded and reads the picture …"):
-        return _upload_effects(*_stamp(view), data, name, view.bundle)
+        return _upload_effects(*stamp(view), data, name, view.bundle)
 
 
 def lens_model(view: View) -> LensModel:
@@ -64,17 +62,18 @@ def lens_model(view: View) -> LensModel:
     Raises InputError if the model cannot be loaded.
     """
     with st.spinner("The model is loaded …"):
-        return _lens_model(*_stamp(view), view.bundle)
+        return opened(*stamp(view), view.bundle)
 
 
-def _stamp(view: View) -> tuple[str, int]:
+def stamp(view: View) -> tuple[str, int]:
     """What a bundle on disk is known by: its folder, and when its manifest was written."""
     path = view.bundle.path
     return str(path), (Path(path) / MANIFEST).stat().st_mtime_ns
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _lens_model(path: str, stamp: int, _bundle: Bundle) -> LensModel:
+def opened(path: str, stamp: int, _bundle: Bundle) -> LensModel:
+    """Return the bundle's model as the lens reads it; `path` and `stamp` as `stamp` gives them."""
     from explorer.lens_model import open_lens_model  # noqa: PLC0415  torch is not needed to browse
 
     return open_lens_model(_bundle)
@@ -84,7 +83,7 @@ def _lens_model(path: str, stamp: int, _bundle: Bundle) -> LensModel:
 def _embedding(path: str, stamp: int, text: str, _bundle: Bundle) -> NDArray[np.float32]:
     from explorer.models import encode_texts  # noqa: PLC0415
 
-    loaded = _lens_model(path, stamp, _bundle).loaded
+    loaded = opened(path, stamp, _bundle).loaded
     embedding: NDArray[np.float32] = encode_texts(loaded, [text]).numpy()[0]
     return embedding
 
@@ -93,7 +92,7 @@ def _embedding(path: str, stamp: int, text: str, _bundle: Bundle) -> NDArray[np.
 def _stored_effects(path: str, stamp: int, image: int, _bundle: Bundle) -> NDArray[np.float32]:
     from explorer.picture_effects import picture_effects  # noqa: PLC0415
 
-    return picture_effects(_lens_model(path, stamp, _bundle), _bundle.pictures.image(image))
+    return picture_effects(opened(path, stamp, _bundle), _bundle.pictures.image(image))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -107,4 +106,4 @@ def _upload_effects(
         picture = decode(data).picture
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
-    return picture_effects(_lens_model(path, stamp, _bundle), picture)
+    return picture_effects(opened(path, stamp, _bundle), picture)

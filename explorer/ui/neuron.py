@@ -14,6 +14,7 @@ from explorer.ui import (
     frame,
     glossary,
     grouping,
+    neuron_maps,
     parts,
     rebuild,
     routes,
@@ -22,7 +23,7 @@ from explorer.ui import (
 )
 from explorer.ui.address import whole
 from explorer.ui.frame import Page
-from explorer.ui.grouping import Cluster
+from explorer.ui.grouping import Cluster, Picture
 from explorer.ui.loaders import View
 
 BARS = 24
@@ -150,6 +151,7 @@ def body(page: Page, row: int) -> None:
         routes.section(view, row)
     with right:
         spread.examples(view, row)
+    neuron_maps.try_a_picture(page, row)
     _measures(view, row)
     rebuild.downloads(view, row)
 
@@ -208,11 +210,28 @@ def _responses(page: Page, row: int, clusters: list[Cluster]) -> None:
         on_change=_order_pictures,
         args=(page, row),
     )
+    sources = _sources(page, row, pictures)
     if not grouped:
-        frame.draw(parts.tiles(view, pictures))
+        frame.draw(parts.tiles(view, pictures, sources))
         return
     for group in grouping.picture_groups(view, row, grouping.POSITIVE, pictures):
-        frame.draw(parts.group_heading(group), parts.tiles(view, group.pictures))
+        frame.draw(parts.group_heading(group), parts.tiles(view, group.pictures, sources))
+
+
+def _sources(page: Page, row: int, pictures: list[Picture]) -> dict[int, str]:
+    """The pictures under their maps, where the switch is on and the model can be loaded."""
+    if not neuron_maps.toggle(page, row):
+        return {}
+    try:
+        sources = neuron_maps.overlays(page.view, row, pictures)
+    except InputError as error:
+        frame.draw(parts.notice(str(error)))
+        return {}
+    frame.draw(
+        '<p class="caption">Colour: the patches from which the effect comes, relative to the '
+        "strongest of each picture.</p>"
+    )
+    return sources
 
 
 def _order_pictures(page: Page, row: int) -> None:

@@ -32,10 +32,10 @@ def picture_mark(svg: str) -> str:
     return f'<img src="data:image/svg+xml;base64,{source}" alt="">'
 
 
-def image(view: View, number: int) -> str:
-    """One picture, its label as alternative text."""
+def image(view: View, number: int, source: str | None = None) -> str:
+    """One picture, or another in its place, its label as alternative text."""
     label = escape(view.labels[number])
-    source = picture_source(view.bundle.pictures.encoded(number))
+    source = source or picture_source(view.bundle.pictures.encoded(number))
     return f'<img src="{source}" alt="{label}" title="{label}" decoding="async">'
 
 
@@ -132,14 +132,19 @@ def notice(sentence: str) -> str:
     return f'<p class="notice" role="status">{escape(sentence)}</p>'
 
 
-def tiles(view: View, pictures: Sequence[Picture]) -> str:
-    """A grid of pictures, each with label, effect, its cluster's colour and a link to its page."""
-    return f'<div class="pics">{"".join(_tile(view, picture) for picture in pictures)}</div>'
+def tiles(view: View, pictures: Sequence[Picture], sources: Mapping[int, str] | None = None) -> str:
+    """A grid of pictures, each with label, effect, its cluster's colour and a link to its page.
+
+    ``sources`` are drawn in place of the pictures, by their number.
+    """
+    cells = (_tile(view, picture, (sources or {}).get(picture.image)) for picture in pictures)
+    return f'<div class="pics">{"".join(cells)}</div>'
 
 
-def _tile(view: View, picture: Picture) -> str:
+def _tile(view: View, picture: Picture, source: str | None) -> str:
     colour = f" c{picture.colour}" if picture.colour != grouping.REST else ""
-    opened = link("image", image(view, picture.image), bundle=view.key, image=picture.image)
+    shown = image(view, picture.image, source)
+    opened = link("image", shown, bundle=view.key, image=picture.image)
     return (
         f'<figure class="tile{colour}"><div class="frame">{opened}</div>'
         f'<figcaption><span class="label">{escape(view.labels[picture.image])}</span>'

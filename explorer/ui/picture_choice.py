@@ -9,6 +9,7 @@ from html import escape
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from explorer.ui import frame, live, parts
 from explorer.ui.address import WORD_LENGTH, whole
@@ -33,6 +34,14 @@ class Chosen:
         if self.image >= 0:
             return live.stored_effects(view, self.image)
         return live.upload_effects(view, self.data, self.name)
+
+    def picture(self, view: View) -> Image.Image:
+        """The picture itself. Raises InputError for an upload that cannot be read."""
+        if self.image >= 0:
+            return view.bundle.pictures.rgb(self.image)
+        from explorer.uploads import decode  # noqa: PLC0415  torch is not needed to browse
+
+        return decode(self.data).picture
 
     def shown(self, view: View) -> str:
         """The picture, its label as alternative text."""
