@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,18 +10,29 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import streamlit as st
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from explorer import access
 from explorer.bundle import Bundle
+from explorer.errors import InputError
 from explorer.findings import archive
 from explorer.findings.database import FOLDER_VARIABLE, URL_VARIABLE, database_url
 from explorer.findings.model import Collection, Finding, NeuronRef, SavedFinding
 from explorer.findings.snapshot import reference, take
 from explorer.findings.store import Store, Wanted
-from explorer.ui import finding_share, findings_data, findings_parts, frame, gate, loaders
+from explorer.ui import (
+    finding_share,
+    findings_data,
+    findings_parts,
+    frame,
+    gate,
+    loaders,
+    save_finding,
+)
 from explorer.ui.address import href
 from explorer.ui.loaders import View
 from tests.findings import picture, sample
@@ -547,3 +559,68 @@ def test_an_open_server_says_so_once(
     gate._warn.clear()
     run_page("home")
     assert "asks nobody" not in capfd.readouterr().err
+
+
+# --- saving from other pages, and the heatmaps of a finding ------------------------------------
+
+
+@pytest.fixture
+def drafts(monkeypatch: pytest.MonkeyPatch) -> list[save_finding.Draft]:
+    """What pages hand to the form."""
+    seen: list[save_finding.Draft] = []
+    monkeypatch.setattr(save_finding, "_dialog", lambda view, draft: seen.append(draft))
+    return seen
+
+
+def test_a_picture_is_saved_with_its_texts_and_settings(drafts: list[save_finding.Draft]) -> None:
+    click(run_page("image", image="3", texts="red,blue circle", opacity="60"), "Save as finding")
+    (draft,) = drafts
+    assert (draft.image, draft.texts, draft.neurons) == (3, ("red", "blue circle"), ())
+    assert draft.settings == {"opacity": "60"}
+    assert draft.title == "red, blue circle in picture 3"
+
+
+def test_an_example_scene_has_nothing_to_save() -> None:
+    app = run_page("image", scene="0")
+    assert "Save as finding" not in [button.label for button in app.button]
+
+
+def test_a_comparison_and_a_list_are_saved_with_all_their_neurons(
+    drafts: list[save_finding.Draft],
+) -> None:
+    click(run_page("compare", pins="1.5,0.7"), "Save as finding")
+    click(run_page("neurons", list="Mine", neurons="2.9,1.5,0.1"), "Save as finding")
+    compared, listed = drafts
+    assert set(compared.neurons) == {NeuronRef(1, 5), NeuronRef(0, 7)}
+    assert compared.title == "2 neurons compared"
+    assert [ref.layer for ref in listed.neurons] == [2, 1, 0]
+    assert listed.title == "Mine"
+
+
+def test_a_finding_about_a_picture_shows_its_maps(store: Store, bundle: Bundle) -> None:
+    content = picture(bundle=reference(bundle), texts=("red", "circle"), settings={"opacity": 0})
+    saved = store.add(content)
+    html = html_of(run_page("finding", id=saved.id))
+    assert "Where “red” comes from" in html and "Where “circle” comes from" in html
+    bare = Image.open(io.BytesIO(finding_share.snapshots([saved])[0].pictures[1].data))
+    vivid = replace(content, settings={"opacity": 100})
+    painted = finding_share.snapshots([store.add(vivid)])[0].pictures[1]
+    assert painted.caption == "Where “red” comes from"
+    shown = np.asarray(Image.open(io.BytesIO(painted.data)), np.float32)
+    assert max(bare.size) == 336
+    # without opacity nothing but the grey ground is left
+    plain = np.asarray(bare, np.float32)
+    assert np.ptp(plain, axis=2).mean() < np.ptp(shown, axis=2).mean()
+    assert "data:image/png" in finding_share.html_of(saved)
+
+
+def test_maps_that_cannot_be_drawn_say_why(
+    store: Store, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = store.add(picture(bundle=reference(bundle)))
+
+    def refuse(*_: object) -> None:
+        raise InputError("The model's weights are not here.")
+
+    monkeypatch.setattr("explorer.ui.finding_maps.heatmaps", refuse)
+    assert "The model&#x27;s weights are not here." in html_of(run_page("finding", id=saved.id))

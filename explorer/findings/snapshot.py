@@ -16,7 +16,7 @@ PICTURES = 12  # of a neuron
 BARS = 16
 REST = len(CLUSTER_COLOURS) - 1
 LEAST_SHARE = 0.02  # of the squared weights, for a colour of a cluster's own
-MEASURES = ("polysemy", "explained_variance", "selectivity")
+MEASURES = ("agreement", "polysemy", "explained_variance", "selectivity")
 _KINDS = ((b"RIFF", "webp"), (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"))
 
 Heatmaps = Callable[[Finding], Sequence[tuple[str, bytes]]]

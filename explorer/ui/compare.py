@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from explorer.errors import InputError
 from explorer.facts import relative_effects
-from explorer.ui import frame, glossary, parts, picture_choice, pins
+from explorer.ui import frame, glossary, parts, picture_choice, pins, save_finding
 from explorer.ui.address import PINS, write_places
 from explorer.ui.frame import Page
 from explorer.ui.grouping import NEGATIVE, POSITIVE
@@ -33,6 +33,7 @@ def body(page: Page, image: int | None) -> None:
         return
     rows = [view.bundle.row(*place) for place in places]
     frame.draw(_heads(view, rows))
+    save_finding.of_neurons(page, rows, f"{len(rows)} neurons compared")
     if len(rows) > 1:
         frame.draw(_cosines(view, rows), _concepts(view, rows))
     else:

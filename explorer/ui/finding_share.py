@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
 from explorer.findings import archive, html_file, neuron_table, poster
 from explorer.findings.model import SavedCollection, SavedFinding
-from explorer.findings.snapshot import Heatmaps, Snapshot, take
-from explorer.ui import findings_data, frame
+from explorer.findings.snapshot import Snapshot, take
+from explorer.ui import finding_maps, findings_data, frame
 from explorer.ui.frame import Page
-
-HEATMAPS: list[Heatmaps] = []
-"""What draws the heatmaps of a finding about a picture; a page that can puts itself here."""
 
 
 def section(page: Page, saved: SavedFinding) -> None:
@@ -67,10 +65,10 @@ def csv_of(members: Sequence[SavedFinding]) -> str:
 
 def snapshots(members: Sequence[SavedFinding]) -> list[Snapshot]:
     """What files show of findings, from the bundles that are here."""
-    drawn = HEATMAPS[0] if HEATMAPS else None
     found = []
     for saved in members:
         view = findings_data.view_of(saved.content.bundle)
+        drawn = partial(finding_maps.heatmaps, view) if view else None
         found.append(take(saved, view.bundle if view else None, drawn))
     return found
 

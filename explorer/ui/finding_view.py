@@ -11,6 +11,7 @@ from explorer.findings.model import Collection, SavedFinding
 from explorer.findings.snapshot import absence
 from explorer.ui import (
     finding_edit,
+    finding_maps,
     finding_share,
     findings_data,
     findings_parts,
@@ -154,7 +155,22 @@ def _picture(view: View, saved: SavedFinding) -> None:
         f"<h2>{linked}</h2>",
         f'<p class="caption">Looked at for:</p><div class="chips">{chips}</div>' if chips else "",
         f'<div class="picture-large">{parts.strip(view, [number])}</div>',
+        _maps(view, saved),
     )
+
+
+def _maps(view: View, saved: SavedFinding) -> str:
+    """Where each of its texts comes from in the picture."""
+    try:
+        found = finding_maps.heatmaps(view, saved.content)
+    except InputError as error:
+        return parts.notice(str(error))
+    shots = "".join(
+        f'<figure class="shot"><img src="{parts.picture_source(file)}" alt="{escape(caption)}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        for caption, file in found
+    )
+    return f'<div class="shots">{shots}</div>' if shots else ""
 
 
 def _groups(page: Page, saved: SavedFinding) -> None:

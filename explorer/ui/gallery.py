@@ -8,7 +8,7 @@ from html import escape
 
 import streamlit as st
 
-from explorer.ui import export, frame, glossary, neuron_table, parts
+from explorer.ui import export, frame, glossary, neuron_table, parts, save_finding
 from explorer.ui.address import (
     LISTED,
     MATCH,
@@ -95,6 +95,8 @@ def _heading(page: Page, query: NeuronsQuery) -> None:
         f'<p class="caption">A list of {len(query.places):,} neurons, title and all in the '
         f"address: pass it on as a link. {every}.</p>"
     )
+    rows = [page.view.bundle.row(*place) for place in query.places]
+    save_finding.of_neurons(page, rows, title)
 
 
 def _retitled(page: Page, before: NeuronsQuery) -> None:

@@ -13,9 +13,8 @@ from explorer import exports, painting
 from explorer.discover import Discovery, neuron_maps
 from explorer.errors import InputError
 from explorer.framing import Framing
-from explorer.heatmaps import MapSettings
 from explorer.segment import Segmentation, SegmentSettings, calibrated_threshold, difference, scaled
-from explorer.ui import frame, glossary, image_parts, image_source, parts
+from explorer.ui import frame, glossary, image_parts, image_source, parts, save_finding
 from explorer.ui.frame import Page
 from explorer.ui.image_query import (
     FIT_NAMES,
@@ -25,6 +24,7 @@ from explorer.ui.image_query import (
     TEXT_LENGTH,
     VIEWS,
     ImageQuery,
+    settings_of,
     split_texts,
 )
 from explorer.ui.image_source import Source
@@ -119,8 +119,10 @@ def study(page: Page, query: ImageQuery, source: Source) -> None:
     except InputError as error:
         frame.show_problems([str(error)])
         return
-    _concepts(page, source, found)
     texts = query.texts or source.suggested or _first_concepts(found)
+    if query.image is not None:
+        save_finding.of_picture(page, query.image, texts)
+    _concepts(page, source, found)
     _texts(page, query, source, texts)
     _neurons(page, query, source, found)
 
@@ -179,13 +181,6 @@ def _texts(page: Page, query: ImageQuery, source: Source, texts: tuple[str, ...]
         frame.draw(image_parts.doubts(found.doubtful))
     _VIEWS[query.view](page, query, source, found)
     _downloads(page, query, source, found, settings)
-
-
-def settings_of(query: ImageQuery) -> SegmentSettings:
-    """How the address asks for maps."""
-    threshold = None if query.threshold is None else query.threshold / 100
-    maps = MapSettings(refine=query.form == "refined")
-    return SegmentSettings(query.method, maps, query.fit, threshold)
 
 
 def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:

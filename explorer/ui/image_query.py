@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from explorer.errors import InputError
+from explorer.heatmaps import MapSettings
+from explorer.segment import SegmentSettings
 from explorer.ui.address import whole
 from explorer.ui.loaders import View
 
@@ -154,3 +156,10 @@ def _neuron(text: str, view: View, problems: list[str]) -> tuple[int, int] | Non
         problems.append(str(error))
         return None
     return place[0], place[1]
+
+
+def settings_of(query: ImageQuery) -> SegmentSettings:
+    """How the address asks for maps."""
+    threshold = None if query.threshold is None else query.threshold / 100
+    maps = MapSettings(refine=query.form == "refined")
+    return SegmentSettings(query.method, maps, query.fit, threshold)

@@ -16,6 +16,8 @@ import streamlit as st
 from explorer.errors import ExplorerError
 from explorer.findings.model import (
     AUTHOR_LENGTH,
+    MOST_NEURONS,
+    MOST_TEXTS,
     NOTE_LENGTH,
     TITLE_LENGTH,
     Collection,
@@ -89,6 +91,26 @@ def of_neuron(page: Page, row: int) -> None:
                 for saved in found
             )
             frame.draw(f'<span class="muted">Findings: {links}</span>')
+
+
+def of_picture(page: Page, image: int, texts: Sequence[str]) -> None:
+    """The button of the Image page, for a picture of the bundle: an upload is nowhere kept."""
+    settings = linkable({k: v for k, v in page.params.items() if k not in (*OWN, "texts")})
+    with st.container(key="lens_save", horizontal=True):
+        button(
+            page,
+            image=image,
+            texts=texts[:MOST_TEXTS],
+            settings=settings,
+            title=f"{', '.join(texts[:3])} in picture {image}"[:TITLE_LENGTH],
+        )
+
+
+def of_neurons(page: Page, rows: Sequence[int], title: str = "") -> None:
+    """The button of a page that shows several neurons: a comparison, a list."""
+    places = [page.view.place(row) for row in rows[:MOST_NEURONS]]
+    with st.container(key="lens_save", horizontal=True):
+        button(page, neurons=places, title=title)
 
 
 def _about(view: View, ref: NeuronRef) -> list[Any]:
