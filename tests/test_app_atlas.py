@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from explorer.bundle import Bundle
-from explorer.ui import atlas, loaders
+from explorer.models import encode_texts
+from explorer.ui import atlas, export, live, loaders
 from explorer.ui.frame import Page
 from explorer.ui.loaders import View
 from tests.test_app import html_of, run_page
@@ -31,7 +32,7 @@ CASES = [
     ({"colour": "polysemy"}, "Each of the 384 points", None),
     ({"colour": "taste"}, "Each of the 384 points", "“taste” colours nothing"),
     ({"colour": "text", "text": "red"}, "Each of the 384 points", None),
-    ({"colour": "text", "text": "zebra"}, "Each of the 384 points", "The colours show layers."),
+    ({"colour": "text", "text": "zebra"}, "Each of the 384 points", None),
     ({"layers": "1"}, "<b>128</b> neurons pass the filters", None),
     ({"layers": "7"}, "Each of the 384 points", "asks for layers “7”"),
     ({"word": "red"}, "neurons pass the filters", None),
@@ -86,7 +87,24 @@ def test_the_address_carries_the_query_there_and_back(view: View) -> None:
 
 def test_the_list_downloads_as_it_is_shown(view: View, tmp_path: Path) -> None:
     file = tmp_path / "list.csv"
-    file.write_text(atlas.table_csv(view, [200, 5]), "utf-8")
+    file.write_bytes(export.csv_of(view, [200, 5]))
     table = pd.read_csv(file)
-    assert table[["layer", "neuron"]].to_numpy().tolist() == [[1, 72], [0, 5]]
-    assert table["concepts"][0] == view.neurons["concepts"].iloc[200]
+    assert table[["Layer", "Neuron"]].to_numpy().tolist() == [[1, 72], [0, 5]]
+    assert table["Concepts"][0] == view.neurons["concepts"].iloc[200]
+
+
+def test_a_choice_opens_as_a_list() -> None:
+    html = html_of(run_page("atlas", neurons="0.5,1.72"))
+    assert 'href="neurons?bundle=tiny&amp;list=From+the+atlas&amp;neurons=' in html
+
+
+def test_a_text_outside_the_dictionary_is_embedded(view: View) -> None:
+    text = "a crimson disc"
+    assert text not in view.bundle.texts
+    app = run_page("atlas", colour="text", text=text)
+    assert not app.exception
+    assert "The colours show layers" not in html_of(app)
+    loaded = view.bundle.load_model()
+    embedding = encode_texts(loaded, [text]).numpy()[0] - view.bundle.text_mean
+    expected = embedding / np.linalg.norm(embedding)
+    np.testing.assert_allclose(live.text_direction(view, text), expected, atol=1e-4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -13,8 +12,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from explorer.errors import InputError
-from explorer.ui import charts, frame, glossary, parts, selection
-from explorer.ui.address import WORD_LENGTH, NeuronsQuery, read_neurons, whole
+from explorer.ui import charts, export, frame, glossary, live, parts, selection
+from explorer.ui.address import WORD_LENGTH, NeuronsQuery, read_neurons, whole, write_places
 from explorer.ui.frame import Page
 from explorer.ui.loaders import View
 
@@ -173,17 +172,14 @@ def _kept_note(kept: NDArray[np.bool_], query: AtlasQuery) -> str:
 
 
 def _values(view: View, query: AtlasQuery) -> tuple[NDArray[np.float32], str]:
-    """What colours the points, [neuron], and a sentence if the text is unknown."""
+    """What colours the points, [neuron], and a sentence if the text cannot be embedded."""
     if query.colour != TEXT:
         return view.neurons[query.colour].to_numpy(np.float32), ""
-    dictionary = view.bundle.dictionary
     try:
-        place = dictionary.index_of(query.text)
+        direction = live.text_direction(view, query.text)
     except InputError as error:
         return view.neurons[LAYER].to_numpy(np.float32), f"{error} The colours show layers."
-    embedding = np.asarray(view.bundle.text_embeddings[place], np.float32)
-    atom = np.ravel(dictionary.centre(embedding))
-    return np.asarray(view.bundle.directions, np.float32) @ atom, ""
+    return np.asarray(view.bundle.directions, np.float32) @ direction, ""
 
 
 def _scale_of(query: AtlasQuery) -> dict[str, Any]:
@@ -265,24 +261,25 @@ def chosen(page: Page, query: AtlasQuery) -> None:
         bundle=view.key,
         **replace(query, chosen=()).params(view),
     )
+    as_list = parts.link(
+        "neurons",
+        "Open as a list",
+        css="button first",
+        bundle=view.key,
+        list="From the atlas",
+        neurons=write_places([view.place(row) for row in rows]),
+    )
     more = f", {SHOWN} shown" if len(rows) > SHOWN else ""
     frame.draw(
         f"<h2>{len(rows):,} neurons chosen</h2>"
         f'<p class="caption">Most polysemantic first{more}. The address holds this list.</p>',
-        f'<div class="actions">{clear}</div>',
+        f'<div class="actions">{as_list}{clear}</div>',
     )
     st.download_button(
         "Download as CSV",
-        lambda: table_csv(view, rows),
+        lambda: export.csv_of(view, rows),
         file_name=f"{escape(view.key)}-atlas.csv",
         mime="text/csv",
         on_click="ignore",
     )
     frame.draw(parts.cards(parts.card(view, row) for row in rows[:SHOWN]))
-
-
-def table_csv(view: View, rows: list[int]) -> str:
-    """The neurons' rows of the neuron table as CSV, in order."""
-    buffer = io.StringIO()
-    view.neurons.iloc[rows].to_csv(buffer, index=False)
-    return buffer.getvalue()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from explorer.ui import glossary, parts
 from explorer.ui.address import NeuronsQuery
@@ -22,6 +24,17 @@ def selected(view: View, query: NeuronsQuery) -> pd.DataFrame:
     Strongest pictures (labels of those on its card) and, for a word, Matching concept and Weight.
     """
     rows = select(view, query).rows
+    table = described(view, rows)
+    if query.word:
+        _, places = match_strength(view, matching_texts(view.folded_texts, query.word))
+        ids = np.asarray(view.bundle.concept_ids)[rows, places[rows]]
+        table["Matching concept"] = [view.bundle.texts[int(i)] for i in ids]
+        table["Weight"] = np.asarray(view.bundle.concept_weights)[rows, places[rows]].astype("f4")
+    return table
+
+
+def described(view: View, rows: Sequence[int] | NDArray[np.int64]) -> pd.DataFrame:
+    """Neurons in the order of their rows; columns as `selected` says."""
     table = view.neurons.iloc[rows]
     columns: dict[str, object] = {
         "Layer": table["layer"].to_numpy(),
@@ -34,17 +47,21 @@ def selected(view: View, query: NeuronsQuery) -> pd.DataFrame:
     columns["Strongest pictures"] = [
         LABELS.join(view.labels[image] for image in parts.strongest(view, int(row))) for row in rows
     ]
-    if query.word:
-        _, places = match_strength(view, matching_texts(view.folded_texts, query.word))
-        ids = np.asarray(view.bundle.concept_ids)[rows, places[rows]]
-        columns["Matching concept"] = [view.bundle.texts[int(i)] for i in ids]
-        columns["Weight"] = np.asarray(view.bundle.concept_weights)[rows, places[rows]].astype("f4")
     return pd.DataFrame(columns)
 
 
 def csv_bytes(view: View, query: NeuronsQuery) -> bytes:
     """The selection as CSV in UTF-8 with a mark that spreadsheets know it by."""
-    text: str = selected(view, query).to_csv(index=False)
+    return _csv(selected(view, query))
+
+
+def csv_of(view: View, rows: Sequence[int]) -> bytes:
+    """Some neurons as CSV, like `csv_bytes`."""
+    return _csv(described(view, rows))
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    text: str = table.to_csv(index=False)
     return text.encode("utf-8-sig")
 
 

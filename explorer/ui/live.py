@@ -38,6 +38,21 @@ def search(view: View, query: str) -> TextSearch:
         )
 
 
+def text_direction(view: View, text: str) -> NDArray[np.float32]:
+    """A text's centred embedding, [embed], unit norm; embedded live if it isn't in the dictionary.
+
+    Raises InputError if the model cannot be loaded.
+    """
+    dictionary = view.bundle.dictionary
+    try:
+        embedding = np.asarray(view.bundle.text_embeddings[dictionary.index_of(text)], np.float32)
+    except InputError:
+        with st.spinner(f"“{text}” is not in the dictionary: the model is loaded to embed it …"):
+            embedding = _embedding(*stamp(view), text, view.bundle)
+    direction: NDArray[np.float32] = np.ravel(dictionary.centre(embedding))
+    return direction
+
+
 def stored_effects(view: View, image: int) -> NDArray[np.float32]:
     """Every neuron's effect for one of the bundle's pictures, [neuron].
 
