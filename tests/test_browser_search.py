@@ -127,9 +127,9 @@ def test_a_range_is_set_and_lifted(visit: Visit) -> None:  # noqa: F811
     visit.page.get_by_role("button", name="Ranges").click()
     visit.page.get_by_label("From").fill("0.2")
     visit.page.get_by_role("button", name="Filter").click()
-    visit.page.wait_for_selector("text=Polysemy from 0.2")
-    assert visit.query() == {"bundle": "tiny", "polysemy": "0.2.."}
-    visit.page.get_by_label("Lift the filter Polysemy from 0.2").click()
+    visit.page.wait_for_selector("text=Agreement from 0.2")
+    assert visit.query() == {"bundle": "tiny", "agreement": "0.2.."}
+    visit.page.get_by_label("Lift the filter Agreement from 0.2").click()
     visit.page.wait_for_selector("text=384 neurons")
     assert visit.query() == {"bundle": "tiny"}
     visit.check()

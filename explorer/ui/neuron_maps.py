@@ -16,6 +16,7 @@ from explorer.ui.frame import Page
 from explorer.ui.grouping import Picture
 from explorer.ui.loaders import View
 
+KEPT = ("pictures", "texts", "where")  # how the page is shown, beside its neuron
 WHERE = "where"  # the address parameter: "1" lays each picture's map over it
 SIDE = 112  # pixels of a small map's long side
 LARGE = 336
@@ -105,8 +106,7 @@ def try_a_picture(page: Page, row: int) -> None:
     )
     image, problems = picture_choice.read_image(page)
     frame.show_problems(problems)
-    dropped = {"bundle", picture_choice.IMAGE, picture_choice.FIND}
-    kept = {key: value for key, value in page.params.items() if key not in dropped}
+    kept = {key: value for key, value in page.params.items() if key in KEPT}
     kept |= {"layer": str(layer), "neuron": str(neuron)}
     chosen = picture_choice.picker(page, image, kept)
     if chosen is None:
