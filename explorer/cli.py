@@ -127,7 +127,7 @@ def _add_build(command: argparse.ArgumentParser) -> None:
 def _add_evidence(command: argparse.ArgumentParser) -> None:
     command.add_argument("bundle", type=Path)
     add = command.add_argument
-    add("--only", default="all", help="sections with commas between, or all")
+    add("--only", default="claims", help="sections with commas between, claims, or all")
     add(
         "--images",
         type=Path,

@@ -11,7 +11,8 @@ centred effects (as strong as the build's threshold) after the neuron's own dire
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +22,13 @@ from torch import Tensor
 from explorer.bundle import Bundle
 from explorer.evidence.evaluation import batches
 from explorer.evidence.lenspass import LayerTables, LayerView
-from explorer.evidence.work import Arrays, Reporter, Say, Work
+from explorer.evidence.work import SAVE_SECONDS, Arrays, Reporter, Say, Stopped, Work
 from explorer.examples import draw_sample
 from explorer.lens import trace
 from explorer.models import LoadedModel, to_rgb
 
 NAME = "corpus means"
+PART = "reference, unfinished"
 EXTRA_RANKS = 2
 
 
@@ -73,14 +75,15 @@ def gather_reference(
     images = draw_sample(bundle.pictures.corpus_size, count, seed)
     arrays = work.arrays("reference")
     if arrays is None:
+
+        def pixels(places: range) -> Tensor:
+            return corpus_pixels(bundle, loaded, images[places.start : places.stop])
+
         sums = _Sums(tables, chosen)
-        report = Reporter(say, NAME, len(images))
-        for places in batches(len(images), batch_size):
-            pixels = corpus_pixels(bundle, loaded, images[places.start : places.stop])
-            sums.take(loaded, pixels)
-            report(places.stop)
+        _accumulate(sums, loaded, pixels, len(images), batch_size, work, say)
         arrays = sums.arrays(len(images))
         work.keep_arrays("reference", arrays)
+        work.drop_arrays(PART)
 
     def by_layer(name: str) -> dict[int, Tensor]:
         return {t.layer: torch.from_numpy(arrays[f"{name}_{t.layer}"]) for t in tables}
@@ -95,48 +98,88 @@ def gather_reference(
     )
 
 
+def _accumulate(
+    sums: _Sums,
+    loaded: LoadedModel,
+    pixels: Callable[[range], Tensor],
+    images: int,
+    batch_size: int,
+    work: Work,
+    say: Say,
+) -> None:
+    """Sum over all pictures; the state is saved now and then, and after Ctrl-C."""
+    kept = work.arrays(PART) or {}
+    done = int(kept.pop("_done", 0))
+    sums.state |= {name: torch.from_numpy(values) for name, values in kept.items()}
+
+    def keep() -> None:
+        state = {name: value.numpy() for name, value in sums.state.items()}
+        work.keep_arrays(PART, {**state, "_done": np.array(done)})
+
+    report = Reporter(say, NAME, images, done)
+    saved = time.monotonic()
+    try:
+        for places in batches(images, batch_size, done):
+            sums.state = sums.with_pictures(loaded, pixels(places))
+            done = places.stop
+            report(done)
+            if time.monotonic() - saved > SAVE_SECONDS:
+                keep()
+                saved = time.monotonic()
+    except KeyboardInterrupt as stop:
+        keep()
+        raise Stopped(
+            f"stopped in '{NAME}' after {done:,} of {images:,}; run the same command to go on"
+        ) from stop
+
+
 class _Sums:
-    """The sample's running sums; memory does not grow with the pictures."""
+    """The sample's running sums; memory does not grow with the pictures.
+
+    ``state`` holds for each layer the sums of activations and direct coefficients, the number and
+    the second moments of significant effects, and the peaks of every picture so far.
+    """
 
     def __init__(self, tables: Sequence[LayerTables], chosen: Sequence[tuple[int, int]]) -> None:
         self.tables, self.chosen = tables, chosen
-        self.activations: dict[int, Tensor] = {}
-        self.direct: dict[int, Tensor] = {}
-        self.moments: dict[int, Tensor] = {}
-        self.counts: dict[int, Tensor] = {}
-        self.peaks: list[Tensor] = []
+        self.state: dict[str, Tensor] = {}
 
-    def take(self, loaded: LoadedModel, pixels: Tensor) -> None:
+    def with_pictures(self, loaded: LoadedModel, pixels: Tensor) -> dict[str, Tensor]:
+        """Return the state with a batch added; the old state stays as it is."""
         record = trace(loaded.model, pixels, [t.layer for t in self.tables])
+        state = dict(self.state)
+
+        def add(name: str, value: Tensor) -> None:
+            state[name] = state[name] + value if name in state else value
+
         for table in self.tables:
             layer = table.layer
             activations = record.post_activations(layer)
-            _add(self.activations, layer, activations.sum(0).double().cpu())
+            add(f"activations_{layer}", activations.sum(0).double().cpu())
             direct = activations[:, 0] / record.sigma_post[:, None]
-            _add(self.direct, layer, direct.sum(0).double().cpu())
+            add(f"direct_{layer}", direct.sum(0).double().cpu())
             view = LayerView(table, record, slice(0, len(pixels)))
             mask = view.significant
-            _add(self.counts, layer, mask.sum(0))
-            _add(self.moments, layer, _moments(view, mask))
+            add(f"significant_{layer}", mask.sum(0))
+            add(f"moments_{layer}", _moments(view, mask))
         peaks = [
             record.post_activations(layer)[..., neuron].amax(1).float().cpu()
             for layer, neuron in self.chosen
         ]
-        self.peaks.append(torch.stack(peaks, dim=1))
+        batch = torch.stack(peaks, dim=1)
+        state["peaks"] = torch.cat([state["peaks"], batch]) if "peaks" in state else batch
+        return state
 
     def arrays(self, images: int) -> Arrays:
-        found = {"peaks": torch.cat(self.peaks).numpy()}
+        state = self.state
+        found = {"peaks": state["peaks"].numpy()}
         for table in self.tables:
             layer = table.layer
-            found[f"activations_{layer}"] = (self.activations[layer] / images).float().numpy()
-            found[f"direct_{layer}"] = (self.direct[layer] / images).float().numpy()
-            found[f"ranks_{layer}"] = further_ranks(table, self.moments[layer]).numpy()
-            found[f"significant_{layer}"] = self.counts[layer].numpy()
+            found[f"activations_{layer}"] = (state[f"activations_{layer}"] / images).float().numpy()
+            found[f"direct_{layer}"] = (state[f"direct_{layer}"] / images).float().numpy()
+            found[f"ranks_{layer}"] = further_ranks(table, state[f"moments_{layer}"]).numpy()
+            found[f"significant_{layer}"] = state[f"significant_{layer}"].numpy()
         return found
-
-
-def _add(sums: dict[int, Tensor], layer: int, value: Tensor) -> None:
-    sums[layer] = sums[layer] + value if layer in sums else value
 
 
 def _moments(view: LayerView, mask: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 A section of this package is a module with ``measure(context) -> result`` and, where it reads the
 one lens pass over the pictures, ``probe(context) -> Probe``. Other sections are functions
-``(bundle) -> result`` elsewhere in the package `explorer`.
+``(bundle, *, ...) -> result`` elsewhere in the package `explorer`; they draw scenes of their own from
+the bundle's pictures, take longer, and are measured only when named.
 """
 
 from __future__ import annotations
@@ -45,7 +46,6 @@ class Section:
 
 
 _HERE = "explorer.evidence."
-_SEGMENTATION = "explorer.segmentation_evidence"
 _ALL = (
     Section("recall", _HERE + "recall", "recognition of the evaluation pictures"),
     Section("ablation", _HERE + "ablation", "where second-order effects matter"),
@@ -55,27 +55,39 @@ _ALL = (
     Section("kinds", _HERE + "kinds", "direct, indirect and second-order effects compared"),
     Section("predict", _HERE + "predict", "descriptions predict effects; several meanings"),
     Section("fit", _HERE + "fit", "what second-order effects carry of the output"),
-    Section("segmentation", _SEGMENTATION, "zero-shot segmentation", "measure_segmentation"),
-    Section("discovery", _SEGMENTATION, "concepts found in pictures", "measure_discovery"),
+    Section(
+        "segmentation",
+        "explorer.segmentation_evidence",
+        "objects found by text",
+        "measure_segmentation",
+    ),
+    Section(
+        "discovery", "explorer.discovery_evidence", "concepts found in scenes", "measure_discovery"
+    ),
     Section("attack", "explorer.attack_evidence", "semantic attacks", "measure_attack"),
 )
 SECTIONS: dict[str, Section] = {section.name: section for section in _ALL}
+CLAIMS = "claims"
 ALL = "all"
 
 
 def chosen(names: Sequence[str]) -> list[Section]:
-    """Return the sections named, each once; "all" stands for every one this version has.
+    """Return the sections named, each once, in the registry's order.
+
+    "claims" stands for those of this package, "all" for every one this version has.
 
     Raises:
         InputError: a section is unknown.
     """
-    found: dict[str, Section] = {}
+    groups = {
+        CLAIMS: {section.name for section in _ALL if not section.function},
+        ALL: {section.name for section in _ALL if section.available},
+    }
+    wanted: set[str] = set()
     for name in (part.strip() for part in names):
-        if name == ALL:
-            found |= {key: section for key, section in SECTIONS.items() if section.available}
-        elif name in SECTIONS:
-            found[name] = SECTIONS[name]
+        if name in groups or name in SECTIONS:
+            wanted |= groups.get(name, {name})
         else:
-            known = ", ".join([*SECTIONS, ALL])
+            known = ", ".join([*SECTIONS, CLAIMS, ALL])
             raise InputError(f"There is no evidence section '{name}'; choose among: {known}.")
-    return list(found.values())
+    return [section for section in _ALL if section.name in wanted]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ def measure(
     progress: Callable[[str], None] | None = None,
     resumable: bool = False,
 ) -> dict[str, Result]:
-    """Return {section: result} of the sections named ("all": every one this version has).
+    """Return {section: result} of the sections named; see `registry.chosen`.
 
     ``progress`` gets a line now and then. With ``resumable`` a folder beside the bundle keeps what
     is done until all is; the same call then goes on after Ctrl-C.
@@ -63,9 +64,16 @@ def measure(
 
 
 def _measure(section: Section, module: Any, context: Context) -> Result:
-    if section.function:
-        return dict(getattr(module, section.function)(context.bundle))
-    return dict(module.measure(context))
+    if not section.function:
+        return dict(module.measure(context))
+    function = getattr(module, section.function)
+    offered = {
+        "seed": context.settings.seed,
+        "work": context.work.folder,
+        "progress": context.say,
+    }
+    taken = inspect.signature(function).parameters
+    return dict(function(context.bundle, **{k: v for k, v in offered.items() if k in taken}))
 
 
 def _add_probes(context: Context, modules: dict[str, Any]) -> None:

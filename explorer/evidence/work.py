@@ -1,11 +1,13 @@
 """Resumable passes: per-picture arrays that fill batch by batch, saved now and then.
 
 A working folder beside the bundle keeps finished sections and unfinished passes, so that the same
-command goes on after Ctrl-C or a crash. It is removed when everything is measured.
+command goes on after Ctrl-C or a crash. It is removed when everything asked for is measured. Each
+set of settings and sections has a folder of its own, so that one command never discards another's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -22,7 +24,7 @@ from explorer.evidence.evaluation import batches
 
 SAVE_SECONDS = 60.0
 REPORT_SECONDS = 5.0
-IDENTITY = "identity.json"
+MARK = 12  # hexadecimal digits that tell folders apart
 Arrays = dict[str, np.ndarray]
 Say = Callable[[str], None]
 
@@ -40,23 +42,24 @@ class Work:
 
     @classmethod
     def beside(cls, bundle: Bundle, identity: Mapping[str, Any], say: Say) -> Work:
-        """Open the working folder of a bundle; what other settings left there is dropped.
+        """Open the working folder of a bundle and of what is measured on it.
 
-        Where no folder can be made beside the bundle, nothing is kept.
+        What belongs to another build of the bundle is dropped. Where no folder can be made beside
+        the bundle, nothing is kept.
         """
-        files = {**identity, "files": bundle.manifest.files}
-        mark = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-        folder = bundle.path.resolve().with_name(f".{bundle.path.resolve().name}.evidence")
-        record = folder / IDENTITY
+        path = bundle.path.resolve()
+        top = path.with_name(f".{path.name}.evidence")
+        build = bundle.manifest.identity[:MARK]
+        settings = json.dumps(identity, sort_keys=True).encode()
+        folder = top / f"{build}-{hashlib.sha256(settings).hexdigest()[:MARK]}"
         try:
-            if record.is_file():
-                if json.loads(record.read_text("utf-8")) == mark:
-                    say(f"going on with what {folder} holds")
-                    return cls(folder)
-                shutil.rmtree(folder)
-            folder.mkdir(exist_ok=True)
-            record.write_text(json.dumps(mark), "utf-8")
-        except (OSError, ValueError) as error:
+            for other in [] if not top.is_dir() else top.iterdir():
+                if not other.name.startswith(build):
+                    shutil.rmtree(other)
+            if folder.is_dir():
+                say(f"going on with what {folder} holds")
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
             say(f"nothing is kept for another run: {folder} cannot be used ({error})")
             return cls(None)
         return cls(folder)
@@ -93,10 +96,18 @@ class Work:
             np.savez(unfinished, **arrays)  # type: ignore[arg-type]  # savez takes arrays by name
             unfinished.replace(file)
 
+    def drop_arrays(self, name: str) -> None:
+        """Forget kept arrays."""
+        file = self._file(f"{name}.npz")
+        if file:
+            file.unlink(missing_ok=True)
+
     def remove(self) -> None:
-        """Remove the folder."""
+        """Remove the folder, and the one around it if nothing else is in it."""
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.folder.parent.rmdir()
 
     def _file(self, name: str) -> Path | None:
         return self.folder / name if self.folder else None
