@@ -26,7 +26,7 @@ from explorer.seeded_scenes import SceneSet, draw_scene
 RESAMPLES = 1000
 AT_ONCE = 10  # scenes between two looks at the clock
 
-Progress = Callable[[str], object]
+Progress = Callable[[str], None]
 
 
 def measure_discovery(
@@ -80,7 +80,8 @@ def _ranked(
         return {name: np.stack([_padded(row[name], most) for row in found]) for name in found[0]}
 
     name = f"discovery-{scene_set.name.replace(', ', '-')}-{scenes}-{most}"
-    kept: Arrays = stream(Work(work), name, scenes, AT_ONCE, take, progress or (lambda line: None))
+    say = progress or (lambda line: None)
+    kept: Arrays = stream(Work(work), name, scenes, AT_ONCE, take, say)
     labels = [draw_scene(bundle, scene_set, n, size).labels for n in range(scenes)]
     ranked = [
         {ranking: table[n][table[n] >= 0] for ranking, table in kept.items()} for n in range(scenes)

@@ -86,7 +86,7 @@ class LayerTables:
         A unit vector `y` of these coordinates is the direction `u^T (B y)` of unit length.
         """
         rotations, bases = [], []
-        with _one_thread():
+        with one_thread():
             for start in range(0, self.paths.shape[1], CHUNK):
                 paths = self.paths[:, start : start + CHUNK].transpose(0, 1).double()
                 values, vectors = torch.linalg.eigh(paths @ paths.mT)
@@ -229,7 +229,7 @@ class Replacement:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Factorise small matrices on one thread: LAPACK's would only wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -12,7 +12,7 @@ centred effects (as strong as the build's threshold) after the neuron's own dire
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from explorer.bundle import Bundle
 from explorer.evidence.evaluation import batches
-from explorer.evidence.lenspass import LayerTables, LayerView
+from explorer.evidence.lenspass import LayerTables, LayerView, one_thread
 from explorer.evidence.work import SAVE_SECONDS, Arrays, Reporter, Say, Stopped, Work
 from explorer.examples import draw_sample
 from explorer.lens import trace
@@ -50,7 +50,7 @@ class Reference:
     """[image, chosen]: largest activation of each neuron of `kinds` at any token."""
 
 
-def corpus_pixels(bundle: Bundle, loaded: LoadedModel, images: Sequence[int]) -> Tensor:
+def corpus_pixels(bundle: Bundle, loaded: LoadedModel, images: Iterable[int]) -> Tensor:
     """Return preprocessed corpus pictures as the bundle stores them."""
     pictures = (to_rgb(bundle.pictures.image(int(image))) for image in images)
     stacked = torch.stack([loaded.preprocess(picture) for picture in pictures])
@@ -202,15 +202,16 @@ def further_ranks(table: LayerTables, moments: Tensor) -> Tensor:
     first = torch.nn.functional.normalize(table.coordinates_of(table.directions), dim=1).double()
     eye = torch.eye(first.shape[1], dtype=torch.float64)
     parts = []
-    for start in range(0, len(first), 256):
-        part = slice(start, start + 256)
-        outside = eye - first[part, :, None] * first[part, None]
-        left = outside @ moments[part].double() @ outside
-        values, vectors = torch.linalg.eigh(left)
-        kept = values > 1e-9 * moments[part].diagonal(dim1=1, dim2=2).sum(1)[:, None].clamp(
-            min=1e-30
-        )
-        parts.append((vectors * kept[:, None]).float())
+    with one_thread():
+        for start in range(0, len(first), 256):
+            part = slice(start, start + 256)
+            outside = eye - first[part, :, None] * first[part, None]
+            left = outside @ moments[part].double() @ outside
+            values, vectors = torch.linalg.eigh(left)
+            kept = values > 1e-9 * moments[part].diagonal(dim1=1, dim2=2).sum(1)[:, None].clamp(
+                min=1e-30
+            )
+            parts.append((vectors * kept[:, None]).float())
     vectors = torch.cat(parts)
     found = [
         table.directions_of(vectors[:, :, -1 - rank])

@@ -2,8 +2,8 @@
 
 A section of this package is a module with ``measure(context) -> result`` and, where it reads the
 one lens pass over the pictures, ``probe(context) -> Probe``. Other sections are functions
-``(bundle, *, ...) -> result`` elsewhere in the package `explorer`; they draw scenes of their own from
-the bundle's pictures, take longer, and are measured only when named.
+``(bundle, *, ...) -> result`` elsewhere in the package `explorer`; they draw scenes of their own
+from the bundle's pictures, take longer, and are measured only when named.
 """
 
 from __future__ import annotations

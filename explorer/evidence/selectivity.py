@@ -91,7 +91,9 @@ def measure(context: Context) -> dict[str, Any]:
 
 def _curve(norms: np.ndarray, seed: int) -> dict[str, Any]:
     """Return how the share of pictures above a threshold falls, over neurons."""
-    median, low, high = [], [], []
+    median: list[float] = []
+    low: list[float] = []
+    high: list[float] = []
     for threshold in THRESHOLDS:
         shares = (norms >= np.float16(threshold)).mean(axis=0)
         for values, quantile in ((low, 0.25), (median, 0.5), (high, 0.75)):

@@ -1,0 +1,227 @@
+"""The Evidence page: each claim of the paper, measured on this bundle, with a plain verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from explorer.evidence.registry import SECTIONS
+from explorer.evidence.verdicts import CLAIMS, FAILS, HOLDS, PARTLY, Claim, Verdict
+from explorer.ui import charts, evidence_views, frame, parts
+from explorer.ui.evidence_plots import Figure, Scale
+from explorer.ui.evidence_views import Number, Shown
+from explorer.ui.frame import Page
+
+CLAIM = "claim"
+MARKS = {HOLDS: "✓", PARTLY: "◐", FAILS: "✗"}
+CLASSES = {HOLDS: "holds", PARTLY: "partly", FAILS: "fails"}
+Result = Mapping[str, Any]
+
+# Measured by functions of their own that state no rule; drawn as a table of figures.
+OTHERS = {
+    "attack": (
+        "Spurious cues mislead the model",
+        "Things that a neuron means beside its main meaning turn the model's answer when they are "
+        "put into a picture.",
+    )
+}
+
+
+def read_claim(page: Page) -> tuple[str, list[str]]:
+    """Which claim the address asks for ("": all), and what could not be read."""
+    asked = page.params.get(CLAIM, "")
+    known = [*CLAIMS, *(key for key in OTHERS if SECTIONS[key].available)]
+    if not asked or asked in known:
+        return asked, []
+    return "", [f"“{asked}” is no claim: all are shown. Possible: {', '.join(known)}."]
+
+
+def body(page: Page, asked: str) -> None:
+    """All claims in brief, or one with every plot and figure."""
+    evidence = page.view.bundle.manifest.evidence
+    frame.title("Evidence")
+    if asked:
+        _one(page, asked, evidence)
+        return
+    frame.draw(
+        "<h1>Evidence</h1>"
+        '<p class="lead">Does the paper’s story hold for this model? Each of its claims, in our '
+        "words, measured on pictures that took no part in the build, with a verdict from a rule "
+        "fixed beforehand. Nothing is left out when it fails.</p>",
+        _baseline(page, evidence),
+        _summary(page, evidence),
+    )
+    for claim in CLAIMS.values():
+        _section(page, claim, evidence.get(claim.section), whole=False)
+    for key in OTHERS:
+        if key in evidence:
+            _other(page, key, evidence[key], whole=False)
+
+
+def _baseline(page: Page, evidence: Mapping[str, Any]) -> str:
+    """How well the model recognises the evaluation pictures."""
+    result = evidence.get("recall")
+    if not result:
+        return _command(page, "recall")
+    items = [_tile(number) for number in evidence_views.baseline(result)]
+    items.append(("Candidates", f"{result['candidates']:,}", "distinct names"))
+    items.append(("Pictures", f"{result['pictures']:,}", str(result.get("set", "held out"))))
+    return (
+        "<h2>What is ablated below</h2>"
+        '<p class="caption">Recognition of the evaluation pictures with nothing changed: how often '
+        "a picture’s own name is the nearest of all candidates (recall@1), or among the ten "
+        "nearest.</p>" + parts.figures(items)
+    )
+
+
+def _summary(page: Page, evidence: Mapping[str, Any]) -> str:
+    """Every claim with its verdict, each a link."""
+    rows = []
+    for claim in CLAIMS.values():
+        verdict = claim.verdict(evidence)
+        text = verdict.because if verdict else "not measured yet"
+        name = parts.link("evidence", escape(claim.title), bundle=page.view.key, claim=claim.key)
+        rows.append(
+            f"<tr><td>{_badge(verdict)}</td><td>{name}"
+            f'<span class="because muted">{escape(_sentence(text))}</span></td></tr>'
+        )
+    return (
+        '<h2>In brief</h2><table class="verdicts"><thead><tr><th>Verdict</th><th>Claim</th></tr>'
+        f"</thead><tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _badge(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return '<span class="verdict">not measured</span>'
+    outcome = verdict.outcome
+    return f'<span class="verdict {CLASSES[outcome]}">{MARKS[outcome]} {outcome}</span>'
+
+
+def _one(page: Page, asked: str, evidence: Mapping[str, Any]) -> None:
+    """One claim with all its plots and every figure."""
+    back = parts.link("evidence", "← All claims", bundle=page.view.key)
+    frame.draw(f'<p class="muted">{back}</p>')
+    if asked in CLAIMS:
+        claim = CLAIMS[asked]
+        _section(page, claim, evidence.get(claim.section), whole=True)
+    else:
+        _other(page, asked, evidence.get(asked), whole=True)
+
+
+def _section(page: Page, claim: Claim, result: Result | None, whole: bool) -> None:
+    """A claim: its sentence, verdict and rule, figures, plots; or how to measure it."""
+    heading = "h1" if whole else "h2"
+    verdict = claim.judge(result) if result else None
+    head = (
+        f'<div class="claim-head"><{heading}>{escape(claim.title)}</{heading}>'
+        f"{_badge(verdict)}</div><p>{escape(claim.sentence)}</p>"
+    )
+    if not result or not verdict:
+        frame.draw(head, _command(page, claim.section))
+        return
+    shown = evidence_views.VIEWS[claim.key](result)
+    reason = f"<p><b>{escape(verdict.outcome.capitalize())}:</b> {escape(verdict.because)}</p>"
+    rule = f'<p class="caption">Rule. {escape(claim.rule)}</p>'
+    frame.draw(head, reason, parts.figures(map(_tile, shown.numbers)), rule)
+    _drawn(claim.key, shown, whole)
+    if whole:
+        frame.draw(_settings(result), _table(claim.section, result))
+    else:
+        more = _more(page, claim.key, len(shown.plots) - 1)
+        frame.draw(f'<p class="caption">{_settings_line(result)} {more}</p>')
+
+
+def _other(page: Page, key: str, result: Result | None, whole: bool) -> None:
+    """A measured section without a rule: what it is about, and its figures."""
+    title, sentence = OTHERS[key]
+    heading = "h1" if whole else "h2"
+    head = f"<{heading}>{escape(title)}</{heading}><p>{escape(sentence)}</p>"
+    if not result:
+        frame.draw(head, _command(page, key))
+    elif whole:
+        frame.draw(head, _table(key, result))
+    else:
+        frame.draw(head, f'<p class="caption">{_more(page, key, 0)}</p>')
+
+
+def _drawn(key: str, shown: Shown, whole: bool) -> None:
+    for place, plot in enumerate(shown.plots if whole else shown.plots[:1]):
+        frame.draw(f'<p class="caption">{escape(plot.caption)}</p>')
+        name = f"evidence_{key}_{place}"
+        st.plotly_chart(plot.figure, config=charts.CONFIG, key=name, width="stretch")
+
+
+def _more(page: Page, key: str, plots: int) -> str:
+    count = {0: "", 1: "one more plot and "}.get(plots, f"{plots} more plots and ")
+    return parts.link("evidence", f"See {count}every figure →", bundle=page.view.key, claim=key)
+
+
+def _tile(number: Number) -> tuple[str, str, str]:
+    """A headline figure: value above, unit, interval and count below."""
+    return number.name, _value(number.figure, number.scale), _why(number)
+
+
+def _value(figure: Figure, scale: Scale) -> str:
+    if figure["value"] is None:
+        return "–"
+    return f"{scale.factor * figure['value']:.{scale.digits}f}{scale.suffix}".replace("-", "−")
+
+
+def _why(number: Number) -> str:
+    figure, scale = number.figure, number.scale
+    said = scale.title.removesuffix(" (%)")
+    if figure["value"] is None:
+        return f"{said}; not defined, since nothing is lost"
+    if figure["interval"]:
+        low, high = (
+            f"{scale.factor * end:.{scale.digits}f}".replace("-", "−") for end in figure["interval"]
+        )
+        said += f"; 95 % interval {low} to {high}"
+    return f"{said}; n = {figure['count']:,}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _settings_line(result: Result) -> str:
+    """On what, and with which seed."""
+    said = []
+    if "pictures" in result:
+        said.append(f"{result['pictures']:,} pictures ({escape(str(result.get('set', '')))})")
+        said.append(f"{result['candidates']:,} candidates")
+    seed = result.get("seed", result.get("bootstrap", {}).get("seed"))
+    if seed is not None:
+        said.append(f"seed {seed}")
+    return ", ".join(said) + "." if said else ""
+
+
+def _settings(result: Result) -> str:
+    ablated = f" Ablated: {escape(str(result['ablation']))}." if "ablation" in result else ""
+    return f'<p class="caption">Measured on {_settings_line(result)}{ablated}</p>'
+
+
+def _table(section: str, result: Result) -> str:
+    """Every figure with its key in the command's JSON."""
+    rows: Iterable[tuple[str, str, str, str]] = evidence_views.every_figure(result, section)
+    return (
+        "<h2>Every figure</h2>"
+        '<p class="caption">As <code>python -m explorer evidence … --json</code> prints them, with '
+        "their 95 % bootstrap intervals over so many pictures, neurons or scenes.</p>"
+        + parts.table(("Key", "Value", "Interval", "Count"), rows, right=(3,))
+    )
+
+
+def _command(page: Page, section: str) -> str:
+    """How to measure what isn't there."""
+    key = page.view.key
+    folder = page.view.bundle.path.parent.name
+    command = f"python -m explorer evidence {folder}/{key} --only {section}"
+    return (
+        f'<p class="notice" role="status">Not measured yet on “{escape(key)}”. To measure it:</p>'
+        f"<pre><code>{escape(command)}</code></pre>"
+    )
