@@ -67,11 +67,6 @@ def ratio(above: ArrayLike, below: ArrayLike, seed: int) -> Figure:
     return _figure(value, (weights @ top.astype(np.float32)) / lower, len(bottom))
 
 
-def above_zero(found: Figure) -> bool:
-    """Return whether a figure's whole interval lies above 0."""
-    return bool(found["interval"] and found["interval"][0] > 0)
-
-
 def _figure(value: float, resampled: NDArray[np.floating[Any]], count: int) -> Figure:
     low, high = np.quantile(resampled, QUANTILES)
     interval = [round(float(low), DIGITS), round(float(high), DIGITS)]
