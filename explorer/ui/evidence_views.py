@@ -567,7 +567,7 @@ def segmentation(result: Result) -> Shown:
                 colour = SECOND if own else NEUTRAL
                 rows.append(Dot(f"{title}, {form}", figure, colour))
                 if method == "second-order" and form == "exact":
-                    key = f"sets[{name}].methods.{method}.{form}.foreground_average_precision"
+                    key = f"sets.{name}.methods.{method}.{form}.foreground_average_precision"
                     numbers.append(Number(f"Second-order, {name}", figure, PRECISION, key))
         drawn.append(
             Plot(
@@ -660,8 +660,10 @@ def every_figure(result: Any, key: str = "") -> Iterator[tuple[str, str, str, st
     Lists of plain numbers stand in one row.
     """
     if isinstance(result, Mapping):
-        if "value" in result and "interval" in result:
-            yield key, _plain(result["value"]), _span(result["interval"]), _plain(result["count"])
+        if "interval" in result:
+            value = result.get("value", result.get("mean"))
+            count = _plain(result["count"]) if "count" in result else ""
+            yield key, _plain(value), _span(result["interval"]), count
             return
         for name, part in result.items():
             yield from every_figure(part, f"{key}.{name}" if key else str(name))
