@@ -103,8 +103,6 @@ def _badge(verdict: Verdict | None) -> str:
 
 def _one(page: Page, asked: str, evidence: Mapping[str, Any]) -> None:
     """One claim with all its plots and every figure."""
-    back = parts.link("evidence", "← All claims", bundle=page.view.key)
-    frame.draw(f'<p class="muted">{back}</p>')
     if asked in CLAIMS:
         claim = CLAIMS[asked]
         _section(page, claim, evidence.get(claim.section), whole=True)
@@ -121,12 +119,13 @@ def _section(page: Page, claim: Claim, result: Result | None, whole: bool) -> No
         f"{_badge(verdict)}</div><p>{escape(claim.sentence)}</p>"
     )
     if not result or not verdict:
-        frame.draw(head, _command(page, claim.section))
+        frame.draw(head, _steps(page, claim.key) if whole else "", _command(page, claim.section))
         return
     shown = evidence_views.VIEWS[claim.key](result)
     reason = f"<p><b>{escape(verdict.outcome.capitalize())}:</b> {escape(verdict.because)}</p>"
     rule = f'<p class="caption">Rule. {escape(claim.rule)}</p>'
-    frame.draw(head, reason, parts.figures(map(_tile, shown.numbers)), rule)
+    steps = _steps(page, claim.key) if whole else ""
+    frame.draw(head, steps, reason, parts.figures(map(_tile, shown.numbers)), rule)
     _drawn(claim.key, shown, whole)
     if whole:
         frame.draw(_settings(result), _table(claim.section, result))
@@ -139,13 +138,28 @@ def _other(page: Page, key: str, result: Result | None, whole: bool) -> None:
     """A measured section without a rule: what it is about, and its figures."""
     title, sentence = OTHERS[key]
     heading = "h1" if whole else "h2"
-    head = f"<{heading}>{escape(title)}</{heading}><p>{escape(sentence)}</p>"
+    steps = _steps(page, key) if whole else ""
+    head = f"<{heading}>{escape(title)}</{heading}><p>{escape(sentence)}</p>{steps}"
     if not result:
         frame.draw(head, _command(page, key))
     elif whole:
         frame.draw(head, _table(key, result))
     else:
         frame.draw(head, f'<p class="caption">{_more(page, key, 0)}</p>')
+
+
+def _steps(page: Page, key: str) -> str:
+    """The way back to all claims, and to the ones before and after."""
+    keys = list(CLAIMS)
+    links = [parts.link("evidence", "← All claims", bundle=page.view.key)]
+    if key in keys:
+        place = keys.index(key)
+        for name, near in (("Previous", place - 1), ("Next", place + 1)):
+            if 0 <= near < len(keys):
+                title = escape(CLAIMS[keys[near]].title)
+                to = parts.link("evidence", title, bundle=page.view.key, claim=keys[near])
+                links.append(f"{name}: {to}")
+    return f'<p class="caption">{" · ".join(links)}</p>'
 
 
 def _drawn(key: str, shown: Shown, whole: bool) -> None:
