@@ -151,6 +151,9 @@ def test_keeping_and_ablating_significant_effects(context: Context, batch: PassB
         assert chance.sum(1).tolist() == view.significant.sum(1).tolist()
         torch.testing.assert_close(found[3], -(whole * ~chance[..., None]).sum(1), **CLOSE)
         torch.testing.assert_close(found[4], -(whole * chance[..., None]).sum(1), **CLOSE)
+        for change, part in zip(found[5:], selectivity.LOWERED, strict=True):
+            reached = (view.norms >= part * view.tables.threshold)[..., None]
+            torch.testing.assert_close(change, -(whole * ~reached).sum(1), **CLOSE)
 
 
 def test_a_random_mask_does_not_depend_on_the_batch() -> None:

@@ -70,6 +70,11 @@ def test_nothing_ablated_is_the_models_recognition(found: dict[str, Any]) -> Non
         for k in (1, 10):
             figure = found[section]["full"][f"recall@{k}"]
             assert figure["value"] == recall[f"recall@{k}"]
+    lowered = found["selectivity"]["lowered"]
+    assert lowered[0]["recall@1"] == found["selectivity"]["all_layers"]["only_significant"]
+    assert lowered[0]["kept"] == found["selectivity"]["all_layers"]["kept_by_significant"]
+    shares = [row["effects"]["value"] for row in lowered]
+    assert shares == sorted(shares)
     everywhere = found["ablation"]["all_layers"]["second_order"]["recall@1"]["value"]
     assert found["selectivity"]["all_layers"]["ablated"]["value"] == everywhere
     assert found["rank"]["all_layers"]["ablated"]["recall@1"]["value"] == everywhere

@@ -27,7 +27,8 @@ from torch import Tensor
 from explorer.decompose import sparse_codes
 
 SIZES = (2, 4, 8, 16, 32, 64, 128)
-SCREENED = 1024
+SCREENED = 4096
+STEPS = 2  # of the lasso's path for each text: some are dropped on the way
 SWEEPS = 12  # of coordinate descent after each text that is added
 RIDGE = 1e-9
 METHODS = ("omp", "random", "nonnegative", "lasso")
@@ -146,7 +147,7 @@ def lasso(targets: Tensor, atoms: Tensor, sizes: Sequence[int], notify: Notify) 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             _, _, path = lars_path(
-                design, target.numpy(), method="lasso", max_iter=max(sizes) * 5 // 4
+                design, target.numpy(), method="lasso", max_iter=STEPS * max(sizes)
             )
         counts = (path != 0).sum(axis=0)
         for place, size in enumerate(sizes):

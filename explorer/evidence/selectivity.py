@@ -4,7 +4,7 @@ Paper, section 3.3. An effect is significant if its centred norm reaches the thr
 build's strongest 2 % of pictures set. That about 2 % of new pictures reach it is so by
 construction; what is tested is where accuracy lives: keep only the significant effects and
 mean-ablate the rest, or the reverse. As a control, equally many effects drawn at random are kept
-or ablated.
+or ablated. How many of the strongest effects it takes is then asked by lowering the threshold.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from explorer.evidence.statistics import figure, ratio
 
 NEEDS_EFFECTS = True
 VARIANTS = ("ablated", "only_significant", "without_significant", "only_random", "without_random")
+LOWERED = (0.7, 0.5, 0.3, 0.2)  # of the threshold
 THRESHOLDS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0)
 
 
@@ -36,13 +37,20 @@ def probe(context: Context) -> Replacement:
 
 
 def selected(view: LayerView, seed: int) -> Tensor:
-    """Return the changes of `VARIANTS`: [variant, image, embed]."""
+    """Return the changes of `VARIANTS`, then of keeping all above each of `LOWERED`.
+
+    [variant, image, embed].
+    """
     mask = view.significant
     chance = random_mask(mask, seed, view.layer, view.images.start)
     strong = view.summed(view.delta * mask[:, None])
     drawn = view.summed(view.delta * chance[:, None])
     total = view.total
-    return torch.stack([-total, strong - total, -strong, drawn - total, -drawn])
+    changes = [-total, strong - total, -strong, drawn - total, -drawn]
+    for part in LOWERED:
+        reached = (view.norms >= part * view.tables.threshold) & (view.tables.threshold > 0)
+        changes.append(view.summed(view.delta * reached[:, None]) - total)
+    return torch.stack(changes)
 
 
 def random_mask(mask: Tensor, seed: int, layer: int, start: int) -> Tensor:
@@ -86,7 +94,31 @@ def measure(context: Context) -> dict[str, Any]:
         "layers": rows[:-1],
         "all_layers": {**rows[-1], **shares},
         "above": _curve(norms, seed),
+        "lowered": _lowered(record["ranks"][:, -1], full, lost, norms, seed),
     }
+
+
+def _lowered(
+    ranks: np.ndarray, full: np.ndarray, lost: np.ndarray, norms: np.ndarray, seed: int
+) -> list[dict[str, Any]]:
+    """Return recall when all effects above a lowered threshold are kept, and their share.
+
+    ``ranks`` [image, variant]; ``full`` and ``lost`` [image]; ``norms`` [image, neuron].
+    """
+    places = [(1.0, VARIANTS.index("only_significant"))]
+    places += [(part, len(VARIANTS) + i) for i, part in enumerate(LOWERED)]
+    rows = []
+    for part, place in places:
+        found = hits(ranks[:, place])
+        rows.append(
+            {
+                "threshold": part,
+                "effects": figure((norms >= np.float16(part)).mean(axis=1), seed),
+                "recall@1": figure(found, seed),
+                "kept": ratio(found - (full - lost), lost, seed),
+            }
+        )
+    return rows
 
 
 def _curve(norms: np.ndarray, seed: int) -> dict[str, Any]:

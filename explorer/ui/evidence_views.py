@@ -181,6 +181,23 @@ def selectivity(result: Result) -> Shown:
                     1.0,
                 ),
             ),
+            Plot(
+                "How many of the strongest effects recall takes: only effects above a part of "
+                "each neuron's threshold (1, 0.7, 0.5, 0.3, 0.2) are kept. Dotted: all of them.",
+                plots.lines(
+                    [
+                        Series(
+                            "strongest effects",
+                            SECOND,
+                            [row["recall@1"] for row in result["lowered"]],
+                        )
+                    ],
+                    [_share(row["effects"]) for row in result["lowered"]],
+                    RECALL,
+                    "effects kept",
+                    result["full"]["recall@1"]["value"],
+                ),
+            ),
         ],
     )
 
@@ -682,6 +699,10 @@ def _plain(value: Any) -> str:
 
 def _span(interval: Sequence[float] | None) -> str:
     return f"{interval[0]} to {interval[1]}" if interval else "–"
+
+
+def _share(figure: Figure) -> str:
+    return f"{100 * _value(figure):.0f} %"
 
 
 def _value(figure: Figure) -> float:
