@@ -20,6 +20,7 @@ from explorer.lens import trace
 from explorer.models import LoadedModel, encode_texts
 
 PASS = "lens pass"
+KIND_LAYERS = 3  # late ones, as many as the paper compares kinds of effects on
 
 
 class Context:
@@ -63,12 +64,13 @@ class Context:
 
     @cached_property
     def kind_neurons(self) -> list[tuple[int, int]]:
-        """(layer, neuron) drawn at random among living ones, evenly over the layers."""
+        """(layer, neuron) drawn at random among living ones, evenly over the last layers."""
         rng = np.random.default_rng([self.settings.seed, 3])
         layers = self.bundle.neurons["layer"].to_numpy()
-        share, rest = divmod(self.settings.kind_neurons, len(self.layers))
+        late = self.layers[-KIND_LAYERS:]
+        share, rest = divmod(self.settings.kind_neurons, len(late))
         found: list[tuple[int, int]] = []
-        for place, layer in enumerate(self.layers):
+        for place, layer in enumerate(late):
             rows = np.flatnonzero((layers == layer) & self.alive)
             drawn = rng.choice(rows, min(len(rows), share + (place < rest)), replace=False)
             start = int(np.flatnonzero(layers == layer)[0])

@@ -1,7 +1,8 @@
 """Claim 5: second-order effects describe a neuron better than direct or indirect ones.
 
-Paper, sections 3.1 and 3.2. For the same neurons (drawn at random, evenly over the layers) and the
-same pictures, three effects on the representation are measured, each about its corpus mean:
+Paper, sections 3.1 and 3.2. For the same neurons (drawn at random, evenly over the bundle's last
+three layers; the paper too looks at late layers) and the same pictures, three effects on the
+representation are measured, each about its corpus mean:
 
 - *direct*: `p_0 w` straight to the output;
 - *second-order*: through later attention;
@@ -41,7 +42,7 @@ from explorer.lens import trace, write_vectors
 
 NEEDS_EFFECTS = True
 KINDS = ("direct", "second_order", "indirect")
-FIT_EACH, TEST_EACH = 2, 3  # pictures with a neuron's strongest activations
+FIT_EACH, TEST_EACH = 1, 2  # pictures with a neuron's strongest activations
 TENTH = 0.1
 NAME = "kinds of effects"
 

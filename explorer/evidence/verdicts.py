@@ -17,6 +17,7 @@ MOST = 0.9
 HALF = 0.5
 CORRELATED = 0.2
 CARRIED = 0.25
+MANY = 0.1
 PICTOGRAMS = ("pictogram, single", "pictogram, multiple")
 OWN_MAPS = ("second-order", "activation")
 TEN = "hit@10"
@@ -94,8 +95,9 @@ def _texts(result: Result) -> Verdict:
     whole = _value(direction["kept"])
     share = _value(last["kept"]) / whole if whole > 0 else 0.0
     said = (
-        f"{last['m']} texts keep {share:.0%} of the recall that the directions themselves keep, "
-        f"and chosen texts are {'' if above else 'not '}nearer than random ones at every number."
+        f"{last['m']} texts keep {_share(share)} of the recall that the directions themselves "
+        f"keep, and chosen texts are {'' if above else 'not '}nearer than random ones at every "
+        "number."
     )
     if not above:
         return Verdict(FAILS, said)
@@ -134,11 +136,12 @@ def _polysemy(result: Result) -> Verdict:
     part = result["polysemy"]
     found, chance = _value(part["two_meanings"]), _value(part["permuted"])
     said = (
-        f"two unrelated meanings are verified in {found:.1%} of neurons, by chance in {chance:.1%}."
+        f"two unrelated meanings are verified in {100 * found:.1f} % of neurons, by chance in "
+        f"{100 * chance:.1f} %."
     )
     if not _positive(part["beyond_permuted"]):
         return Verdict(FAILS, said)
-    return Verdict(HOLDS if found >= 2 * chance else PARTLY, said)
+    return Verdict(HOLDS if found >= MANY else PARTLY, said)
 
 
 def _fit(result: Result) -> Verdict:
@@ -178,9 +181,9 @@ def _discovery(result: Result) -> Verdict:
     chance = [part["chance"][TEN]["mean"] or 0 for part in sets]
     whole = [part["output"][TEN]["mean"] or 0 for part in sets]
     said = (
-        f"ten texts name {found[0]:.0%} of single objects and {found[1]:.0%} of several; of "
-        f"another scene's {chance[0]:.0%} and {chance[1]:.0%}; the whole output's nearest texts "
-        f"{whole[0]:.0%} and {whole[1]:.0%}."
+        f"ten texts name {_share(found[0])} of single objects and {_share(found[1])} of several; "
+        f"of another scene's {_share(chance[0])} and {_share(chance[1])}; the whole output's "
+        f"nearest texts {_share(whole[0])} and {_share(whole[1])}."
     )
     above = [
         bool(part["concepts"][TEN]["interval"])
@@ -221,7 +224,11 @@ def _points(figure: Mapping[str, Any]) -> str:
 
 
 def _percent(figure: Mapping[str, Any]) -> str:
-    return f"{_value(figure):.0%}"
+    return _share(_value(figure))
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
 
 
 CLAIMS: dict[str, Claim] = {
@@ -296,8 +303,8 @@ CLAIMS: dict[str, Claim] = {
             "One neuron, several meanings",
             "Many neurons stand for several unrelated things.",
             "Holds if the share of neurons with two unrelated, label-verified meanings is above "
-            "that with permuted labels (interval of the difference above 0) and at least twice as "
-            "large. Partly if only above.",
+            "that with permuted labels (interval of the difference above 0) and at least 10 %. "
+            "Partly if only above.",
             _polysemy,
         ),
         Claim(

@@ -70,7 +70,7 @@ def _baseline(page: Page, evidence: Mapping[str, Any]) -> str:
     items.append(("Candidates", f"{result['candidates']:,}", "distinct names"))
     items.append(("Pictures", f"{result['pictures']:,}", str(result.get("set", "held out"))))
     return (
-        "<h2>What is ablated below</h2>"
+        "<h2>The model as it is</h2>"
         '<p class="caption">Recognition of the evaluation pictures with nothing changed: how often '
         "a picture’s own name is the nearest of all candidates (recall@1), or among the ten "
         "nearest.</p>" + parts.figures(items)
@@ -123,7 +123,7 @@ def _section(page: Page, claim: Claim, result: Result | None, whole: bool) -> No
         return
     shown = evidence_views.VIEWS[claim.key](result)
     reason = f"<p><b>{escape(verdict.outcome.capitalize())}:</b> {escape(verdict.because)}</p>"
-    rule = f'<p class="caption">Rule. {escape(claim.rule)}</p>'
+    rule = f'<p class="caption rule">Rule. {escape(claim.rule)}</p>'
     steps = _steps(page, claim.key) if whole else ""
     frame.draw(head, steps, reason, parts.figures(map(_tile, shown.numbers)), rule)
     _drawn(claim.key, shown, whole)
@@ -195,7 +195,7 @@ def _why(number: Number) -> str:
             f"{scale.factor * end:.{scale.digits}f}".replace("-", "−") for end in figure["interval"]
         )
         said += f"; 95 % interval {low} to {high}"
-    return f"{said}; n = {figure['count']:,}"
+    return f"{said}; n\u00a0=\u00a0{figure['count']:,}"
 
 
 def _sentence(text: str) -> str:

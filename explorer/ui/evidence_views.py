@@ -78,7 +78,7 @@ def ablation(result: Result) -> Shown:
     ]
     place, worst = max(enumerate(rows), key=lambda pair: _value(pair[1]["second_order"]["drop"]))
     every = result["all_layers"]
-    points = percent("points of recall@1")
+    points = Scale("points of recall@1", 100, "", 1)
     return Shown(
         [
             Number("Nothing ablated", result["full"]["recall@1"], RECALL, "full.recall@1"),
