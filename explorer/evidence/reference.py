@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -108,29 +109,39 @@ def _accumulate(
     say: Say,
 ) -> None:
     """Sum over all pictures; the state is saved now and then, and after Ctrl-C."""
-    kept = work.arrays(PART) or {}
-    done = int(kept.pop("_done", 0))
-    sums.state |= {name: torch.from_numpy(values) for name, values in kept.items()}
+    kept = work.arrays(PART)
+    if kept is not None:
+        sums.images = int(kept.pop("_done"))
+        sums.state = {name: torch.from_numpy(values) for name, values in kept.items()}
 
     def keep() -> None:
         state = {name: value.numpy() for name, value in sums.state.items()}
-        work.keep_arrays(PART, {**state, "_done": np.array(done)})
+        work.keep_arrays(PART, {**state, "_done": np.array(sums.images)})
 
-    report = Reporter(say, NAME, images, done)
+    report = Reporter(say, NAME, images, sums.images)
     saved = time.monotonic()
     try:
-        for places in batches(images, batch_size, done):
-            sums.state = sums.with_pictures(loaded, pixels(places))
-            done = places.stop
-            report(done)
+        for places in batches(images, batch_size, sums.images):
+            sums.add(sums.of_batch(loaded, pixels(places)), len(places))
+            report(sums.images)
             if time.monotonic() - saved > SAVE_SECONDS:
                 keep()
                 saved = time.monotonic()
     except KeyboardInterrupt as stop:
-        keep()
+        if sums.whole:
+            keep()
         raise Stopped(
-            f"stopped in '{NAME}' after {done:,} of {images:,}; run the same command to go on"
+            f"stopped in '{NAME}' after {sums.images:,} of {images:,}; run the same command to go "
+            "on"
         ) from stop
+
+
+class _Part(NamedTuple):
+    """What a batch adds to a sum, in some of its rows or in all."""
+
+    name: str
+    value: Tensor
+    rows: Tensor | None = None
 
 
 class _Sums:
@@ -143,32 +154,47 @@ class _Sums:
     def __init__(self, tables: Sequence[LayerTables], chosen: Sequence[tuple[int, int]]) -> None:
         self.tables, self.chosen = tables, chosen
         self.state: dict[str, Tensor] = {}
+        self.images = 0
+        self.whole = True  # not in the middle of an addition
 
-    def with_pictures(self, loaded: LoadedModel, pixels: Tensor) -> dict[str, Tensor]:
-        """Return the state with a batch added; the old state stays as it is."""
+    def of_batch(self, loaded: LoadedModel, pixels: Tensor) -> list[_Part]:
+        """Return what a batch adds."""
         record = trace(loaded.model, pixels, [t.layer for t in self.tables])
-        state = dict(self.state)
-
-        def add(name: str, value: Tensor) -> None:
-            state[name] = state[name] + value if name in state else value
-
+        found = []
         for table in self.tables:
             layer = table.layer
             activations = record.post_activations(layer)
-            add(f"activations_{layer}", activations.sum(0).double().cpu())
+            found.append(_Part(f"activations_{layer}", activations.sum(0).double().cpu()))
             direct = activations[:, 0] / record.sigma_post[:, None]
-            add(f"direct_{layer}", direct.sum(0).double().cpu())
+            found.append(_Part(f"direct_{layer}", direct.sum(0).double().cpu()))
             view = LayerView(table, record, slice(0, len(pixels)))
             mask = view.significant
-            add(f"significant_{layer}", mask.sum(0))
-            add(f"moments_{layer}", _moments(view, mask))
+            found.append(_Part(f"significant_{layer}", mask.sum(0)))
+            rows = torch.nonzero(mask.any(dim=0))[:, 0]
+            found.append(_Part(f"moments_{layer}", _moments(view, mask, rows), rows))
         peaks = [
             record.post_activations(layer)[..., neuron].amax(1).float().cpu()
             for layer, neuron in self.chosen
         ]
-        batch = torch.stack(peaks, dim=1)
-        state["peaks"] = torch.cat([state["peaks"], batch]) if "peaks" in state else batch
-        return state
+        found.append(_Part("peaks", torch.stack(peaks, dim=1)))
+        return found
+
+    def add(self, parts: Sequence[_Part], images: int) -> None:
+        """Add a batch of so many images."""
+        self.whole = False
+        state = self.state
+        for name, value, rows in parts:
+            if rows is not None:
+                if name not in state:
+                    table = next(t for t in self.tables if name == f"moments_{t.layer}")
+                    state[name] = value.new_zeros(len(table.directions), *value.shape[1:])
+                state[name].index_add_(0, rows, value)
+            elif name == "peaks":
+                state[name] = torch.cat([state[name], value]) if name in state else value
+            else:
+                state[name] = state[name] + value if name in state else value
+        self.images += images
+        self.whole = True
 
     def arrays(self, images: int) -> Arrays:
         state = self.state
@@ -182,15 +208,11 @@ class _Sums:
         return found
 
 
-def _moments(view: LayerView, mask: Tensor) -> Tensor:
-    """Return the sum of z z^T over significant effects: [neuron, path, path]."""
-    neurons = torch.nonzero(mask.any(dim=0))[:, 0]
-    paths = view.by_neuron.shape[2]
-    moments = torch.zeros(len(view.by_neuron), paths, paths)
+def _moments(view: LayerView, mask: Tensor, neurons: Tensor) -> Tensor:
+    """Return the sum of z z^T over the significant effects of ``neurons``: [chosen, path, path]."""
     rows = torch.bmm(view.by_neuron[neurons], view.tables.whitening[0][neurons])
     rows = rows * mask.T[neurons][..., None]
-    moments[neurons] = rows.mT @ rows
-    return moments
+    return rows.mT @ rows
 
 
 def further_ranks(table: LayerTables, moments: Tensor) -> Tensor:

@@ -114,8 +114,8 @@ def _kinds(result: Result) -> Verdict:
     }
     said = (
         "labels and descriptions correlate with the effect by "
-        f"{found['second_order']:.2f} (second-order), {found['direct']:.2f} (direct) and "
-        f"{found['indirect']:.2f} (indirect)."
+        f"{_number(found['second_order'])} (second-order), {_number(found['direct'])} (direct) and "
+        f"{_number(found['indirect'])} (indirect)."
     )
     return Verdict((FAILS, PARTLY, HOLDS)[len(better)], said)
 
@@ -124,8 +124,9 @@ def _descriptions(result: Result) -> Verdict:
     part = result["descriptions"]
     found, beyond = part["description"]["pearson"], part["beyond_other_neuron"]["pearson"]
     said = (
-        f"labels and a neuron's own description correlate with its effects by {_value(found):.2f} "
-        f"in the mean, {_value(beyond):+.2f} against another neuron's description."
+        "labels and a neuron's own description correlate with its effects by "
+        f"{_number(_value(found))} in the mean, {_number(_value(beyond))} more than with another "
+        "neuron's description."
     )
     if not _positive(beyond):
         return Verdict(FAILS, said)
@@ -225,6 +226,10 @@ def _points(figure: Mapping[str, Any]) -> str:
 
 def _percent(figure: Mapping[str, Any]) -> str:
     return _share(_value(figure))
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")
 
 
 def _share(value: float) -> str:

@@ -115,8 +115,9 @@ def _section(page: Page, claim: Claim, result: Result | None, whole: bool) -> No
     heading = "h1" if whole else "h2"
     verdict = claim.judge(result) if result else None
     head = (
-        f'<div class="claim-head"><{heading}>{escape(claim.title)}</{heading}>'
-        f"{_badge(verdict)}</div><p>{escape(claim.sentence)}</p>"
+        f'<div class="claim-head{"" if whole else " next"}">'
+        f"<{heading}>{escape(claim.title)}</{heading}>{_badge(verdict)}</div>"
+        f"<p>{escape(claim.sentence)}</p>"
     )
     if not result or not verdict:
         frame.draw(head, _steps(page, claim.key) if whole else "", _command(page, claim.section))
@@ -180,9 +181,7 @@ def _tile(number: Number) -> tuple[str, str, str]:
 
 
 def _value(figure: Figure, scale: Scale) -> str:
-    if figure["value"] is None:
-        return "–"
-    return f"{scale.factor * figure['value']:.{scale.digits}f}{scale.suffix}".replace("-", "−")
+    return "–" if figure["value"] is None else scale.one(figure["value"])
 
 
 def _why(number: Number) -> str:
@@ -191,9 +190,7 @@ def _why(number: Number) -> str:
     if figure["value"] is None:
         return f"{said}; not defined, since nothing is lost"
     if figure["interval"]:
-        low, high = (
-            f"{scale.factor * end:.{scale.digits}f}".replace("-", "−") for end in figure["interval"]
-        )
+        low, high = (scale.one(end, unit=False) for end in figure["interval"])
         said += f"; 95 % interval {low} to {high}"
     return f"{said}; n\u00a0=\u00a0{figure['count']:,}"
 
@@ -226,7 +223,7 @@ def _table(section: str, result: Result) -> str:
         "<h2>Every figure</h2>"
         '<p class="caption">As <code>python -m explorer evidence … --json</code> prints them, with '
         "their 95 % bootstrap intervals over so many pictures, neurons or scenes.</p>"
-        + parts.table(("Key", "Value", "Interval", "Count"), rows, right=(3,))
+        f'<div class="keys">{parts.table(("Key", "Value", "Interval", "Count"), rows, (3,))}</div>'
     )
 
 

@@ -45,11 +45,13 @@ class Scale:
         if figure["value"] is None:
             return "not defined"
         interval = figure["interval"]
-        between = f" ({self._one(interval[0])} to {self._one(interval[1])})" if interval else ""
-        return self._one(figure["value"]) + between
+        between = f" ({self.one(interval[0])} to {self.one(interval[1])})" if interval else ""
+        return self.one(figure["value"]) + between
 
-    def _one(self, value: float) -> str:
-        return f"{self.factor * value:.{self.digits}f}{self.suffix}".replace("-", "−")
+    def one(self, value: float, unit: bool = True) -> str:
+        """A number as it is written, with its unit; what rounds to 0 has no sign."""
+        rounded = round(self.factor * value, self.digits) + 0.0
+        return f"{rounded:.{self.digits}f}{self.suffix if unit else ''}".replace("-", "−")
 
 
 RECALL = Scale("recall@1 (%)", 100, " %", 1)
@@ -232,7 +234,7 @@ def heads(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         "z": table,
         "x": [str(head) for head in range(count)],
         "y": [f"block {block}" for block in blocks],
-        "text": [[f"{value:.1f} %".replace("-", "−") for value in line] for line in table],
+        "text": [[percent("").one(value / 100) for value in line] for line in table],
         "texttemplate": "%{text}" if count <= 8 else "",
         "textfont": {"size": 11},
         "colorscale": charts.DIVERGING,

@@ -373,7 +373,7 @@ def kinds(result: Result) -> Shown:
             ),
             Plot(
                 "Share of the squared effects on unseen pictures that one direction, fitted on "
-                "others, explains.",
+                "others, explains. Direct effects have one direction by construction.",
                 plots.dots(rows("explained"), percent("explained variance")),
             ),
             Plot(
