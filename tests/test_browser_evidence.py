@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from explorer.evidence.verdicts import CLAIMS
 from tests.test_browser import (  # noqa: F401  fixtures
     _CONTRAST,
     EVERYWHERE,
@@ -16,7 +15,7 @@ from tests.test_browser import (  # noqa: F401  fixtures
     server,
     visit,
 )
-from tests.test_evidence_page import measured  # noqa: F401  fixture
+from tests.test_evidence_page import CLAIMS, SHOWN, measured  # noqa: F401  fixture
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def test_evidence_page_opens_cleanly(visit: Visit) -> None:  # noqa: F811
         f"() => document.querySelectorAll('.js-plotly-plot').length === {len(CLAIMS)}"
     )
     visit.check()
-    assert visit.page.locator(".verdict").count() == 2 * len(CLAIMS)
+    assert visit.page.locator(".verdict").count() == 2 * len(SHOWN)
     assert visit.page.evaluate(_CONTRAST) >= 4.5
 
 

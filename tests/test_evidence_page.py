@@ -13,12 +13,15 @@ from streamlit.testing.v1 import AppTest
 
 from explorer.bundle import Bundle, reseal_evidence
 from explorer.evidence import EvidenceSettings, measure
-from explorer.evidence.verdicts import CLAIMS
+from explorer.evidence.registry import SECTIONS
+from explorer.evidence.verdicts import CLAIMS as EVERY
 from explorer.segmentation_evidence import measure_segmentation
 from explorer.ui import address, evidence_plots, evidence_views, loaders
 from explorer.ui.evidence_plots import Dot, Scale, Series, percent
 from tests.evidence import SMALL
 
+CLAIMS = {key: claim for key, claim in EVERY.items() if key != "attack"}  # measured here
+SHOWN = [claim for claim in EVERY.values() if SECTIONS[claim.section].available]
 ROOT = Path(__file__).parents[1]
 NOTHING = {"value": None, "interval": None, "count": 0}
 
@@ -60,7 +63,7 @@ def test_what_is_not_measured_says_how(tiny_bundle: Path, monkeypatch: pytest.Mo
     for claim in CLAIMS.values():
         assert escape(claim.title) in html
         assert f"evidence precomputed0/tiny --only {claim.section}" in html
-    assert html.count('<span class="verdict">not measured</span>') == 2 * len(CLAIMS)
+    assert html.count('<span class="verdict">not measured</span>') == 2 * len(SHOWN)
     assert "✓" not in html
 
 
@@ -70,7 +73,7 @@ def test_every_claim_has_verdict_plot_and_figures(
     evidence = Bundle.open(measured).manifest.evidence
     app = run_page(measured.parent, monkeypatch)
     html = html_of(app)
-    assert "Not measured" not in html
+    assert html.count("Not measured yet on") == len(SHOWN) - len(CLAIMS)
     assert len(app.get("plotly_chart")) == len(CLAIMS)
     for claim in CLAIMS.values():
         verdict = claim.verdict(evidence)
@@ -109,27 +112,28 @@ def test_a_claim_that_is_not_measured(tiny_bundle: Path, monkeypatch: pytest.Mon
 def test_wrong_claim_is_named(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     html = html_of(run_page(tiny_bundle.parent, monkeypatch, claim="magic"))
     assert "“magic” is no claim: all are shown. Possible: ablation," in html
-    assert html.count('class="notice"') == 2 + len(CLAIMS)  # and one a section, one for recall
+    assert html.count('class="notice"') == 2 + len(SHOWN)  # and one a section, one for recall
     html = html_of(run_page(tiny_bundle.parent, monkeypatch, bundle="nowhere"))
     assert "There is no bundle “nowhere”" in html
 
 
-def test_results_without_a_rule_are_a_table(
+def test_attacks_are_shown_where_they_are_measured(
     measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "bundles"
     bundle = Bundle.open(shutil.copytree(measured, folder / "tiny"))
-    figure = {"value": 0.625, "interval": [0.5, 0.75], "count": 8}
-    reseal_evidence(bundle, {"attack": {"success": figure, "pairs": [["a", "b"]]}})
-    monkeypatch.setattr("explorer.evidence.registry.Section.available", True)
-    html = html_of(run_page(folder, monkeypatch))
-    assert "Spurious cues mislead the model" in html
-    assert "See every figure →" in html
-    html = html_of(run_page(folder, monkeypatch, claim="attack"))
-    assert "<td>attack.success</td><td>0.625</td><td>0.5 to 0.75</td>" in html
-    assert "<td>attack.pairs[0]</td><td>a, b</td>" in html
-    html = html_of(run_page(measured.parent, monkeypatch, claim="attack"))
-    assert "--only attack" in html
+    row = {"mean": 0.625, "interval": [0.5, 0.75]}
+    methods = {name: {"two_way": row, "all_classes": row} for name in ("second-order", "random")}
+    verdict = {"intervals_apart": {"random": False}, "paired_difference": {"random": [-1, 1]}}
+    result = {"pairs": 8, "scenes": 4, "classes": 9, "methods": methods, "verdict": verdict}
+    reseal_evidence(bundle, {"attack": result | {"by_pair": [{"concepts": ["a", "b"]}]}})
+    app = run_page(folder, monkeypatch, claim="attack")
+    html = html_of(app)
+    assert len(app.get("plotly_chart")) == 2
+    assert "✗ doesn't hold" in html.replace("&#x27;", "'")
+    assert "<td>attack.methods.random.two_way</td><td>0.625</td><td>0.5 to 0.75</td>" in html
+    assert "<td>attack.by_pair[0].concepts</td><td>a, b</td>" in html
+    assert "Next: " not in html
 
 
 def test_older_results_of_recognition_have_no_interval(

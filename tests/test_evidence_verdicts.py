@@ -192,3 +192,28 @@ def test_nothing_discovered_is_no_discovery() -> None:
     part = {name: nothing for name in ("concepts", "chance", "output")}
     result = {"pictogram, single": part, "pictogram, multiple": part}
     assert outcome("discovery", result) == FAILS
+
+
+def attacks(**differences: float) -> dict[str, Any]:
+    """Second-order concepts fool 60 % of pictures; others by so much less."""
+    rows = {name: {"two_way": {"mean": 0.6 - d}} for name, d in differences.items()}
+    return {
+        "methods": {"second-order": {"two_way": {"mean": 0.6}}, **rows},
+        "verdict": {
+            "intervals_apart": {name: d > 0.1 for name, d in differences.items()},
+            "paired_difference": {n: [d - 0.05, d + 0.05] for n, d in differences.items()},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (attacks(random=0.3, nearest=0.2), HOLDS),
+        (attacks(random=0.3, nearest=0.0), PARTLY),
+        (attacks(random=0.04, nearest=0.3), FAILS),
+        ({"methods": {"none": {"two_way": {"mean": 0.1}}}, "verdict": {}}, FAILS),
+    ],
+)
+def test_attacks_are_compared_one_by_one(result: dict, expected: str) -> None:
+    assert outcome("attack", result) == expected

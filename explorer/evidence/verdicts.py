@@ -197,6 +197,16 @@ def _discovery(result: Result) -> Verdict:
     return Verdict(HOLDS if enough else PARTLY, said)
 
 
+def _attack(result: Result) -> Verdict:
+    methods, found = result["methods"], result["verdict"]
+    rates = [f"{name} {_share(row['two_way']['mean'])}" for name, row in methods.items()]
+    said = f"pictures taken for the target: {', '.join(rates)}."
+    beyond = found.get("paired_difference", {}).get("random")
+    if found.get("intervals_apart") and all(found["intervals_apart"].values()):
+        return Verdict(HOLDS, said)
+    return Verdict(PARTLY if beyond and beyond[0] > 0 else FAILS, said)
+
+
 def _by_share(share: Mapping[str, Any], sentence: str) -> Verdict:
     value = _value(share)
     outcome = HOLDS if value >= MOST else PARTLY if value >= HALF else FAILS
@@ -342,6 +352,18 @@ CLAIMS: dict[str, Claim] = {
             "of another scene's labels (intervals apart), with one and with several objects, and "
             "at least half of what the whole output reaches. Partly if only above.",
             _discovery,
+        ),
+        Claim(
+            "attack",
+            "attack",
+            "Spurious concepts mislead the model",
+            "Things that a class's neurons respond to beside the class itself turn the model's "
+            "answer when they are put into a picture of another class.",
+            "Share of pictures taken for the target rather than the source: holds if concepts "
+            "from second-order effects fool more than each other way of choosing what is added "
+            "(intervals apart). Partly if more than concepts drawn at random (interval of the "
+            "difference above 0).",
+            _attack,
         ),
     )
 }

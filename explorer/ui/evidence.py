@@ -20,23 +20,20 @@ MARKS = {HOLDS: "✓", PARTLY: "◐", FAILS: "✗"}
 CLASSES = {HOLDS: "holds", PARTLY: "partly", FAILS: "fails"}
 Result = Mapping[str, Any]
 
-# Measured by functions of their own that state no rule; drawn as a table of figures.
-OTHERS = {
-    "attack": (
-        "Spurious cues mislead the model",
-        "Things that a neuron means beside its main meaning turn the model's answer when they are "
-        "put into a picture.",
-    )
-}
-
 
 def read_claim(page: Page) -> tuple[str, list[str]]:
     """Which claim the address asks for ("": all), and what could not be read."""
     asked = page.params.get(CLAIM, "")
-    known = [*CLAIMS, *(key for key in OTHERS if SECTIONS[key].available)]
+    known = [claim.key for claim in _claims(page)]
     if not asked or asked in known:
         return asked, []
     return "", [f"“{asked}” is no claim: all are shown. Possible: {', '.join(known)}."]
+
+
+def _claims(page: Page) -> list[Claim]:
+    """The claims that this version can measure or this bundle has measured."""
+    evidence = page.view.bundle.manifest.evidence
+    return [c for c in CLAIMS.values() if c.section in evidence or SECTIONS[c.section].available]
 
 
 def body(page: Page, asked: str) -> None:
@@ -44,7 +41,8 @@ def body(page: Page, asked: str) -> None:
     evidence = page.view.bundle.manifest.evidence
     frame.title("Evidence")
     if asked:
-        _one(page, asked, evidence)
+        claim = CLAIMS[asked]
+        _section(page, claim, evidence.get(claim.section), whole=True)
         return
     frame.draw(
         "<h1>Evidence</h1>"
@@ -54,11 +52,8 @@ def body(page: Page, asked: str) -> None:
         _baseline(page, evidence),
         _summary(page, evidence),
     )
-    for claim in CLAIMS.values():
+    for claim in _claims(page):
         _section(page, claim, evidence.get(claim.section), whole=False)
-    for key in OTHERS:
-        if key in evidence:
-            _other(page, key, evidence[key], whole=False)
 
 
 def _baseline(page: Page, evidence: Mapping[str, Any]) -> str:
@@ -80,7 +75,7 @@ def _baseline(page: Page, evidence: Mapping[str, Any]) -> str:
 def _summary(page: Page, evidence: Mapping[str, Any]) -> str:
     """Every claim with its verdict, each a link."""
     rows = []
-    for claim in CLAIMS.values():
+    for claim in _claims(page):
         verdict = claim.verdict(evidence)
         text = verdict.because if verdict else "not measured yet"
         name = parts.link("evidence", escape(claim.title), bundle=page.view.key, claim=claim.key)
@@ -99,15 +94,6 @@ def _badge(verdict: Verdict | None) -> str:
         return '<span class="verdict">not measured</span>'
     outcome = verdict.outcome
     return f'<span class="verdict {CLASSES[outcome]}">{MARKS[outcome]} {outcome}</span>'
-
-
-def _one(page: Page, asked: str, evidence: Mapping[str, Any]) -> None:
-    """One claim with all its plots and every figure."""
-    if asked in CLAIMS:
-        claim = CLAIMS[asked]
-        _section(page, claim, evidence.get(claim.section), whole=True)
-    else:
-        _other(page, asked, evidence.get(asked), whole=True)
 
 
 def _section(page: Page, claim: Claim, result: Result | None, whole: bool) -> None:
@@ -135,31 +121,16 @@ def _section(page: Page, claim: Claim, result: Result | None, whole: bool) -> No
         frame.draw(f'<p class="caption">{_settings_line(result)} {more}</p>')
 
 
-def _other(page: Page, key: str, result: Result | None, whole: bool) -> None:
-    """A measured section without a rule: what it is about, and its figures."""
-    title, sentence = OTHERS[key]
-    heading = "h1" if whole else "h2"
-    steps = _steps(page, key) if whole else ""
-    head = f"<{heading}>{escape(title)}</{heading}><p>{escape(sentence)}</p>{steps}"
-    if not result:
-        frame.draw(head, _command(page, key))
-    elif whole:
-        frame.draw(head, _table(key, result))
-    else:
-        frame.draw(head, f'<p class="caption">{_more(page, key, 0)}</p>')
-
-
 def _steps(page: Page, key: str) -> str:
     """The way back to all claims, and to the ones before and after."""
-    keys = list(CLAIMS)
+    keys = [claim.key for claim in _claims(page)]
     links = [parts.link("evidence", "← All claims", bundle=page.view.key)]
-    if key in keys:
-        place = keys.index(key)
-        for name, near in (("Previous", place - 1), ("Next", place + 1)):
-            if 0 <= near < len(keys):
-                title = escape(CLAIMS[keys[near]].title)
-                to = parts.link("evidence", title, bundle=page.view.key, claim=keys[near])
-                links.append(f"{name}: {to}")
+    place = keys.index(key)
+    for name, near in (("Previous", place - 1), ("Next", place + 1)):
+        if 0 <= near < len(keys):
+            title = escape(CLAIMS[keys[near]].title)
+            to = parts.link("evidence", title, bundle=page.view.key, claim=keys[near])
+            links.append(f"{name}: {to}")
     return f'<p class="caption">{" · ".join(links)}</p>'
 
 

@@ -652,9 +652,37 @@ def _mean(row: Result, scenes: int) -> Figure:
     return {"value": row["mean"], "interval": row["interval"], "count": scenes}
 
 
-def plain(result: Result) -> Shown:
-    """Of a result without plots of its own: nothing but the table of all its figures."""
-    return Shown([], [])
+def attack(result: Result) -> Shown:
+    """How often pictures are taken for the target, by what was added to them."""
+    methods, pairs = result["methods"], result["pairs"]
+    names = {name: _mean(row["two_way"], pairs) for name, row in methods.items()}
+    whole = {name: _mean(row["all_classes"], pairs) for name, row in methods.items()}
+
+    def rows(figures: Mapping[str, Figure]) -> list[Dot]:
+        return [
+            Dot(name, figure, SECOND if name == "second-order" else NEUTRAL)
+            for name, figure in figures.items()
+        ]
+
+    taken = percent("of pictures taken for the target")
+    made = f"{pairs:,} pairs of classes, {result['scenes']:,} pictures each"
+    return Shown(
+        [
+            Number(f"Fooled: {name}", figure, taken, f"methods.{name}.two_way")
+            for name, figure in names.items()
+        ],
+        [
+            Plot(
+                f"Pictures taken for the target rather than the source class, by how the things "
+                f"added to them were chosen; {made}. Bars: 95 % intervals over pairs.",
+                plots.dots(rows(names), taken),
+            ),
+            Plot(
+                f"The same among all {result['classes']:,} classes.",
+                plots.dots(rows(whole), taken),
+            ),
+        ],
+    )
 
 
 VIEWS: dict[str, Callable[[Result], Shown]] = {
@@ -668,6 +696,7 @@ VIEWS: dict[str, Callable[[Result], Shown]] = {
     "fit": fit,
     "segmentation": segmentation,
     "discovery": discovery,
+    "attack": attack,
 }
 
 
