@@ -27,7 +27,7 @@ from torch import Tensor
 from explorer.decompose import sparse_codes
 
 SIZES = (2, 4, 8, 16, 32, 64, 128)
-SCREENED = 4096
+SCREENED = 1024
 STEPS = 2  # of the lasso's path for each text: some are dropped on the way
 SWEEPS = 12  # of coordinate descent after each text that is added
 RIDGE = 1e-9
@@ -136,6 +136,7 @@ def lasso(targets: Tensor, atoms: Tensor, sizes: Sequence[int], notify: Notify) 
     """Return the lasso's reconstructions at each number of texts."""
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415  slow to import
     from sklearn.linear_model import lars_path  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415  comes with scikit-learn
 
     units, exact = atoms.double(), targets.double()
     totals = torch.zeros(len(sizes), *targets.shape, dtype=torch.float64)
@@ -144,7 +145,7 @@ def lasso(targets: Tensor, atoms: Tensor, sizes: Sequence[int], notify: Notify) 
     for row, target in enumerate(exact):
         ids = (units @ target).abs().topk(near).indices
         design = units[ids].T.numpy()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(1):  # threads would wait for each other
             warnings.simplefilter("ignore", ConvergenceWarning)
             _, _, path = lars_path(
                 design, target.numpy(), method="lasso", max_iter=STEPS * max(sizes)
