@@ -85,14 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("bundle", type=Path)
     search.add_argument("text")
     search.add_argument("--top", type=_positive, default=12)
-    evidence = add("evidence", _evidence, "measure claims on a bundle")
-    evidence.add_argument("bundle", type=Path)
-    evidence.add_argument("--only", default="recall", help="sections, with commas between")
     _add_bench(add("bench", _bench, "time the lens, the pursuit or the app"))
     add_image_commands(add)
     serve = add("serve", _serve, "open the app's server, by default for this machine alone")
     serve.add_argument("--address", default="localhost", help="0.0.0.0 for all that can reach it")
     serve.add_argument("--port", type=_positive, default=8501)
+    _add_evidence(add("evidence", _evidence, "measure the paper's claims on a bundle"))
     commands.add_parser("demo", help="rebuild the shipped pictures, model and bundle")
     return parser
 
@@ -124,6 +122,29 @@ def _add_build(command: argparse.ArgumentParser) -> None:
     add("--device", default="cpu")
     add("--dtype", default="float32", choices=["float32", "bfloat16"])
     add("--seed", type=int, default=0)
+
+
+def _add_evidence(command: argparse.ArgumentParser) -> None:
+    command.add_argument("bundle", type=Path)
+    add = command.add_argument
+    add("--only", default="claims", help="sections with commas between, claims, or all")
+    add(
+        "--images",
+        type=Path,
+        help="folder with a sub-folder a class, to classify in place of the "
+        "bundle's held-out pictures",
+    )
+    add("--pictures", type=int, default=2000, help="classify at most so many")
+    add("--means", type=int, default=1024, help="corpus pictures that give activation means")
+    add(
+        "--text-neurons", type=int, default=768, help="neurons to compare ways of choosing texts on"
+    )
+    add("--kind-neurons", type=int, default=72, help="neurons to compare kinds of effects on")
+    add("--batch-size", type=int, default=16)
+    add("--device", default="cpu")
+    add("--dtype", default="float32", choices=["float32", "bfloat16"])
+    add("--seed", type=int, default=0)
+    add("--no-write", action="store_true", help="leave the bundle as it is")
 
 
 def _add_bench(command: argparse.ArgumentParser) -> None:
@@ -180,10 +201,24 @@ def _search(options: argparse.Namespace) -> Result:
 
 
 def _evidence(options: argparse.Namespace) -> Result:
-    from explorer.bundle import Bundle  # noqa: PLC0415
-    from explorer.evidence import measure  # noqa: PLC0415
+    from explorer.bundle import Bundle, reseal_evidence  # noqa: PLC0415
+    from explorer.evidence import EvidenceSettings, measure  # noqa: PLC0415
 
-    return measure(Bundle.open(options.bundle), options.only.split(","))
+    known = {f.name for f in fields(EvidenceSettings)}
+    settings = EvidenceSettings(**{k: v for k, v in vars(options).items() if k in known})
+    bundle = Bundle.open(options.bundle)
+    found = measure(bundle, options.only.split(","), settings, progress=_to_stderr, resumable=True)
+    held = bundle.manifest.evidence
+    if not options.no_write and any(held.get(name) != result for name, result in found.items()):
+        try:
+            reseal_evidence(bundle, found)
+        except OSError as error:
+            _to_stderr(f"the results could not be written into {bundle.path}: {error}")
+    return found
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _bench(options: argparse.Namespace) -> Result:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,15 @@ from explorer.discover import (
     significant_rows,
 )
 from explorer.errors import InputError
+from explorer.evidence.work import Arrays, Work, stream
 from explorer.heatmaps import concept_maps, read, strongest_patches
 from explorer.lens_model import LensModel, open_lens_model
 from explorer.seeded_scenes import SceneSet, draw_scene
 
 RESAMPLES = 1000
-REPORTED = 20  # scenes between two lines of progress
+AT_ONCE = 10  # scenes between two looks at the clock
 
-Progress = Callable[[str], object]
+Progress = Callable[[str], None]
 
 
 def measure_discovery(
@@ -33,6 +35,7 @@ def measure_discovery(
     scenes: int = 200,
     top: Sequence[int] = (1, 5, 10),
     seed: int = 0,
+    work: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Return how well concepts discovered in held-out scenes match the scenes' labels.
@@ -42,7 +45,8 @@ def measure_discovery(
     between the label and one of the k texts. Four rankings are measured: `concepts`, as
     `explorer.discover` ranks them; `sets`, the significant neurons' sparse sets merged, weighted
     by effect; `chance`, the concepts against another scene's labels; and `output`, the texts
-    nearest to the whole representation, which also sees what no neuron wrote.
+    nearest to the whole representation, which also sees what no neuron wrote. With `work`, a
+    folder, an interrupted measurement goes on where it was.
 
     Raises InputError for fewer than two scenes or a bundle without the pictures needed.
     """
@@ -52,15 +56,42 @@ def measure_discovery(
     result: dict[str, Any] = {"bootstrap": {"resamples": RESAMPLES, "seed": seed, "over": "scenes"}}
     for multiple in (False, True):
         scene_set = SceneSet("discovery", "pictogram", multiple)
-        labels, ranked = [], []
-        for number in range(scenes):
-            scene = draw_scene(bundle, scene_set, number, opened.loaded.image_size)
-            labels.append(scene.labels)
-            ranked.append(_rankings(bundle, opened, scene, max(top)))
-            if progress and number % REPORTED == 0:
-                progress(f"discovery, {scene_set.name}: {number} of {scenes}")
+        labels, ranked = _ranked(bundle, opened, scene_set, scenes, max(top), work, progress)
         result[scene_set.name] = _figures(bundle, opened, labels, ranked, top, seed)
     return result
+
+
+def _ranked(
+    bundle: Bundle,
+    opened: LensModel,
+    scene_set: SceneSet,
+    scenes: int,
+    most: int,
+    work: Path | None,
+    progress: Progress | None,
+) -> tuple[list[tuple[str, ...]], list[dict[str, np.ndarray]]]:
+    """Return each scene's labels, and {ranking: the best texts, at most `most`} of each."""
+    size = opened.loaded.image_size
+
+    def take(places: range) -> Mapping[str, np.ndarray]:
+        found = [
+            _rankings(bundle, opened, draw_scene(bundle, scene_set, n, size), most) for n in places
+        ]
+        return {name: np.stack([_padded(row[name], most) for row in found]) for name in found[0]}
+
+    name = f"discovery-{scene_set.name.replace(', ', '-')}-{scenes}-{most}"
+    say = progress or (lambda line: None)
+    kept: Arrays = stream(Work(work), name, scenes, AT_ONCE, take, say)
+    labels = [draw_scene(bundle, scene_set, n, size).labels for n in range(scenes)]
+    ranked = [
+        {ranking: table[n][table[n] >= 0] for ranking, table in kept.items()} for n in range(scenes)
+    ]
+    return labels, ranked
+
+
+def _padded(texts: np.ndarray, most: int) -> np.ndarray:
+    """Return [most] int64, -1 where there are fewer texts."""
+    return np.pad(texts.astype(np.int64), (0, most - len(texts)), constant_values=-1)
 
 
 def _rankings(bundle: Bundle, opened: LensModel, scene: Scene, most: int) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@ PAGES: dict[str, str] = {
     "concept": "pages/concept.py",
     "compare": "pages/compare.py",
     "image": "pages/image.py",
+    "evidence": "pages/evidence.py",
     "findings": "pages/findings.py",
     "finding": "pages/finding.py",
     "collection": "pages/collection.py",

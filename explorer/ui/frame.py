@@ -31,6 +31,7 @@ NAVIGATION = {
     "atlas": "Atlas",
     "image": "Image",
     "compare": "Compare",
+    "evidence": "Evidence",
     "findings": "Findings",
     "about": "About & credits",
 }

@@ -1,0 +1,11 @@
+"""The paper's claims, measured on a bundle: one module a claim, see `registry`.
+
+Importing this package loads neither torch nor scikit-learn, so that pages can use `verdicts`.
+"""
+
+from explorer.evidence.registry import SECTIONS
+from explorer.evidence.runner import measure
+from explorer.evidence.settings import EvidenceSettings
+from explorer.evidence.statistics import bootstrap_interval
+
+__all__ = ["SECTIONS", "EvidenceSettings", "bootstrap_interval", "measure"]

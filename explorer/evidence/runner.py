@@ -1,0 +1,89 @@
+"""Measure the sections asked for: one shared lens pass, results kept as they come."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from explorer.bundle import Bundle
+from explorer.evidence.registry import Section, chosen
+from explorer.evidence.settings import EvidenceSettings
+
+if TYPE_CHECKING:
+    from explorer.evidence.context import Context
+
+SHARED = "effects"
+Result = dict[str, Any]
+
+
+def measure(
+    bundle: Bundle,
+    only: Sequence[str],
+    settings: EvidenceSettings | None = None,
+    *,
+    progress: Callable[[str], None] | None = None,
+    resumable: bool = False,
+) -> dict[str, Result]:
+    """Return {section: result} of the sections named; see `registry.chosen`.
+
+    ``progress`` gets a line now and then. With ``resumable`` a folder beside the bundle keeps what
+    is done until all is; the same call then goes on after Ctrl-C.
+
+    Raises:
+        InputError: a section is unknown or not part of this version, or the pictures cannot be
+            used.
+        Stopped: after Ctrl-C.
+    """
+    from explorer.evidence.context import Context  # noqa: PLC0415  torch only when measuring
+    from explorer.evidence.work import Work  # noqa: PLC0415
+
+    settings = settings or EvidenceSettings()
+    sections = chosen(only)
+    modules = {section.name: section.load() for section in sections}
+    say = progress or (lambda line: None)
+    work = Work(None)
+    if resumable:
+        identity = {**settings.identity(), "sections": [section.name for section in sections]}
+        work = Work.beside(bundle, identity, say)
+    context = Context(bundle, settings, work, say)
+    _add_probes(context, modules)
+    results = {}
+    for section in sections:
+        found = work.result(section.name)
+        if found is None:
+            began = time.monotonic()
+            say(f"{section.name}: {section.about}")
+            found = _measure(section, modules[section.name], context)
+            work.keep_result(section.name, found)
+            say(f"{section.name}: done in {time.monotonic() - began:.0f} s")
+        results[section.name] = found
+    work.remove()
+    return results
+
+
+def _measure(section: Section, module: Any, context: Context) -> Result:
+    if not section.function:
+        return dict(module.measure(context))
+    function = getattr(module, section.function)
+    offered = {
+        "seed": context.settings.seed,
+        "work": context.work.folder,
+        "progress": context.say,
+    }
+    taken = inspect.signature(function).parameters
+    return dict(function(context.bundle, **{k: v for k, v in offered.items() if k in taken}))
+
+
+def _add_probes(context: Context, modules: dict[str, Any]) -> None:
+    """Have the one pass serve every section asked for."""
+    wanted = {name: module for name, module in modules.items() if hasattr(module, "probe")}
+    if any(getattr(module, "NEEDS_EFFECTS", False) for module in modules.values()):
+        from explorer.evidence import effects  # noqa: PLC0415  torch only when measuring
+
+        wanted[SHARED] = effects
+    for name, module in wanted.items():
+        if context.work.result(name) is None:
+            context.say(f"preparing {name}")
+            context.probes[name] = module.probe(context)

@@ -1,0 +1,369 @@
+"""Verdicts on the paper's claims from measured figures: pure rules, stated in words beside each.
+
+A rule reads a section's result as the command prints it and nothing else. The paper's claims are
+about OpenAI's CLIP models; a verdict says whether they hold on the model of this bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+HOLDS, PARTLY, FAILS = "holds", "partly", "doesn't hold"
+Result = Mapping[str, Any]
+
+MOST = 0.9
+HALF = 0.5
+CORRELATED = 0.2
+CARRIED = 0.25
+MANY = 0.1
+PICTOGRAMS = ("pictogram, single", "pictogram, multiple")
+OWN_MAPS = ("second-order", "activation")
+TEN = "hit@10"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a claim holds, and why."""
+
+    outcome: str
+    """`HOLDS`, `PARTLY` or `FAILS`."""
+    because: str
+    """One sentence with the figures that decided."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper, in our own words."""
+
+    key: str
+    section: str
+    title: str
+    sentence: str
+    rule: str
+    judge: Callable[[Result], Verdict]
+
+    def verdict(self, evidence: Mapping[str, Any]) -> Verdict | None:
+        """Return the verdict, or None where the section is not measured."""
+        result = evidence.get(self.section)
+        return self.judge(result) if result else None
+
+
+def _ablation(result: Result) -> Verdict:
+    rows = result["layers"]
+    worst = max(rows, key=lambda row: _value(row["second_order"]["drop"]))
+    drop, beyond = worst["second_order"]["drop"], worst["second_beyond_first"]
+    fell = f"in layer {worst['layer']} recall@1 falls by {_points(drop)} points"
+    if not _positive(drop):
+        return Verdict(FAILS, f"even {fell}, which is not told from 0.")
+    if not _positive(beyond):
+        return Verdict(PARTLY, f"{fell}, but ablating direct effects there costs as much or more.")
+    return Verdict(HOLDS, f"{fell}, {_points(beyond)} more than without its direct effects.")
+
+
+def _selectivity(result: Result) -> Verdict:
+    every = result["all_layers"]
+    kept, lost = every["kept_by_significant"], every["lost_without_significant"]
+    if not _positive(result["drop"]):
+        return _nothing_lost(result["drop"])
+    said = (
+        f"of the recall that second-order effects carry, significant ones alone keep "
+        f"{_percent(kept)}; without them {_percent(lost)} is lost."
+    )
+    passed = (_value(kept) >= HALF) + (_value(lost) >= HALF)
+    return Verdict((FAILS, PARTLY, HOLDS)[passed], said)
+
+
+def _rank(result: Result) -> Verdict:
+    if not _positive(result["drop"]):
+        return _nothing_lost(result["drop"])
+    return _by_share(
+        result["all_layers"]["rank_1"]["kept"],
+        "of the recall that second-order effects carry, one direction a neuron keeps {}.",
+    )
+
+
+def _texts(result: Result) -> Verdict:
+    part = result["all_neurons"]
+    if not _positive(part["drop"]):
+        return _nothing_lost(part["drop"])
+    last = max((r for r in part["rows"] if r["method"] == "omp"), key=lambda row: row["m"])
+    direction = next(row for row in part["rows"] if row["method"] == "direction")
+    beyond = result["strongest"]["omp_beyond_random"]
+    above = all(_positive(row["cosine"]) for row in beyond)
+    whole = _value(direction["kept"])
+    share = _value(last["kept"]) / whole if whole > 0 else 0.0
+    said = (
+        f"{last['m']} texts keep {_share(share)} of the recall that the directions themselves "
+        f"keep, and chosen texts are {'' if above else 'not '}nearer than random ones at every "
+        "number."
+    )
+    if not above:
+        return Verdict(FAILS, said)
+    return Verdict(HOLDS if share >= MOST else PARTLY if share >= HALF else FAILS, said)
+
+
+def _kinds(result: Result) -> Verdict:
+    better = []
+    for other in ("direct", "indirect"):
+        if _positive(result[f"second_order_beyond_{other}"]["pearson"]):
+            better.append(other)
+    found = {
+        kind: _value(result[kind]["pearson"]) for kind in ("second_order", "direct", "indirect")
+    }
+    said = (
+        "labels and descriptions correlate with the effect by "
+        f"{_number(found['second_order'])} (second-order), {_number(found['direct'])} (direct) and "
+        f"{_number(found['indirect'])} (indirect)."
+    )
+    return Verdict((FAILS, PARTLY, HOLDS)[len(better)], said)
+
+
+def _descriptions(result: Result) -> Verdict:
+    part = result["descriptions"]
+    found, beyond = part["description"]["pearson"], part["beyond_other_neuron"]["pearson"]
+    said = (
+        "labels and a neuron's own description correlate with its effects by "
+        f"{_number(_value(found))} in the mean, {_number(_value(beyond))} more than with another "
+        "neuron's description."
+    )
+    if not _positive(beyond):
+        return Verdict(FAILS, said)
+    return Verdict(HOLDS if _value(found) >= CORRELATED else PARTLY, said)
+
+
+def _polysemy(result: Result) -> Verdict:
+    part = result["polysemy"]
+    found, chance = _value(part["two_meanings"]), _value(part["permuted"])
+    said = (
+        f"two unrelated meanings are verified in {100 * found:.1f} % of neurons, by chance in "
+        f"{100 * chance:.1f} %."
+    )
+    if not _positive(part["beyond_permuted"]):
+        return Verdict(FAILS, said)
+    return Verdict(HOLDS if found >= MANY else PARTLY, said)
+
+
+def _fit(result: Result) -> Verdict:
+    second = result["orders"]["second_order"]["logit_share"]
+    first = result["orders"]["first_order"]["logit_share"]
+    said = (
+        f"second-order effects carry {_percent(second)} of the right answer's lead, direct effects "
+        f"of the same neurons {_percent(first)}."
+    )
+    if not _positive(second):
+        return Verdict(FAILS, said)
+    return Verdict(HOLDS if _value(second) >= CARRIED else PARTLY, said)
+
+
+def _segmentation(result: Result) -> Verdict:
+    measure, form = "foreground_average_precision", "exact"
+    said, apart, ahead = [], [], []
+    for name in PICTOGRAMS:
+        methods = {key: row[form] for key, row in result["sets"][name]["methods"].items()}
+        own = max((key for key in methods if key in OWN_MAPS), key=lambda k: methods[k][measure])
+        other = max(
+            (key for key in methods if key not in OWN_MAPS), key=lambda k: methods[k][measure]
+        )
+        ours, theirs = methods[own], methods[other]
+        apart.append(ours[f"{measure}_interval"][0] > theirs[f"{measure}_interval"][1])
+        ahead.append(ours[measure] > theirs[measure])
+        said.append(f"{ours[measure]:.2f} ({own}) against {theirs[measure]:.2f} ({other})")
+    outcome = HOLDS if all(apart) else PARTLY if any(ahead) else FAILS
+    return Verdict(
+        outcome, f"with one object {said[0]}; with several {said[1]}, the best other method."
+    )
+
+
+def _discovery(result: Result) -> Verdict:
+    sets = [result[name] for name in PICTOGRAMS]
+    found = [part["concepts"][TEN]["mean"] or 0 for part in sets]
+    chance = [part["chance"][TEN]["mean"] or 0 for part in sets]
+    whole = [part["output"][TEN]["mean"] or 0 for part in sets]
+    said = (
+        f"ten texts name {_share(found[0])} of single objects and {_share(found[1])} of several; "
+        f"of another scene's {_share(chance[0])} and {_share(chance[1])}; the whole output's "
+        f"nearest texts {_share(whole[0])} and {_share(whole[1])}."
+    )
+    above = [
+        bool(part["concepts"][TEN]["interval"])
+        and part["concepts"][TEN]["interval"][0] > part["chance"][TEN]["interval"][1]
+        for part in sets
+    ]
+    if not all(above):
+        return Verdict(FAILS, said)
+    enough = all(f >= HALF * w for f, w in zip(found, whole, strict=True))
+    return Verdict(HOLDS if enough else PARTLY, said)
+
+
+def _attack(result: Result) -> Verdict:
+    methods, found = result["methods"], result["verdict"]
+    rates = [f"{name} {_share(row['two_way']['mean'])}" for name, row in methods.items()]
+    said = f"pictures taken for the target: {', '.join(rates)}."
+    beyond = found.get("paired_difference", {}).get("random")
+    if found.get("intervals_apart") and all(found["intervals_apart"].values()):
+        return Verdict(HOLDS, said)
+    return Verdict(PARTLY if beyond and beyond[0] > 0 else FAILS, said)
+
+
+def _by_share(share: Mapping[str, Any], sentence: str) -> Verdict:
+    value = _value(share)
+    outcome = HOLDS if value >= MOST else PARTLY if value >= HALF else FAILS
+    return Verdict(outcome, sentence.format(_percent(share)))
+
+
+def _nothing_lost(drop: Mapping[str, Any]) -> Verdict:
+    return Verdict(
+        FAILS,
+        f"mean-ablating all these effects changes recall@1 by {_points(drop)} points, which is not "
+        "told from 0: there is nothing to keep.",
+    )
+
+
+def _value(figure: Mapping[str, Any]) -> float:
+    """Return a figure's value; 0 for one that could not be formed."""
+    return float(figure["value"] or 0)
+
+
+def _positive(figure: Mapping[str, Any]) -> bool:
+    return bool(figure["interval"] and figure["interval"][0] > 0)
+
+
+def _points(figure: Mapping[str, Any]) -> str:
+    return f"{100 * _value(figure):.1f}"
+
+
+def _percent(figure: Mapping[str, Any]) -> str:
+    return _share(_value(figure))
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+CLAIMS: dict[str, Claim] = {
+    claim.key: claim
+    for claim in (
+        Claim(
+            "ablation",
+            "ablation",
+            "Second-order effects matter",
+            "What neurons send through later attention heads matters to what the model says, and "
+            "most of it comes from a few layers; what they write straight to the output matters "
+            "less there.",
+            "Holds if, in the layer where it costs most, mean-ablating all second-order effects "
+            "lowers recall@1 (95 % interval above 0) and lowers it further than mean-ablating the "
+            "direct effects of that layer does (interval of the difference above 0). Partly if "
+            "only the first.",
+            _ablation,
+        ),
+        Claim(
+            "selectivity",
+            "selectivity",
+            "Few pictures carry a neuron's effect",
+            "A neuron acts on few pictures, and those few effects are the ones that count.",
+            "Of the recall@1 lost when all second-order effects are mean-ablated: holds if the "
+            "significant effects alone keep at least half, and without them at least half is lost. "
+            "Partly if one of the two.",
+            _selectivity,
+        ),
+        Claim(
+            "rank",
+            "rank",
+            "One direction carries it",
+            "Where a neuron acts, its effect keeps to one direction of the joint space.",
+            "Of the recall@1 lost when all second-order effects are mean-ablated: holds if their "
+            "projections on one direction a neuron keep at least 90 %. Partly from 50 % on.",
+            _rank,
+        ),
+        Claim(
+            "texts",
+            "texts",
+            "A few texts describe the direction",
+            "That direction is a sparse sum of texts.",
+            "Holds if the largest number of texts in the bundle keeps at least 90 % of the "
+            "recall@1 that the directions themselves keep, and chosen texts reconstruct better "
+            "than random ones at every number (interval above 0). Partly from 50 % on.",
+            _texts,
+        ),
+        Claim(
+            "kinds",
+            "kinds",
+            "Direct and indirect effects say less",
+            "Second-order effects tell more about what a neuron means than its direct effect on "
+            "the output or the whole change when it is ablated.",
+            "Holds if the second-order description predicts effects from labels better (Pearson, "
+            "interval of the difference above 0) than the direct and than the indirect one does "
+            "theirs. Partly if better than one of them.",
+            _kinds,
+        ),
+        Claim(
+            "descriptions",
+            "predict",
+            "Descriptions say what neurons respond to",
+            "From its texts one can tell which new pictures a neuron will act on.",
+            "Holds if labels and a neuron's description predict its effects on unseen pictures "
+            "with a mean Pearson correlation of at least 0.2, and better than another neuron's "
+            "description does (interval of the difference above 0). Partly if only better.",
+            _descriptions,
+        ),
+        Claim(
+            "polysemy",
+            "predict",
+            "One neuron, several meanings",
+            "Many neurons stand for several unrelated things.",
+            "Holds if the share of neurons with two unrelated, label-verified meanings is above "
+            "that with permuted labels (interval of the difference above 0) and at least 10 %. "
+            "Partly if only above.",
+            _polysemy,
+        ),
+        Claim(
+            "fit",
+            "fit",
+            "How much of the output this is",
+            "Second-order effects are a substantial part of the output.",
+            "Holds if they carry at least a quarter of the right answer's lead over the other "
+            "candidates (interval above 0). Partly if any.",
+            _fit,
+        ),
+        Claim(
+            "segmentation",
+            "segmentation",
+            "They show where a thing is",
+            "Asked for a text, the neurons that point to it mark its place in a picture better "
+            "than other ways of asking the same model.",
+            "Foreground average precision of the unrefined maps on pictogram scenes: holds if a "
+            "second-order map (token shares, or activations of aligned neurons) is above every "
+            "other method on scenes with one and with several objects, intervals apart. Partly if "
+            "its value is the largest on at least one of the two.",
+            _segmentation,
+        ),
+        Claim(
+            "discovery",
+            "discovery",
+            "They name what is in a picture",
+            "The texts of the neurons that act strongly on a picture name what it shows.",
+            "Share of a scene's objects named by the ten best texts: holds if it is above that "
+            "of another scene's labels (intervals apart), with one and with several objects, and "
+            "at least half of what the whole output reaches. Partly if only above.",
+            _discovery,
+        ),
+        Claim(
+            "attack",
+            "attack",
+            "Spurious concepts mislead the model",
+            "Things that a class's neurons respond to beside the class itself turn the model's "
+            "answer when they are put into a picture of another class.",
+            "Share of pictures taken for the target rather than the source: holds if concepts "
+            "from second-order effects fool more than each other way of choosing what is added "
+            "(intervals apart). Partly if more than concepts drawn at random (interval of the "
+            "difference above 0).",
+            _attack,
+        ),
+    )
+}

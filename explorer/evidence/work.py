@@ -1,0 +1,179 @@
+"""Resumable passes: per-picture arrays that fill batch by batch, saved now and then.
+
+A working folder beside the bundle keeps finished sections and unfinished passes, so that the same
+command goes on after Ctrl-C or a crash. It is removed when everything asked for is measured. Each
+set of settings and sections has a folder of its own, so that one command never discards another's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer.bundle import Bundle
+from explorer.evidence.evaluation import batches
+
+SAVE_SECONDS = 60.0
+REPORT_SECONDS = 5.0
+MARK = 12  # hexadecimal digits that tell folders apart
+Arrays = dict[str, np.ndarray]
+Say = Callable[[str], None]
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C was pressed and what was measured is saved."""
+
+
+class Work:
+    """A working folder; without a folder nothing is kept."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Keep files in ``folder``, which must exist, or keep nothing."""
+        self.folder = folder
+
+    @classmethod
+    def beside(cls, bundle: Bundle, identity: Mapping[str, Any], say: Say) -> Work:
+        """Open the working folder of a bundle and of what is measured on it.
+
+        What belongs to another build of the bundle is dropped. Where no folder can be made beside
+        the bundle, nothing is kept.
+        """
+        path = bundle.path.resolve()
+        top = path.with_name(f".{path.name}.evidence")
+        build = bundle.manifest.identity[:MARK]
+        settings = json.dumps(identity, sort_keys=True).encode()
+        folder = top / f"{build}-{hashlib.sha256(settings).hexdigest()[:MARK]}"
+        try:
+            for other in [] if not top.is_dir() else top.iterdir():
+                if not other.name.startswith(build):
+                    shutil.rmtree(other)
+            if folder.is_dir():
+                say(f"going on with what {folder} holds")
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            say(f"nothing is kept for another run: {folder} cannot be used ({error})")
+            return cls(None)
+        return cls(folder)
+
+    def result(self, name: str) -> dict[str, Any] | None:
+        """Return a finished section's result, or None."""
+        file = self._file(f"{name}.json")
+        return json.loads(file.read_text("utf-8")) if file and file.is_file() else None
+
+    def keep_result(self, name: str, result: dict[str, Any]) -> None:
+        """Keep a finished section's result."""
+        file = self._file(f"{name}.json")
+        if file:
+            unfinished = file.with_suffix(".new")
+            unfinished.write_text(json.dumps(result), "utf-8")
+            unfinished.replace(file)
+
+    def arrays(self, name: str) -> Arrays | None:
+        """Return kept arrays, or None if there are none or they are damaged."""
+        file = self._file(f"{name}.npz")
+        if not file or not file.is_file():
+            return None
+        try:
+            with np.load(file, allow_pickle=False) as saved:
+                return {key: saved[key] for key in saved.files}
+        except (OSError, ValueError, zipfile.BadZipFile):
+            return None
+
+    def keep_arrays(self, name: str, arrays: Arrays) -> None:
+        """Keep arrays under a name."""
+        file = self._file(f"{name}.npz")
+        if file:
+            unfinished = file.with_suffix(".new.npz")
+            np.savez(unfinished, **arrays)  # type: ignore[arg-type]  # savez takes arrays by name
+            unfinished.replace(file)
+
+    def drop_arrays(self, name: str) -> None:
+        """Forget kept arrays."""
+        file = self._file(f"{name}.npz")
+        if file:
+            file.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the folder, and the one around it if nothing else is in it."""
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.folder.parent.rmdir()
+
+    def _file(self, name: str) -> Path | None:
+        return self.folder / name if self.folder else None
+
+
+def stream(
+    work: Work,
+    name: str,
+    images: int,
+    batch_size: int,
+    take: Callable[[range], Mapping[str, np.ndarray]],
+    say: Say,
+) -> Arrays:
+    """Fill per-picture arrays [image, ...] batch by batch and return them; resumable.
+
+    ``take`` returns for a range of pictures the arrays' rows, the same names each time.
+
+    Raises:
+        Stopped: after Ctrl-C, with the state kept.
+    """
+    found = work.arrays(name) or {}
+    done = int(found.pop("_done", 0))
+    report = Reporter(say, name, images, done)
+    saved = time.monotonic()
+
+    def keep() -> None:
+        work.keep_arrays(name, {**found, "_done": np.array(done)})
+
+    try:
+        for places in batches(images, batch_size, done):
+            rows = take(places)
+            for key, values in rows.items():
+                if key not in found:
+                    found[key] = np.zeros((images, *values.shape[1:]), values.dtype)
+                found[key][places.start : places.stop] = values
+            done = places.stop
+            report(done)
+            if time.monotonic() - saved > SAVE_SECONDS:
+                keep()
+                saved = time.monotonic()
+    except KeyboardInterrupt as stop:
+        keep()
+        raise Stopped(
+            f"stopped in '{name}' after {done:,} of {images:,}; run the same command to go on"
+        ) from stop
+    keep()
+    return found
+
+
+class Reporter:
+    """Say how far a pass is and how long it will take, every few seconds and at the end."""
+
+    def __init__(self, say: Say, name: str, total: int, done: int = 0) -> None:
+        """Start the clock."""
+        self.say, self.name, self.total, self.first = say, name, total, done
+        self.began = time.monotonic()
+        self.last = -REPORT_SECONDS
+
+    def __call__(self, done: int) -> None:
+        """Report ``done`` units."""
+        seconds = time.monotonic() - self.began
+        if seconds - self.last < REPORT_SECONDS and done < self.total:
+            return
+        self.last = seconds
+        rate = (done - self.first) / max(seconds, 1e-9)
+        minutes, left = divmod(round((self.total - done) / max(rate, 1e-9)), 60)
+        self.say(
+            f"{self.name}: {done:,} of {self.total:,}, {rate:.1f}/s, {minutes}:{left:02d} left"
+        )
