@@ -136,6 +136,16 @@ def test_attacks_are_shown_where_they_are_measured(
     assert "Next: " not in html
 
 
+def test_results_of_another_version_are_measured_again(
+    measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Bundle.open(shutil.copytree(measured, tmp_path / "bundles" / "tiny"))
+    reseal_evidence(bundle, {"rank": {"something": "else"}})
+    html = html_of(run_page(tmp_path / "bundles", monkeypatch))
+    assert html.count("--only rank") == 1
+    assert html.count("not measured</span>") == 2 * (1 + len(SHOWN) - len(CLAIMS))
+
+
 def test_older_results_of_recognition_have_no_interval(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

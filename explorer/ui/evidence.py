@@ -76,7 +76,8 @@ def _summary(page: Page, evidence: Mapping[str, Any]) -> str:
     """Every claim with its verdict, each a link."""
     rows = []
     for claim in _claims(page):
-        verdict = claim.verdict(evidence)
+        read = _read(claim, evidence.get(claim.section))
+        verdict = read[0] if read else None
         text = verdict.because if verdict else "not measured yet"
         name = parts.link("evidence", escape(claim.title), bundle=page.view.key, claim=claim.key)
         rows.append(
@@ -96,19 +97,29 @@ def _badge(verdict: Verdict | None) -> str:
     return f'<span class="verdict {CLASSES[outcome]}">{MARKS[outcome]} {outcome}</span>'
 
 
+def _read(claim: Claim, result: Result | None) -> tuple[Verdict, Shown] | None:
+    """Verdict and plots of a result; None without one, or where another version wrote it."""
+    if not result:
+        return None
+    try:
+        return claim.judge(result), evidence_views.VIEWS[claim.key](result)
+    except (KeyError, TypeError):
+        return None
+
+
 def _section(page: Page, claim: Claim, result: Result | None, whole: bool) -> None:
     """A claim: its sentence, verdict and rule, figures, plots; or how to measure it."""
     heading = "h1" if whole else "h2"
-    verdict = claim.judge(result) if result else None
+    read = _read(claim, result)
+    verdict, shown = read or (None, None)
     head = (
         f'<div class="claim-head{"" if whole else " next"}">'
         f"<{heading}>{escape(claim.title)}</{heading}>{_badge(verdict)}</div>"
         f"<p>{escape(claim.sentence)}</p>"
     )
-    if not result or not verdict:
+    if not result or not verdict or not shown:
         frame.draw(head, _steps(page, claim.key) if whole else "", _command(page, claim.section))
         return
-    shown = evidence_views.VIEWS[claim.key](result)
     reason = f"<p><b>{escape(verdict.outcome.capitalize())}:</b> {escape(verdict.because)}</p>"
     rule = f'<p class="caption rule">Rule. {escape(claim.rule)}</p>'
     steps = _steps(page, claim.key) if whole else ""
