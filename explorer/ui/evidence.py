@@ -48,7 +48,7 @@ def body(page: Page, asked: str) -> None:
         "<h1>Evidence</h1>"
         '<p class="lead">Does the paper’s story hold for this model? Each of its claims, in our '
         "words, measured on pictures that took no part in the build, with a verdict from a rule "
-        "fixed beforehand. Nothing is left out when it fails.</p>",
+        "stated beside it. Nothing is left out when it fails.</p>",
         _baseline(page, evidence),
         _summary(page, evidence),
     )
