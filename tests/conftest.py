@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from explorer.build import BuildSettings, build
+from explorer.bundle import MANIFEST, verify
 from explorer.pictures import PictureStore
 from tests.tiny import save_tiny
 
@@ -110,13 +111,17 @@ def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_bundle(
     tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_store: Path
-) -> Path:
+) -> Iterator[Path]:
     """The path of a whole bundle: three layers of the tiny model over the drawn pictures.
 
     Shared by all tests: copy it (`bundle_copy`) before changing it.
     """
     out = tmp_path_factory.mktemp("precomputed") / "tiny"
-    return build(settings_for(out, tiny_model, tiny_store), progress=lambda line: None)
+    path = build(settings_for(out, tiny_model, tiny_store), progress=lambda line: None)
+    manifest = (path / MANIFEST).read_bytes()
+    yield path
+    assert (path / MANIFEST).read_bytes() == manifest, "a test changed the shared bundle"
+    assert verify(path) == []
 
 
 @pytest.fixture

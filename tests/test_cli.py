@@ -150,8 +150,8 @@ def test_search_for_an_unknown_text(capsys: pytest.CaptureFixture, tiny_bundle: 
     assert len(found["texts"]) == len(found["directions"]) == 12
 
 
-def test_recall(capsys: pytest.CaptureFixture, tiny_bundle: Path) -> None:
-    found = run(capsys, "evidence", tiny_bundle, "--only", "recall")["recall"]
+def test_recall(capsys: pytest.CaptureFixture, bundle_copy: Path) -> None:
+    found = run(capsys, "evidence", bundle_copy, "--only", "recall")["recall"]
     assert found["pictures"] == found["candidates"] == HELD_OUT
     assert 0 <= found["recall@1"] <= found["recall@10"] == 1
     low, high = found["recall@1_interval"]
@@ -184,7 +184,7 @@ def test_a_bundle_without_held_out_pictures(
 ) -> None:
     store = PictureStore.write(tmp_path, list(picture_rows())[:3])
     monkeypatch.setattr(Bundle, "pictures", store)
-    assert "no held-out pictures" in refused(capsys, "evidence", tiny_bundle)
+    assert "no held-out pictures" in refused(capsys, "evidence", tiny_bundle, "--no-write")
 
 
 def test_intervals_cover_the_rate() -> None:
