@@ -212,7 +212,7 @@ def map_figure(
         "x": places[rows, 0],
         "y": places[rows, 1],
         "customdata": rows.astype(np.int32),
-        "text": [_hint(view, int(row)) for row in rows],
+        "text": view.held("atlas hints", _hints)[rows],
         "marker": {"size": 5, "color": values[rows], "opacity": 0.85, **scale},
         "hovertemplate": "%{text}<extra></extra>",
     }
@@ -229,11 +229,18 @@ def map_figure(
     )
 
 
-def _hint(view: View, row: int) -> str:
-    layer, neuron = view.place(row)
-    concepts = str(view.neurons["concepts"].iloc[row])
-    short = concepts if len(concepts) <= HINT_LENGTH else concepts[: HINT_LENGTH - 1] + "…"
-    return f"{layer}.{neuron} {charts.literal(short)}"
+def _hints(view: View) -> NDArray[np.object_]:
+    """What hovering says of each neuron, [neuron]."""
+    table = view.neurons[["layer", "neuron", "concepts"]]
+    hints = [
+        f"{layer}.{neuron} {charts.literal(_shortened(str(concepts)))}"
+        for layer, neuron, concepts in table.itertuples(index=False)
+    ]
+    return np.array(hints, dtype=object)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= HINT_LENGTH else text[: HINT_LENGTH - 1] + "…"
 
 
 def _selected(page: Page, query: AtlasQuery) -> None:
