@@ -8,10 +8,14 @@ them is pushed towards the second.
 1. `d`, the unit difference of the two texts' embeddings, target minus source.
 2. A neuron's *separation*: what its typical effect moves along `d`, `scale[n] <r_n, d>`, with
    `r_n` its direction. The neurons with the largest separations either way are taken.
-3. Their sparse sets are pooled, weighted by separation and sign,
-   `score[c] = sum_n separation[n] weight[n, c]`: a concept that turns on a neuron pointing to the
-   target, or keeps down one pointing to the source, scores above 0.
-4. Concepts close to either class are left out: by the model's own text tower (cosine of centred
+3. Their sparse sets are pooled, weighted by separation and sign, `support[c] = sum_n separation[n]
+   weight[n, c]`: a text that turns on a neuron pointing to the target, or keeps down one pointing
+   to the source, is supported.
+4. Most texts have no picture, so a set speaks for every concept that its texts are near to:
+   `score[l] = sum_c support[c] <e_l, e_c>` for the labels `l` of the corpus, with `e` the centred
+   text embeddings; a neuron's part is its own share of the sum.
+5. Of a concept's pictures those come first that drive the pooled neurons most towards the target.
+6. Concepts close to either class are left out: by the model's own text tower (cosine of centred
    embeddings) and by their words (shared stems of labels and keywords).
 
 What such pictures are for: finding what a model confuses before others do, and mending it.
@@ -35,7 +39,7 @@ from explorer.bundle import Bundle
 from explorer.errors import InputError
 
 NEAR = 0.3  # cosine of centred texts from which a concept is too close to a class
-NEURONS = 200
+NEURONS = 1000
 CONCEPTS = 8
 CARRIERS = 6  # neurons named with a concept
 STOP_WORDS = frozenset("a an and at by for from in no of on or the to with without".split())
@@ -70,13 +74,10 @@ class Carrier:
     neuron: int
     separation: float
     """What its typical effect moves towards the target; units of the output."""
-    weight: float
-    """Of the concept in its sparse set."""
-
-    @property
-    def part(self) -> float:
-        """Its part of the concept's score."""
-        return self.separation * self.weight
+    part: float
+    """Its share of the concept's score."""
+    text: str
+    """The text of its sparse set that carries most of the share."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class SpuriousConcept:
 
     text: str
     score: float
-    """Sum over the pooled neurons of separation times weight; units of the output."""
+    """What the pooled sets say for it; units of the output."""
     near_source: float
     near_target: float
     carriers: tuple[Carrier, ...]
@@ -122,7 +123,8 @@ class Ranking:
                             "layer": carrier.layer,
                             "neuron": carrier.neuron,
                             "separation": round(carrier.separation, 5),
-                            "weight": round(carrier.weight, 4),
+                            "part": round(carrier.part, 5),
+                            "through": carrier.text,
                         }
                         for carrier in concept.carriers
                     ],
@@ -244,6 +246,36 @@ def pooled_scores(
     return np.bincount(ids[used], weights=parts[used], minlength=texts)
 
 
+def label_scores(bundle: Bundle, support: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what supported texts say for each corpus label: [label].
+
+    ``support`` is [text]. A label takes part in every text's support by the cosine of the two.
+    """
+    atoms = centred_texts(bundle)
+    pooled = support.astype(np.float32) @ atoms
+    scores: NDArray[np.float64] = (atoms[vocabulary(bundle).rows] @ pooled).astype(np.float64)
+    return scores
+
+
+def picture_pushes(
+    bundle: Bundle, source: Floats, target: Floats, neurons: int = NEURONS
+) -> NDArray[np.float64]:
+    """Return how far each picture drives the separating neurons to the target: [image].
+
+    The sum over the pooled neurons of the picture's effect times the neuron's cosine with the
+    difference of the two text embeddings, where the picture is among the neuron's strongest (or
+    most negative) ones. Units of the output; held-out pictures have 0.
+    """
+    moved = separations(bundle, source, target)
+    rows = most_separating(moved, neurons)
+    scale = bundle.neurons["scale"].fillna(0).to_numpy(np.float32)[rows]
+    cosine = moved[rows] / np.where(scale > 0, scale, 1)
+    images = np.asarray(bundle.top_images[rows])
+    parts = np.asarray(bundle.top_effects[rows], np.float64) * cosine[:, None, None]
+    used = images >= 0
+    return np.bincount(images[used], weights=parts[used], minlength=len(bundle.pictures))
+
+
 @dataclass(frozen=True, eq=False)
 class Closeness:
     """Which of a vocabulary's labels are too close to either class, and how close."""
@@ -311,7 +343,8 @@ def rank_concepts(
     rows = most_separating(moved, settings.neurons)
     ids, weights = np.asarray(bundle.concept_ids[rows]), np.asarray(bundle.concept_weights[rows])
     words = vocabulary(bundle)
-    scores = pooled_scores(ids, weights, moved[rows], len(bundle.texts))[words.rows]
+    support = pooled_scores(ids, weights, moved[rows], len(bundle.texts))
+    scores = label_scores(bundle, support)
     close = closeness(bundle, source, target, embeddings, settings.near)
     order = [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] > 0]
     kept = [i for i in order if not close.reasons[i]][: settings.concepts]
@@ -371,15 +404,22 @@ def _carriers(
     moved: Floats,
     text: int,
 ) -> tuple[Carrier, ...]:
+    """The neurons with the largest shares of one text's score."""
+    cosines = np.append(centred_texts(bundle) @ centred_texts(bundle)[text], 0)  # -1: none
+    shares = np.asarray(weights, np.float64) * moved[:, None] * cosines[ids]
+    parts = shares.sum(axis=1)
     layers, numbers = bundle.neurons["layer"].to_numpy(), bundle.neurons["neuron"].to_numpy()
-    places, slots = np.nonzero(ids == text)
-    found = [
+    return tuple(
         Carrier(
-            int(layers[rows[i]]), int(numbers[rows[i]]), float(moved[i]), float(weights[i, slot])
+            layer=int(layers[rows[i]]),
+            neuron=int(numbers[rows[i]]),
+            separation=float(moved[i]),
+            part=float(parts[i]),
+            text=bundle.texts[int(ids[i, shares[i].argmax()])],
         )
-        for i, slot in zip(places, slots, strict=True)
-    ]
-    return tuple(sorted(found, key=lambda carrier: -carrier.part)[:CARRIERS])
+        for i in np.argsort(-parts, kind="stable")[:CARRIERS]
+        if parts[i] > 0
+    )
 
 
 def _unit(rows: Floats) -> Floats:

@@ -31,6 +31,7 @@ ADDED_SIDE = 0.34
 SMALLEST_SIDE = 0.14
 ADDED = 3
 OPAQUE = 127
+PREFERRED = 3  # pictures of a concept, those with the largest push, that are drawn from
 MARGIN = 2  # pixels between objects
 
 
@@ -101,11 +102,13 @@ def compose_attack(
     number: int = 0,
     added: int = ADDED,
     size: int = SIDE,
+    pushes: NDArray[np.float64] | None = None,
 ) -> AttackScene:
     """Compose scene ``number``: the source, and up to ``added`` different ones of ``concepts``.
 
     The source is one of its held-out pictures, else of the corpus. Without concepts the scene is
-    the same but for what would have been added.
+    the same but for what would have been added. ``pushes`` [image] prefers pictures of a concept:
+    one of its `PREFERRED` largest is taken, any of them without.
 
     Raises:
         InputError: nothing shows the source or a concept, or a concept shows the target.
@@ -128,7 +131,8 @@ def compose_attack(
     _cover(taken, sprite, corner)
     mask = taken.copy()
     chooser = np.random.default_rng([seed, number, 1])
-    made = _add_all(bundle, words, concepts, added, canvas, taken, chooser)
+    shown = [_pictures_of(words, concept, pushes) for concept in concepts]
+    made = _add_all(bundle, concepts, shown, added, canvas, taken, chooser)
     recipe = Recipe(
         bundle=bundle.name,
         source=source,
@@ -145,10 +149,21 @@ def compose_attack(
     return AttackScene(canvas, recipe, mask)
 
 
+def _pictures_of(
+    words: Vocabulary, concept: str, pushes: NDArray[np.float64] | None
+) -> tuple[int, ...]:
+    pictures = words.pictures.get(concept)
+    if not pictures:
+        raise InputError(f"No picture of the corpus shows “{concept}”: leave it out.")
+    if pushes is None:
+        return pictures
+    return tuple(sorted(pictures, key=lambda image: -pushes[image])[:PREFERRED])
+
+
 def _add_all(
     bundle: Bundle,
-    words: Vocabulary,
     concepts: Sequence[str],
+    shown: Sequence[Sequence[int]],
     count: int,
     canvas: Image.Image,
     taken: NDArray[np.bool_],
@@ -159,10 +174,7 @@ def _add_all(
     chosen = rng.choice(len(concepts), min(count, len(concepts)), replace=False)
     made = []
     for place, index in enumerate(int(i) for i in chosen):
-        concept = concepts[index]
-        pictures = words.pictures.get(concept)
-        if not pictures:
-            raise InputError(f"No picture of the corpus shows “{concept}”: leave it out.")
+        pictures = shown[index]
         image = int(pictures[int(rng.integers(len(pictures)))])
         allowance = room // (len(chosen) - place)
         side = ADDED_SIDE
@@ -175,7 +187,7 @@ def _add_all(
                 _cover(taken, sprite, corner)
                 room -= pixels
                 share = round(pixels / size**2, 4)
-                made.append(Added(concept, image, (*corner, *sprite.size), share))
+                made.append(Added(concepts[index], image, (*corner, *sprite.size), share))
                 break
             side *= 0.88
     return tuple(made)
