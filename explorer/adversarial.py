@@ -42,7 +42,9 @@ NEAR = 0.3  # cosine of centred texts from which a concept is too close to a cla
 NEURONS = 1000
 CONCEPTS = 8
 CARRIERS = 6  # neurons named with a concept
-STOP_WORDS = frozenset("a an and at by for from in no of on or the to with without".split())
+STOP_WORDS = frozenset(
+    {"a", "an", "and", "at", "by", "for", "from", "in", "no", "of", "on", "or", "the", "to", "with"}
+)
 _ENDINGS = ("ingly", "edly", "ies", "ing", "ers", "er", "ed", "es", "ly", "s", "y", "e")
 
 Floats = NDArray[np.float32]
@@ -64,6 +66,9 @@ class AttackSettings:
             raise InputError("Ask for at least one neuron and one concept.")
         if not 0 < self.near <= 1:
             raise InputError(f"The nearness {self.near} is no cosine: choose from above 0 to 1.")
+
+
+USUAL = AttackSettings()
 
 
 @dataclass(frozen=True)
@@ -330,7 +335,7 @@ def rank_concepts(
     source: str,
     target: str,
     embeddings: tuple[Floats, Floats],
-    settings: AttackSettings = AttackSettings(),
+    settings: AttackSettings = USUAL,
 ) -> Ranking:
     """Return the spurious concepts of a pair that the corpus can show, best first.
 

@@ -120,7 +120,9 @@ def audit(
     after, count = before, 0
     for step in steps:
         count = min(step, len(order))
-        after = _cosines(ablated_output(opened, bundle, reading.images, order[:count], means), texts)
+        after = _cosines(
+            ablated_output(opened, bundle, reading.images, order[:count], means), texts
+        )
         if after[0] >= after[1] or count == len(order):
             break
     rows = [int(row) for row in order[:count]]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from explorer.adversarial import AttackSettings, Ranking, picture_pushes, rank_concepts
+from explorer.adversarial import USUAL, AttackSettings, Ranking, picture_pushes, rank_concepts
 from explorer.adversarial import text_embeddings as embed_texts
 from explorer.attack_scenes import ADDED, AttackScene, compose_attack
 from explorer.bundle import Bundle
@@ -70,7 +70,7 @@ class Attack:
 
     @classmethod
     def of(
-        cls, bundle: Bundle, source: str, target: str, settings: AttackSettings = AttackSettings()
+        cls, bundle: Bundle, source: str, target: str, settings: AttackSettings = USUAL
     ) -> Attack:
         """Rank a pair's concepts. Raises InputError as `rank_concepts` does."""
         embeddings = embed_texts(bundle, [source, target])
@@ -133,7 +133,9 @@ PURPOSE = (
 
 def file_stem(ranking: Ranking) -> str:
     """Return a file name without its ending for a pair."""
-    parts = (re.sub(r"[^a-z0-9]+", "-", t.lower()).strip("-") for t in (ranking.source, ranking.target))
+    parts = (
+        re.sub(r"[^a-z0-9]+", "-", t.lower()).strip("-") for t in (ranking.source, ranking.target)
+    )
     return "-as-".join(part[:40] or "class" for part in parts)
 
 

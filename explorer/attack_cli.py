@@ -56,7 +56,7 @@ def _attack(options: argparse.Namespace) -> Result:
         print(line, file=sys.stderr)
 
     if options.pairs == AUTO:
-        pairs = propose_pairs(bundle, Classes.of(bundle, say), options.count, options.seed)
+        pairs = propose_pairs(bundle, Classes.of(bundle), options.count, options.seed)
     else:
         pairs = [Pair(*pair) for pair in read_pairs(options.pairs)]
     methods = tuple(filter(None, options.methods.split(","))) or METHODS

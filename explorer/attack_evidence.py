@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.adversarial import (
+    USUAL,
     AttackSettings,
     closeness,
     picture_pushes,
@@ -58,7 +59,7 @@ def measure_attack(
     pairs: int | Sequence[Pair] = PAIRS,
     n: int = SCENES,
     methods: Sequence[str] = METHODS,
-    settings: AttackSettings = AttackSettings(),
+    settings: AttackSettings = USUAL,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def measure_attack(
             else "An attack is measured on at least one scene a pair."
         )
     say = progress or (lambda line: None)
-    classes = Classes.of(bundle, say)
+    classes = Classes.of(bundle)
     chosen = propose_pairs(bundle, classes, pairs, seed) if isinstance(pairs, int) else list(pairs)
     indirect = measure_indirect(bundle, seed, say) if "indirect" in methods else None
     hits: dict[str, list[list[tuple[float, float, float]]]] = {name: [] for name in methods}

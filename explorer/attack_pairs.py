@@ -6,9 +6,8 @@ saw. No pair is chosen by looking at an attack.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,23 +32,38 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """The names of the held-out pictures, as the text tower sees them."""
+    """The names of the held-out pictures, as the text tower sees them; kept a bundle at a time."""
 
+    bundle: Bundle
     opened: LensModel
     labels: tuple[str, ...]
     embeddings: Floats
     """[class, embed], unit norm."""
-    pictures: Floats
-    """[class, class]: cosine of each class's first held-out picture, on white, with each name."""
+    read: dict[int, Floats] = field(default_factory=dict, repr=False)
+    """Class -> [class]: cosines of its first held-out picture, on white; filled when asked for."""
 
     @classmethod
-    def of(cls, bundle: Bundle, say: Callable[[str], object] = lambda line: None) -> Classes:
-        """Encode names and pictures, once a bundle.
+    def of(cls, bundle: Bundle) -> Classes:
+        """Encode the names, once a bundle.
 
         Raises:
             InputError: the bundle has held-out pictures of fewer than two names.
         """
-        return _classes(bundle, say)
+        key = f"{bundle.path}{bundle.manifest.identity}"
+        if key in _KEPT:
+            return _KEPT[key]
+        labels = tuple(sorted(vocabulary(bundle).held_out))
+        if len(labels) < 2:
+            raise InputError(
+                f"The bundle '{bundle.name}' has held-out pictures of {len(labels)} names: two "
+                "classes are needed for an attack."
+            )
+        opened = open_lens_model(bundle)
+        with opened.lock:
+            embeddings = encode_texts(opened.loaded, labels).numpy()
+        _KEPT.clear()
+        _KEPT[key] = cls(bundle, opened, labels, embeddings)
+        return _KEPT[key]
 
     def place(self, label: str) -> int:
         """Return a class's row. Raises InputError if there is none of that name."""
@@ -73,30 +87,19 @@ class Classes:
         found: Floats = images.numpy() @ self.embeddings.T
         return found
 
+    def picture_scores(self, place: int) -> Floats:
+        """Return the cosines of a class's held-out picture with all classes: [class]."""
+        if place not in self.read:
+            image = vocabulary(self.bundle).held_out[self.labels[place]][0]
+            self.read[place] = self.scores([self.bundle.pictures.rgb(image)])[0]
+        return self.read[place]
+
+    def recognised(self, place: int) -> bool:
+        """Return whether a class's held-out picture is nearest to its own name."""
+        return int(self.picture_scores(place).argmax()) == place
+
 
 _KEPT: dict[str, Classes] = {}
-
-
-def _classes(bundle: Bundle, say: Callable[[str], object]) -> Classes:
-    key = hashlib.sha256(f"{bundle.path}{bundle.manifest.identity}".encode()).hexdigest()
-    if key in _KEPT:
-        return _KEPT[key]
-    words = vocabulary(bundle)
-    labels = tuple(sorted(words.held_out))
-    if len(labels) < 2:
-        raise InputError(
-            f"The bundle '{bundle.name}' has held-out pictures of {len(labels)} names: two classes "
-            "are needed for an attack."
-        )
-    opened = open_lens_model(bundle)
-    say(f"reading {len(labels):,} held-out pictures")
-    with opened.lock:
-        texts = encode_texts(opened.loaded, labels).numpy()
-        shown = (bundle.pictures.rgb(words.held_out[label][0]) for label in labels)
-        pictures = encode_images(opened.loaded, shown).numpy()
-    _KEPT.clear()  # one bundle's at a time
-    _KEPT[key] = Classes(opened, labels, texts, pictures @ texts.T)
-    return _KEPT[key]
 
 
 def propose_pairs(
@@ -114,20 +117,20 @@ def propose_pairs(
     """
     if count < 1:
         raise InputError("Ask for at least one pair.")
-    scores = classes.pictures
-    known = scores.argmax(1) == np.arange(len(classes.labels))
-    rng = np.random.default_rng([seed, 4])
     pairs: list[Pair] = []
     taken: set[int] = set()
-    for source in rng.permutation(np.flatnonzero(known)):
-        for target in np.argsort(-scores[source], kind="stable")[: RUNNERS_UP + 1]:
-            usable = target != source and known[target] and int(target) not in taken
-            if usable and unlike(bundle, classes, int(source), int(target), near):
-                taken.add(int(target))
-                pairs.append(Pair(classes.labels[source], classes.labels[target]))
-                break
+    for source in np.random.default_rng([seed, 4]).permutation(len(classes.labels)):
         if len(pairs) == count:
             break
+        if not classes.recognised(int(source)):
+            continue
+        order = np.argsort(-classes.picture_scores(int(source)), kind="stable")
+        for target in (int(place) for place in order[1 : RUNNERS_UP + 1]):
+            usable = target not in taken and unlike(bundle, classes, int(source), target, near)
+            if usable and classes.recognised(target):
+                taken.add(target)
+                pairs.append(Pair(classes.labels[source], classes.labels[target]))
+                break
     if not pairs:
         raise InputError(
             "No two classes are recognised and unlike each other: name a pair yourself."
@@ -136,7 +139,7 @@ def propose_pairs(
 
 
 def unlike(bundle: Bundle, classes: Classes, source: int, target: int, near: float) -> bool:
-    """Return whether two classes differ by the text tower, and by the words of name and keywords."""
+    """Return whether two classes differ by the text tower and by name and keywords."""
     words = vocabulary(bundle)
     names = [classes.labels[source], classes.labels[target]]
     first, second = ((stems([name]), words.keywords.get(name, frozenset[str]())) for name in names)
