@@ -40,7 +40,7 @@ from explorer.errors import InputError
 
 NEAR = 0.3  # cosine of centred texts from which a concept is too close to a class
 NEURONS = 1000
-CONCEPTS = 8
+CONCEPTS = 4
 CARRIERS = 6  # neurons named with a concept
 STOP_WORDS = frozenset(
     {"a", "an", "and", "at", "by", "for", "from", "in", "no", "of", "on", "or", "the", "to", "with"}
@@ -248,7 +248,8 @@ def pooled_scores(
     """
     parts = np.asarray(weights, np.float64) * moved[:, None]
     used = ids >= 0
-    return np.bincount(ids[used], weights=parts[used], minlength=texts)
+    scores: NDArray[np.float64] = np.bincount(ids[used], parts[used], texts).astype(np.float64)
+    return scores
 
 
 def label_scores(bundle: Bundle, support: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -278,7 +279,9 @@ def picture_pushes(
     images = np.asarray(bundle.top_images[rows])
     parts = np.asarray(bundle.top_effects[rows], np.float64) * cosine[:, None, None]
     used = images >= 0
-    return np.bincount(images[used], weights=parts[used], minlength=len(bundle.pictures))
+    size = len(bundle.pictures)
+    pushes: NDArray[np.float64] = np.bincount(images[used], parts[used], size).astype(np.float64)
+    return pushes
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,7 @@ SMALLEST_SIDE = 0.14
 ADDED = 3
 OPAQUE = 127
 PREFERRED = 3  # pictures of a concept, those with the largest push, that are drawn from
+CORNERED = 0.15  # how far from a corner the source may stand, as a share of the room left
 MARGIN = 2  # pixels between objects
 
 
@@ -123,7 +124,8 @@ def compose_attack(
     canvas = draw_background(rng, background, size)
     source_image = int(pictures[int(rng.integers(len(pictures)))])
     flip, side = rng.random() < 0.3, rng.uniform(*SOURCE_SIDE)
-    place = rng.random(2)
+    place = rng.integers(2, size=2) + CORNERED * rng.uniform(-1, 1, size=2)  # 0 or 1, jittered
+    place = place.clip(0, 1)
     sprite = _sprite(bundle, source_image, flip, side * size)
     corner = (round(place[0] * (size - sprite.width)), round(place[1] * (size - sprite.height)))
     canvas.paste(sprite, corner, sprite)

@@ -69,7 +69,8 @@ def read_attack(params: Mapping[str, str], view: View) -> AttackReading:
         problems.append("Source and target are one class: choose another target below.")
         named["target"] = ""
     query = AttackQuery(
-        **named,
+        source=named["source"],
+        target=named["target"],
         seed=_number(params, "seed", 0, SEEDS, problems) or 0,
         count=_number(params, "count", 1, MOST_PICTURES, problems) or PICTURES,
     )
