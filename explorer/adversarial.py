@@ -14,7 +14,9 @@ them is pushed towards the second.
 4. Most texts have no picture, so a set speaks for every concept that its texts are near to:
    `score[l] = sum_c support[c] <e_l, e_c>` for the labels `l` of the corpus, with `e` the centred
    text embeddings; a neuron's part is its own share of the sum.
-5. Of a concept's pictures those come first that drive the pooled neurons most towards the target.
+5. The best-scoring concepts are a shortlist; what is kept are those whose pictures confirm it, by
+   their *push*: the picture's own embedding along `d`, less the corpus's mean. A text's direction
+   says what a neuron should answer to, a picture what the model does make of it.
 6. Concepts close to either class are left out: by the model's own text tower (cosine of centred
    embeddings) and by their words (shared stems of labels and keywords).
 
@@ -41,6 +43,8 @@ from explorer.errors import InputError
 NEAR = 0.3  # cosine of centred texts from which a concept is too close to a class
 NEURONS = 1000
 CONCEPTS = 4
+SHORTLIST = 30  # best-scoring concepts whose pictures are looked at
+PREFERRED = 3  # pictures of a concept, those with the largest push, that are shown
 CARRIERS = 6  # neurons named with a concept
 STOP_WORDS = frozenset(
     {"a", "an", "and", "at", "by", "for", "from", "in", "no", "of", "on", "or", "the", "to", "with"}
@@ -92,6 +96,8 @@ class SpuriousConcept:
     text: str
     score: float
     """What the pooled sets say for it; units of the output."""
+    push: float
+    """Mean push of its best pictures: a cosine, less the corpus's mean."""
     near_source: float
     near_target: float
     carriers: tuple[Carrier, ...]
@@ -106,6 +112,8 @@ class Ranking:
     concepts: tuple[SpuriousConcept, ...]
     left_out: tuple[tuple[str, str], ...]
     """(text, why) of the best-scoring texts that were too close to a class."""
+    shortlist: tuple[str, ...] = ()
+    """The best-scoring concepts, best first, before pictures had a say."""
 
     @property
     def texts(self) -> list[str]:
@@ -121,6 +129,7 @@ class Ranking:
                 {
                     "text": concept.text,
                     "score": round(concept.score, 5),
+                    "push": round(concept.push, 4),
                     "cosine_source": round(concept.near_source, 4),
                     "cosine_target": round(concept.near_target, 4),
                     "neurons": [
@@ -263,25 +272,30 @@ def label_scores(bundle: Bundle, support: NDArray[np.float64]) -> NDArray[np.flo
     return scores
 
 
-def picture_pushes(
-    bundle: Bundle, source: Floats, target: Floats, neurons: int = NEURONS
-) -> NDArray[np.float64]:
-    """Return how far each picture drives the separating neurons to the target: [image].
+def picture_pushes(bundle: Bundle, source: Floats, target: Floats) -> NDArray[np.float64]:
+    """Return how far each picture lies towards the target: [image], held-out ones 0.
 
-    The sum over the pooled neurons of the picture's effect times the neuron's cosine with the
-    difference of the two text embeddings, where the picture is among the neuron's strongest (or
-    most negative) ones. Units of the output; held-out pictures have 0.
+    The picture's unit-norm embedding along the unit difference of the two text embeddings, less
+    the corpus's mean.
     """
-    moved = separations(bundle, source, target)
-    rows = most_separating(moved, neurons)
-    scale = bundle.neurons["scale"].fillna(0).to_numpy(np.float32)[rows]
-    cosine = moved[rows] / np.where(scale > 0, scale, 1)
-    images = np.asarray(bundle.top_images[rows])
-    parts = np.asarray(bundle.top_effects[rows], np.float64) * cosine[:, None, None]
-    used = images >= 0
-    size = len(bundle.pictures)
-    pushes: NDArray[np.float64] = np.bincount(images[used], parts[used], size).astype(np.float64)
+    difference = np.asarray(target, np.float32) - np.asarray(source, np.float32)
+    difference = difference / max(float(np.linalg.norm(difference)), 1e-9)
+    along = np.asarray(bundle.image_embeddings, np.float32) @ difference
+    pushes = np.zeros(len(bundle.pictures))
+    pushes[: len(along)] = along - along.mean()
     return pushes
+
+
+def confirm(
+    bundle: Bundle, labels: Sequence[str], pushes: NDArray[np.float64], most: int
+) -> list[tuple[str, float]]:
+    """Return the ``most`` labels whose best pictures push furthest, with that push, best first."""
+    words = vocabulary(bundle)
+    found = []
+    for label in labels:
+        own = sorted((float(pushes[image]) for image in words.pictures[label]), reverse=True)
+        found.append((label, float(np.mean(own[:PREFERRED]))))
+    return sorted(found, key=lambda pair: -pair[1])[:most]
 
 
 @dataclass(frozen=True, eq=False)
@@ -340,7 +354,7 @@ def rank_concepts(
     embeddings: tuple[Floats, Floats],
     settings: AttackSettings = USUAL,
 ) -> Ranking:
-    """Return the spurious concepts of a pair that the corpus can show, best first.
+    """Return the spurious concepts of a pair that the corpus can show, largest push first.
 
     ``embeddings`` are the text embeddings of source and target, [embed] each.
 
@@ -355,25 +369,28 @@ def rank_concepts(
     scores = label_scores(bundle, support)
     close = closeness(bundle, source, target, embeddings, settings.near)
     order = [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] > 0]
-    kept = [i for i in order if not close.reasons[i]][: settings.concepts]
-    if not kept:
+    listed = [i for i in order if not close.reasons[i]][:SHORTLIST]
+    if not listed:
         raise InputError(
             f"No concept with pictures is left for “{source}” and “{target}”: choose classes that "
             "are further apart, or a larger nearness."
         )
-    before = order[: order.index(kept[-1])]
+    before = order[: order.index(listed[-1])]
+    place = {words.labels[i]: i for i in listed}
+    confirmed = confirm(bundle, list(place), picture_pushes(bundle, *embeddings), settings.concepts)
     concepts = tuple(
         SpuriousConcept(
             text=words.labels[i],
             score=float(scores[i]),
+            push=push,
             near_source=float(close.source[i]),
             near_target=float(close.target[i]),
             carriers=_carriers(bundle, rows, ids, weights, moved[rows], int(words.rows[i])),
         )
-        for i in kept
+        for i, push in ((place[label], push) for label, push in confirmed)
     )
     left_out = tuple((words.labels[i], close.reasons[i]) for i in before if close.reasons[i])
-    return Ranking(source, target, concepts, left_out)
+    return Ranking(source, target, concepts, left_out, tuple(words.labels[i] for i in listed))
 
 
 def text_embeddings(bundle: Bundle, texts: Sequence[str]) -> list[Floats]:

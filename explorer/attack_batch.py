@@ -76,7 +76,7 @@ class Attack:
         embeddings = embed_texts(bundle, [source, target])
         pair = (embeddings[0], embeddings[1])
         ranking = rank_concepts(bundle, source, target, pair, settings)
-        pushes = picture_pushes(bundle, *pair, settings.neurons)
+        pushes = picture_pushes(bundle, *pair)
         return cls(bundle, ranking, np.stack(embeddings), pushes)
 
     def attempts(self, count: int, *, seed: int = 0, added: int = ADDED) -> Iterator[Attempt]:

@@ -22,7 +22,9 @@ def add_attack_command(add: Adder) -> None:
     attack.add_argument("--pairs", default=AUTO, help="auto, or 'cat>piano,owl>taxi'")
     attack.add_argument("--count", type=int, default=50, help="auto: how many pairs")
     attack.add_argument("--n", type=int, default=4, help="pictures a pair and method")
-    attack.add_argument("--methods", default="", help="ways to choose concepts, all by default")
+    attack.add_argument(
+        "--methods", default="", help="ways to choose concepts with ; between, all by default"
+    )
     attack.add_argument("--seed", type=int, default=0)
     attack.add_argument("-o", "--out", type=Path, help="also write pictures and recipes there")
 
@@ -59,7 +61,7 @@ def _attack(options: argparse.Namespace) -> Result:
         pairs = propose_pairs(bundle, Classes.of(bundle), options.count, options.seed)
     else:
         pairs = [Pair(*pair) for pair in read_pairs(options.pairs)]
-    methods = tuple(filter(None, options.methods.split(","))) or METHODS
+    methods = tuple(filter(None, (name.strip() for name in options.methods.split(";")))) or METHODS
     result = measure_attack(
         bundle, pairs=pairs, n=options.n, methods=methods, seed=options.seed, progress=say
     )

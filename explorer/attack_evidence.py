@@ -1,17 +1,20 @@
-"""How often pictures with spurious concepts fool the model, beside five baselines.
+"""How often pictures with spurious concepts fool the model, beside baselines.
 
-For each pair of classes the same scenes (source, background, place) are made six times: with
-concepts from second-order effects, and
+For each pair of classes the same scenes (source, background, place) are made with concepts from
 
+- `second-order`: `explorer.adversarial.rank_concepts`;
 - `none`: nothing added;
-- `random`: concepts drawn at random;
+- `random`: drawn at random;
 - `nearest`: the texts nearest to the target;
-- `indirect`: concepts of the neurons whose indirect effects separate the classes;
-- `any picture`: the second-order concepts with pictures drawn by chance from those of the concept.
+- `indirect`: the neurons whose indirect effects separate the classes;
+- `unconfirmed`: the second-order shortlist's best by score, their pictures drawn by chance;
+- `nearest, confirmed` and `indirect, confirmed`: these baselines' shortlists with the second-order
+  method's last step, so that nothing differs but where the shortlist comes from. They say how much
+  of a success is owed to the neurons, and how much to the pictures.
 
-All but `none` leave out the same texts: close to either class by the text tower or by their words.
-Success is the share of pictures classified as the target, between the two classes and among all
-classes of the held-out pictures. Intervals are bootstrap intervals over pairs.
+All leave out the same texts: close to either class by the text tower or by their words. Success
+is the share of pictures classified as the target, between the two classes and among all classes of
+the held-out pictures. Intervals are bootstrap intervals over pairs.
 """
 
 from __future__ import annotations
@@ -24,9 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.adversarial import (
+    SHORTLIST,
     USUAL,
     AttackSettings,
     closeness,
+    confirm,
     picture_pushes,
     rank_concepts,
     vocabulary,
@@ -37,7 +42,9 @@ from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.indirect import IndirectEffects, measure_indirect
 
-METHODS = ("second-order", "any picture", "none", "random", "nearest", "indirect")
+BASELINES = ("none", "random", "nearest", "indirect")
+CONTROLS = ("unconfirmed", "nearest, confirmed", "indirect, confirmed")
+METHODS = ("second-order", *BASELINES, *CONTROLS)
 RESAMPLES = 2000
 PAIRS = 50
 SCENES = 4
@@ -87,7 +94,9 @@ def measure_attack(
     say = progress or (lambda line: None)
     classes = Classes.of(bundle)
     chosen = propose_pairs(bundle, classes, pairs, seed) if isinstance(pairs, int) else list(pairs)
-    indirect = measure_indirect(bundle, seed, say) if "indirect" in methods else None
+    indirect = (
+        measure_indirect(bundle, seed, say) if any("indirect" in name for name in methods) else None
+    )
     hits: dict[str, list[list[tuple[float, float, float]]]] = {name: [] for name in methods}
     rows = []
     for number, pair in enumerate(chosen):
@@ -125,22 +134,30 @@ def choices(
     """Return what each method adds for one pair."""
     words = vocabulary(bundle)
     embeddings = (classes.embedding(pair.source), classes.embedding(pair.target))
-    ranked = rank_concepts(bundle, pair.source, pair.target, embeddings, settings).texts
+    ranking = rank_concepts(bundle, pair.source, pair.target, embeddings, settings)
     close = closeness(bundle, pair.source, pair.target, embeddings, settings.near)
     allowed = np.flatnonzero(close.allowed)
+    pushes = picture_pushes(bundle, *embeddings)
+
+    def both(name: str, scores: NDArray[Any]) -> dict[str, Choice]:
+        best = allowed[np.argsort(-scores[allowed], kind="stable")][:SHORTLIST]
+        labels = [words.labels[i] for i in best]
+        kept = confirm(bundle, labels, pushes, settings.concepts)
+        return {
+            name: Choice(labels[: settings.concepts]),
+            f"{name}, confirmed": Choice([label for label, _ in kept], pushes),
+        }
+
     drawn = np.random.default_rng([seed, 2]).permutation(allowed)
-    nearest = allowed[np.argsort(-close.target[allowed], kind="stable")]
     made = {
-        "second-order": Choice(ranked, picture_pushes(bundle, *embeddings, settings.neurons)),
-        "any picture": Choice(ranked),
+        "second-order": Choice(ranking.texts, pushes),
         "none": Choice([]),
         "random": Choice([words.labels[i] for i in drawn]),
-        "nearest": Choice([words.labels[i] for i in nearest[: settings.concepts]]),
+        **both("nearest", close.target),
+        "unconfirmed": Choice(list(ranking.shortlist[: settings.concepts])),
     }
     if indirect is not None:
-        scores = indirect.scores(bundle, *embeddings)
-        best = allowed[np.argsort(-scores[allowed], kind="stable")]
-        made["indirect"] = Choice([words.labels[i] for i in best[: settings.concepts]])
+        made |= both("indirect", indirect.scores(bundle, *embeddings))
     return made
 
 
@@ -187,9 +204,12 @@ def _verdict(two_way: dict[str, NDArray[np.float64]], seed: int) -> dict[str, An
         return {}
     mine = own.mean(axis=1)
     low = _interval(mine, seed)[0]
-    others = {n: v.mean(axis=1) for n, v in two_way.items() if n in METHODS[2:]}
+    others = {n: v.mean(axis=1) for n, v in two_way.items() if n != "second-order"}
     random = float(others["random"].mean()) if "random" in others else None
     return {
+        "beats_every_baseline": all(
+            low > _interval(v, seed)[1] for n, v in others.items() if n in BASELINES
+        ),
         "intervals_apart": {n: low > _interval(v, seed)[1] for n, v in others.items()},
         "paired_difference": {n: _interval(mine - v, seed) for n, v in others.items()},
         "times_random": round(float(mine.mean()) / random, 2) if random else None,

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from explorer.adversarial import Vocabulary, stems, vocabulary
+from explorer.adversarial import PREFERRED, Vocabulary, stems, vocabulary
 from explorer.bundle import Bundle
 from explorer.demo.scenes import BACKGROUNDS, draw_background
 from explorer.errors import InputError
@@ -31,7 +31,6 @@ ADDED_SIDE = 0.34
 SMALLEST_SIDE = 0.14
 ADDED = 3
 OPAQUE = 127
-PREFERRED = 3  # pictures of a concept, those with the largest push, that are drawn from
 CORNERED = 0.15  # how far from a corner the source may stand, as a share of the room left
 MARGIN = 2  # pixels between objects
 

@@ -19,6 +19,7 @@ from explorer.adversarial import (
     AttackSettings,
     centred_texts,
     closeness,
+    confirm,
     label_scores,
     most_separating,
     picture_pushes,
@@ -90,7 +91,8 @@ def test_scores_add_up_over_carriers_and_exclusions_hold(bundle: Bundle, pair: t
     everything = AttackSettings(neurons=384, concepts=30, near=1.0)
     found = rank_concepts(bundle, SOURCE, TARGET, pair, everything)
     scores = [concept.score for concept in found.concepts]
-    assert scores == sorted(scores, reverse=True)
+    pushes = [concept.push for concept in found.concepts]
+    assert pushes == sorted(pushes, reverse=True)
     assert min(scores) > 0
     moved = separations(bundle, *pair)
     atoms = centred_texts(bundle)
@@ -129,17 +131,18 @@ def test_settings_are_checked(bad: dict) -> None:
         AttackSettings(**bad)
 
 
-def test_pushes_are_sums_over_strongest_images(bundle: Bundle, pair: tuple) -> None:
-    found = picture_pushes(bundle, *pair, neurons=384)
+def test_pictures_confirm_a_shortlist(bundle: Bundle, pair: tuple) -> None:
+    pushes = picture_pushes(bundle, *pair)
     unit = (pair[1] - pair[0]) / np.linalg.norm(pair[1] - pair[0])
-    image, slow = 5, 0.0
-    for row in range(384):
-        cosine = float(bundle.directions[row].astype("f8") @ unit)
-        for end in range(2):
-            hit = np.flatnonzero(bundle.top_images[row, end] == image)
-            slow += sum(float(bundle.top_effects[row, end, i]) * cosine for i in hit)
-    assert found[image] == pytest.approx(slow, rel=1e-2, abs=1e-4)
-    assert len(found) == len(bundle.pictures)
+    rows = bundle.image_embeddings.astype("f8")
+    assert pushes[5] == pytest.approx((rows[5] - rows.mean(0)) @ unit, abs=1e-5)
+    assert not pushes[len(rows) :].any()
+    shown = vocabulary(bundle).pictures
+    labels = list(vocabulary(bundle).labels)
+    best = confirm(bundle, labels, pushes, 3)
+    assert [push for _, push in best] == sorted((push for _, push in best), reverse=True)
+    means = {label: np.sort(pushes[list(shown[label])])[-3:].mean() for label in labels}
+    assert best[0][1] == pytest.approx(max(means.values()))
     assert label_scores(bundle, np.zeros(len(bundle.texts))).max() == 0
 
 

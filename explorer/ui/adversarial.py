@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -40,9 +41,11 @@ def body(page: Page, query: AttackQuery) -> None:
         return
     frame.draw(
         f"<h2>What speaks for “{_safe(query.target)}” and is neither</h2>"
-        '<p class="caption">Concepts in the sparse sets of the neurons whose directions separate '
-        "the two, weighted by separation and sign, in units of the model's output before "
-        "normalisation. Words close to either class are left out.</p>",
+        '<p class="caption">The neurons whose directions separate the two also carry these, which '
+        "are close to neither: their sparse sets, weighted by separation and sign, give a "
+        "shortlist, and the concepts' own pictures have the last word. The bar is how much further than the "
+        "mean picture they lie towards the target, by cosine; what the sets say is in units of the "
+        "model's output before normalisation.</p>",
         pieces.concepts(page.view, attack.ranking),
         pieces.left_out(attack.ranking),
     )
@@ -71,7 +74,7 @@ def _choose(page: Page, query: AttackQuery) -> AttackQuery:
     labels = classes_of(view)
     with st.container(key="lens_tools"):
         columns = st.columns([2, 2, 1, 1], gap="small")
-    change = {"on_change": _changed, "args": (page, query)}
+    change: dict[str, Any] = {"on_change": _changed, "args": (page, query)}
     columns[0].selectbox("It shows", labels, key="_source", placeholder="a class", **change)
     columns[1].selectbox("Taken for", labels, key="_target", placeholder="a class", **change)
     columns[2].number_input("Pictures", 1, MOST_PICTURES, key="_count", **change)

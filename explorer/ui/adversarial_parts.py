@@ -38,7 +38,7 @@ def pair_links(view: View, pairs: Sequence[Pair], seed: int) -> str:
 
 def concepts(view: View, ranking: Ranking) -> str:
     """The ranked concepts: score, pictures, and the neurons that carry each."""
-    most = max(concept.score for concept in ranking.concepts)
+    most = max([1e-9, *(concept.push for concept in ranking.concepts)])
     rows = "".join(_concept(view, concept, most) for concept in ranking.concepts)
     return f'<ol class="concepts-found">{rows}</ol>'
 
@@ -59,10 +59,11 @@ def _concept(view: View, concept: SpuriousConcept, most: float) -> str:
     shown = vocabulary(view.bundle).pictures[concept.text][:SHOWN]
     return (
         f'<li><div class="what">{name}<span class="num">'
-        f"{glossary.effect(concept.score)}</span></div>"
+        f"{glossary.signed(concept.push)}</span></div>"
         f'<div class="rank" role="presentation"><i style="width:'
-        f'{100 * concept.score / most:.0f}%"></i></div>{parts.strip(view, shown, wide=True)}'
-        f'<div class="from">from {carriers}. Cosine with the source '
+        f'{max(0, 100 * concept.push / most):.0f}%"></i></div>{parts.strip(view, shown, wide=True)}'
+        f'<div class="from">from {carriers}; the sets say {glossary.effect(concept.score)}. '
+        f"Cosine with the source "
         f"{glossary.signed(concept.near_source)}, the target "
         f"{glossary.signed(concept.near_target)}</div></li>"
     )
@@ -78,7 +79,7 @@ def left_out(ranking: Ranking) -> str:
     more = len(ranking.left_out) - LEFT_OUT
     rest = f'<p class="caption">and {more:,} more</p>' if more > 0 else ""
     return (
-        f"<details><summary>{len(ranking.left_out):,} texts left out as too close to a class"
+        f"<details><summary>Left out as too close to a class: {len(ranking.left_out):,}"
         f"</summary>{rows}{rest}</details>"
     )
 
