@@ -37,6 +37,7 @@ from explorer.attack_images import generate, load_pipeline, prompts
 from explorer.attack_pairs import Classes, Pair, propose_pairs, unlike
 from explorer.attack_scenes import check_hidden, compose_attack
 from explorer.bundle import Bundle
+from explorer.cli import main
 from explorer.errors import InputError
 from explorer.indirect import indirect_directions, recompute
 from explorer.lens import trace
@@ -437,3 +438,33 @@ def test_a_wrong_pipeline_is_one_sentence(tmp_path: Path) -> None:
     pytest.importorskip("diffusers")
     with pytest.raises(InputError, match="cannot be opened"):
         load_pipeline(str(tmp_path / "none"))
+
+
+def test_the_command_measures_and_writes(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["attack", str(tiny_bundle), "--n", "1", "--json"]
+    for wrong, said in (("cat", "names no pair"), (",", "at least one pair")):
+        assert main([*common, "--pairs", wrong]) == 2
+        assert said in capsys.readouterr().err
+    assert main([*common, "--pairs", "zebra>red circle"]) == 2
+    assert "No held-out picture is called “zebra”" in capsys.readouterr().err
+    assert main(["attack", str(tiny_bundle), "--n", "0"]) == 2
+    loose = AttackSettings(near=0.999, concepts=2)
+    bundle = Bundle.open(tiny_bundle)
+    names = Classes.of(bundle).labels
+    source, target = next(p for p in permutations(names, 2) if _has_concepts(bundle, *p, loose))
+    with pytest.MonkeyPatch.context() as patch:
+        own = rank_concepts  # a random text tower finds all texts near
+        patch.setattr(
+            "explorer.attack_batch.rank_concepts", lambda b, s, t, e, _: own(b, s, t, e, loose)
+        )
+        patch.setattr(
+            "explorer.attack_evidence.rank_concepts", lambda b, s, t, e, _: own(b, s, t, e, loose)
+        )
+        arguments = ["--pairs", f"{source}>{target}", "--methods", "second-order;none"]
+        assert main([*common, *arguments, "-o", str(tmp_path / "out")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["methods"]) == {"second-order", "none"}
+    with zipfile.ZipFile(found["files"][0]) as archive:
+        assert "recipes.json" in archive.namelist()

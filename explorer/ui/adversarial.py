@@ -43,9 +43,9 @@ def body(page: Page, query: AttackQuery) -> None:
         f"<h2>What speaks for “{_safe(query.target)}” and is neither</h2>"
         '<p class="caption">The neurons whose directions separate the two also carry these, which '
         "are close to neither: their sparse sets, weighted by separation and sign, give a "
-        "shortlist, and the concepts' own pictures have the last word. The bar is how much further than the "
-        "mean picture they lie towards the target, by cosine; what the sets say is in units of the "
-        "model's output before normalisation.</p>",
+        "shortlist, and the concepts' own pictures have the last word. The bar is how much "
+        "further than the mean picture they lie towards the target, by cosine; what the sets say "
+        "is in units of the model's output before normalisation.</p>",
         pieces.concepts(page.view, attack.ranking),
         pieces.left_out(attack.ranking),
     )
