@@ -15,6 +15,7 @@ from explorer.attack_audit import Audit, audit
 from explorer.attack_batch import Attack, Attempt
 from explorer.attack_pairs import Classes, Pair, propose_pairs
 from explorer.attack_scenes import AttackScene, compose_attack
+from explorer.ui import live
 from explorer.ui.adversarial_query import AttackQuery
 from explorer.ui.loaders import View
 from explorer.uploads import decode
@@ -39,6 +40,7 @@ class Batch:
 
 def find_attack(view: View, query: AttackQuery) -> Attack:
     """A pair's ranked concepts. Raises InputError if none is left."""
+    live.lens_model(view)
     return _attack(view.key, view.bundle.manifest.identity, query.source, query.target, view)
 
 
