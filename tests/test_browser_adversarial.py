@@ -15,6 +15,8 @@ from tests.test_browser import (  # noqa: F401  fixtures
     visit,
 )
 
+sync_api = pytest.importorskip("playwright.sync_api")
+
 HEADING = "Adversarial pictures from polysemy"
 PAGE = "adversarial?bundle=tiny&source=blue+square&target=red+circle&seed=3"
 
@@ -28,5 +30,11 @@ def test_adversarial_page_opens_cleanly(visit: Visit) -> None:  # noqa: F811
 
 def test_the_address_keeps_pair_and_seed(visit: Visit) -> None:  # noqa: F811
     visit.open(PAGE, HEADING)
-    assert visit.page.get_by_label("Seed").input_value() == "3"
-    assert "blue square" in visit.page.locator('[data-testid="stSelectbox"]').first.inner_text()
+    seed = visit.page.locator('[data-testid="stNumberInput"] input').last
+    sync_api.expect(seed).to_have_value("3")
+    sync_api.expect(visit.page.get_by_role("combobox", name="It shows")).to_have_value(
+        "blue square"
+    )
+    sync_api.expect(visit.page.get_by_role("combobox", name="Taken for")).to_have_value(
+        "red circle"
+    )
