@@ -14,6 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
+from explorer.attack_cli import add_attack_command
 from explorer.errors import BundleError, ExplorerError, InputError
 from explorer.image_cli import add_image_commands
 
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--top", type=_positive, default=12)
     _add_bench(add("bench", _bench, "time the lens, the pursuit or the app"))
     add_image_commands(add)
+    add_attack_command(add)
     serve = add("serve", _serve, "open the app's server, by default for this machine alone")
     serve.add_argument("--address", default="localhost", help="0.0.0.0 for all that can reach it")
     serve.add_argument("--port", type=_positive, default=8501)

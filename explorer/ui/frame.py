@@ -31,6 +31,7 @@ NAVIGATION = {
     "atlas": "Atlas",
     "image": "Image",
     "compare": "Compare",
+    "adversarial": "Adversarial",
     "evidence": "Evidence",
     "findings": "Findings",
     "about": "About & credits",

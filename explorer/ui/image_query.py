@@ -9,6 +9,7 @@ from explorer.errors import InputError
 from explorer.heatmaps import MapSettings
 from explorer.segment import SegmentSettings
 from explorer.ui.address import whole
+from explorer.ui.adversarial_query import read_scene
 from explorer.ui.loaders import View
 
 SCENES = 10
@@ -43,6 +44,8 @@ class ImageQuery:
 
     image: int | None = None
     scene: int | None = None
+    attack: str = ""
+    """A scene of the Adversarial page; see `adversarial_query.write_scene`."""
     texts: tuple[str, ...] = ()
     method: str = SECOND_ORDER
     view: str = "maps"
@@ -58,12 +61,23 @@ class ImageQuery:
     @property
     def addressed(self) -> bool:
         """Whether the address itself names a picture."""
-        return self.image is not None or self.scene is not None
+        return self.image is not None or self.scene is not None or bool(self.attack)
 
     def params(self) -> dict[str, str]:
         """The query as address parameters, defaults left out."""
         usual = ImageQuery()
-        plain = ("image", "scene", "method", "view", "scale", "fit", "form", "opacity", "threshold")
+        plain = (
+            "image",
+            "scene",
+            "attack",
+            "method",
+            "view",
+            "scale",
+            "fit",
+            "form",
+            "opacity",
+            "threshold",
+        )
         found = {
             key: str(getattr(self, key))
             for key in plain
@@ -77,7 +91,7 @@ class ImageQuery:
 
     def elsewhere(self) -> ImageQuery:
         """The same way of showing, for another picture and its own texts."""
-        return replace(self, image=None, scene=None, texts=(), neuron=None)
+        return replace(self, image=None, scene=None, attack="", texts=(), neuron=None)
 
 
 @dataclass
@@ -114,6 +128,7 @@ def read_image(params: Mapping[str, str], view: View) -> ImageReading:
     query = ImageQuery(
         image=_number(params, "image", len(view.bundle.pictures), problems),
         scene=_number(params, "scene", SCENES, problems),
+        attack=_attack(params.get("attack", ""), view, problems),
         texts=split_texts(params.get("texts", "")),
         opacity=_percent(params, "opacity", problems) or OPACITY,
         threshold=_percent(params, "threshold", problems),
@@ -121,8 +136,19 @@ def read_image(params: Mapping[str, str], view: View) -> ImageReading:
         **chosen,
     )
     if query.image is not None:
-        query = replace(query, scene=None)
+        query = replace(query, scene=None, attack="")
+    elif query.scene is not None:
+        query = replace(query, attack="")
     return ImageReading(query, problems)
+
+
+def _attack(text: str, view: View, problems: list[str]) -> str:
+    if text and read_scene(text, view) is None:
+        problems.append(
+            f"“{text}” names no adversarial picture of this bundle: open one from that page."
+        )
+        return ""
+    return text
 
 
 def _number(params: Mapping[str, str], key: str, count: int, problems: list[str]) -> int | None:

@@ -15,6 +15,8 @@ from explorer.errors import InputError
 from explorer.seeded_scenes import SceneSet, draw_scene
 from explorer.segment import PictureReading, Segmentation, SegmentSettings, segment
 from explorer.ui import live
+from explorer.ui.adversarial_data import scene_of
+from explorer.ui.adversarial_query import read_scene
 from explorer.ui.image_query import ImageQuery
 from explorer.ui.loaders import View
 from explorer.uploads import Upload, decode
@@ -79,6 +81,8 @@ def _draw_examples(view: View) -> list[Example]:
 
 def addressed(view: View, query: ImageQuery) -> Source | None:
     """The picture that the address names, else the first example, else a picture of the bundle."""
+    if query.attack:
+        return _attack(view, query.attack)
     scenes = examples(view)
     number = query.scene if query.addressed else 0
     if query.image is None and number is not None and number < len(scenes):
@@ -92,6 +96,17 @@ def addressed(view: View, query: ImageQuery) -> Source | None:
     return _source(
         f"Picture {image:,}: {label}", view.bundle.pictures.rgb(image), suggested, "image"
     )
+
+
+def _attack(view: View, text: str) -> Source | None:
+    """A scene of the Adversarial page."""
+    named = read_scene(text, view)
+    if named is None:
+        return None
+    pair, number = named
+    scene = scene_of(view, pair, number)
+    name = f"Picture {number} of {pair.source} as {pair.target}"
+    return _source(name, scene.image, (pair.source, pair.target), "attack")
 
 
 def uploaded(data: bytes, name: str) -> Source:

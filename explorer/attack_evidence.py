@@ -1,0 +1,216 @@
+"""How often pictures with spurious concepts fool the model, beside baselines.
+
+For each pair of classes the same scenes (source, background, place) are made with concepts from
+
+- `second-order`: `explorer.adversarial.rank_concepts`;
+- `none`: nothing added;
+- `random`: drawn at random;
+- `nearest`: the texts nearest to the target;
+- `indirect`: the neurons whose indirect effects separate the classes;
+- `unconfirmed`: the second-order shortlist's best by score, their pictures drawn by chance;
+- `nearest, confirmed` and `indirect, confirmed`: these baselines' shortlists with the second-order
+  method's last step, so that nothing differs but where the shortlist comes from. They say how much
+  of a success is owed to the neurons, and how much to the pictures.
+
+All leave out the same texts: close to either class by the text tower or by their words. Success
+is the share of pictures classified as the target, between the two classes and among all classes of
+the held-out pictures. Intervals are bootstrap intervals over pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.adversarial import (
+    SHORTLIST,
+    USUAL,
+    AttackSettings,
+    closeness,
+    confirm,
+    picture_pushes,
+    rank_concepts,
+    vocabulary,
+)
+from explorer.attack_pairs import Classes, Pair, propose_pairs
+from explorer.attack_scenes import ADDED, SIDE, compose_attack
+from explorer.bundle import Bundle
+from explorer.errors import InputError
+from explorer.indirect import IndirectEffects, measure_indirect
+
+BASELINES = ("none", "random", "nearest", "indirect")
+CONTROLS = ("unconfirmed", "nearest, confirmed", "indirect, confirmed")
+METHODS = ("second-order", *BASELINES, *CONTROLS)
+RESAMPLES = 2000
+PAIRS = 50
+SCENES = 4
+Progress = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a method adds to a pair's scenes."""
+
+    concepts: list[str]
+    pushes: NDArray[np.float64] | None = None
+    """[image]: pictures are taken by it, largest first; by chance without."""
+
+
+def measure_attack(
+    bundle: Bundle,
+    *,
+    pairs: int | Sequence[Pair] = PAIRS,
+    n: int = SCENES,
+    methods: Sequence[str] = METHODS,
+    settings: AttackSettings = USUAL,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Return success rates of attacks, two-way and among all classes, by method.
+
+    Args:
+        bundle: with held-out pictures, whose names are the classes.
+        pairs: how many striking pairs to propose, or the pairs themselves.
+        n: scenes a pair and method.
+        methods: of `METHODS`.
+        settings: how concepts are ranked.
+        seed: of pairs, scenes and resampling.
+        progress: called with a sentence now and then.
+
+    Raises:
+        InputError: a method is unknown, or the bundle has too few pictures.
+    """
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown or n < 1:
+        raise InputError(
+            f"{unknown[0]!r} is no way to choose concepts: choose among {', '.join(METHODS)}."
+            if unknown
+            else "An attack is measured on at least one scene a pair."
+        )
+    say = progress or (lambda line: None)
+    classes = Classes.of(bundle)
+    chosen = propose_pairs(bundle, classes, pairs, seed) if isinstance(pairs, int) else list(pairs)
+    indirect = (
+        measure_indirect(bundle, seed, say) if any("indirect" in name for name in methods) else None
+    )
+    hits: dict[str, list[list[tuple[float, float, float]]]] = {name: [] for name in methods}
+    rows = []
+    for number, pair in enumerate(chosen):
+        made = choices(bundle, pair, classes, settings, indirect, seed + number)
+        outcome: dict[str, Any] = {"source": pair.source, "target": pair.target}
+        for name in methods:
+            found = _attack(bundle, classes, pair, made[name], n, seed + number)
+            hits[name].append(found)
+            outcome[name] = round(float(np.mean([hit[0] for hit in found])), 4)
+        rows.append({**outcome, "concepts": made["second-order"].concepts})
+        say(f"attack: {number + 1} of {len(chosen)} pairs")
+    return {
+        "pairs": len(rows),
+        "scenes": n,
+        "classes": len(classes.labels),
+        "rule": propose_pairs.__doc__.splitlines()[0] if propose_pairs.__doc__ else "",
+        "near": settings.near,
+        "neurons": settings.neurons,
+        "seed": seed,
+        "bootstrap": {"resamples": RESAMPLES, "over": "pairs"},
+        "methods": {name: _figures(np.array(hits[name]), seed) for name in methods},
+        "verdict": _verdict({name: np.array(hits[name])[..., 0] for name in methods}, seed),
+        "by_pair": rows,
+    }
+
+
+def choices(
+    bundle: Bundle,
+    pair: Pair,
+    classes: Classes,
+    settings: AttackSettings,
+    indirect: IndirectEffects | None,
+    seed: int,
+) -> dict[str, Choice]:
+    """Return what each method adds for one pair."""
+    words = vocabulary(bundle)
+    embeddings = (classes.embedding(pair.source), classes.embedding(pair.target))
+    ranking = rank_concepts(bundle, pair.source, pair.target, embeddings, settings)
+    close = closeness(bundle, pair.source, pair.target, embeddings, settings.near)
+    allowed = np.flatnonzero(close.allowed)
+    pushes = picture_pushes(bundle, *embeddings)
+
+    def both(name: str, scores: NDArray[Any]) -> dict[str, Choice]:
+        best = allowed[np.argsort(-scores[allowed], kind="stable")][:SHORTLIST]
+        labels = [words.labels[i] for i in best]
+        kept = confirm(bundle, labels, pushes, settings.concepts)
+        return {
+            name: Choice(labels[: settings.concepts]),
+            f"{name}, confirmed": Choice([label for label, _ in kept], pushes),
+        }
+
+    drawn = np.random.default_rng([seed, 2]).permutation(allowed)
+    made = {
+        "second-order": Choice(ranking.texts, pushes),
+        "none": Choice([]),
+        "random": Choice([words.labels[i] for i in drawn]),
+        **both("nearest", close.target),
+        "unconfirmed": Choice(list(ranking.shortlist[: settings.concepts])),
+    }
+    if indirect is not None:
+        made |= both("indirect", indirect.scores(bundle, *embeddings))
+    return made
+
+
+def _attack(
+    bundle: Bundle, classes: Classes, pair: Pair, choice: Choice, n: int, seed: int
+) -> list[tuple[float, float, float]]:
+    """Return (fooled of two, fooled of all, margin) of n scenes."""
+    scenes = [
+        compose_attack(
+            bundle, pair.source, pair.target, choice.concepts, seed=seed, number=number,
+            added=ADDED, size=SIDE, pushes=choice.pushes,
+        ).image
+        for number in range(n)
+    ]  # fmt: skip
+    scores = classes.scores(scenes)
+    source, target = classes.place(pair.source), classes.place(pair.target)
+    margin = scores[:, target] - scores[:, source]
+    whole = scores.argmax(1) == target
+    return [(float(m > 0), float(a), float(m)) for m, a in zip(margin, whole, strict=True)]
+
+
+def _figures(hits: NDArray[np.float64], seed: int) -> dict[str, Any]:
+    """``hits`` [pair, scene, (two, all, margin)]."""
+    named = zip(("two_way", "all_classes", "margin"), hits.mean(axis=1).T, strict=True)
+    return {name: {"mean": round(float(v.mean()), 4), "interval": _interval(v, seed)}
+            for name, v in named}  # fmt: skip
+
+
+def _interval(values: NDArray[np.float64], seed: int) -> list[float]:
+    """Return the 95 % percentile interval of the mean of ``values`` [pair]."""
+    draws = _draws(len(values), seed)
+    low, high = np.quantile(values[draws].mean(axis=1), (0.025, 0.975))
+    return [round(float(low), 4), round(float(high), 4)]
+
+
+def _draws(count: int, seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, 3]).integers(count, size=(RESAMPLES, count))
+
+
+def _verdict(two_way: dict[str, NDArray[np.float64]], seed: int) -> dict[str, Any]:
+    """Whether the second-order concepts beat every baseline, and by how much random ones."""
+    own = two_way.get("second-order")
+    if own is None:
+        return {}
+    mine = own.mean(axis=1)
+    low = _interval(mine, seed)[0]
+    others = {n: v.mean(axis=1) for n, v in two_way.items() if n != "second-order"}
+    random = float(others["random"].mean()) if "random" in others else None
+    return {
+        "beats_every_baseline": all(
+            low > _interval(v, seed)[1] for n, v in others.items() if n in BASELINES
+        ),
+        "intervals_apart": {n: low > _interval(v, seed)[1] for n, v in others.items()},
+        "paired_difference": {n: _interval(mine - v, seed) for n, v in others.items()},
+        "times_random": round(float(mine.mean()) / random, 2) if random else None,
+    }

@@ -1,0 +1,146 @@
+"""The Adversarial page through AppTest: each parameter set, absent and wrong; batches, reasons."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from explorer.bundle import Bundle
+from explorer.ui import address, loaders
+from explorer.ui.adversarial_query import (
+    AttackQuery,
+    classes_of,
+    read_attack,
+    read_scene,
+    write_scene,
+)
+from explorer.ui.loaders import View
+
+ROOT = Path(__file__).parents[1]
+PAIR = {"source": "blue square", "target": "red circle"}
+
+
+@pytest.fixture(autouse=True)
+def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
+
+
+@pytest.fixture
+def view(tiny_bundle: Path) -> View:
+    return View("tiny", Bundle.open(tiny_bundle))
+
+
+@pytest.fixture(autouse=True)
+def _any_nearness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A random text tower finds all texts near; words alone decide here."""
+    from explorer import attack_batch
+    from explorer.adversarial import AttackSettings
+
+    own = attack_batch.Attack.of.__func__
+    loose = AttackSettings(near=0.999)
+    monkeypatch.setattr(
+        attack_batch.Attack,
+        "of",
+        classmethod(lambda cls, bundle, one, other: own(cls, bundle, one, other, loose)),
+    )
+
+
+def run(page: str = "adversarial", through_app: bool = False, /, **params: str) -> AppTest:
+    if through_app:
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=90)
+        app.run()
+        app.switch_page(address.PAGES[page])
+    else:
+        app = AppTest.from_file(str(ROOT / address.PAGES[page]), default_timeout=90)
+    for key, value in params.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def html_of(app: AppTest) -> str:
+    return "\n".join(element.proto.body for element in app.get("html"))
+
+
+CASES = [
+    ({}, "Adversarial pictures", None),
+    ({"bundle": "tiny"}, "Adversarial pictures", None),
+    ({"bundle": "nowhere"}, "Adversarial pictures", "There is no bundle “nowhere”"),
+    (PAIR, "What speaks for “red circle”", None),
+    ({**PAIR, "seed": "3"}, "What speaks for “red circle”", None),
+    ({**PAIR, "seed": "x"}, "What speaks for “red circle”", "“x” is no value for “seed”"),
+    ({**PAIR, "count": "2"}, "What speaks for “red circle”", None),
+    ({**PAIR, "count": "999"}, "What speaks for", "“999” is no value for “count”"),
+    ({**PAIR, "why": "1"}, "neurons that push it most", None),
+    ({**PAIR, "why": "900"}, "What speaks for", "“900” is no value for “why”"),
+    ({**PAIR, "source": "zebra"}, "Adversarial", "No picture of this bundle is called “zebra”"),
+    ({**PAIR, "target": "zebra"}, "Adversarial", "No picture of this bundle is called “zebra”"),
+    ({**PAIR, "target": "blue square"}, "Adversarial", "Source and target are one class"),
+]
+
+
+@pytest.mark.parametrize("through_app", [False, True], ids=["alone", "app"])
+@pytest.mark.parametrize(("params", "shown", "problem"), CASES)
+def test_page_shows_what_its_address_says(
+    params: dict[str, str], shown: str, problem: str | None, through_app: bool
+) -> None:
+    html = html_of(run("adversarial", through_app, **params))
+    assert shown in html
+    assert "auditing and defence" in html
+    if problem:
+        assert problem in html
+
+
+def test_a_batch_is_made_tick_by_tick_and_can_be_stopped() -> None:
+    app = run(**PAIR, count="3")
+    app.button(key="_attack_start").click().run()
+    assert "1 of 3 pictures" in app.get("progress")[0].proto.text
+    app.run()
+    assert html_of(app).count('class="shot"') == 2
+    app.button(key="_attack_stop").click().run()
+    html = html_of(app)
+    assert html.count('class="shot"') == 2
+    assert "of 2" in html
+    assert "Under the lens" in html
+    assert app.get("download_button")
+    app.button(key="_attack_start").click().run()
+    for _ in range(4):
+        app.run()
+    assert not app.exception
+    assert html_of(app).count('class="shot"') == 3
+    assert "attack=blue+square%3Ered+circle%3E0%3E2" in html_of(app)
+
+
+def test_widgets_write_the_address() -> None:
+    app = run(**PAIR)
+    app.number_input(key="_seed").set_value(7).run()
+    app.selectbox(key="_target").set_value("green circle").run()
+    assert not app.exception
+    assert app.query_params["seed"] == "7"
+    assert app.query_params["target"] == "green circle"
+
+
+def test_a_picture_of_a_batch_opens_on_the_image_page(view: View) -> None:
+    name = write_scene(AttackQuery(**PAIR, seed=5), 2)
+    html = html_of(run("image", attack=name))
+    assert "Picture 2 of blue square as red circle" in html
+    html = html_of(run("image", attack="nothing"))
+    assert "names no adversarial picture" in html
+    for wrong in ("a>b>0>0", "blue square>red circle>x>0", "blue square>blue square>0>0"):
+        assert read_scene(wrong, view) is None
+    assert read_scene("blue square>red circle>0>99", view) is None
+
+
+def test_every_state_has_an_address(view: View) -> None:
+    usual = AttackQuery(**PAIR)
+    for change in ({"seed": 4}, {"count": 5}, {"why": 3}):
+        query = replace(usual, **change)
+        found = read_attack(query.params(), view)
+        assert found.query == query
+        assert not found.problems
+    assert AttackQuery().params() == {}
+    assert {"red circle", "blue square"} <= set(classes_of(view))
