@@ -505,19 +505,19 @@ def _gram_factor(paths: Tensor) -> Tensor:
     # Paths may be linearly dependent: a ridge far below float32 keeps the matrix definite.
     ridge = diagonal.sum(dim=1, keepdim=True) * _RIDGE
     diagonal += ridge.clamp(min=torch.finfo(gram.dtype).tiny)
-    with _one_thread():
+    with one_thread():
         return torch.linalg.cholesky(gram)
 
 
 def _principal(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Return eigenvalues, rising, and eigenvectors of rows^T rows for [neuron, slot, path]."""
-    with _one_thread():
+    with one_thread():
         values, vectors = torch.linalg.eigh(rows.mT @ rows)
     return values, vectors
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Factorise small matrices on one thread: LAPACK's would only wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

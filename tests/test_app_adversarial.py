@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer.bundle import Bundle
-from explorer.ui import address, loaders
+from explorer.ui import loaders
 from explorer.ui.adversarial_query import (
     AttackQuery,
     classes_of,
@@ -18,6 +18,7 @@ from explorer.ui.adversarial_query import (
     write_scene,
 )
 from explorer.ui.loaders import View
+from tests.test_app import html_of, run_page
 
 ROOT = Path(__file__).parents[1]
 PAIR = {"source": "blue square", "target": "red circle"}
@@ -49,21 +50,7 @@ def _any_nearness(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(page: str = "adversarial", through_app: bool = False, /, **params: str) -> AppTest:
-    if through_app:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=90)
-        app.run()
-        app.switch_page(address.PAGES[page])
-    else:
-        app = AppTest.from_file(str(ROOT / address.PAGES[page]), default_timeout=90)
-    for key, value in params.items():
-        app.query_params[key] = value
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
-def html_of(app: AppTest) -> str:
-    return "\n".join(element.proto.body for element in app.get("html"))
+    return run_page(page, through_app, **params)
 
 
 CASES = [

@@ -21,6 +21,7 @@ from explorer.ui import address, image, image_parts, image_source, loaders
 from explorer.ui.image_query import MOST_SHOWN, ImageQuery, read_image, split_texts
 from explorer.ui.loaders import View
 from tests.conftest import draw
+from tests.test_app import html_of, run_page
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,21 +37,7 @@ def view(tiny_bundle: Path) -> View:
 
 
 def run(through_app: bool = False, /, **params: str) -> AppTest:
-    if through_app:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-        app.run()
-        app.switch_page(address.PAGES["image"])
-    else:
-        app = AppTest.from_file(str(ROOT / address.PAGES["image"]), default_timeout=60)
-    for key, value in params.items():
-        app.query_params[key] = value
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
-def html_of(app: AppTest) -> str:
-    return "\n".join(element.proto.body for element in app.get("html"))
+    return run_page("image", through_app, **params)
 
 
 CASES = [

@@ -21,8 +21,7 @@ Axes: image, layer, path, neuron, embed, variant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -32,6 +31,7 @@ import torch
 from torch import Tensor
 
 from explorer.bundle import Bundle
+from explorer.directions import one_thread
 from explorer.evidence.evaluation import Judge
 from explorer.lens import Trace, second_order_paths
 
@@ -226,14 +226,3 @@ class Replacement:
             "ranks": torch.stack(ranks).permute(2, 0, 1).numpy(),
             "cosines": torch.stack(cosines).permute(2, 0, 1).float().numpy(),
         }
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Factorise small matrices on one thread: LAPACK's would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from explorer.bundle import Bundle
+from explorer.directions import one_thread
 from explorer.evidence.evaluation import batches
-from explorer.evidence.lenspass import LayerTables, LayerView, one_thread
+from explorer.evidence.lenspass import LayerTables, LayerView
 from explorer.evidence.work import SAVE_SECONDS, Arrays, Reporter, Say, Stopped, Work
 from explorer.examples import draw_sample
 from explorer.lens import trace

@@ -85,17 +85,7 @@ def _start(view: View) -> str:
 
 def _actions(view: View, found: TextSearch) -> str:
     text = found.terms[0].text
-    near = "".join(
-        parts.link(
-            "concept",
-            f"{escape(view.bundle.texts[row])} "
-            f'<span class="muted num">{glossary.number(cosine)}</span>',
-            css="chip",
-            bundle=view.key,
-            text=view.bundle.texts[row],
-        )
-        for row, cosine in found.texts(NEIGHBOURS)
-    )
+    near = parts.text_chips(view, found.texts(NEIGHBOURS))
     actions = parts.link(
         "search", "Search with it", css="button", bundle=view.key, q=as_query(text)
     )

@@ -132,6 +132,21 @@ def notice(sentence: str) -> str:
     return f'<p class="notice" role="status">{escape(sentence)}</p>'
 
 
+def text_chips(view: View, near: Iterable[tuple[int, float]]) -> str:
+    """Texts by their row, each with its cosine and a link to its concept page."""
+    return "".join(
+        link(
+            "concept",
+            f"{escape(view.bundle.texts[row])} "
+            f'<span class="muted num">{glossary.number(cosine)}</span>',
+            css="chip",
+            bundle=view.key,
+            text=view.bundle.texts[row],
+        )
+        for row, cosine in near
+    )
+
+
 def tiles(view: View, pictures: Sequence[Picture], sources: Mapping[int, str] | None = None) -> str:
     """A grid of pictures, each with label, effect, its cluster's colour and a link to its page.
 

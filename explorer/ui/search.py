@@ -206,17 +206,7 @@ def _near_texts(view: View, found: TextSearch) -> str:
         )
         for term, place in zip(found.terms, found.places, strict=True)
     )
-    near = "".join(
-        parts.link(
-            "concept",
-            f"{escape(view.bundle.texts[row])} "
-            f'<span class="muted num">{glossary.number(cosine)}</span>',
-            css="chip",
-            bundle=view.key,
-            text=view.bundle.texts[row],
-        )
-        for row, cosine in found.texts(NEAR)
-    )
+    near = parts.text_chips(view, found.texts(NEAR))
     return (
         f'<div class="chips">{own}</div>'
         '<p class="caption">Near texts of the dictionary, with their cosine. Each opens its '
