@@ -135,6 +135,15 @@ def direction_maps(
     return patches.unflatten(2, opened.grid).float().cpu()
 
 
+def grounded(maps: Tensor, method: str) -> Tensor:
+    """Return maps [image, text, patch_row, patch_column] in which 0 means that nothing speaks.
+
+    Shares have such a zero. A mean activation hasn't, since most post-activations are slightly
+    negative; there the lowest patch becomes 0.
+    """
+    return maps - maps.amin(dim=(2, 3), keepdim=True) if method == ACTIVATION else maps
+
+
 def as_lens_model(lens_model: LensModel | Bundle) -> LensModel:
     """Return the opened model of a bundle, or the argument."""
     return open_lens_model(lens_model) if isinstance(lens_model, Bundle) else lens_model

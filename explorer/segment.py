@@ -29,6 +29,7 @@ from explorer.heatmaps import (
     Reading,
     as_lens_model,
     concept_maps,
+    grounded,
     heatmaps,
     read,
     strongest_patches,
@@ -85,7 +86,7 @@ class Segmentation:
     texts: tuple[str, ...]
     framing: Framing
     grids: Tensor
-    """[window, text, patch_row, patch_column]: the maps as the method gives them."""
+    """[window, text, patch_row, patch_column]: the maps, see `explorer.heatmaps.grounded`."""
     threshold: float
     """Share of a text's own peak below which a pixel is background."""
     confidence: tuple[float, ...]
@@ -137,7 +138,8 @@ def segment(
         if isinstance(picture, PictureReading)
         else PictureReading.of(opened, picture, settings.fit)
     )
-    grids = heatmaps(opened, seen.reading, names, settings.method, settings.maps)
+    maps = heatmaps(opened, seen.reading, names, settings.method, settings.maps)
+    grids = grounded(maps, settings.method)
     threshold = settings.threshold
     if threshold is None:
         bundle = lens_model if isinstance(lens_model, Bundle) else None

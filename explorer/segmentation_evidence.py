@@ -2,8 +2,8 @@
 
 In a scene each object's text is asked for in turn; the other objects are background. Every method
 gives a map for the same text on the same model. It is interpolated bilinearly to the scene's
-pixels, values below 0 count as 0 (they speak against the text), and the rest is scaled to 0-1 by
-its own minimum and maximum.
+pixels, values below 0 count as 0 (they speak against the text; an activation map, whose zero means
+nothing, starts at its lowest patch), and the rest is scaled to 0-1 by its own minimum and maximum.
 
 - `pixel_accuracy`, `mean_iou`, `mean_average_precision`: the paper's three. Foreground is what
   exceeds 0.5; accuracy and IoU (mean of foreground and background) are taken over all pixels of a
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from explorer.heatmaps import (
     Reading,
     diffuse,
     direction_maps,
+    grounded,
     patch_affinity,
     read,
 )
@@ -48,9 +49,11 @@ from explorer.seeded_scenes import SceneSet, draw_scene
 FORMS = ("exact", "refined")
 THRESHOLDS = np.round(np.arange(0.02, 1.0, 0.02), 2)
 RESAMPLES = 1000
-REPORTED = 20  # scenes between two lines of progress
+RUN = 50  # scenes that are kept together, so that no more are lost when stopped
 
 Progress = Callable[[str], object]
+Column = tuple[str, str]
+"""Method and form."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,16 @@ class Scores:
         scene, counts, sweep, precision = zip(*rows, strict=True)
         return cls(np.array(scene), np.array(counts), np.array(sweep), np.array(precision))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Scores]) -> Scores:
+        """Return the objects of all parts after each other."""
+        return cls(
+            np.concatenate([part.scene for part in parts]),
+            np.concatenate([part.counts for part in parts]),
+            np.concatenate([part.sweep for part in parts]),
+            np.concatenate([part.precision for part in parts]),
+        )
+
 
 def measure_segmentation(
     bundle: Bundle,
@@ -87,8 +100,8 @@ def measure_segmentation(
     """Return every method's figures on single- and multi-object scenes; see the module's text.
 
     `scenes` is the number of pictogram scenes of either kind, `photographic` that of photographic
-    ones, `calibration` that of pictogram scenes from which the thresholds come. With `work`, each
-    finished method and set is kept there and not measured again.
+    ones, `calibration` that of pictogram scenes from which the thresholds come. With `work`,
+    finished runs of scenes are kept there and not measured again.
 
     Raises InputError for an unknown method, no scenes, or a bundle without the pictures needed.
     """
@@ -236,63 +249,66 @@ def _measured(
     methods: Sequence[str],
     work: Path | None,
     progress: Progress | None,
-) -> dict[tuple[str, str], Scores]:
-    """Return {(method, form): scores}; a method that `work` holds already is not run."""
+) -> dict[Column, Scores]:
+    """Return {(method, form): scores}; runs of scenes that `work` holds already are kept."""
     digest = _digest_of(bundle)
-    found: dict[tuple[str, str], Scores] = {}
-    for method in methods:
-        files = {form: _file(work, digest, scene_set, count, method, form) for form in FORMS}
-        kept = {form: _load(file) for form, file in files.items()}
-        if not all(kept.values()):
-            kept = _run(bundle, opened, scene_set, count, method, progress)
-            for form, file in files.items():
-                _save(file, kept[form])
-        for form in FORMS:
-            scores = kept[form]
-            assert scores is not None  # either loaded or just measured
-            found[method, form] = scores
-    return found
+    columns = [(method, form) for method in methods for form in FORMS]
+    runs: dict[Column, list[Scores]] = {column: [] for column in columns}
+    for first in range(0, count, RUN):
+        numbers = range(first, min(first + RUN, count))
+        files = {c: _file(work, digest, scene_set, numbers, *c) for c in columns}
+        kept = {c: scores for c, file in files.items() if (scores := _load(file)) is not None}
+        missing = [m for m in methods if any((m, form) not in kept for form in FORMS)]
+        if missing:
+            if progress:
+                progress(f"segmentation, {scene_set.name}: {first} of {count}")
+            for column, scores in _run(bundle, opened, scene_set, numbers, missing).items():
+                _save(files[column], scores)
+                kept[column] = scores
+        for column in columns:
+            runs[column].append(kept[column])
+    return {column: Scores.joined(parts) for column, parts in runs.items()}
 
 
 def _run(
     bundle: Bundle,
     opened: LensModel,
     scene_set: SceneSet,
-    count: int,
-    method: str,
-    progress: Progress | None,
-) -> dict[str, Scores | None]:
-    rows: dict[str, list[Any]] = {form: [] for form in FORMS}
-    for number in range(count):
+    numbers: Iterable[int],
+    methods: Sequence[str],
+) -> dict[Column, Scores]:
+    rows: dict[Column, list[Any]] = {(m, form): [] for m in methods for form in FORMS}
+    for number in numbers:
         scene = draw_scene(bundle, scene_set, number, opened.loaded.image_size)
-        for form, maps in _maps_of(opened, scene, method).items():
+        for column, maps in _maps_of(opened, scene, methods):
             for found, mask in zip(maps, scene.masks, strict=True):
                 if mask.any():  # another object may hide this one
-                    rows[form].append((number, *score_map(found, mask)))
-        if progress and number % REPORTED == 0:
-            progress(f"segmentation, {scene_set.name}, {method}: {number} of {count}")
-    return {form: Scores.of(rows[form]) for form in FORMS}
+                    rows[column].append((number, *score_map(found, mask)))
+    return {column: Scores.of(found) for column, found in rows.items()}
 
 
-def _maps_of(opened: LensModel, scene: Scene, method: str) -> dict[str, np.ndarray]:
-    """Return {form: [object, row, column]} of a scene's own texts."""
+def _maps_of(
+    opened: LensModel, scene: Scene, methods: Sequence[str]
+) -> Iterator[tuple[Column, np.ndarray]]:
+    """Yield ((method, form), [object, row, column]) of a scene's own texts, from one reading."""
     pixels = opened.loaded.preprocess(scene.image)[None]
     texts = opened.text_directions(scene.labels)
     turned = opened.towards_pictures(texts)
     reading = read(opened, pixels)
-    if method in BASELINES:
-        found = explained_pass(opened.loaded.model, pixels.to(opened.loaded.device))
-        exact, refined = (_baseline(opened, found, method, d) for d in (texts, turned))
-    else:
-        exact, refined = (direction_maps(opened, reading, d, method) for d in (texts, turned))
-    forms = {"exact": exact[0], "refined": _diffused(reading, refined)[0]}
+    explained = explained_pass(opened.loaded.model, pixels.to(opened.loaded.device))
     size = scene.masks.shape[1:]
-    return {form: _enlarge(grid, size).numpy() for form, grid in forms.items()}
+    for method in methods:
+        if method in BASELINES:
+            exact, refined = (_baseline(opened, explained, method, d) for d in (texts, turned))
+        else:
+            exact, refined = (direction_maps(opened, reading, d, method) for d in (texts, turned))
+        for form, maps in zip(FORMS, (exact, _diffused(reading, refined)), strict=True):
+            yield (method, form), _enlarge(grounded(maps, method)[0], size).numpy()
 
 
 def _baseline(opened: LensModel, found: ExplainedPass, method: str, directions: Tensor) -> Tensor:
     maps = BASELINES[method](found, directions.to(opened.loaded.device))
-    return maps.float().cpu().unflatten(2, opened.grid)
+    return maps.detach().float().cpu().unflatten(2, opened.grid)
 
 
 def _diffused(reading: Reading, maps: Tensor) -> Tensor:
@@ -314,11 +330,17 @@ def _digest_of(bundle: Bundle) -> str:
 
 
 def _file(
-    work: Path | None, digest: str, scene_set: SceneSet, count: int, method: str, form: str
+    work: Path | None,
+    digest: str,
+    scene_set: SceneSet,
+    numbers: range,
+    method: str,
+    form: str,
 ) -> Path | None:
     if work is None:
         return None
-    name = f"{scene_set.purpose}-{scene_set.name.replace(', ', '-')}-{count}-{method}-{form}"
+    scenes = f"{scene_set.purpose}-{scene_set.name.replace(', ', '-')}"
+    name = f"{scenes}-{numbers.start}-{numbers.stop}-{method}-{form}"
     return work / digest / f"{name}.npz"
 
 
@@ -329,8 +351,8 @@ def _load(file: Path | None) -> Scores | None:
         return Scores(held["scene"], held["counts"], held["sweep"], held["precision"])
 
 
-def _save(file: Path | None, scores: Scores | None) -> None:
-    if file is None or scores is None:
+def _save(file: Path | None, scores: Scores) -> None:
+    if file is None:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_suffix(".new.npz")

@@ -144,7 +144,7 @@ def test_segmentation_is_measured_and_resumed(bundle: Bundle, tmp_path: Path) ->
     for forms in single["methods"].values():
         for form in ("exact", "refined"):
             assert all(0 <= forms[form][name] <= 1 for name in FIGURES)
-    assert len(said) == 4 * 3
+    assert len(said) == 4  # a run of scenes of each of the sets
     said.clear()
     files = sorted(tmp_path.glob("*/*.npz"))
     again = measure_segmentation(bundle, **plan, methods=methods, progress=said.append)
