@@ -20,6 +20,7 @@ from explorer.heatmaps import (
     default_layers,
     diffuse,
     direction_maps,
+    grounded,
     heatmaps,
     neuron_effects,
     neuron_shares,
@@ -349,3 +350,15 @@ def test_bad_settings_are_one_sentence(lens_model: LensModel, reading: Reading) 
         neuron_shares(reading, 9, [0])
     with pytest.raises(InputError, match="at least one picture"):
         heatmaps(lens_model, [], TEXTS)
+
+
+def test_activation_maps_start_at_their_lowest_patch_and_shares_at_nothing(
+    lens_model: LensModel, reading: Reading
+) -> None:
+    maps = heatmaps(lens_model, reading, TEXTS, "activation", MapSettings(neurons=9))
+    assert (maps < 0).any()  # as GELU leaves them: clamping would erase these patches' order
+    lifted = grounded(maps, "activation")
+    assert torch.equal(lifted.amin(dim=(2, 3)), torch.zeros(3, 3))
+    assert torch.equal(lifted.flatten(2).argsort(dim=2), maps.flatten(2).argsort(dim=2))
+    shares = heatmaps(lens_model, reading, TEXTS)
+    assert torch.equal(grounded(shares, "second-order"), shares)
