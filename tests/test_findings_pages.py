@@ -6,9 +6,11 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from html import escape, unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
@@ -595,6 +597,50 @@ def test_a_comparison_and_a_list_are_saved_with_all_their_neurons(
     assert compared.title == "2 neurons compared"
     assert [ref.layer for ref in listed.neurons] == [2, 1, 0]
     assert listed.title == "Mine"
+
+
+PLACES: list[tuple[str, dict[str, str]]] = [
+    ("home", {}),
+    ("search", {"q": "red + blue", "show": "towards"}),
+    ("search", {"image": "3"}),
+    ("concept", {"text": "red circle"}),
+    ("atlas", {"neurons": "2.9,1.5", "colour": "polysemy"}),
+    ("compare", {"pins": "1.5,0.7"}),
+    ("neurons", {"list": "Mine", "neurons": "2.9,1.5"}),
+]
+
+
+@pytest.mark.parametrize(("page", "params"), PLACES, ids=str)
+def test_every_list_of_neurons_is_saved_with_the_view_it_was_seen_in(
+    page: str,
+    params: dict[str, str],
+    drafts: list[save_finding.Draft],
+    store: Store,
+    bundle: Bundle,
+) -> None:
+    click(run_page(page, **params), "Save as finding")
+    (draft,) = drafts
+    assert draft.neurons
+    assert draft.settings == params | {"from": page}
+    saved = store.add(
+        Finding(reference(bundle), draft.title or "A title", draft.neurons, settings=draft.settings)
+    )
+    html = html_of(run_page("finding", id=saved.id))
+    link = re.search(r'href="([^"]*)" data-page="(\w+)">Open where it was found', html)
+    assert link is not None
+    assert link[2] == page
+    assert dict(parse_qsl(urlsplit(unescape(link[1])).query)) == params | {"bundle": "tiny"}
+    layer, neuron = draft.neurons[0].layer, draft.neurons[0].neuron
+    own = escape(href("neuron", bundle="tiny", layer=layer, neuron=neuron))
+    assert f'href="{own}"' in html  # without the other page's parameters
+
+
+@pytest.mark.parametrize("origin", ["nowhere", ["search"], 3, "https://example.org/"])
+def test_a_finding_leads_only_to_pages_there_are(origin: Any, store: Store, bundle: Bundle) -> None:
+    saved = store.add(
+        Finding(reference(bundle), "Odd", (NeuronRef(1, 5),), settings={"from": origin})
+    )
+    assert "Open where it was found" not in html_of(run_page("finding", id=saved.id))
 
 
 def test_a_finding_about_a_picture_shows_its_maps(store: Store, bundle: Bundle) -> None:

@@ -213,6 +213,24 @@ def test_a_slide_is_a_picture_of_the_neuron(bundle: Bundle) -> None:
         poster.neuron_poster(bundle, 1, 500)
 
 
+def test_a_slide_shows_several_neurons(bundle: Bundle) -> None:
+    def drawn(*places: tuple[int, int]) -> np.ndarray:
+        made = Image.open(io.BytesIO(poster.finding_poster(bundle, places, "Several")))
+        assert (made.format, made.size) == ("PNG", poster.SIZE)
+        return np.asarray(made.convert("RGB"), int)
+
+    two, other = drawn((1, 5), (1, 6)), drawn((1, 5), (1, 7))
+    changed = np.flatnonzero(np.abs(two - other).sum(axis=(1, 2)))
+    middle = (poster.TOP + poster.BOTTOM) // 2
+    assert len(changed)  # the second neuron is on it, below the first
+    assert changed.min() >= middle
+    six, seven = (drawn(*((1, n) for n in range(count))) for count in (6, 7))
+    assert (six[poster.TOP :] == seven[poster.TOP :]).all()
+    assert (six[: poster.TOP] != seven[: poster.TOP]).any()  # it says that there are more
+    one = poster.finding_poster(bundle, [(1, 5)], "One")
+    assert one == poster.neuron_poster(bundle, 1, 5, "One")
+
+
 def test_a_slide_needs_no_font_of_the_system(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

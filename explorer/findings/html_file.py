@@ -153,7 +153,7 @@ def _neuron(shot: NeuronShot, saved: SavedFinding, address: Address | None) -> s
     back = _back(
         address,
         "neuron",
-        {**saved.content.settings, "digest": saved.content.bundle.digest, **params},
+        {**saved.content.own_settings, "digest": saved.content.bundle.digest, **params},
         "Open this neuron in the explorer",
     )
     return (

@@ -27,6 +27,7 @@ TEXT_LENGTH, MOST_TEXTS = 200, 20
 SETTINGS_LENGTH, SETTINGS_DEPTH = 8_000, 4
 MOST_FINDINGS = 1_000  # in a collection
 LARGEST = 2**31 - 1
+ORIGIN = "from"  # the setting that names the page; without it, that of the neuron or picture
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 ID = re.compile(r"[0-9a-f]{16}")
@@ -68,7 +69,8 @@ class Finding:
     """What someone found: exactly one of neurons and a picture, and what there is to say.
 
     ``texts`` belong to a picture (what its heatmaps were drawn for); ``settings`` are those of the
-    page it was saved from, as JSON values: with them the page's address can be made again.
+    page it was saved from, as JSON values: with them the page's address can be made again. They are
+    the neuron's or picture's own page's, unless `ORIGIN` among them names another.
     """
 
     bundle: BundleRef
@@ -117,6 +119,11 @@ class Finding:
     def kind(self) -> str:
         """``neurons`` or ``image``."""
         return "neurons" if self.neurons else "image"
+
+    @property
+    def own_settings(self) -> Settings:
+        """The settings of the neuron's or picture's own page; none if saved from another."""
+        return {} if ORIGIN in self.settings else self.settings
 
     @property
     def subject(self) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""A neuron on one slide: its concepts beside its strongest pictures, as a PNG of 1600 × 900."""
+"""Neurons on one slide: concepts beside strongest pictures, as a PNG of 1600 × 900."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
@@ -18,6 +19,9 @@ COLUMNS, ROWS, CELL, GAP = 4, 3, 196, 14
 BARS, BAR_STEP = 14, 43
 TEXTS, BAR_ROOM = 250, 300  # pixels for a concept's text and for the longest bar
 INK, MUTED, LINE, GROUND = "#1c2027", "#565e6b", "#dedcd5", "#fcfcfa"
+MOST, STACKED = 6, 3  # neurons on a slide; of which so many stand above each other
+TOP, BOTTOM = 190, 830  # of the room for them
+WORDS, CELLS, LARGEST_CELL = 4, 7, 170  # texts and pictures of each; pixels
 _FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf")
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -32,21 +36,74 @@ def neuron_poster(bundle: Bundle, layer: int, neuron: int, title: str = "") -> b
     shot = neuron_shot(bundle, layer, neuron, pictures=COLUMNS * ROWS, bars=BARS)
     canvas = Image.new("RGB", SIZE, GROUND)
     pen = ImageDraw.Draw(canvas)
-    _head(pen, shot, title or shot.concepts or "no concepts", bundle.name)
+    measures = [f"{name.replace('_', ' ')} {value:.2f}" for name, value in shot.measures.items()]
+    facts = [_name(shot), *measures, f"bundle {bundle.name}"]
+    foot = "Bars: weights of its concepts. Pictures: those with its strongest second-order effect."
+    _head(pen, title or shot.concepts or "no concepts", facts, foot)
     _bars(pen, shot.bars, MARGIN, 210)
     _pictures(canvas, pen, shot.pictures)
+    return _png(canvas)
+
+
+def finding_poster(bundle: Bundle, places: Sequence[tuple[int, int]], title: str) -> bytes:
+    """Return the poster of one or several (layer, neuron) as PNG, the first `MOST` of them.
+
+    Raises:
+        InputError: the bundle has not one of them.
+    """
+    if len(places) == 1:
+        return neuron_poster(bundle, *places[0], title)
+    shots = [neuron_shot(bundle, *place, pictures=CELLS, bars=WORDS) for place in places[:MOST]]
+    canvas = Image.new("RGB", SIZE, GROUND)
+    pen = ImageDraw.Draw(canvas)
+    shown = f", {MOST} shown" if len(places) > MOST else ""
+    foot = "Each: its heaviest concepts, and the pictures with its strongest second-order effect."
+    _head(pen, title, [f"{len(places)} neurons{shown}", f"bundle {bundle.name}"], foot)
+    columns = 1 if len(shots) <= STACKED else 2
+    rows = -(-len(shots) // columns)
+    width = (SIZE[0] - 2 * MARGIN - (columns - 1) * 2 * GAP) // columns
+    height = (BOTTOM - TOP) // rows
+    for place, shot in enumerate(shots):
+        left = MARGIN + place % columns * (width + 2 * GAP)
+        _panel(canvas, pen, shot, (left, TOP + place // columns * height, width, height))
+    return _png(canvas)
+
+
+def _panel(
+    canvas: Image.Image,
+    pen: ImageDraw.ImageDraw,
+    shot: NeuronShot,
+    box: tuple[int, int, int, int],
+) -> None:
+    """One of several neurons: its name and heaviest concepts, then a row of pictures."""
+    left, top, width, height = box
+    text = max(width // 4, 250)
+    _write(pen, (left, top + 6), _name(shot), 24, INK, width)
+    for place, bar in enumerate(shot.bars):
+        colour = CLUSTER_COLOURS[bar.colour]
+        y = top + 48 + place * 32
+        pen.rounded_rectangle((left, y + 5, left + 10, y + 21), 3, fill=colour)
+        _write(pen, (left + 20, y), f"{bar.text} {signed(bar.weight)}", 20, MUTED, text - 30)
+    room = width - text
+    cell = min(LARGEST_CELL, height - 60, (room + GAP) // 3 - GAP)
+    for place, picture in enumerate(shot.pictures[: (room + GAP) // (cell + GAP)]):
+        _picture(canvas, pen, picture, (left + text + place * (cell + GAP), top + 46), cell)
+
+
+def _name(shot: NeuronShot) -> str:
+    return f"Layer {shot.layer} · Neuron {shot.neuron:,}"
+
+
+def _png(canvas: Image.Image) -> bytes:
     buffer = io.BytesIO()
     canvas.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
-def _head(pen: ImageDraw.ImageDraw, shot: NeuronShot, title: str, bundle: str) -> None:
+def _head(pen: ImageDraw.ImageDraw, title: str, facts: Sequence[str], foot: str) -> None:
     _write(pen, (MARGIN, 48), title, 44, INK, SIZE[0] - 2 * MARGIN)
-    measures = [f"{name.replace('_', ' ')} {value:.2f}" for name, value in shot.measures.items()]
-    facts = [f"Layer {shot.layer} · Neuron {shot.neuron:,}", *measures, f"bundle {bundle}"]
     _write(pen, (MARGIN, 112), "   ·   ".join(facts), 22, MUTED, SIZE[0] - 2 * MARGIN)
     pen.line((MARGIN, 160, SIZE[0] - MARGIN, 160), fill=LINE, width=2)
-    foot = "Bars: weights of its concepts. Pictures: those with its strongest second-order effect."
     _write(pen, (MARGIN, SIZE[1] - 52), foot, 18, MUTED, SIZE[0] - 2 * MARGIN)
 
 
@@ -72,17 +129,29 @@ def _pictures(canvas: Image.Image, pen: ImageDraw.ImageDraw, shots: tuple[Shot, 
     for place, shot in enumerate(shots):
         x = left + place % COLUMNS * (CELL + GAP)
         y = top + place // COLUMNS * (CELL + GAP + 8)
-        pen.rounded_rectangle((x, y, x + CELL, y + CELL), 14, fill="white", outline=LINE, width=2)
-        side = CELL - 40
-        with Image.open(io.BytesIO(shot.data)) as opened:
-            picture = opened.convert("RGBA")
-        scale = min(side / picture.width, side / picture.height)
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        picture = picture.resize(size, Image.Resampling.LANCZOS)
-        canvas.paste(picture, (x + (CELL - size[0]) // 2, y + 8 + (side - size[1]) // 2), picture)
-        label = _fitted(pen, shot.caption, 17, CELL - 20)
-        width = pen.textlength(label, font=_font(17))
-        pen.text((x + (CELL - width) / 2, y + CELL - 28), label, fill=MUTED, font=_font(17))
+        _picture(canvas, pen, shot, (x, y), CELL)
+
+
+def _picture(
+    canvas: Image.Image,
+    pen: ImageDraw.ImageDraw,
+    shot: Shot,
+    place: tuple[int, int],
+    cell: int,
+) -> None:
+    """A picture with its label on a white card of `cell` pixels."""
+    x, y = place
+    pen.rounded_rectangle((x, y, x + cell, y + cell), 14, fill="white", outline=LINE, width=2)
+    side = cell - 40
+    with Image.open(io.BytesIO(shot.data)) as opened:
+        picture = opened.convert("RGBA")
+    scale = min(side / picture.width, side / picture.height)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    picture = picture.resize(size, Image.Resampling.LANCZOS)
+    canvas.paste(picture, (x + (cell - size[0]) // 2, y + 8 + (side - size[1]) // 2), picture)
+    label = _fitted(pen, shot.caption, 17, cell - 20)
+    width = pen.textlength(label, font=_font(17))
+    pen.text((x + (cell - width) / 2, y + cell - 28), label, fill=MUTED, font=_font(17))
 
 
 def _write(

@@ -12,7 +12,7 @@ from explorer.attack_batch import Attack, file_stem, zip_file
 from explorer.errors import InputError
 from explorer.ui import adversarial_data as data
 from explorer.ui import adversarial_parts as pieces
-from explorer.ui import adversarial_prompts, frame, image_parts
+from explorer.ui import adversarial_prompts, frame, image_parts, save_finding
 from explorer.ui.adversarial_query import MOST_PICTURES, SEEDS, AttackQuery, classes_of
 from explorer.ui.frame import Page
 from explorer.uploads import SUFFIXES
@@ -49,9 +49,20 @@ def body(page: Page, query: AttackQuery) -> None:
         pieces.concepts(page.view, attack.ranking),
         pieces.left_out(attack.ranking),
     )
+    _save(page, query, attack)
     _batch(page, query, attack)
     _why(page, query)
     adversarial_prompts.section(page, query, attack.ranking.texts)
+
+
+def _save(page: Page, query: AttackQuery, attack: Attack) -> None:
+    """The neurons that carry the concepts, each once; the finding opens this pair again."""
+    carriers = [carrier for concept in attack.ranking.concepts for carrier in concept.carriers]
+    rows = [page.view.bundle.row(c.layer, c.neuron) for c in carriers]
+    chosen = replace(page, params=query.params())  # the pair may be a proposal
+    save_finding.of_neurons(
+        chosen, list(dict.fromkeys(rows)), f"{query.source} taken for {query.target}"
+    )
 
 
 def _safe(text: str) -> str:

@@ -12,7 +12,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from explorer.errors import InputError
-from explorer.ui import charts, export, frame, glossary, live, parts, selection
+from explorer.ui import charts, export, frame, glossary, live, parts, save_finding, selection
 from explorer.ui.address import WORD_LENGTH, NeuronsQuery, read_neurons, whole, write_places
 from explorer.ui.frame import Page
 from explorer.ui.loaders import View
@@ -289,4 +289,5 @@ def chosen(page: Page, query: AtlasQuery) -> None:
         mime="text/csv",
         on_click="ignore",
     )
+    save_finding.of_neurons(page, rows, "From the atlas")
     frame.draw(parts.cards(parts.card(view, row) for row in rows[:SHOWN]))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from explorer.errors import InputError
 from explorer.query import LONGEST, Term, format_query
 from explorer.search import TextSearch
-from explorer.ui import charts, frame, glossary, live, parts, search
+from explorer.ui import charts, frame, glossary, live, parts, save_finding, search
 from explorer.ui.frame import Page
 from explorer.ui.loaders import View
 from explorer.ui.theme import ACCENT
@@ -48,6 +48,7 @@ def body(page: Page) -> None:
     with right:
         _pictures(view, found)
     _neurons(view, found)
+    save_finding.of_neurons(page, [hit.row for hit in found.towards(NEURONS)], text)
 
 
 def as_query(text: str) -> str:

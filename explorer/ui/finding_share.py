@@ -88,15 +88,15 @@ def _address(address: str) -> None:
 
 
 def _posters(saved: SavedFinding, name: str) -> None:
-    """A slide of the first neuron, where its bundle is here."""
+    """A slide of its neurons, where their bundle is here."""
     view = findings_data.view_of(saved.content.bundle)
     if view is None:
         return
-    ref = saved.content.neurons[0]
+    places = [(ref.layer, ref.neuron) for ref in saved.content.neurons]
     bundle, title = view.bundle, saved.content.title
     _download(
         "Slide (PNG)",
-        lambda: poster.neuron_poster(bundle, ref.layer, ref.neuron, title),
+        lambda: poster.finding_poster(bundle, places, title),
         f"{name}.png",
         "image/png",
     )

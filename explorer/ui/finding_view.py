@@ -7,7 +7,7 @@ from html import escape
 import streamlit as st
 
 from explorer.errors import ExplorerError, InputError
-from explorer.findings.model import Collection, SavedFinding
+from explorer.findings.model import ORIGIN, Collection, SavedFinding
 from explorer.findings.snapshot import absence
 from explorer.ui import (
     finding_edit,
@@ -20,7 +20,7 @@ from explorer.ui import (
     grouping,
     parts,
 )
-from explorer.ui.frame import Page
+from explorer.ui.frame import NAVIGATION, Page
 from explorer.ui.loaders import View
 from explorer.ui.save_finding import NEW_COLLECTION
 
@@ -90,6 +90,14 @@ def _finding(page: Page, saved: SavedFinding) -> None:
 
 def _actions(page: Page, saved: SavedFinding) -> None:
     edit = parts.link("finding", "Edit", css="button", bundle=page.view.key, id=saved.id, edit=1)
+    origin = findings_data.origin_href(saved.content)
+    if origin:
+        name = str(saved.content.settings[ORIGIN])
+        shown = escape(NAVIGATION.get(name, name.capitalize()))
+        edit = (
+            f'<a class="button" href="{escape(origin)}" data-page="{escape(name)}">'
+            f"Open where it was found: {shown}</a>{edit}"
+        )
     with st.container(horizontal=True, vertical_alignment="center", key="lens_actions"):
         frame.draw(f'<div class="actions">{edit}</div>')
         st.button("Delete", key="_delete", on_click=_delete, args=(page, saved))

@@ -11,7 +11,7 @@ import streamlit as st
 from explorer.bundle import MANIFEST, Bundle, Manifest
 from explorer.errors import BundleError
 from explorer.findings.database import database_url
-from explorer.findings.model import BundleRef, Finding
+from explorer.findings.model import ORIGIN, BundleRef, Finding
 from explorer.findings.store import Store
 from explorer.ui import loaders
 from explorer.ui.address import PAGES, href
@@ -77,13 +77,22 @@ def subject_href(content: Finding, place: int = 0) -> str:
     page = "neuron" if content.neurons else "image"
     if view is None or page not in PAGES:
         return ""
-    settings = linkable(content.settings)
+    settings = linkable(content.own_settings)
     if content.neurons:
         ref = content.neurons[place]
         about: dict[str, object] = {"layer": ref.layer, "neuron": ref.neuron}
     else:
         about = {"image": content.image}
     return href(page, **(settings | {"bundle": view.key} | about))
+
+
+def origin_href(content: Finding) -> str:
+    """The address of the page it was saved from, as it was; empty for its subject's own page."""
+    view, page = view_of(content.bundle), content.settings.get(ORIGIN)
+    if view is None or not isinstance(page, str) or page not in PAGES:
+        return ""
+    settings = {k: v for k, v in linkable(content.settings).items() if k != ORIGIN}
+    return href(page, **(settings | {"bundle": view.key}))
 
 
 def whole_address(page: str, params: Mapping[str, object]) -> str:

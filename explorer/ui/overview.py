@@ -6,7 +6,8 @@ from html import escape
 
 import streamlit as st
 
-from explorer.ui import frame, glossary, highlights, parts
+from explorer.ui import frame, glossary, highlights, parts, save_finding
+from explorer.ui.frame import Page
 from explorer.ui.highlights import Highlight
 from explorer.ui.loaders import View
 from explorer.ui.theme import PATH_DRAWING
@@ -107,12 +108,16 @@ def _figures(view: View) -> list[tuple[str, str, str]]:
     return items
 
 
-def more_neurons(view: View) -> None:
-    """A strip of further striking neurons."""
+def more_neurons(page: Page) -> None:
+    """A strip of further striking neurons, and all of them to save."""
+    view = page.view
     found = _striking(view)[1:]
     if not found:
         return
     every = parts.link("neurons", "all neurons by polysemy", bundle=view.key, sort="polysemy")
+    save_finding.of_neurons(
+        page, [item.row for item in _striking(view)], "Neurons with several meanings"
+    )
     frame.draw(
         "<h2>More neurons with several meanings</h2>"
         '<p class="caption">Chosen by polysemy, selectivity and how well their texts tell '

@@ -19,6 +19,7 @@ from explorer.findings.model import (
     MOST_NEURONS,
     MOST_TEXTS,
     NOTE_LENGTH,
+    ORIGIN,
     TITLE_LENGTH,
     Collection,
     Finding,
@@ -107,10 +108,14 @@ def of_picture(page: Page, image: int, texts: Sequence[str]) -> None:
 
 
 def of_neurons(page: Page, rows: Sequence[int], title: str = "") -> None:
-    """The button of a page that shows several neurons: a comparison, a list."""
+    """The button of a page that shows several neurons, whose view the finding opens again."""
     places = [page.view.place(row) for row in rows[:MOST_NEURONS]]
+    if not places:
+        return
+    shown = {key: value for key, value in page.params.items() if key != "bundle"}
+    settings = linkable(shown) | {ORIGIN: page.name}
     with st.container(key="lens_save", horizontal=True):
-        button(page, neurons=places, title=title)
+        button(page, neurons=places, settings=settings, title=title[:TITLE_LENGTH])
 
 
 def _about(view: View, ref: NeuronRef) -> list[Any]:

@@ -14,7 +14,7 @@ from explorer.errors import InputError
 from explorer.facts import relative_effects
 from explorer.query import LONGEST, Term, format_query
 from explorer.search import Hit, TextSearch, products
-from explorer.ui import frame, glossary, live, parts, picture_choice
+from explorer.ui import frame, glossary, live, parts, picture_choice, save_finding
 from explorer.ui.address import LIST_LENGTH, TITLE_LENGTH, write_places
 from explorer.ui.frame import Page
 from explorer.ui.grouping import NEGATIVE
@@ -389,6 +389,7 @@ def _cards(page: Page, query: SearchQuery, hits: list[Hit], note: Callable[[Hit]
         neurons=write_places(places),
     )
     params = {"bundle": view.key, **query.params()}
+    save_finding.of_neurons(page, [hit.row for hit in shown], title)
     frame.draw(
         parts.pager("search", number, pages, **params), f'<div class="pager">{as_list}</div>'
     )
