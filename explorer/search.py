@@ -19,6 +19,9 @@ so that of a single text `q` is its embedding. Neurons are found in three ways:
 
    and counts only if every added text lies at that end and the result is positive.
 
+Scores are cosines and weights; with `trust` the order is that of score times trust, so that neurons
+whose words tell little of their pictures come later.
+
 A text outside the dictionary is embedded with the bundle's model. Axes: text neuron image embed.
 """
 
@@ -69,6 +72,8 @@ class TextSearch:
     """Row of each text in the dictionary, -1 outside it."""
     embeddings: NDArray[np.float32]
     """[text, embed], unit norm."""
+    trust: NDArray[np.float32] | float = 1.0
+    """[neuron], from 0 to 1: what a neuron's score counts for in the order of results."""
 
     @cached_property
     def atoms(self) -> NDArray[np.float32]:
@@ -133,17 +138,17 @@ class TextSearch:
 
     def towards(self, top: int) -> list[Hit]:
         """Neurons whose direction is nearest to the combined text, nearest first."""
-        best = np.argsort(-self.cosines, kind="stable")[:top]
+        best = np.argsort(-self.cosines * self.trust, kind="stable")[:top]
         return [Hit(int(r), float(self.cosines[r])) for r in best]
 
     def away(self, top: int) -> list[Hit]:
         """Neurons whose direction points most strongly away from the combined text."""
-        best = np.argsort(self.cosines, kind="stable")[:top]
+        best = np.argsort(self.cosines * self.trust, kind="stable")[:top]
         return [Hit(int(r), float(self.cosines[r])) for r in best]
 
     def sets(self, top: int) -> list[Hit]:
         """Neurons whose sparse set holds texts of the query, heaviest signed sum first."""
-        best = _heaviest(self.weights, top)
+        best = _heaviest(self.weights, self.trust, top)
         return [Hit(int(r), float(self.weights[r]), self._own_texts(int(r))) for r in best]
 
     def near_sets(self, top: int, near: int = 12) -> list[Hit]:
@@ -166,7 +171,7 @@ class TextSearch:
                 float(strength[r]),
                 ((texts[rows[places[r]]], float(weights[r, places[r]])),),
             )
-            for r in _heaviest(strength, top)
+            for r in _heaviest(strength, self.trust, top)
         ]
 
     def carriers(self, top: int) -> list[Hit]:
@@ -181,7 +186,7 @@ class TextSearch:
         scores = np.where(carried > 0, scores, 0)
         side = scores.argmax(axis=1)
         strength = scores.max(axis=1)
-        best = np.argsort(-strength, kind="stable")[:top]
+        best = np.argsort(-strength * self.trust, kind="stable")[:top]
         return [
             Hit(int(r), float(strength[r]), self._own_cosines(int(r)), int(ends[side[r]]))
             for r in best
@@ -304,10 +309,12 @@ def _unit(vector: NDArray[np.float32], query: str) -> NDArray[np.float32]:
     return unit
 
 
-def _heaviest(scores: NDArray[np.float32], top: int) -> NDArray[np.int64]:
+def _heaviest(
+    scores: NDArray[np.float32], trust: NDArray[np.float32] | float, top: int
+) -> NDArray[np.int64]:
     strength = np.abs(scores)
-    best = np.argsort(-strength, kind="stable")[:top]
-    return best[strength[best] >= LEAST_WEIGHT]
+    order = np.lexsort((-strength, -strength * trust))
+    return order[strength[order] >= LEAST_WEIGHT][:top]
 
 
 def _embed(bundle: Bundle, texts: list[str]) -> NDArray[np.float32]:

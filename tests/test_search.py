@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from explorer.query import MOST_TEXTS, Term, format_query, parse_query
 from explorer.search import NEAR_COSINE, open_search, search_text, unknown_texts
 from tests.conftest import TINY_LAYERS, draw
 from tests.tiny import tiny_clip
+
+END_TO_END = ("towards", "away")  # these run from one sign to the other
 
 
 @pytest.fixture
@@ -141,6 +144,25 @@ def test_sets_sum_signed_weights(bundle: Bundle) -> None:
     for hit in hits[:20]:
         weights = dict(hit.found)
         assert hit.score == pytest.approx(weights.get("red", 0) - weights.get("blue", 0))
+
+
+def test_trust_orders_results_and_changes_no_score(bundle: Bundle) -> None:
+    plain = open_search(bundle, "red + circle")
+    trust = np.random.default_rng(3).random(len(bundle.neurons)).astype(np.float32)
+    trust[::7] = 0
+    found = replace(plain, trust=trust)
+    everyone = len(trust)
+    for kind in ("towards", "away", "sets", "near_sets", "carriers"):
+        before = {hit.row: hit.score for hit in getattr(plain, kind)(everyone)}
+        after = [(hit.row, hit.score) for hit in getattr(found, kind)(everyone)]
+        assert dict(after) == before, kind
+        counted = [abs(score) * trust[row] for row, score in after if kind not in END_TO_END]
+        assert counted == sorted(counted, reverse=True), kind
+    first = found.towards(10)
+    counted = (plain.cosines * trust).astype(np.float64)
+    assert [hit.row for hit in first] == np.argsort(-counted, kind="stable")[:10].tolist()
+    last = found.away(10)
+    assert [hit.row for hit in last] == np.argsort(counted, kind="stable")[:10].tolist()
 
 
 def test_near_sets_hold_a_near_text_and_none_of_the_query(bundle: Bundle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 
 import numpy as np
@@ -37,7 +38,7 @@ def body(page: Page) -> None:
     frame.draw(f"<h1>“{escape(text)}”</h1>")
     _box(page, text)
     try:
-        found = live.search(view, as_query(text))
+        found = replace(live.search(view, as_query(text)), trust=view.trust)
     except InputError as error:
         frame.draw(parts.notice(str(error)))
         return
@@ -200,7 +201,7 @@ def _neurons(view: View, found: TextSearch) -> None:
         frame.draw(
             f"<h2>{title}</h2>"
             f'<p class="caption">Those whose direction is {meaning} the text; with its weight '
-            f"where their set holds it. See {more}.</p>",
+            f"where their set holds it. {search.TRUST_SAID} See {more}.</p>",
             parts.cards(
                 (
                     parts.card(view, hit.row, note=search.found_by(found, hit), small=True)

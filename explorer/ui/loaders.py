@@ -110,6 +110,12 @@ class View:
         return float(self.neurons["agreement"].iloc[row])
 
     @cached_property
+    def trust(self) -> NDArray[np.float32]:
+        """What a neuron's words count for, [neuron]: 1 at agreement 1, 0 from guessing (½) down."""
+        agreement = self.neurons["agreement"].to_numpy(np.float32)
+        return np.nan_to_num(np.clip(2 * agreement - 1, 0, 1))
+
+    @cached_property
     def image_mean(self) -> NDArray[np.float32]:
         """Mean of the pictures' embeddings, [embed]."""
         mean: NDArray[np.float32] = np.mean(self.bundle.image_embeddings, axis=0, dtype=np.float32)

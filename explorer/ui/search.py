@@ -27,8 +27,14 @@ MODES = {TEXT: "Texts", PICTURE: "A picture"}
 TOWARDS, AWAY, SETS, BOTH = "towards", "away", "sets", "both"
 SHOWN = {TOWARDS: "Towards it", AWAY: "Away from it", SETS: "In its set", BOTH: "Carries all"}
 BY = {"effect": "By effect", "relative": "By effect ÷ typical effect"}
+TRUSTED, PLAIN = "trusted", "plain"
+RANKS = {TRUSTED: "Trusted first", PLAIN: "By score alone"}
 LIMIT = 5 * PER_PAGE  # neurons listed at most
 NEAR = 12  # texts
+TRUST_SAID = (
+    "The order weighs this by the neuron’s agreement: the less its words tell its pictures, the "
+    "later it comes."
+)
 EXAMPLES = 3  # of each kind
 HEAVY = 24
 
@@ -42,6 +48,7 @@ class SearchQuery:
     image: int | None = None
     show: str = ""  # a key of SHOWN, or the usual one
     by: str = "effect"
+    rank: str = TRUSTED
     page: int = 1
 
     def params(self) -> dict[str, str]:
@@ -53,6 +60,7 @@ class SearchQuery:
             "image": str(self.image) if picture and self.image is not None else "",
             "show": self.show,
             "by": self.by if picture and self.by != "effect" else "",
+            "rank": "" if picture or self.rank == TRUSTED else self.rank,
             "page": str(self.page) if self.page > 1 else "",
         }
         return {key: value for key, value in values.items() if value}
@@ -76,11 +84,15 @@ def read_query(page: Page) -> tuple[SearchQuery, list[str]]:
     if by not in BY:
         problems.append(f"“{by}” is no order. Possible: {', '.join(BY)}.")
         by = "effect"
+    rank = params.get("rank", TRUSTED)
+    if rank not in RANKS:
+        problems.append(f"“{rank}” is no ranking. Possible: {', '.join(RANKS)}.")
+        rank = TRUSTED
     number = params.get("page", "1")
     if not number.isdecimal() or int(number) < 1:
         problems.append(f"“{number}” is no page number: the first page is shown.")
         number = "1"
-    return SearchQuery(mode, text, image, show, by, int(number)), problems
+    return SearchQuery(mode, text, image, show, by, rank, int(number)), problems
 
 
 def toolbar(page: Page, query: SearchQuery) -> None:
@@ -123,18 +135,19 @@ def _text(page: Page, query: SearchQuery) -> None:
         frame.draw(parts.notice(str(error)), _start(view))
         return
     frame.draw(_near_texts(view, found))
+    if query.rank == TRUSTED:
+        found = replace(found, trust=view.trust)
     kinds = _kinds(found)
     show = query.show if query.show in kinds else next(iter(kinds))
-    nav = parts.choices(
-        "search",
-        "Which neurons",
-        kinds,
-        show,
-        "show",
-        **({"bundle": view.key} | replace(query, page=1).params()),
-    )
+    here = {"bundle": view.key} | replace(query, page=1).params()
+    nav = parts.choices("search", "Which neurons", kinds, show, "show", **here)
+    nav += parts.choices("search", "Ranking", RANKS, query.rank, "rank", **here)
     hits = _hits(found, show)
-    frame.draw(nav, f'<p class="caption">{_explained(show, found)}</p>')
+    order = f" {TRUST_SAID}" if query.rank == TRUSTED else ""
+    frame.draw(
+        f'<div class="actions">{nav}</div>',
+        f'<p class="caption">{_explained(show, found)}{order}</p>',
+    )
     _cards(page, query, hits, lambda hit: found_by(found, hit))
 
 

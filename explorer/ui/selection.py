@@ -123,20 +123,11 @@ def match_strength(view: View, ids: list[int]) -> tuple[NDArray[np.float32], NDA
     return weights.max(axis=1), place
 
 
-def _trusted(view: View, strength: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weights less the more a neuron's texts fail to tell its pictures, [neuron].
-
-    As they are at agreement 1; 0 from one half down, which is guessing.
-    """
-    agreement = view.neurons["agreement"].to_numpy(np.float32)
-    return strength * np.clip(2 * agreement - 1, 0, 1)
-
-
 def _ordered(
     view: View, rows: NDArray[np.int64], query: NeuronsQuery, strength: NDArray[np.float32]
 ) -> NDArray[np.int64]:
     key = query.sort_key
-    values = _trusted(view, strength) if key == MATCH else _values(view, query, key)
+    values = strength * view.trust if key == MATCH else _values(view, query, key)
     chosen = values[rows]
     chosen = np.where(np.isnan(chosen), np.inf, -chosen if query.falling else chosen)
     plain = key in (*PLACES, LISTED)
