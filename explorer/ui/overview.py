@@ -115,9 +115,6 @@ def more_neurons(page: Page) -> None:
     if not found:
         return
     every = parts.link("neurons", "all neurons by polysemy", bundle=view.key, sort="polysemy")
-    save_finding.of_neurons(
-        page, [item.row for item in _striking(view)], "Neurons with several meanings"
-    )
     frame.draw(
         "<h2>More neurons with several meanings</h2>"
         '<p class="caption">Chosen by polysemy, selectivity and how well their texts tell '
@@ -129,6 +126,9 @@ def more_neurons(page: Page) -> None:
             else parts.card(view, item.row)
             for item in found
         ),
+    )
+    save_finding.of_neurons(
+        page, [item.row for item in _striking(view)], "Neurons with several meanings"
     )
 
 
