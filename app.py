@@ -1,9 +1,18 @@
-"""The explorer's page registry: `streamlit run app.py`."""
+"""The explorer's page registry: `streamlit run app.py`.
+
+The server loads this file once for `app`, which adds the picture files to Streamlit's own routes;
+then it runs the file anew for every view of a page.
+"""
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from explorer.ui import files
 from explorer.ui.address import PAGES
 
-st.navigation(
-    [st.Page(file, default=name == "home") for name, file in PAGES.items()], position="hidden"
-).run()
+if get_script_run_ctx() is None:
+    app = st.App(__file__, routes=files.routes())
+else:
+    st.navigation(
+        [st.Page(file, default=name == "home") for name, file in PAGES.items()], position="hidden"
+    ).run()

@@ -61,6 +61,13 @@ def valid(text: str, secret: str, now: float | None = None) -> bool:
     return int(ends) > moment and same(signature, _signature(secret, ends))
 
 
+def ticket(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """What stands for a text in addresses of files, unguessable where a password is asked for."""
+    secret = password(environment)
+    key = _key(secret) if secret else b""
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
 def _signature(secret: str, ends: str) -> str:
     return hmac.new(_key(secret), ends.encode(), hashlib.sha256).hexdigest()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -62,7 +64,15 @@ def test_every_living_neuron_has_its_point(view: View) -> None:
     assert len(grey.x) == (~kept & alive).sum()
     places = np.asarray(view.bundle.atlas)[rows]
     assert np.allclose(np.column_stack([coloured.x, coloured.y]), places)
-    assert coloured.text[0].startswith("1.0 ")
+
+
+def test_a_map_of_fifty_thousand_neurons_stays_small() -> None:
+    many = 50_000
+    drawn = np.random.default_rng(0).uniform(-1, 1, (many, 2)).astype(np.float32)
+    view = cast(View, SimpleNamespace(bundle=SimpleNamespace(atlas=drawn)))
+    figure = atlas.map_figure(view, drawn[:, 0], drawn[:, 1] > -0.9, {"colorscale": "Cividis"})
+    assert len(figure.to_json()) < 1_300_000  # of the 1.5 MB that a first view may send
+    assert {trace.type for trace in figure.data} == {"scattergl"}
 
 
 def test_likeness_is_the_cosine_to_the_centred_text(view: View) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,17 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from explorer.errors import InputError
-from explorer.ui import charts, export, frame, glossary, live, parts, save_finding, selection
+from explorer.ui import (
+    charts,
+    export,
+    files,
+    frame,
+    glossary,
+    live,
+    parts,
+    save_finding,
+    selection,
+)
 from explorer.ui.address import WORD_LENGTH, NeuronsQuery, read_neurons, whole, write_places
 from explorer.ui.frame import Page
 from explorer.ui.loaders import View
@@ -23,8 +34,8 @@ MOST_CHOSEN = 200  # neurons an address carries
 SHOWN = 24
 HEIGHT = 640
 FADED = "rgba(139,145,154,0.22)"
-HINT_LENGTH = 44
 CHART = "_atlas"
+_HINTS = (Path(__file__).parent / "atlas.js").read_text("utf-8")
 
 
 @dataclass(frozen=True)
@@ -140,10 +151,12 @@ def chart(page: Page, query: AtlasQuery) -> None:
     frame.draw(
         f'<p class="caption">Each of the {len(view.neurons):,} points is a neuron; '
         "points lie near each other where the neurons’ directions in the joint space of pictures "
-        "and texts agree (t-SNE: trust neighbourhoods, not distances). Click a point to open its "
-        "neuron; draw a lasso or a box to list the neurons inside. "
+        "and texts agree (t-SNE: trust neighbourhoods, not distances). Point at one to see its "
+        "concepts and pictures, with lines to its nearest neighbours in the joint space itself; "
+        "click it to open its neuron; draw a lasso or a box to list the neurons inside. "
         f"{_kept_note(kept, query)}</p>"
     )
+    _mount_hints(view)
     st.plotly_chart(
         map_figure(view, values, kept, _scale_of(query)),
         config=charts.CONFIG | {"displayModeBar": True, "scrollZoom": True, "displaylogo": False},
@@ -194,7 +207,7 @@ def _scale_of(query: AtlasQuery) -> dict[str, Any]:
 def map_figure(
     view: View, values: NDArray[np.float32], kept: NDArray[np.bool_], scale: dict[str, Any]
 ) -> go.Figure:
-    """The map in WebGL: grey points first, then the coloured ones with their leading concepts."""
+    """The map in WebGL: grey points first, then the coloured ones."""
     places = np.asarray(view.bundle.atlas)
     rest = np.isfinite(places).all(axis=1) & ~kept
     grey = {
@@ -212,9 +225,8 @@ def map_figure(
         "x": places[rows, 0],
         "y": places[rows, 1],
         "customdata": rows.astype(np.int32),
-        "text": view.held("atlas hints", _hints)[rows],
         "marker": {"size": 5, "color": values[rows], "opacity": 0.85, **scale},
-        "hovertemplate": "%{text}<extra></extra>",
+        "hoverinfo": "none",  # atlas.js says more, with pictures
     }
     hidden = {"visible": False}
     return charts.figure(
@@ -229,18 +241,13 @@ def map_figure(
     )
 
 
-def _hints(view: View) -> NDArray[np.object_]:
-    """What hovering says of each neuron, [neuron]."""
-    table = view.neurons[["layer", "neuron", "concepts"]]
-    hints = [
-        f"{layer}.{neuron} {charts.literal(_shortened(str(concepts)))}"
-        for layer, neuron, concepts in table.itertuples(index=False)
-    ]
-    return np.array(hints, dtype=object)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= HINT_LENGTH else text[: HINT_LENGTH - 1] + "…"
+def _mount_hints(view: View) -> None:
+    """The card beside the pointer: a neuron's concepts, pictures and true neighbours."""
+    hints = st.components.v2.component("lens_hints", js=_HINTS)
+    with st.sidebar:  # an element without size; here it takes no gap of the page
+        hints(
+            key="lens_hints", data={"chart": f"st-key-{CHART}", "hints": files.hints_address(view)}
+        )
 
 
 def _selected(page: Page, query: AtlasQuery) -> None:

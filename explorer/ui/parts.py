@@ -9,7 +9,7 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from explorer.ui import glossary, grouping
+from explorer.ui import files, glossary, grouping
 from explorer.ui.address import PINS, Place, here, href, read_places, write_places
 from explorer.ui.grouping import Cluster, Picture, PictureGroup
 from explorer.ui.loaders import View
@@ -17,12 +17,11 @@ from explorer.ui.loaders import View
 CARD_PICTURES = 8
 MOST_PINS = 4
 SMALL_CARD_PICTURES = 6
-_KINDS = ((b"RIFF", "webp"), (b"\x89PNG", "png"), (b"\xff\xd8", "jpeg"))
 
 
 def picture_source(data: bytes) -> str:
-    """An encoded picture as a data address, straight from the store."""
-    kind = next((kind for mark, kind in _KINDS if data.startswith(mark)), "webp")
+    """An encoded picture that no file holds, one just painted say, as a data address."""
+    kind = files.picture_kind(data)
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
@@ -35,8 +34,8 @@ def picture_mark(svg: str) -> str:
 def image(view: View, number: int, source: str | None = None) -> str:
     """One picture, or another in its place, its label as alternative text."""
     label = escape(view.labels[number])
-    source = source or picture_source(view.bundle.pictures.encoded(number))
-    return f'<img src="{source}" alt="{label}" title="{label}" decoding="async">'
+    source = source or files.picture_address(view, number)
+    return f'<img src="{source}" alt="{label}" title="{label}" loading="lazy" decoding="async">'
 
 
 def link(
