@@ -7,11 +7,11 @@ then it runs the file anew for every view of a page.
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from explorer.ui import files
+from explorer.ui import files, server
 from explorer.ui.address import PAGES
 
 if get_script_run_ctx() is None:
-    app = st.App(__file__, routes=files.routes())
+    app = st.App(__file__, routes=files.routes(), lifespan=server.lifespan)
 else:
     st.navigation(
         [st.Page(file, default=name == "home") for name, file in PAGES.items()], position="hidden"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from starlette.applications import Starlette
 
 from explorer import access
 from explorer.bundle import Bundle
-from explorer.ui import files, glossary, loaders, parts
+from explorer.ui import files, glossary, loaders, parts, server
 from explorer.ui.loaders import View
 
 
@@ -149,3 +150,19 @@ def test_tickets_follow_the_bundles_files(view: View, bundle_copy: Path) -> None
     other.bundle.manifest.files["pictures.bin"]["sha256"] = "0" * 64
     changed = View("tiny", other.bundle)
     assert files.ticket(changed) != files.ticket(view)
+
+
+def test_connections_of_a_listening_socket_answer_at_once() -> None:
+    with socket.socket() as listening, socket.socket() as other:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        assert server.answer_at_once() >= 1
+        assert other.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+def test_where_descriptors_are_not_listed_nothing_changes(tmp_path: Path) -> None:
+    assert server.answer_at_once(tmp_path / "nowhere") == 0

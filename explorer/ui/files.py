@@ -106,7 +106,7 @@ def _asked(request: Request) -> tuple[View, int]:
     return view, int(request.path_params["number"])
 
 
-def _picture(request: Request) -> Response:
+async def _picture(request: Request) -> Response:
     try:
         view, number = _asked(request)
         data = view.bundle.pictures.encoded(number)
@@ -115,7 +115,7 @@ def _picture(request: Request) -> Response:
     return Response(data, media_type=f"image/{picture_kind(data)}", headers=KEPT)
 
 
-def _hint(request: Request) -> Response:
+async def _hint(request: Request) -> Response:
     try:
         view, row = _asked(request)
         if row >= len(view.neurons):

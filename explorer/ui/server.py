@@ -1,0 +1,48 @@
+"""How the app's server answers: at once.
+
+The server's listening socket lacks TCP_NODELAY, and so does every connection it accepts: a small
+answer, sent as head and body, then waits up to 40 ms for the browser to acknowledge the head
+(Nagle's algorithm and delayed acknowledgement). A page of pictures has many such answers.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import streamlit as st
+
+DESCRIPTORS = Path("/proc/self/fd")  # Linux; elsewhere nothing changes
+
+
+@asynccontextmanager
+async def lifespan(app: st.App) -> AsyncGenerator[None, None]:
+    """What the server does from its start to its end; its socket listens already."""
+    answer_at_once()
+    yield
+
+
+def answer_at_once(descriptors: Path = DESCRIPTORS) -> int:
+    """Turn Nagle's algorithm off where this process listens; connections inherit it.
+
+    Returns on how many sockets it was turned off.
+    """
+    listed = descriptors.iterdir() if descriptors.is_dir() else ()
+    return sum(_turned_off(int(path.name)) for path in listed)
+
+
+def _turned_off(descriptor: int) -> bool:
+    try:
+        found = socket.socket(fileno=descriptor)
+    except OSError:  # a file, or closed meanwhile
+        return False
+    try:
+        internet = found.family in {socket.AF_INET, socket.AF_INET6}
+        if not internet or not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return False
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return True
+    finally:
+        found.detach()  # it belongs to who opened it
