@@ -7,6 +7,9 @@ weighted sum of its leading texts, those that people read (farther back, for pic
 negative end). Top pictures are drawn by their squared effect. It is an AUROC: 1 when the texts put
 every top picture before all others, 0.5 when they tell nothing. Neither labels nor a threshold is
 needed.
+
+The same can be asked of any text that is searched for: do a neuron's pictures show it
+(`text_agreement`)?
 """
 
 from __future__ import annotations
@@ -67,3 +70,32 @@ def agreement(
             rank[1] = 1 - rank[1]
             found[neuron] = (weights * rank).sum() / weights.sum()
     return found
+
+
+def text_agreement(
+    text: NDArray[np.float32],
+    images: NDArray[np.floating],
+    top_images: NDArray[np.integer],
+    top_effects: NDArray[np.floating],
+) -> NDArray[np.float32]:
+    """Return each neuron's agreement with one text instead of its own: [neuron] float32.
+
+    text: [embed]; images: [image, embed], embeddings of the corpus; top_images, top_effects: as in
+    `agreement`. The same figure as `agreement` gives with this text for every neuron.
+    """
+    ranks = _ranks(np.asarray(images, np.float32) @ text)[top_images]
+    ranks[:, 1] = 1 - ranks[:, 1]
+    weights = np.where(top_images >= 0, np.square(top_effects, dtype=np.float32), 0)
+    total = weights.sum(axis=(1, 2))
+    found = np.full(len(total), UNKNOWN, np.float32)
+    held = total > 0
+    found[held] = np.einsum("nei,nei->n", weights, ranks)[held] / total[held]
+    return found
+
+
+def _ranks(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the share of values below each, equal ones counted half: [value]."""
+    ordered = np.sort(values)
+    below, above = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    ranks: NDArray[np.float32] = ((below + above) / 2 / len(values)).astype(np.float32)
+    return ranks

@@ -19,8 +19,9 @@ so that of a single text `q` is its embedding. Neurons are found in three ways:
 
    and counts only if every added text lies at that end and the result is positive.
 
-Scores are cosines and weights; with `trust` the order is that of score times trust, so that neurons
-whose words tell little of their pictures come later.
+Scores are cosines and weights; with `trust` the order is that of score times trust. The pages give
+`told`: where a direction points need not be what the neuron's pictures show, so neurons whose
+pictures do not show the text come later.
 
 A text outside the dictionary is embedded with the bundle's model. Axes: text neuron image embed.
 """
@@ -35,6 +36,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.agreement import text_agreement
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.query import Term, parse_query
@@ -108,6 +110,24 @@ class TextSearch:
     def text_cosines(self) -> NDArray[np.float32]:
         """Cosine of every neuron's direction with each centred text, [neuron, text]."""
         return self._products[:, :-1]
+
+    @cached_property
+    def shown(self) -> NDArray[np.float32]:
+        """How well every neuron's pictures show the combined text, [neuron] in [0, 1].
+
+        The chance that a top picture lies nearer to it than a random one (farther from it, for
+        pictures of the negative end); 0.5 is guessing. See `explorer.agreement`.
+        """
+        held = self.bundle
+        return text_agreement(
+            self.direction, held.image_embeddings, held.top_images, held.top_effects
+        )
+
+    @cached_property
+    def told(self) -> NDArray[np.float32]:
+        """How far above guessing pictures show what the direction says, [neuron] in [0, 1]."""
+        told: NDArray[np.float32] = np.clip(np.sign(self.cosines) * (2 * self.shown - 1), 0, 1)
+        return told
 
     @cached_property
     def _products(self) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from explorer.agreement import UNKNOWN, agreement, text_sums
+from explorer.agreement import UNKNOWN, agreement, text_agreement, text_sums
 
 
 @pytest.fixture
@@ -65,3 +65,17 @@ def test_a_neuron_without_pictures_is_unknown() -> None:
     top = np.full((1, 2, 3), -1)
     images, sums = np.eye(4, dtype=np.float32), np.ones((1, 4), np.float32)
     assert agreement(sums, images, top, np.zeros(top.shape))[0] == UNKNOWN
+
+
+def test_agreement_with_a_text_is_that_of_neurons_that_say_it(rng: np.random.Generator) -> None:
+    images = rng.integers(-2, 3, size=(200, 3)).astype(np.float32)  # many ties
+    text = np.array([1, 0, 1], np.float32)
+    top = np.stack([rng.permutation(200)[:8].reshape(2, 4) for _ in range(60)])
+    top[4, 1, 2:] = -1
+    top[5, 0] = -1
+    top[6] = -1  # no pictures at all
+    effects = rng.normal(size=top.shape).astype(np.float16)
+    found = text_agreement(text, images.astype(np.float16), top, effects)
+    expected = agreement(np.tile(text, (60, 1)), images, top, effects)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert found[6] == UNKNOWN

@@ -57,8 +57,8 @@ CASES = [
     ("search", {"q": "red + circle"}, "at the same end", None),
     ("search", {"q": "red + circle - blue"}, "less what they carry", None),
     ("search", {"q": "red - blue", "show": "towards"}, "the combined text", None),
-    ("search", {"q": "red circle"}, "weighs this by the neuron’s agreement", None),
-    ("search", {"q": "red circle", "rank": "best"}, "agreement", "“best” is no ranking"),
+    ("search", {"q": "red circle"}, "how well the neuron’s pictures show the text", None),
+    ("search", {"q": "red circle", "rank": "best"}, "pictures show", "“best” is no ranking"),
     ("search", {"q": "red circle", "show": "sideways"}, "by cosine", "“sideways” is no kind"),
     ("search", {"q": "red circle", "page": "2"}, "page 2 of 5", None),
     ("search", {"q": "red circle", "page": "99"}, "page 5 of 5", "There are 5 pages"),
@@ -490,14 +490,12 @@ def test_without_model_weights_known_texts_are_served(
     assert "has no weights" in html
 
 
-def test_neurons_whose_words_tell_their_pictures_come_first(view: View) -> None:
+def test_neurons_whose_pictures_show_the_text_come_first(view: View) -> None:
     trusted = html_of(run_page("search", q="red circle"))
     plain = html_of(run_page("search", q="red circle", rank="plain"))
     assert "weighs this" not in plain
     found = open_search(view.bundle, "red circle")
-    agreement = view.neurons["agreement"].to_numpy(np.float64)
-    counted = found.cosines * np.clip(2 * agreement - 1, 0, 1)
-    assert np.allclose(view.trust, np.clip(2 * agreement - 1, 0, 1), atol=1e-6)
+    counted = found.cosines * np.clip(np.sign(found.cosines) * (2 * found.shown - 1), 0, 1)
     for html, scores in ((trusted, counted), (plain, found.cosines)):
         layer, neuron = view.place(int(np.argmax(scores)))
         card = html[html.index('class="card') :]

@@ -146,6 +146,18 @@ def test_sets_sum_signed_weights(bundle: Bundle) -> None:
         assert hit.score == pytest.approx(weights.get("red", 0) - weights.get("blue", 0))
 
 
+def test_what_pictures_show_counts_at_the_end_where_the_direction_points(bundle: Bundle) -> None:
+    found = open_search(bundle, "red circle")
+    mirrored = replace(found, terms=(Term("red circle", -1),))
+    np.testing.assert_allclose(mirrored.shown, 1 - found.shown, atol=1e-5)
+    np.testing.assert_allclose(mirrored.told, found.told, atol=1e-5)
+    agreeing = (found.cosines > 0) == (found.shown > 0.5)
+    assert not found.told[~agreeing].any()
+    assert 0 < agreeing.sum() < len(agreeing)
+    expected = np.abs(2 * found.shown[agreeing] - 1)
+    np.testing.assert_allclose(found.told[agreeing], expected, atol=1e-6)
+
+
 def test_trust_orders_results_and_changes_no_score(bundle: Bundle) -> None:
     plain = open_search(bundle, "red + circle")
     trust = np.random.default_rng(3).random(len(bundle.neurons)).astype(np.float32)

@@ -38,7 +38,8 @@ def body(page: Page) -> None:
     frame.draw(f"<h1>“{escape(text)}”</h1>")
     _box(page, text)
     try:
-        found = replace(live.search(view, as_query(text)), trust=view.trust)
+        found = live.search(view, as_query(text))
+        found = replace(found, trust=found.told)
     except InputError as error:
         frame.draw(parts.notice(str(error)))
         return

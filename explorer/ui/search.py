@@ -28,12 +28,12 @@ TOWARDS, AWAY, SETS, BOTH = "towards", "away", "sets", "both"
 SHOWN = {TOWARDS: "Towards it", AWAY: "Away from it", SETS: "In its set", BOTH: "Carries all"}
 BY = {"effect": "By effect", "relative": "By effect ÷ typical effect"}
 TRUSTED, PLAIN = "trusted", "plain"
-RANKS = {TRUSTED: "Trusted first", PLAIN: "By score alone"}
+RANKS = {TRUSTED: "Shown in pictures first", PLAIN: "By score alone"}
 LIMIT = 5 * PER_PAGE  # neurons listed at most
 NEAR = 12  # texts
 TRUST_SAID = (
-    "The order weighs this by the neuron’s agreement: the less its words tell its pictures, the "
-    "later it comes."
+    "The order weighs this by how well the neuron’s pictures show the text: the chance that one of "
+    "its top pictures lies nearer to it than a random one. 50 % is guessing and counts for nothing."
 )
 EXAMPLES = 3  # of each kind
 HEAVY = 24
@@ -136,7 +136,7 @@ def _text(page: Page, query: SearchQuery) -> None:
         return
     frame.draw(_near_texts(view, found))
     if query.rank == TRUSTED:
-        found = replace(found, trust=view.trust)
+        found = replace(found, trust=found.told)
     kinds = _kinds(found)
     show = query.show if query.show in kinds else next(iter(kinds))
     here = {"bundle": view.key} | replace(query, page=1).params()
@@ -195,6 +195,7 @@ def found_by(found: TextSearch, hit: Hit) -> str:
         texts = ", ".join(f"{escape(t)} {glossary.signed(c)}" for t, c in hit.found)
         marks.append(f"<b>all</b> {glossary.number(hit.score)} at its {end} end: {texts}")
     marks.append(f"<b>direction</b> {glossary.signed(float(found.cosines[hit.row]))}")
+    marks.append(f"<b>pictures</b> {glossary.share(float(found.shown[hit.row]))}")
     weights = found.text_weights[hit.row]
     held = [
         f"{escape(term.text)} {glossary.signed(float(weight))}"
