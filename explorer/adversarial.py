@@ -42,9 +42,9 @@ from explorer.errors import InputError
 
 NEAR = 0.3  # cosine of centred texts from which a concept is too close to a class
 NEURONS = 1000
-CONCEPTS = 4
+CONCEPTS = 3
 SHORTLIST = 30  # best-scoring concepts whose pictures are looked at
-PREFERRED = 3  # pictures of a concept, those with the largest push, that are shown
+PREFERRED = 2  # pictures of a concept, those with the largest push, that are shown
 CARRIERS = 6  # neurons named with a concept
 STOP_WORDS = frozenset(
     {"a", "an", "and", "at", "by", "for", "from", "in", "no", "of", "on", "or", "the", "to", "with"}

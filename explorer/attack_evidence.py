@@ -19,8 +19,9 @@ the held-out pictures. Intervals are bootstrap intervals over pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ from explorer.attack_pairs import Classes, Pair, propose_pairs
 from explorer.attack_scenes import ADDED, SIDE, compose_attack
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.evidence.work import Work, stream
 from explorer.indirect import IndirectEffects, measure_indirect
 
 BASELINES = ("none", "random", "nearest", "indirect")
@@ -47,8 +49,8 @@ CONTROLS = ("unconfirmed", "nearest, confirmed", "indirect, confirmed")
 METHODS = ("second-order", *BASELINES, *CONTROLS)
 RESAMPLES = 2000
 PAIRS = 50
-SCENES = 4
-Progress = Callable[[str], object]
+SCENES = 100
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,12 @@ def measure_attack(
     methods: Sequence[str] = METHODS,
     settings: AttackSettings = USUAL,
     seed: int = 0,
+    work: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Return success rates of attacks, two-way and among all classes, by method.
+
+    With `work`, a folder, an interrupted measurement goes on at the pair where it stopped.
 
     Args:
         bundle: with held-out pictures, whose names are the classes.
@@ -97,17 +102,31 @@ def measure_attack(
     indirect = (
         measure_indirect(bundle, seed, say) if any("indirect" in name for name in methods) else None
     )
-    hits: dict[str, list[list[tuple[float, float, float]]]] = {name: [] for name in methods}
-    rows = []
-    for number, pair in enumerate(chosen):
-        made = choices(bundle, pair, classes, settings, indirect, seed + number)
-        outcome: dict[str, Any] = {"source": pair.source, "target": pair.target}
-        for name in methods:
-            found = _attack(bundle, classes, pair, made[name], n, seed + number)
-            hits[name].append(found)
-            outcome[name] = round(float(np.mean([hit[0] for hit in found])), 4)
-        rows.append({**outcome, "concepts": made["second-order"].concepts})
-        say(f"attack: {number + 1} of {len(chosen)} pairs")
+    words = vocabulary(bundle)
+
+    def take(places: range) -> Mapping[str, NDArray[Any]]:
+        hits, shown = [], []
+        for number in places:
+            pair = chosen[number]
+            made = choices(bundle, pair, classes, settings, indirect, seed + number)
+            hits.append(
+                [_attack(bundle, classes, pair, made[name], n, seed + number) for name in methods]
+            )
+            own = [words.labels.index(text) for text in made["second-order"].concepts]
+            shown.append(own + [-1] * (settings.concepts - len(own)))
+        return {"hits": np.array(hits), "concepts": np.array(shown)}
+
+    kept = stream(Work(work), f"attack-{n}", len(chosen), 1, take, say)
+    hits = {name: kept["hits"][:, place] for place, name in enumerate(methods)}
+    rows = [
+        {
+            "source": pair.source,
+            "target": pair.target,
+            **{name: round(float(found[place, :, 0].mean()), 4) for name, found in hits.items()},
+            "concepts": [words.labels[i] for i in kept["concepts"][place] if i >= 0],
+        }
+        for place, pair in enumerate(chosen)
+    ]
     return {
         "pairs": len(rows),
         "scenes": n,
@@ -117,8 +136,8 @@ def measure_attack(
         "neurons": settings.neurons,
         "seed": seed,
         "bootstrap": {"resamples": RESAMPLES, "over": "pairs"},
-        "methods": {name: _figures(np.array(hits[name]), seed) for name in methods},
-        "verdict": _verdict({name: np.array(hits[name])[..., 0] for name in methods}, seed),
+        "methods": {name: _figures(found, seed) for name, found in hits.items()},
+        "verdict": _verdict({name: found[..., 0] for name, found in hits.items()}, seed),
         "by_pair": rows,
     }
 

@@ -27,7 +27,7 @@ from explorer.errors import InputError
 
 SIDE = 168
 SOURCE_SIDE = (0.58, 0.66)  # of the scene's side
-ADDED_SIDE = 0.34
+ADDED_SIDE = 0.40
 SMALLEST_SIDE = 0.14
 ADDED = 3
 OPAQUE = 127

@@ -8,13 +8,14 @@ import zipfile
 from dataclasses import asdict
 from itertools import islice, permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from explorer import attack_audit, attack_images
+from explorer import attack_audit, attack_evidence, attack_images
 from explorer.adversarial import (
     AttackSettings,
     centred_texts,
@@ -267,6 +268,38 @@ def test_attacks_are_measured(bundle: Bundle) -> None:
         measure_attack(bundle, pairs=pairs, methods=["magic"])
     with pytest.raises(InputError, match="at least one scene"):
         measure_attack(bundle, pairs=pairs, n=0)
+
+
+def test_an_interrupted_attack_goes_on_where_it_stopped(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = AttackSettings(neurons=100, concepts=4, near=0.99)
+    labels = Classes.of(bundle).labels
+    pairs = [
+        Pair(one, other)
+        for one, other in permutations(labels, 2)
+        if _has_concepts(bundle, one, other, settings)
+    ][:3]
+
+    def run(work: Path | None) -> dict[str, Any]:
+        return measure_attack(
+            bundle, pairs=pairs, n=1, methods=METHODS[:2], settings=settings, work=work
+        )
+
+    asked: list[Pair] = []
+    own = attack_evidence.choices
+
+    def stop_at_third(bundle: Bundle, pair: Pair, *rest: Any) -> Any:
+        asked.append(pair)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return own(bundle, pair, *rest)
+
+    monkeypatch.setattr(attack_evidence, "choices", stop_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    assert run(tmp_path) == run(None)
+    assert asked[3:] == [pairs[2], *pairs]
 
 
 def test_recomputing_equals_the_models_own_pass() -> None:

@@ -36,14 +36,20 @@ _PASTE = """
 export default function () {
   if (window.lensPaste) return;
   window.lensPaste = true;
-  document.addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
+  const send = (file, patience) => {
     const input = document.querySelector('[data-testid="stFileUploader"] input[type="file"]');
-    if (!file || !input) return;
+    if (!input || input.disabled) {  // the page is still being drawn
+      if (patience > 0) setTimeout(() => send(file, patience - 1), 100);
+      return;
+    }
     const held = new DataTransfer();
     held.items.add(file);
     input.files = held.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+  document.addEventListener("paste", (event) => {
+    const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
+    if (file) send(file, 100);
   });
 }
 """
