@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from explorer.findings.copy import copy_of
 from explorer.findings.model import BundleRef, Finding, NeuronRef
 
 BUNDLE = BundleRef("tiny", "ab" * 32)
@@ -35,6 +37,14 @@ def sample(title: str = "Ships and cars", /, **changes: object) -> Finding:
 def picture(title: str = "A picture", /, **changes: object) -> Finding:
     """A finding about a picture, with changes."""
     parts: dict = {"bundle": BUNDLE, "image": 3, "texts": ("red circle",), "settings": {"head": 2}}
+    return Finding(title=title, **(parts | changes))
+
+
+def own_picture(title: str = "My own", /, **changes: object) -> Finding:
+    """A finding that holds a picture of its own, with changes."""
+    drawn = Image.new("RGB", (120, 60), "navy")
+    drawn.paste("orange", (20, 10, 60, 50))
+    parts: dict = {"bundle": BUNDLE, "copy": copy_of(drawn), "texts": ("circle",)}
     return Finding(title=title, **(parts | changes))
 
 

@@ -22,6 +22,7 @@ from explorer.findings.database import FILE
 from explorer.findings.model import Collection, SavedCollection, SavedFinding
 from explorer.findings.snapshot import reference, take
 from explorer.findings.store import Store, Wanted
+from tests.conftest import draw
 from tests.findings import sample
 from tests.test_browser import (
     EVIL,
@@ -135,6 +136,33 @@ def test_a_finding_is_made_and_its_address_opens_elsewhere(
     assert other.query()["pictures"] == "grouped"  # as it was when saved
     other.page.get_by_text("Round and red").click()
     other.settled("Round and red")
+    other.page.context.close()
+
+
+def test_an_upload_is_saved_with_its_picture_and_opens_elsewhere(
+    visit: Visit, engine: sync_api.Browser, server: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.png"
+    draw("blue", "circle", 20).resize((120, 60)).save(file)
+    visit.open("image?bundle=tiny", "An image under the lens")
+    page = visit.page
+    page.locator('input[type="file"]').set_input_files(file)
+    page.wait_for_selector('h2:text-is("mine.png")')
+    page.get_by_role("button", name="Save as finding").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("keeps a copy of this picture").wait_for()
+    dialog.get_by_label("Title", exact=True).fill("A blue circle")
+    dialog.get_by_role("button", name="Save", exact=True).click()
+    visit.settled("A blue circle")
+    address = page.url
+    visit.check()
+
+    other = Visit(engine.new_context(), server, 390, "light")
+    other.open(address.removeprefix(server), "A blue circle")
+    other.page.wait_for_selector(".picture-large img")
+    other.check()
+    other.page.locator('h2 a[data-page="image"]').click()
+    other.page.wait_for_selector("text=120 × 60 pixels")
     other.page.context.close()
 
 

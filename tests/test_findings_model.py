@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import random
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from explorer import access, serve
 from explorer.cli import main
 from explorer.errors import InputError
 from explorer.findings import notes
+from explorer.findings.copy import copy_of, opened
 from explorer.findings.model import (
+    COPY_BYTES,
     BundleRef,
     Collection,
     Finding,
@@ -28,10 +34,12 @@ from explorer.ui.findings_query import (
     read_neurons,
     write_neurons,
 )
-from tests.findings import BUNDLE, picture, sample
+from tests.findings import BUNDLE, own_picture, picture, sample
+
+FINDINGS = [sample(), picture(), own_picture(), sample(note="", tags=(), settings={})]
 
 
-@pytest.mark.parametrize("finding", [sample(), picture(), sample(note="", tags=(), settings={})])
+@pytest.mark.parametrize("finding", FINDINGS)
 def test_a_finding_is_json_and_back(finding: Finding) -> None:
     assert Finding.from_json(json.loads(json.dumps(finding.to_json()))) == finding
 
@@ -41,6 +49,37 @@ def test_the_subject_of_a_picture_is_what_its_page_stores() -> None:
     assert found.kind == "image"
     assert found.subject == {"image": 12, "texts": ["a", "b"], "settings": {"layers": "7,8"}}
     assert sample().subject["neurons"] == [[1, 5], [0, 7]]
+
+
+def test_a_picture_of_its_own_is_small_and_says_nothing_of_its_file() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (700, 1400, 3), np.uint8)
+    taken = Image.fromarray(noise)
+    taken.info["exif"] = b"Exif\0\0where it was taken"
+    data = copy_of(taken)
+    assert len(data) <= COPY_BYTES
+    assert b"taken" not in data
+    assert b"EXIF" not in data
+    shown = opened(data)
+    assert (shown.size, shown.mode) == ((512, 256), "RGB")
+    assert copy_of(Image.new("RGBA", (30, 20)))  # smaller ones keep their size
+    assert opened(copy_of(Image.new("L", (30, 20), 9))).size == (30, 20)
+
+
+@pytest.mark.parametrize("text", ["", "no base64!", 7, None, base64.b64encode(b"GIF89a").decode()])
+def test_what_is_no_picture_of_its_own_is_refused(text: Any) -> None:
+    content = own_picture().to_json()
+    content["subject"]["copy"] = text
+    with pytest.raises(InputError, match=r"base64|WebP"):
+        Finding.from_json(content)
+
+
+def test_a_copy_that_none_could_have_made_is_refused() -> None:
+    large = io.BytesIO()
+    Image.new("RGB", (513, 20)).save(large, "WEBP")
+    with pytest.raises(InputError, match="513 × 20 pixels; 512"):
+        opened(large.getvalue())
+    with pytest.raises(InputError, match="damaged"):
+        opened(own_picture().copy[:60])
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -57,6 +96,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"tags": ("b", "a")}, "each once, in order"),
     ({"tags": ("A",)}, "lower-case"),
     ({"tags": tuple(f"t{n:02d}" for n in range(21))}, "21 tags are too many"),
+    ({"copy": own_picture().copy}, "give one of the two"),
+    ({"neurons": (), "copy": b"GIF89a and so on"}, "is a WebP file"),
+    ({"neurons": (), "copy": b"RIFF....WEBP" + bytes(COPY_BYTES)}, "200,000 are possible"),
     ({"neurons": ()}, "about neurons or about a picture"),
     ({"image": 3}, "about neurons or about a picture"),
     ({"neurons": (NeuronRef(1, 1), NeuronRef(1, 1))}, "only once"),

@@ -37,7 +37,7 @@ from explorer.ui import (
 )
 from explorer.ui.address import href
 from explorer.ui.loaders import View
-from tests.findings import picture, sample
+from tests.findings import own_picture, picture, sample
 from tests.test_app import html_of, run_page
 
 ELSEWHERE = "5" * 16
@@ -579,12 +579,54 @@ def test_a_picture_is_saved_with_its_texts_and_settings(drafts: list[save_findin
     (draft,) = drafts
     assert (draft.image, draft.texts, draft.neurons) == (3, ("red", "blue circle"), ())
     assert draft.settings == {"opacity": "60"}
-    assert draft.title == "red, blue circle in picture 3"
+    assert draft.title == "red, blue circle in Picture 3: green circle"
 
 
-def test_an_example_scene_has_nothing_to_save() -> None:
-    app = run_page("image", scene="0")
-    assert "Save as finding" not in [button.label for button in app.button]
+def test_an_example_scene_is_saved_as_a_picture_of_its_own(
+    drafts: list[save_finding.Draft],
+) -> None:
+    click(run_page("image", scene="0", opacity="60", texts="red"), "Save as finding")
+    (draft,) = drafts
+    assert (draft.image, draft.neurons, draft.settings) == (None, (), {"opacity": "60"})
+    assert draft.picture is not None
+    assert draft.title == "red in Example 1"
+
+
+def test_a_picture_of_its_own_is_shown_listed_and_opened_again(tiny_bundle: Path) -> None:
+    about = reference(Bundle.open(tiny_bundle))
+    content = own_picture(bundle=about, settings={"opacity": "60"})
+    stored = findings_data.store().add(content)
+    group = findings_data.store().add_collection(Collection("Mine", (stored.id,)))
+    shown = html_of(run_page("finding", id=stored.id))
+    assert shown.count("data:image/webp") == 1
+    assert "Where “circle” comes from" in shown
+    links = re.findall(r'<h2><a href="([^"]*)" data-page="image"', shown)
+    (address,) = [dict(parse_qsl(urlsplit(unescape(link)).query)) for link in links]
+    assert address == {
+        "bundle": "tiny", "finding": stored.id, "texts": "circle", "opacity": "60",
+    }  # fmt: skip
+    assert "data:image/webp" in html_of(run_page("findings"))
+    assert "data:image/webp" in html_of(run_page("collection", id=group.id))
+    opened = run_page("image", **address)
+    assert [title.value for title in opened.text_input if title.label.startswith("Texts")] == [
+        "circle"
+    ]
+    said = html_of(opened)
+    assert "120 × 60 pixels" in said
+    assert "<h2>My own</h2>" in said
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [("nonsense", "is no id"), (ELSEWHERE, "no finding"), ("", "")],
+)
+def test_an_address_without_such_a_picture_says_so(asked: str, reason: str) -> None:
+    assert reason in html_of(run_page("image", finding=asked))
+
+
+def test_a_finding_about_neurons_has_no_picture_to_open(tiny_bundle: Path) -> None:
+    stored = findings_data.store().add(sample(bundle=reference(Bundle.open(tiny_bundle))))
+    assert "holds no picture of its own" in html_of(run_page("image", finding=stored.id))
 
 
 def test_a_comparison_and_a_list_are_saved_with_all_their_neurons(

@@ -13,6 +13,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from explorer.findings.store import Store
 from explorer.ui import grouping
 from explorer.ui.loaders import View
 from tests.conftest import flip, png
-from tests.findings import picture, sample
+from tests.findings import own_picture, picture, sample
 
 EVIL = '"><img src=x onerror="window.stolen=1"><script>window.stolen=1</script>'
 TIME = "2026-01-02T03:04:05.678+00:00"
@@ -55,11 +56,11 @@ def saved(number: int, content: Finding) -> SavedFinding:
 
 @pytest.fixture
 def items(bundle: Bundle) -> tuple[list[SavedFinding], SavedCollection]:
-    """Two findings of the tiny bundle, one with hostile texts, and a collection of both."""
+    """Findings of each kind, one with hostile texts, and a collection of two."""
     about = reference(bundle)
     first = sample(bundle=about, note=f"A *note* {EVIL}", author="=cmd()")
     second = picture(EVIL, bundle=about, texts=(EVIL,), tags=(EVIL[:9],))
-    findings = [saved(1, first), saved(2, second)]
+    findings = [saved(1, first), saved(2, second), saved(3, own_picture(bundle=about))]
     group = Collection(f"Group {EVIL}", ("0" * 15 + "2", "0" * 15 + "1"), EVIL, "Ada")
     return findings, SavedCollection("f" * 16, 3, TIME, TIME, None, group)
 
@@ -273,6 +274,20 @@ def test_export_and_import_are_a_round_trip(
     assert again == whole  # byte by byte
 
 
+def test_a_zip_of_the_first_schema_is_read(whole: bytes, bundle: Bundle) -> None:
+    old = with_json(whole, lambda c: c.update(schema=1))
+    assert archive.read(old, known(bundle)) == archive.read(whole, known(bundle))
+
+
+def test_a_picture_of_its_own_is_shown_without_the_bundle_too(bundle: Bundle) -> None:
+    item = saved(1, own_picture(bundle=reference(bundle)))
+    for shot in (take(item, bundle), take(item, None)):
+        assert [picture.data for picture in shot.pictures] == [item.content.copy]
+        page = html_file.finding_file(shot)
+        assert base64.b64encode(item.content.copy).decode() in page
+    assert take(item, None).missing in unescape(page)
+
+
 def test_a_zip_without_the_bundle_still_holds_the_findings(bundle: Bundle) -> None:
     item = saved(1, sample(bundle=reference(bundle)))
     data = archive.write([take(item, None)])
@@ -286,7 +301,7 @@ def test_a_zip_too_large_leaves_its_pictures_out(
     monkeypatch.setattr(archive, "MOST_BYTES", len(full) - 1)
     smaller = archive.write(shots)
     assert zipfile.ZipFile(io.BytesIO(smaller)).namelist() == [archive.JSON_FILE]
-    assert len(archive.read(smaller, known(bundle)).findings) == 2
+    assert len(archive.read(smaller, known(bundle)).findings) == len(shots)
     monkeypatch.setattr(archive, "MOST_BYTES", 10)
     with pytest.raises(InputError, match="too many findings"):
         archive.write(shots)
@@ -319,9 +334,20 @@ def first(content: dict[str, Any]) -> dict[str, Any]:
     return content["findings"][0]["content"]
 
 
+def third(content: dict[str, Any]) -> dict[str, Any]:
+    return content["findings"][2]["content"]["subject"]
+
+
+def long_picture() -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (600, 8)).save(buffer, "WEBP")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+LONG_PICTURE = long_picture()
 JSON_REFUSED: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda c: c.update(format="other"), "no export of findings"),
-    (lambda c: c.update(schema=2), "has schema 2 and this version reads 1"),
+    (lambda c: c.update(schema=3), "has schema 3 and this version reads up to 2"),
     (lambda c: c.update(more=1), "unknown or missing keys"),
     (lambda c: c.pop("images"), "unknown or missing keys"),
     (lambda c: c.update(findings={}), "no list"),
@@ -339,6 +365,8 @@ JSON_REFUSED: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda c: first(c).update(bundle={"name": "b", "digest": "0" * 64}), "“b”.* is not here"),
     (lambda c: first(c)["subject"].update(neurons=[[0, 999]]), "choose 0 to 127"),
     (lambda c: c["findings"][1]["content"]["subject"].update(image=77), "choose 0 to 39"),
+    (lambda c: third(c).update(copy=LONG_PICTURE), "512 on the long side"),
+    (lambda c: third(c).update(copy=third(c)["copy"][:80]), "damaged"),
     (lambda c: c["collections"][0]["content"]["findings"].append("9" * 16), "that is not in it"),
     (lambda c: c["collections"][0].update(id=c["findings"][0]["id"]), "twice"),
     (lambda c: c.update(images={}), "listed in an unknown way"),

@@ -23,6 +23,7 @@ from PIL import Image
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.findings.copy import opened
 from explorer.findings.model import (
     LARGEST,
     Collection,
@@ -33,7 +34,8 @@ from explorer.findings.model import (
 )
 from explorer.findings.snapshot import Snapshot, absence, check_against
 
-FORMAT, SCHEMA = "second-order-explorer findings", 1
+FORMAT, SCHEMA = "second-order-explorer findings", 2
+READABLE = (1, SCHEMA)  # 2 has findings that hold a picture of their own
 JSON_FILE, IMAGES = "findings.json", "images/"
 MOST_BYTES = 10_000_000  # of the zip; what the app lets people upload
 MOST_UNPACKED = 60_000_000  # of all its files together
@@ -198,9 +200,9 @@ def _parsed(text: bytes) -> dict[str, Any]:
     keys = {"format", "schema", "findings", "collections", "images"}
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         _refuse("it is no export of findings")
-    if found.get("schema") != SCHEMA:
+    if found.get("schema") not in READABLE:
         _refuse(
-            f"it has schema {str(found.get('schema'))[:20]} and this version reads {SCHEMA}; "
+            f"it has schema {str(found.get('schema'))[:20]} and this version reads up to {SCHEMA}; "
             "update the explorer"
         )
     if set(found) != keys:
@@ -250,7 +252,10 @@ def _time(text: object) -> str:
 
 
 def _finding(item: Mapping[str, Any]) -> SavedFinding:
-    return SavedFinding(**_stamps(item), content=Finding.from_json(item["content"]))
+    content = Finding.from_json(item["content"])
+    if content.copy:
+        opened(content.copy)
+    return SavedFinding(**_stamps(item), content=content)
 
 
 def _collection(item: Mapping[str, Any]) -> SavedCollection:

@@ -7,6 +7,8 @@ as written and escaped where they are drawn.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import math
 import re
@@ -25,6 +27,7 @@ NAME_LENGTH = 200
 MOST_NEURONS = 200
 TEXT_LENGTH, MOST_TEXTS = 200, 20
 SETTINGS_LENGTH, SETTINGS_DEPTH = 8_000, 4
+COPY_BYTES = 200_000  # of a picture that the finding holds itself
 MOST_FINDINGS = 1_000  # in a collection
 LARGEST = 2**31 - 1
 ORIGIN = "from"  # the setting that names the page; without it, that of the neuron or picture
@@ -68,15 +71,18 @@ class NeuronRef:
 class Finding:
     """What someone found: exactly one of neurons and a picture, and what there is to say.
 
-    ``texts`` belong to a picture (what its heatmaps were drawn for); ``settings`` are those of the
-    page it was saved from, as JSON values: with them the page's address can be made again. They are
-    the neuron's or picture's own page's, unless `ORIGIN` among them names another.
+    A picture is one of the bundle's, by its number ``image``, or a small copy that the finding
+    holds itself (``copy``, see `explorer.findings.copy`). ``texts`` belong to a picture (what its
+    heatmaps were drawn for); ``settings`` are those of the page it was saved from, as JSON values:
+    with them the page's address can be made again. They are the neuron's or picture's own page's,
+    unless `ORIGIN` among them names another.
     """
 
     bundle: BundleRef
     title: str
     neurons: tuple[NeuronRef, ...] = ()
     image: int | None = None
+    copy: bytes = field(default=b"", repr=False)  # WebP
     texts: tuple[str, ...] = ()
     settings: Settings = field(default_factory=dict)
     note: str = ""  # Markdown
@@ -98,7 +104,7 @@ class Finding:
             raise InputError("Tags are lower-case words without commas, each once, in order.")
 
     def _check_subject(self) -> None:
-        if bool(self.neurons) == (self.image is not None):
+        if sum((bool(self.neurons), self.image is not None, bool(self.copy))) != 1:
             raise InputError("A finding is about neurons or about a picture: give one of the two.")
         if len(self.neurons) > MOST_NEURONS:
             raise InputError(
@@ -108,6 +114,8 @@ class Finding:
             raise InputError("A finding names a neuron only once.")
         if self.image is not None:
             _whole("image", self.image)
+        elif self.copy:
+            _check_copy(self.copy)
         elif self.texts:
             raise InputError("Texts belong to a finding about a picture, not about neurons.")
         if len(self.texts) > MOST_TEXTS:
@@ -117,8 +125,10 @@ class Finding:
 
     @property
     def kind(self) -> str:
-        """``neurons`` or ``image``."""
-        return "neurons" if self.neurons else "image"
+        """``neurons``, ``image`` (the bundle's) or ``copy`` (a picture of the finding's own)."""
+        if self.neurons:
+            return "neurons"
+        return "copy" if self.copy else "image"
 
     @property
     def own_settings(self) -> Settings:
@@ -131,6 +141,9 @@ class Finding:
         if self.neurons:
             places = [[ref.layer, ref.neuron] for ref in self.neurons]
             return {"neurons": places, "settings": dict(self.settings)}
+        if self.copy:
+            encoded = base64.b64encode(self.copy).decode("ascii")
+            return {"copy": encoded, "texts": list(self.texts), "settings": dict(self.settings)}
         return {"image": self.image, "texts": list(self.texts), "settings": dict(self.settings)}
 
     def to_json(self) -> dict[str, Any]:
@@ -166,7 +179,7 @@ class Finding:
 
 
 def read_subject(kind: Any, subject: Any) -> dict[str, Any]:
-    """Return `Finding`'s neurons, image, texts and settings from their JSON values.
+    """Return `Finding`'s neurons, image or copy, texts and settings from their JSON values.
 
     Raises:
         InputError: the kind is unknown, or the subject is not of its shape.
@@ -187,7 +200,11 @@ def read_subject(kind: Any, subject: Any) -> dict[str, Any]:
         _whole("image", parts["image"])
         texts = tuple(_strings("texts", parts["texts"]))
         return {"image": parts["image"], "texts": texts, "settings": parts["settings"]}
-    raise InputError(f"A finding's kind is 'neurons' or 'image', not {str(kind)[:40]!r}.")
+    if kind == "copy":
+        parts = _object("A finding's subject", subject, ("copy", "texts", "settings"))
+        texts = tuple(_strings("texts", parts["texts"]))
+        return {"copy": _decoded(parts["copy"]), "texts": texts, "settings": parts["settings"]}
+    raise InputError(f"A finding's kind is 'neurons', 'image' or 'copy', not {str(kind)[:40]!r}.")
 
 
 @dataclass(frozen=True)
@@ -306,6 +323,24 @@ def _line(what: str, text: object, most: int) -> None:
     _printable(what, text)
     if text != clean_line(text):
         raise InputError(f"{what} stands on one line, without white space at its ends.")
+
+
+def _decoded(text: object) -> bytes:
+    try:
+        if not isinstance(text, str) or not text:
+            raise ValueError
+        return base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise InputError("A finding's own picture is written in base64.") from error
+
+
+def _check_copy(data: object) -> None:
+    if not isinstance(data, bytes) or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        raise InputError("A finding's own picture is a WebP file.")
+    if len(data) > COPY_BYTES:
+        raise InputError(
+            f"A finding's own picture has {len(data):,} bytes; {COPY_BYTES:,} are possible."
+        )
 
 
 def _printable(what: str, text: str, allowed: str = "") -> None:

@@ -86,19 +86,25 @@ def take(saved: SavedFinding, bundle: Bundle | None, heatmaps: Heatmaps | None =
     """Read what a finding is about from its bundle; without it the snapshot says so."""
     content = saved.content
     if bundle is None:
-        return Snapshot(saved, missing=absence(content.bundle))
+        return Snapshot(saved, pictures=_copy(content), missing=absence(content.bundle))
     try:
         check_against(content, bundle)
     except InputError as error:
         return Snapshot(saved, missing=str(error))
-    if content.image is not None:
-        pictures = [picture(bundle, content.image)]
+    if not content.neurons:
+        pictures = list(_copy(content))
+        if content.image is not None:
+            pictures.append(picture(bundle, content.image))
         for caption, data in heatmaps(content) if heatmaps else ():
             pictures.append(Shot(caption, data))
         return Snapshot(saved, pictures=tuple(pictures))
     return Snapshot(
         saved, tuple(neuron_shot(bundle, ref.layer, ref.neuron) for ref in content.neurons)
     )
+
+
+def _copy(content: Finding) -> tuple[Shot, ...]:
+    return (Shot("The picture", content.copy),) if content.copy else ()
 
 
 def absence(wanted: BundleRef) -> str:

@@ -111,12 +111,12 @@ def _line(finding: SavedFinding, number: int, key: str) -> str:
     title = parts.link(
         "finding", escape(content.title), bundle=view.key if view else key, id=finding.id
     )
-    images = findings_parts.pictures(view, content, ROW_PICTURES) if view else []
+    shown = findings_parts.strip_of(view, content, ROW_PICTURES)
     return (
         f'<div class="member"><h2><span class="muted num">{number}.</span> {title}</h2>'
         f'<p class="caption">{escape(findings_parts.subject(content))} · '
         f"{escape(content.author or 'without a name')}</p>"
-        f"{parts.strip(view, images) if view else ''}{findings_parts.note(content.note)}</div>"
+        f"{shown}{findings_parts.note(content.note)}</div>"
     )
 
 

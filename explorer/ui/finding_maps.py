@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from explorer.bundle import Bundle
+from explorer.findings.copy import opened
 from explorer.findings.model import Finding
 from explorer.ui import live
 from explorer.ui.loaders import View
@@ -17,18 +18,19 @@ def heatmaps(view: View, finding: Finding) -> list[tuple[str, bytes]]:
 
     Raises InputError if the model cannot be loaded or the texts cannot be encoded.
     """
-    if finding.image is None or not finding.texts:
+    if finding.neurons or not finding.texts:
         return []
     settings = tuple(sorted((key, str(value)) for key, value in finding.settings.items()))
     with st.spinner("The model reads the picture …"):
-        return _drawn(*live.stamp(view), finding.image, finding.texts, settings, view)
+        return _drawn(*live.stamp(view), finding.image, finding.copy, finding.texts, settings, view)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _drawn(
     path: str,
     stamp: int,
-    image: int,
+    image: int | None,
+    copy: bytes,
     texts: tuple[str, ...],
     settings: tuple[tuple[str, str], ...],
     _view: View,
@@ -40,7 +42,7 @@ def _drawn(
 
     query = read_image(dict(settings), _view).query
     bundle: Bundle = _view.bundle
-    picture = bundle.pictures.rgb(image)
+    picture = opened(copy) if image is None else bundle.pictures.rgb(image)
     asked = settings_of(query)
     seen = PictureReading.of(live.opened(path, stamp, bundle), picture, asked.fit)
     found = segment(bundle, seen, texts, asked)

@@ -26,6 +26,7 @@ from explorer.ui.save_finding import NEW_COLLECTION
 
 IN_FULL = 4  # neurons that are shown with all their pictures; more become cards
 PICTURES = 15
+LARGE = 480  # pixels of the long side of a picture of its own
 
 
 def body(page: Page) -> None:
@@ -80,7 +81,7 @@ def _finding(page: Page, saved: SavedFinding) -> None:
     view = findings_data.view_of(content.bundle)
     if view is None:
         frame.draw(parts.notice(absence(content.bundle)))
-    elif content.image is None:
+    elif content.neurons:
         _neurons(view, saved)
     else:
         _picture(view, saved)
@@ -147,12 +148,17 @@ def _neuron(view: View, row: int, saved: SavedFinding) -> None:
 
 def _picture(view: View, saved: SavedFinding) -> None:
     content = saved.content
-    number = content.image or 0
-    if number >= len(view.labels):
+    number = content.image
+    if number is None:
+        name = "A picture of its own"
+        shown = findings_parts.strip(findings_parts.copy(content, LARGE))
+    elif number < len(view.labels):
+        name = f"Picture {number:,}: {view.labels[number]}"
+        shown = parts.strip(view, [number])
+    else:
         frame.draw(parts.notice(f"This bundle has no picture {number}."))
         return
-    address = findings_data.subject_href(content)
-    name = f"Picture {number:,}: {view.labels[number]}"
+    address = findings_data.subject_href(content, identifier=saved.id)
     linked = (
         f'<a href="{escape(address)}" data-page="image">{escape(name)}</a>'
         if address
@@ -162,7 +168,7 @@ def _picture(view: View, saved: SavedFinding) -> None:
     frame.draw(
         f"<h2>{linked}</h2>",
         f'<p class="caption">Looked at for:</p><div class="chips">{chips}</div>' if chips else "",
-        f'<div class="picture-large">{parts.strip(view, [number])}</div>',
+        f'<div class="picture-large">{shown}</div>',
         _maps(view, saved),
     )
 

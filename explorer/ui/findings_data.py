@@ -71,8 +71,11 @@ def _stamp(path: Path) -> int:
     return manifest.stat().st_mtime_ns if manifest.is_file() else 0
 
 
-def subject_href(content: Finding, place: int = 0) -> str:
-    """The address of what a finding is about, as it was when saved; empty where there is none."""
+def subject_href(content: Finding, place: int = 0, identifier: str = "") -> str:
+    """The address of what a finding is about, as it was when saved; empty where there is none.
+
+    ``place`` chooses among its neurons; a picture of its own is named by the finding's id.
+    """
     view = view_of(content.bundle)
     page = "neuron" if content.neurons else "image"
     if view is None or page not in PAGES:
@@ -82,7 +85,8 @@ def subject_href(content: Finding, place: int = 0) -> str:
         ref = content.neurons[place]
         about: dict[str, object] = {"layer": ref.layer, "neuron": ref.neuron}
     else:
-        about = {"image": content.image}
+        about = {"finding": identifier} if content.copy else {"image": content.image}
+        about |= {"texts": ",".join(content.texts)} if content.texts else {}
     return href(page, **(settings | {"bundle": view.key} | about))
 
 

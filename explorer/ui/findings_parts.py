@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from html import escape
 
+from explorer import painting
+from explorer.errors import InputError
 from explorer.findings import notes
+from explorer.findings.copy import opened
 from explorer.findings.model import Finding, SavedCollection, SavedFinding
 from explorer.ui import findings_data, glossary, parts
 from explorer.ui.loaders import View
 
 CARD_PICTURES = 8
+THUMBNAIL = 112  # pixels of the long side of a finding's own picture
 SUMMARY = 160  # characters of a note on a card
 
 
@@ -53,7 +58,7 @@ def card(saved: SavedFinding, key: str, extra: str = "") -> str:
     """A finding in brief, all of it a link to its page; ``extra`` is HTML."""
     content = saved.content
     view = findings_data.view_of(content.bundle)
-    shown = parts.strip(view, pictures(view, content)) if view else ""
+    shown = strip_of(view, content)
     label = ", ".join(content.tags)
     body = (
         f'{shown}<div class="where">{escape(subject(content))}</div>'
@@ -69,9 +74,18 @@ def subject(content: Finding) -> str:
     """What a finding is about, in words."""
     if content.image is not None:
         return f"Picture {content.image:,}"
+    if content.copy:
+        return "A picture of its own"
     first = content.neurons[0]
     more = f" and {len(content.neurons) - 1} more" if len(content.neurons) > 1 else ""
     return glossary.neuron_name(first.layer, first.neuron) + more
+
+
+def strip_of(view: View | None, content: Finding, most: int = CARD_PICTURES) -> str:
+    """The pictures that stand for a finding, side by side; without its bundle only its own."""
+    if content.copy:
+        return strip(copy(content))
+    return parts.strip(view, pictures(view, content, most)) if view else ""
 
 
 def pictures(view: View, content: Finding, most: int = CARD_PICTURES) -> list[int]:
@@ -83,6 +97,31 @@ def pictures(view: View, content: Finding, most: int = CARD_PICTURES) -> list[in
         return []
     each = max(1, most // min(len(rows), 2))
     return [image for row in rows[:2] for image in parts.strongest(view, row, each)][:most]
+
+
+def copy(content: Finding, longest: int = THUMBNAIL) -> str:
+    """The finding's own picture, reduced; nothing where it has none or it is damaged."""
+    try:
+        file = _reduced(content.copy, longest) if content.copy else b""
+    except InputError:
+        return ""
+    if not file:
+        return ""
+    said = escape(", ".join(content.texts) or content.title)
+    return f'<img src="{parts.picture_source(file)}" alt="{said}" title="{said}">'
+
+
+def strip(*images: str) -> str:
+    """Pictures side by side; ``images`` are HTML."""
+    cells = (f'<span class="cell">{image}</span>' for image in images)
+    return f'<div class="strip">{"".join(cells)}</div>'
+
+
+@lru_cache(maxsize=256)
+def _reduced(data: bytes, longest: int) -> bytes:
+    picture = opened(data)
+    picture.thumbnail((longest, longest))
+    return painting.encode(picture, "WEBP")
 
 
 def known_rows(view: View, content: Finding) -> list[int]:
@@ -103,15 +142,14 @@ def excerpt(text: str) -> str:
 
 def collection_card(saved: SavedCollection, members: Sequence[SavedFinding], key: str) -> str:
     """A collection in brief, with a picture of each of its first findings."""
-    shown = ""
-    cells = []
+    cells: list[str] = []
     for item in members[:CARD_PICTURES]:
         view = findings_data.view_of(item.content.bundle)
-        if view:
-            cells += [(view, image) for image in pictures(view, item.content, 1)]
-    if cells:
-        images = "".join(f'<span class="cell">{parts.image(v, i)}</span>' for v, i in cells)
-        shown = f'<div class="strip">{images}</div>'
+        if item.content.copy:
+            cells.append(copy(item.content))
+        elif view:
+            cells += [parts.image(view, i) for i in pictures(view, item.content, 1)]
+    shown = strip(*cells) if cells else ""
     count = len(saved.content.findings)
     body = (
         f'{shown}<div class="where">{count} finding{"" if count == 1 else "s"}</div>'

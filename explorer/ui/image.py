@@ -11,7 +11,7 @@ import streamlit as st
 
 from explorer import exports, painting
 from explorer.discover import Discovery, neuron_maps
-from explorer.errors import InputError
+from explorer.errors import ExplorerError, InputError
 from explorer.framing import Framing
 from explorer.segment import Segmentation, SegmentSettings, calibrated_threshold, difference, scaled
 from explorer.ui import frame, glossary, image_parts, image_source, parts, save_finding
@@ -74,11 +74,11 @@ def choose(page: Page, query: ImageQuery) -> Source | None:
                 "model was not trained on, or of photographic cut-outs.</p>",
                 image_parts.strip(page.view, found, shown),
             )
-    if sent is None or query.addressed:
-        return image_source.addressed(page.view, query)
     try:
+        if sent is None or query.addressed:
+            return image_source.addressed(page.view, query)
         return image_source.uploaded(*sent)
-    except InputError as error:
+    except ExplorerError as error:
         frame.show_problems([str(error)])
         return None
 
@@ -92,7 +92,8 @@ def _upload(page: Page, query: ImageQuery) -> tuple[bytes, str] | None:
         key=f"_upload_{turn}",
         on_change=_sent,
         args=(page, query),
-        help=f"At most {MAX_BYTES // 1_000_000} MB. It stays in this session, in memory only.",
+        help=f"At most {MAX_BYTES // 1_000_000} MB. It stays in this session, in memory, "
+        "unless you save it in a finding.",
     )
     if st.session_state.get(CAMERA):
         taken = st.camera_input(
@@ -126,8 +127,8 @@ def study(page: Page, query: ImageQuery, source: Source) -> None:
         frame.show_problems([str(error)])
         return
     texts = query.texts or source.suggested or _first_concepts(found)
-    if query.image is not None:
-        save_finding.of_picture(page, query.image, texts)
+    number = (query.image or 0) if source.kind == "image" else None
+    save_finding.of_picture(page, source.name, texts, source.picture if number is None else number)
     _concepts(page, source, found)
     _texts(page, query, source, texts)
     _neurons(page, query, source, found)

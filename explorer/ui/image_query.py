@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from explorer.errors import InputError
+from explorer.findings.model import check_id
 from explorer.heatmaps import MapSettings
 from explorer.segment import SegmentSettings
 from explorer.ui.address import whole
@@ -46,6 +47,8 @@ class ImageQuery:
     scene: int | None = None
     attack: str = ""
     """A scene of the Adversarial page; see `adversarial_query.write_scene`."""
+    finding: str = ""
+    """Id of a finding that holds a picture of its own."""
     texts: tuple[str, ...] = ()
     method: str = SECOND_ORDER
     view: str = "maps"
@@ -61,7 +64,7 @@ class ImageQuery:
     @property
     def addressed(self) -> bool:
         """Whether the address itself names a picture."""
-        return self.image is not None or self.scene is not None or bool(self.attack)
+        return self.image is not None or self.scene is not None or bool(self.attack or self.finding)
 
     def params(self) -> dict[str, str]:
         """The query as address parameters, defaults left out."""
@@ -70,6 +73,7 @@ class ImageQuery:
             "image",
             "scene",
             "attack",
+            "finding",
             "method",
             "view",
             "scale",
@@ -91,7 +95,7 @@ class ImageQuery:
 
     def elsewhere(self) -> ImageQuery:
         """The same way of showing, for another picture and its own texts."""
-        return replace(self, image=None, scene=None, attack="", texts=(), neuron=None)
+        return replace(self, image=None, scene=None, attack="", finding="", texts=(), neuron=None)
 
 
 @dataclass
@@ -129,6 +133,7 @@ def read_image(params: Mapping[str, str], view: View) -> ImageReading:
         image=_number(params, "image", len(view.bundle.pictures), problems),
         scene=_number(params, "scene", SCENES, problems),
         attack=_attack(params.get("attack", ""), view, problems),
+        finding=_finding(params.get("finding", ""), problems),
         texts=split_texts(params.get("texts", "")),
         opacity=_percent(params, "opacity", problems) or OPACITY,
         threshold=_percent(params, "threshold", problems),
@@ -136,9 +141,11 @@ def read_image(params: Mapping[str, str], view: View) -> ImageReading:
         **chosen,
     )
     if query.image is not None:
-        query = replace(query, scene=None, attack="")
+        query = replace(query, scene=None, attack="", finding="")
     elif query.scene is not None:
-        query = replace(query, attack="")
+        query = replace(query, attack="", finding="")
+    elif query.attack:
+        query = replace(query, finding="")
     return ImageReading(query, problems)
 
 
@@ -149,6 +156,14 @@ def _attack(text: str, view: View, problems: list[str]) -> str:
         )
         return ""
     return text
+
+
+def _finding(text: str, problems: list[str]) -> str:
+    try:
+        return check_id(text) if text else ""
+    except InputError as error:
+        problems.append(str(error))
+        return ""
 
 
 def _number(params: Mapping[str, str], key: str, count: int, problems: list[str]) -> int | None:

@@ -12,9 +12,10 @@ from PIL import Image
 from explorer import painting
 from explorer.discover import Discovery, discover
 from explorer.errors import InputError
+from explorer.findings.copy import opened
 from explorer.seeded_scenes import SceneSet, draw_scene
 from explorer.segment import PictureReading, Segmentation, SegmentSettings, segment
-from explorer.ui import live
+from explorer.ui import findings_data, live
 from explorer.ui.adversarial_data import scene_of
 from explorer.ui.adversarial_query import read_scene
 from explorer.ui.image_query import ImageQuery
@@ -47,7 +48,7 @@ class Source:
     suggested: tuple[str, ...]
     """Texts to look for first; none for an upload, whose concepts are taken."""
     kind: str
-    """"upload", "scene" or "image"."""
+    """"upload", "scene", "attack", "finding" or "image"."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,8 @@ def addressed(view: View, query: ImageQuery) -> Source | None:
     """The picture that the address names, else the first example, else a picture of the bundle."""
     if query.attack:
         return _attack(view, query.attack)
+    if query.finding:
+        return _found(query.finding)
     scenes = examples(view)
     number = query.scene if query.addressed else 0
     if query.image is None and number is not None and number < len(scenes):
@@ -107,6 +110,14 @@ def _attack(view: View, text: str) -> Source | None:
     scene = scene_of(view, pair, number)
     name = f"Picture {number} of {pair.source} as {pair.target}"
     return _source(name, scene.image, (pair.source, pair.target), "attack")
+
+
+def _found(identifier: str) -> Source:
+    """The picture that a finding holds. Raises InputError where there is none."""
+    content = findings_data.store().get(identifier).content
+    if not content.copy:
+        raise InputError("This finding holds no picture of its own: open it from its page.")
+    return _source(content.title, opened(content.copy), content.texts, "finding")
 
 
 def uploaded(data: bytes, name: str) -> Source:

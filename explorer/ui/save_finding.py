@@ -12,8 +12,10 @@ from html import escape
 from typing import Any
 
 import streamlit as st
+from PIL import Image
 
 from explorer.errors import ExplorerError
+from explorer.findings.copy import LONGEST, copy_of
 from explorer.findings.model import (
     AUTHOR_LENGTH,
     MOST_NEURONS,
@@ -33,8 +35,14 @@ from explorer.ui.findings_query import linkable, read_neurons, write_neurons
 from explorer.ui.frame import Page
 from explorer.ui.loaders import View
 
+COPIED = (
+    '<p class="caption">The finding keeps a copy of this picture, at most '
+    f"{LONGEST} pixels long and without the file's metadata. Whoever may open the finding sees it, "
+    "and so do those who get its files.</p>"
+)
 NO_COLLECTION = "none"
 NEW_COLLECTION = "a new one"
+PICTURES = ("scene", "attack", "finding", "texts")  # the Image page's own
 OWN = ("bundle", "layer", "neuron", "image", "pins")  # parameters that are no view settings
 
 
@@ -44,6 +52,7 @@ class Draft:
 
     neurons: tuple[NeuronRef, ...] = ()
     image: int | None = None
+    picture: Image.Image | None = None
     texts: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     title: str = ""
@@ -54,6 +63,7 @@ def button(
     *,
     neurons: Sequence[tuple[int, int]] = (),
     image: int | None = None,
+    picture: Image.Image | None = None,
     texts: Sequence[str] = (),
     settings: dict[str, Any] | None = None,
     title: str = "",
@@ -65,13 +75,14 @@ def button(
         page: the page under way.
         neurons: layer and neuron of each, if the finding is about neurons.
         image: the picture's number in the bundle, if it is about a picture.
+        picture: the picture itself, RGB, if it is none of the bundle's; the finding keeps a copy.
         texts: what the picture was asked about.
         settings: the page's address parameters that show the same again; JSON values.
         title: a first title.
         key: of the widget, where a page has several.
     """
     refs = tuple(NeuronRef(layer, neuron) for layer, neuron in neurons)
-    draft = Draft(refs, image, tuple(texts), dict(settings or {}), title)
+    draft = Draft(refs, image, picture, tuple(texts), dict(settings or {}), title)
     if st.button("Save as finding", key=f"_{key}"):
         _dialog(page.view, draft)
 
@@ -94,16 +105,18 @@ def of_neuron(page: Page, row: int) -> None:
             frame.draw(f'<span class="muted">Findings: {links}</span>')
 
 
-def of_picture(page: Page, image: int, texts: Sequence[str]) -> None:
-    """The button of the Image page, for a picture of the bundle: an upload is nowhere kept."""
-    settings = linkable({k: v for k, v in page.params.items() if k not in (*OWN, "texts")})
+def of_picture(page: Page, name: str, texts: Sequence[str], subject: int | Image.Image) -> None:
+    """The button of the Image page: for a picture of the bundle by its number, or another one."""
+    settings = linkable({k: v for k, v in page.params.items() if k not in (*OWN, *PICTURES)})
+    number, picture = (subject, None) if isinstance(subject, int) else (None, subject)
     with st.container(key="lens_save", horizontal=True):
         button(
             page,
-            image=image,
+            image=number,
+            picture=picture,
             texts=texts[:MOST_TEXTS],
             settings=settings,
-            title=f"{', '.join(texts[:3])} in picture {image}"[:TITLE_LENGTH],
+            title=clean_line(f"{', '.join(texts[:3])} in {name}")[:TITLE_LENGTH].strip(),
         )
 
 
@@ -149,6 +162,8 @@ def form(view: View, draft: Draft) -> None:
                 help="layer.neuron; several with commas between",
                 key="_save_neurons",
             )
+        if draft.picture is not None:
+            frame.draw(COPIED)
         text = st.text_area(
             "Note",
             max_chars=NOTE_LENGTH,
@@ -173,6 +188,7 @@ def form(view: View, draft: Draft) -> None:
             title=clean_line(title),
             neurons=checked_neurons(view, neurons) if draft.neurons else (),
             image=draft.image,
+            copy=copy_of(draft.picture) if draft.picture is not None else b"",
             texts=draft.texts,
             settings=draft.settings,
             note=text,
