@@ -123,14 +123,15 @@ def recompute(model: Any, layer: int, stream: Tensor) -> Tensor:
     The last block is run for the class token only; nothing else of it is read.
     """
     visual = model.visual
-    blocks = visual.transformer.resblocks
+    later = visual.transformer.resblocks[layer + 1 :]
     stream = stream.to(visual.conv1.weight)
-    for block in blocks[layer + 1 : -1]:
+    for block in later[:-1]:
         stream = block(stream)
-    last = blocks[-1]
-    normed = last.ln_1(stream)
-    read = last.attn(normed[:, :1], normed, normed, need_weights=False)[0]
-    token = stream[:, :1] + last.ls_1(read)
-    token = token + last.ls_2(last.mlp(last.ln_2(token)))
+    token = stream[:, :1]
+    for last in later[-1:]:
+        normed = last.ln_1(stream)
+        read = last.attn(normed[:, :1], normed, normed, need_weights=False)[0]
+        token = token + last.ls_1(read)
+        token = token + last.ls_2(last.mlp(last.ln_2(token)))
     output: Tensor = visual.ln_post(token)[:, 0] @ visual.proj
     return output

@@ -11,10 +11,11 @@ import torch
 from explorer.baselines import direct_effects, direct_paths
 from explorer.evidence import ablation, effects, fit, rank, selectivity, texts
 from explorer.evidence.context import Context
-from explorer.evidence.intervene import recompute, streams
+from explorer.evidence.intervene import streams
 from explorer.evidence.lenspass import LayerView, PassBatch, Replacement
 from explorer.evidence.reference import corpus_pixels, further_ranks
 from explorer.evidence.work import stream
+from explorer.indirect import recompute
 from explorer.lens import trace, write_vectors
 from tests.evidence import batch_of, centred_effects, context_of, plain_ranks
 from tests.tiny import tiny_clip, tiny_images

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from explorer.baselines import direct_paths
 from explorer.evidence.context import Context
-from explorer.evidence.intervene import recompute, streams
+from explorer.evidence.intervene import streams
 from explorer.evidence.lenspass import LayerView, Replacement
 from explorer.evidence.statistics import Figure, figure
 from explorer.evidence.work import stream
+from explorer.indirect import recompute
 from explorer.lens import write_vectors
 
 VARIANTS = ("second_order", "first_order")

@@ -1,9 +1,10 @@
-"""Indirect effects by true recomputation: change a block's output and run the rest of the tower.
+"""What indirect effects start from: the blocks' outputs and activations in one pass.
 
 Paper, section 3: a neuron (or a layer) is mean-ablated by setting its activations to their mean, at
 each token, over a set of pictures; everything after it is recomputed, attention and LayerNorm
-included. An MLP's output is linear in its activations, so its block's output changes by
-`(mean - p) W`, with `W` the write vectors; the blocks before are shared by all ablations.
+included (`explorer.indirect.recompute`). An MLP's output is linear in its activations, so that its
+block's output changes by `(mean - p) W`, with `W` the write vectors; the blocks before are shared
+by all ablations.
 """
 
 from __future__ import annotations
@@ -57,20 +58,6 @@ def streams(model: nn.Module, pixels: Tensor, layers: Sequence[int]) -> Streams:
         output = visual(pixels.to(visual.conv1.weight))
     representation = output[0] if isinstance(output, tuple) else output
     return Streams(representation, outputs, activations)
-
-
-@torch.no_grad()
-def recompute(model: nn.Module, layer: int, stream: Tensor) -> Tensor:
-    """Return the representation when block `layer` has the output `stream`: [image, embed].
-
-    `stream` is [image, token, width] in the model's dtype; later blocks are computed anew.
-    """
-    visual: Any = model.visual
-    for block in visual.transformer.resblocks[layer + 1 :]:
-        stream = block(stream)
-    pooled, _ = visual._pool(stream)
-    result: Tensor = pooled @ visual.proj
-    return result
 
 
 @contextmanager

@@ -32,12 +32,13 @@ from torch import Tensor
 from explorer.baselines import direct_paths
 from explorer.decompose import reconstruct, sparse_codes
 from explorer.evidence.context import Context
-from explorer.evidence.intervene import Streams, recompute, streams
+from explorer.evidence.intervene import Streams, streams
 from explorer.evidence.metrics import agreement
 from explorer.evidence.predict import reconstructions
 from explorer.evidence.reference import corpus_pixels
 from explorer.evidence.statistics import figure, ratio
 from explorer.evidence.work import stream
+from explorer.indirect import recompute
 from explorer.lens import trace, write_vectors
 
 NEEDS_EFFECTS = True
