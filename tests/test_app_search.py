@@ -376,6 +376,17 @@ def test_cards_are_marked_by_how_they_were_found(view: View) -> None:
     assert f"<b>set</b> {text} {glossary.signed(weight)}" in search.found_by(single, near)
 
 
+def test_what_is_said_of_pictures_is_said_of_the_end_that_is_shown(view: View) -> None:
+    """A bug: a neuron found at its negative end was given the figure of its positive one."""
+    found = open_search(view.bundle, "red + circle")
+    row = int(np.argmin(found.shown))  # its negative end shows the texts
+    nearer = float(found.shown[row])
+    assert nearer < 0.4
+    for end, said in ((1, nearer), (-1, 1 - nearer)):
+        note = search.found_by(found, Hit(row, 0.1, (), end))
+        assert f"<b>pictures</b> {glossary.share(said)}" in note
+
+
 def test_a_neuron_that_carries_texts_at_its_negative_end_shows_that_end(view: View) -> None:
     rows = search._its_end(view, Hit(5, 0.1, (), -1))
     assert rows == [int(i) for i in view.bundle.top_images[5, 1, : parts.CARD_PICTURES] if i >= 0]

@@ -195,7 +195,8 @@ def found_by(found: TextSearch, hit: Hit) -> str:
         texts = ", ".join(f"{escape(t)} {glossary.signed(c)}" for t, c in hit.found)
         marks.append(f"<b>all</b> {glossary.number(hit.score)} at its {end} end: {texts}")
     marks.append(f"<b>direction</b> {glossary.signed(float(found.cosines[hit.row]))}")
-    marks.append(f"<b>pictures</b> {glossary.share(float(found.shown[hit.row]))}")
+    nearer = float(found.shown[hit.row])
+    marks.append(f"<b>pictures</b> {glossary.share(1 - nearer if hit.end < 0 else nearer)}")
     weights = found.text_weights[hit.row]
     held = [
         f"{escape(term.text)} {glossary.signed(float(weight))}"
