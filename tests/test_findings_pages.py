@@ -34,6 +34,7 @@ from explorer.ui import (
     gate,
     loaders,
     save_finding,
+    server,
 )
 from explorer.ui.address import href
 from explorer.ui.loaders import View
@@ -375,7 +376,7 @@ def test_collections_are_made_and_filled(ship: SavedFinding, store: Store, went:
     other = run_page("finding", id=ship.id)
     other.text_input(key="_add_name").set_value("Second")
     click(other, "Add")
-    assert {g.content.title for g in store.collections(holding=ship.id)} == {"Mine", "Second"}
+    assert set(store.titles(holding=ship.id).values()) == {"Mine", "Second"}
     assert "1 finding<" in html_of(run_page("findings", show="collections"))
     empty = run_page("findings", show="collections")
     assert "needs a title" in html_of(click(empty, "Make it"))
@@ -549,18 +550,20 @@ def test_the_proxys_user_signs_findings(
     assert "set up wrongly" in html_of(run_page("home"))
 
 
-def test_an_open_server_says_so_once(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("address", ["localhost", "0.0.0.0", None])
+def test_an_open_server_says_so_as_it_starts(
+    address: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gate.st, "get_option", lambda name: "0.0.0.0")
-    gate._warn.clear()
-    run_page("home")
-    run_page("findings")
-    assert len(re.findall("asks nobody for a password", capfd.readouterr().err)) == 1
+    monkeypatch.setattr(server.st, "get_option", {"server.address": address}.__getitem__)
+    server.warn()
+    open_to_all = "asks nobody for a password" in capsys.readouterr().err
+    assert open_to_all is (address != "localhost")
     monkeypatch.setenv(access.PASSWORD_VARIABLE, "x")
-    gate._warn.clear()
-    run_page("home")
-    assert "asks nobody" not in capfd.readouterr().err
+    server.warn()
+    assert not capsys.readouterr().err
+    monkeypatch.setenv(access.HEADER_VARIABLE, "no header")
+    server.warn()
+    assert "X-Forwarded-User" in capsys.readouterr().err
 
 
 # --- saving from other pages, and the heatmaps of a finding ------------------------------------

@@ -274,8 +274,9 @@ def test_export_and_import_are_a_round_trip(
     assert again == whole  # byte by byte
 
 
-def test_a_zip_of_the_first_schema_is_read(whole: bytes, bundle: Bundle) -> None:
-    old = with_json(whole, lambda c: c.update(schema=1))
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_zip_of_an_earlier_schema_is_read(schema: int, whole: bytes, bundle: Bundle) -> None:
+    old = with_json(whole, lambda c: c.update(schema=schema))
     assert archive.read(old, known(bundle)) == archive.read(whole, known(bundle))
 
 
@@ -347,7 +348,7 @@ def long_picture() -> str:
 LONG_PICTURE = long_picture()
 JSON_REFUSED: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda c: c.update(format="other"), "no export of findings"),
-    (lambda c: c.update(schema=3), "has schema 3 and this version reads up to 2"),
+    (lambda c: c.update(schema=4), "has schema 4 and this version reads up to 3"),
     (lambda c: c.update(more=1), "unknown or missing keys"),
     (lambda c: c.pop("images"), "unknown or missing keys"),
     (lambda c: c.update(findings={}), "no list"),

@@ -13,12 +13,12 @@ from html import escape
 from pathlib import Path
 
 from explorer.findings import notes
-from explorer.findings.model import SavedCollection, SavedFinding
+from explorer.findings.model import ORIGIN, SavedCollection, SavedFinding
 from explorer.findings.snapshot import NeuronShot, Shot, Snapshot
 from explorer.palette import CLUSTER_COLOURS
 
 Address = Callable[[str, dict[str, object]], str]
-"""A page's name and parameters -> its whole address on the server that exports."""
+"""A page's name and parameters -> its whole address on the server that exports; "" without one."""
 
 STYLE = (Path(__file__).parent / "html_file.css").read_text("utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -123,10 +123,11 @@ def _by(author: str, changed: str, more: str = "") -> str:
 def _back(
     address: Address | None, page: str, params: dict[str, object], text: str, css: str = "back"
 ) -> str:
-    if address is None:
+    to = address(page, params) if address else ""
+    if not to:
         return ""
     return (
-        f'<p class="{css}"><a href="{escape(address(page, params))}" '
+        f'<p class="{css}"><a href="{escape(to)}" '
         f'rel="noopener noreferrer">{escape(text)}</a></p>'
     )
 
@@ -141,8 +142,25 @@ def _content(snapshot: Snapshot, address: Address | None) -> str:
         parts.append(f"<p>Texts: {quoted}</p>")
     if snapshot.pictures:
         parts.append(f'<div class="pictures large">{_pictures(snapshot.pictures)}</div>')
+    parts += [] if snapshot.missing else _links(snapshot.saved, address)
     parts += [_neuron(shot, snapshot.saved, address) for shot in snapshot.neurons]
     return "".join(parts)
+
+
+def _links(saved: SavedFinding, address: Address | None) -> list[str]:
+    """The ways back to the view that it was found in, and to its picture."""
+    content = saved.content
+    links = []
+    if content.origin:
+        view = {key: value for key, value in content.settings.items() if key != ORIGIN}
+        where = {**view, "digest": content.bundle.digest}
+        links.append(_back(address, content.origin, where, "Open the view it was found in"))
+    if content.kind in {"image", "copy"}:
+        named = {"image": content.image} if content.kind == "image" else {"finding": saved.id}
+        texts = {"texts": ",".join(content.texts)} if content.texts else {}
+        picture = {**content.own_settings, "digest": content.bundle.digest, **named, **texts}
+        links.append(_back(address, "image", picture, "Open this picture in the explorer"))
+    return links
 
 
 def _neuron(shot: NeuronShot, saved: SavedFinding, address: Address | None) -> str:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from explorer.evidence.registry import SECTIONS
 from explorer.evidence.verdicts import CLAIMS, FAILS, HOLDS, PARTLY, Claim, Verdict
-from explorer.ui import charts, evidence_views, frame, parts
+from explorer.ui import charts, evidence_views, frame, parts, save_finding
 from explorer.ui.evidence_plots import Figure, Scale
 from explorer.ui.evidence_views import Number, Shown
 from explorer.ui.frame import Page
@@ -43,12 +43,16 @@ def body(page: Page, asked: str) -> None:
     if asked:
         claim = CLAIMS[asked]
         _section(page, claim, evidence.get(claim.section), whole=True)
+        save_finding.of_view(page, claim.title)
         return
     frame.draw(
         "<h1>Evidence</h1>"
         '<p class="lead">Does the paper’s story hold for this model? Each of its claims, in our '
         "words, measured on pictures that took no part in the build, with a verdict from a rule "
-        "stated beside it. Nothing is left out when it fails.</p>",
+        "stated beside it. Nothing is left out when it fails.</p>"
+    )
+    save_finding.of_view(page, "Evidence")
+    frame.draw(
         _baseline(page, evidence),
         _summary(page, evidence),
     )

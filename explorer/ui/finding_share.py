@@ -28,24 +28,31 @@ def section(page: Page, saved: SavedFinding) -> None:
             _posters(saved, name)
 
 
-def collection_section(page: Page, saved: SavedCollection, members: Sequence[SavedFinding]) -> None:
+def collection_section(page: Page, saved: SavedCollection) -> None:
     """A collection's address and files."""
     address = findings_data.whole_address("collection", {"bundle": page.view.key, "id": saved.id})
     name = file_name(saved.content.title)
+
+    def members() -> list[SavedFinding]:
+        return findings_data.store().members(saved)
+
     _address(address)
     with st.container(key="lens_downloads", horizontal=True):
         _download(
             "Web page (HTML)",
             lambda: html_file.collection_file(
-                saved, snapshots(members), findings_data.whole_address
+                saved, snapshots(members()), findings_data.whole_address
             ),
             f"{name}.html",
             "text/html",
         )
         _download(
-            "JSON and pictures", lambda: zip_of(members, [saved]), f"{name}.zip", "application/zip"
+            "JSON and pictures",
+            lambda: zip_of(members(), [saved]),
+            f"{name}.zip",
+            "application/zip",
         )
-        _download("Neurons (CSV)", lambda: csv_of(members), f"{name}.csv", "text/csv")
+        _download("Neurons (CSV)", lambda: csv_of(members()), f"{name}.csv", "text/csv")
 
 
 def html_of(saved: SavedFinding) -> str:

@@ -12,6 +12,7 @@ from explorer.findings import notes
 from explorer.findings.copy import opened
 from explorer.findings.model import Finding, SavedCollection, SavedFinding
 from explorer.ui import findings_data, glossary, parts
+from explorer.ui.frame import NAVIGATION
 from explorer.ui.loaders import View
 
 CARD_PICTURES = 8
@@ -70,8 +71,15 @@ def card(saved: SavedFinding, key: str, extra: str = "") -> str:
     return parts.link("finding", body, css="card", bundle=view.key if view else key, id=saved.id)
 
 
+def page_name(name: str) -> str:
+    """What a page is called."""
+    return NAVIGATION.get(name, name.capitalize())
+
+
 def subject(content: Finding) -> str:
     """What a finding is about, in words."""
+    if content.kind == "view":
+        return f"The page {page_name(content.origin)}"
     if content.image is not None:
         return f"Picture {content.image:,}"
     if content.copy:

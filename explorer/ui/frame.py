@@ -54,6 +54,7 @@ class Page:
     view: View
     params: dict[str, str]
     problems: list[str] = field(default_factory=list)
+    saves: list[str] = field(default_factory=list)  # buttons to save it that are drawn already
 
 
 def begin(name: str) -> Page:

@@ -207,6 +207,9 @@ def results(page: Page, query: NeuronsQuery) -> None:
         )
     params = {"bundle": page.view.key, **query.params()}
     frame.draw(parts.pager("neurons", shown, selection.pages, **params))
+    if not query.places:  # a list has its button above
+        title = f"Neurons with “{query.word}”" if query.word else "Neurons"
+        save_finding.of_neurons(page, [int(row) for row in rows], title)
     _downloads(page, query, len(selection.rows))
 
 

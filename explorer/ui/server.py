@@ -1,4 +1,4 @@
-"""How the app's server answers: at once.
+"""What the app's server does as it starts: it says who may use it, and sees to quick answers.
 
 The server's listening socket lacks TCP_NODELAY, and so does every connection it accepts: a small
 answer, sent as head and body, then waits up to 40 ms for the browser to acknowledge the head
@@ -8,11 +8,15 @@ answer, sent as head and body, then waits up to 40 ms for the browser to acknowl
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import streamlit as st
+
+from explorer import access
+from explorer.errors import InputError
 
 DESCRIPTORS = Path("/proc/self/fd")  # Linux; elsewhere nothing changes
 
@@ -20,8 +24,19 @@ DESCRIPTORS = Path("/proc/self/fd")  # Linux; elsewhere nothing changes
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncGenerator[None, None]:
     """What the server does from its start to its end; its socket listens already."""
+    warn()
     answer_at_once()
     yield
+
+
+def warn() -> None:
+    """Say on the console who may use this server, where that is everybody."""
+    try:
+        warning = access.exposure(st.get_option("server.address"))
+    except InputError as error:
+        warning = f"{error} Every page is closed until then."
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
 
 
 def answer_at_once(descriptors: Path = DESCRIPTORS) -> int:
