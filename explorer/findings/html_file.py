@@ -127,8 +127,7 @@ def _back(
     if not to:
         return ""
     return (
-        f'<p class="{css}"><a href="{escape(to)}" '
-        f'rel="noopener noreferrer">{escape(text)}</a></p>'
+        f'<p class="{css}"><a href="{escape(to)}" rel="noopener noreferrer">{escape(text)}</a></p>'
     )
 
 

@@ -8,7 +8,13 @@ from html import escape
 import streamlit as st
 
 from explorer.errors import ExplorerError, InputError
-from explorer.findings.model import Collection, SavedCollection, SavedFinding, clean_line
+from explorer.findings.model import (
+    ORIGIN,
+    Collection,
+    SavedCollection,
+    SavedFinding,
+    clean_line,
+)
 from explorer.findings.snapshot import absence
 from explorer.ui import (
     finding_edit,
@@ -95,11 +101,11 @@ def _finding(page: Page, saved: SavedFinding) -> None:
 def _actions(page: Page, saved: SavedFinding) -> None:
     edit = parts.link("finding", "Edit", css="button", bundle=page.view.key, id=saved.id, edit=1)
     content = saved.content
-    address = findings_data.origin_href(content)
-    if not address and len(content.neurons) < 2:
+    address, name = findings_data.origin_href(content), content.origin
+    if ORIGIN not in content.settings and len(content.neurons) < 2:
         address = findings_data.subject_href(content, identifier=saved.id)
+        name = "neuron" if content.neurons else "image"
     if address:
-        name = content.origin or ("neuron" if content.neurons else "image")
         edit = (
             f'<a class="button first" href="{escape(address)}" data-page="{escape(name)}">'
             f"Open as it was found: {escape(findings_parts.page_name(name))}</a>{edit}"

@@ -76,4 +76,3 @@ def _ask(secret: str) -> str:
             st.rerun()
         time.sleep(PAUSE)
     return parts.notice("That is not the password of this server.")
-
