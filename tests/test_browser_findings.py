@@ -159,7 +159,7 @@ def test_an_upload_is_saved_with_its_picture_and_opens_elsewhere(
 
     other = Visit(engine.new_context(), server, 390, "light")
     other.open(address.removeprefix(server), "A blue circle")
-    other.page.wait_for_selector(".picture-large img")
+    other.page.wait_for_selector(".shots img")
     other.check()
     other.page.locator('h2 a[data-page="image"]').click()
     other.page.wait_for_selector("text=120 × 60 pixels")

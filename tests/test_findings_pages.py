@@ -498,6 +498,23 @@ def test_a_long_collection_comes_in_pages_and_moves_far(store: Store, bundle: Bu
         assert "page 1 of 2" in html_of(run_page("collection", id=group.id, page=odd)) or odd == "9"
 
 
+def test_a_collection_too_large_for_one_file_says_so(
+    store: Store, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = store.add_collection(Collection("Mine"), [own_picture(bundle=reference(bundle))])
+
+    def labels() -> list[str]:
+        app = run_page("collection", id=group.id)
+        said = "too much for one file" in html_of(app)
+        found = [button.proto.label for button in app.get("download_button")]
+        assert said is ("JSON and pictures" not in found)
+        return found
+
+    assert "JSON and pictures" in labels()
+    monkeypatch.setattr(finding_share, "MOST_COPIED", 100)
+    assert labels() == ["Web page (HTML)", "Neurons (CSV)"]
+
+
 def test_many_collections_and_deleted_ones_come_in_pages(store: Store) -> None:
     groups = [store.add_collection(Collection(f"Group {n:02d}", note="x")) for n in range(22)]
     html = html_of(run_page("findings", show="collections"))
@@ -578,7 +595,7 @@ def test_many_findings_come_in_pages(store: Store) -> None:
 
 
 def test_files_hold_the_findings(ship: SavedFinding, store: Store, bundle: Bundle) -> None:
-    assert "Ships and cars" in finding_share.html_of(ship)
+    assert "Ships and cars" in finding_share.html_of(ship, "http://here/")
     data = finding_share.zip_of([ship])
     assert archive.read(data, findings_data.bundles()).findings == (ship,)
     assert finding_share.csv_of([ship]).count("\n") == 3
@@ -936,7 +953,7 @@ def test_a_finding_about_a_picture_shows_its_maps(store: Store, bundle: Bundle) 
     # without opacity nothing but the grey ground is left
     plain = np.asarray(bare, np.float32)
     assert np.ptp(plain, axis=2).mean() < np.ptp(shown, axis=2).mean()
-    assert "data:image/png" in finding_share.html_of(saved)
+    assert "data:image/png" in finding_share.html_of(saved, "")
 
 
 def test_maps_that_cannot_be_drawn_say_why(

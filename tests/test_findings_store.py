@@ -22,7 +22,7 @@ from explorer.findings.database import FILE, Database, database_url
 from explorer.findings.model import Collection, NeuronRef, SavedFinding
 from explorer.findings.store import Facets, Store, Wanted, new_id
 from explorer.findings.tables import METADATA
-from tests.findings import BUNDLE, picture, postgres, sample, view
+from tests.findings import BUNDLE, own_picture, picture, postgres, sample, view
 
 ROOT = Path(__file__).parents[1]
 PROCESSES, TURNS = 10, 4
@@ -541,3 +541,12 @@ def test_a_postgresql_that_stops_is_one_sentence() -> None:
     with pytest.raises(StoreError, match=r"cannot be used .*Nothing was stored\. Start that"):
         store.add(sample())
     store.close()
+
+
+def test_the_bytes_of_a_collections_own_pictures_are_counted(store: Store) -> None:
+    one, two = own_picture("one"), own_picture("two")
+    group = store.add_collection(Collection("Pictures"), [one, sample(), two])
+    assert store.copied_bytes(group.id) == pytest.approx(2 * len(one.copy), rel=0.2)
+    store.delete(group.content.findings[0], 1)
+    assert store.copied_bytes(group.id) == pytest.approx(len(two.copy), rel=0.2)
+    assert store.copied_bytes("0" * 16) == 0

@@ -107,7 +107,7 @@ def _written(
         "collections": [_stamped(c) for c in collections],
         "images": listed,
     }
-    text = json.dumps(content, ensure_ascii=False, indent=1).encode()
+    text = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True).encode()
     return _zipped({JSON_FILE: text, **pictures}), 1 + len(pictures)
 
 

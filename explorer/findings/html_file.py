@@ -26,13 +26,18 @@ POLICY = (
     f"default-src 'none'; img-src data:; style-src 'sha256-{_STYLE_HASH}'; "
     "base-uri 'none'; form-action 'none'"
 )
-BAR, LINE, TEXTS, WIDTH = 13, 20, 190, 520  # of the chart, pixels
+BAR, LINE, TEXTS, WIDTH = 13, 20, 170, 440  # of the chart, pixels
 
 
 def finding_file(snapshot: Snapshot, address: Address | None = None) -> str:
     """Return a finding's HTML file; ``address`` makes its links back to the server."""
     saved = snapshot.saved
-    back = _back(address, "finding", {"id": saved.id}, "Open in the explorer")
+    back = _back(
+        address,
+        "finding",
+        {"id": saved.id, "digest": saved.content.bundle.digest},
+        "Open in the explorer",
+    )
     body = f"<h1>{escape(saved.content.title)}</h1>{_byline(saved)}{back}"
     return _page(saved.content.title, body + _content(snapshot, address))
 
@@ -93,7 +98,7 @@ def signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
 
 
-def _short(text: str, most: int = 27) -> str:
+def _short(text: str, most: int = 24) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -141,7 +146,7 @@ def _content(snapshot: Snapshot, address: Address | None) -> str:
         parts.append(f"<p>Texts: {quoted}</p>")
     if snapshot.pictures:
         parts.append(f'<div class="pictures large">{_pictures(snapshot.pictures)}</div>')
-    parts += [] if snapshot.missing else _links(snapshot.saved, address)
+    parts += _links(snapshot.saved, address) if snapshot.bundled else []
     parts += [_neuron(shot, snapshot.saved, address) for shot in snapshot.neurons]
     return "".join(parts)
 
@@ -195,5 +200,5 @@ def _pictures(shots: Sequence[Shot]) -> str:
 
 
 def _effect(effect: float | None) -> str:
-    shown = "" if effect is None else f"{effect:+.3g}".replace("-", "−")
+    shown = "" if effect is None else f"{effect:+#.3g}".rstrip(".").replace("-", "−")
     return f" <small>{shown}</small>" if shown else ""

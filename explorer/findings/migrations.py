@@ -44,6 +44,9 @@ STEPS: tuple[Step, ...] = (
             place INTEGER NOT NULL, PRIMARY KEY (collection, finding))""",
     ),
     (  # findings may be about a page's view from here on, which version 1 cannot read
+        "DROP INDEX findings_by_change",
+        "CREATE INDEX findings_by_change ON findings (deleted, changed, id)",
+        "CREATE INDEX findings_by_creation ON findings (deleted, created, id)",
         "CREATE INDEX findings_there ON findings (deleted, id)",
         "CREATE INDEX findings_by_author ON findings (deleted, author)",
         "CREATE INDEX findings_by_name ON findings (deleted, bundle_name, bundle_digest)",

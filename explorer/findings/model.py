@@ -12,7 +12,6 @@ import binascii
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +32,7 @@ LARGEST = 2**31 - 1
 ORIGIN = "from"  # the setting that names the page; without it, that of the neuron or picture
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 ID = re.compile(r"[0-9a-f]{16}")
 
 Settings = Mapping[str, Any]
@@ -362,9 +362,9 @@ def _check_copy(data: object) -> None:
 
 def _printable(what: str, text: str, allowed: str = "") -> None:
     """Refuse control characters and halves of surrogate pairs, which databases refuse too."""
-    for character in text:
-        if unicodedata.category(character) in {"Cc", "Cs"} and character not in allowed:
-            raise InputError(f"{what} holds the control character U+{ord(character):04X}.")
+    for found in _UNPRINTABLE.finditer(text):
+        if found[0] not in allowed:
+            raise InputError(f"{what} holds the control character U+{ord(found[0]):04X}.")
 
 
 def _whole(what: str, value: object) -> None:

@@ -110,10 +110,10 @@ def _line(finding: SavedFinding, number: int, key: str) -> str:
         "finding", escape(content.title), bundle=view.key if view else key, id=finding.id
     )
     shown = findings_parts.strip_of(view, content, ROW_PICTURES)
+    by = f" · by {content.author}" if content.author else ""
     return (
         f'<div class="member"><h2><span class="muted num">{number}.</span> {title}</h2>'
-        f'<p class="caption">{escape(findings_parts.subject(content))} · '
-        f"{escape(content.author or 'without a name')}</p>"
+        f'<p class="caption">{escape(findings_parts.subject(content))}{escape(by)}</p>'
         f"{shown}{findings_parts.note(content.note)}</div>"
     )
 

@@ -183,7 +183,8 @@ def _maps(view: View, saved: SavedFinding, shown: str) -> str:
     """The picture, and beside it where each of its texts comes from."""
     problem, maps = "", []
     try:
-        maps = finding_maps.heatmaps(view, saved.content)
+        with st.spinner("The model reads the picture …"):
+            maps = finding_maps.heatmaps(view, saved.content)
     except InputError as error:
         problem = parts.notice(str(error))
     images = [(shown, "The picture")] + [

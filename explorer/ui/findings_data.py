@@ -147,8 +147,10 @@ def origin_href(content: Finding) -> str:
     return href(page, **(settings | {"bundle": view.key}))
 
 
-def whole_address(page: str, params: Mapping[str, object]) -> str:
+def whole_address(page: str, params: Mapping[str, object], top: str | None = None) -> str:
     """A page's address with scheme and host, as this visitor's browser reaches the server.
+
+    ``top`` is `top_address` where it was asked for during the page's run: files are made after it.
 
     A parameter ``digest`` becomes the key of the bundle that has it here. Empty where there is no
     such page: an imported finding may have been saved from any.
@@ -160,7 +162,7 @@ def whole_address(page: str, params: Mapping[str, object]) -> str:
     if isinstance(digest, str):
         view = view_of(BundleRef("any", digest))
         given |= {"bundle": view.key} if view else {}
-    return top_address() + href(page, **given)
+    return (top_address() if top is None else top) + href(page, **given)
 
 
 def top_address() -> str:
