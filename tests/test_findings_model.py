@@ -273,7 +273,8 @@ def test_a_server_that_others_can_reach_says_so(address: str | None, safe: bool)
     warning = access.exposure(address, {})
     assert bool(warning) is not safe
     assert access.exposure(address, {"EXPLORER_PASSWORD": "x"}) == ""
-    assert access.exposure(address, {"EXPLORER_USER_HEADER": "X-User"}) == ""
+    named = {"EXPLORER_PASSWORD": "x", "EXPLORER_USER_HEADER": "X-User"}
+    assert ("past the proxy can take any name" in access.exposure(address, named)) is not safe
     if not safe:
         assert "EXPLORER_PASSWORD" in warning and (address or "every address") in warning
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
@@ -12,6 +13,7 @@ from explorer.findings import archive
 from explorer.findings.model import (
     TITLE_LENGTH,
     Collection,
+    NeuronRef,
     SavedCollection,
     SavedFinding,
     clean_line,
@@ -99,7 +101,10 @@ def _restore(page: Page, saved: SavedFinding | SavedCollection) -> None:
 def _findings(page: Page, query: FindingsQuery, store: Store) -> None:
     facets = store.facets()
     _toolbar(page, query, facets)
-    wanted = Wanted(query.word, query.tag, query.author, query.of, sort=query.sort)
+    about = re.fullmatch(r"([0-9]{1,4})[.]([0-9]{1,9})", query.word)
+    neuron = NeuronRef(int(about[1]), int(about[2])) if about else None
+    word = "" if neuron else query.word
+    wanted = Wanted(word, query.tag, query.author, query.of, neuron, query.sort)
     total = store.count(wanted)
     if not total:
         frame.draw(_nothing(page, bool(facets.bundles)), css="empty")
@@ -130,7 +135,7 @@ def _toolbar(page: Page, query: FindingsQuery, facets: Facets) -> None:
     with st.container(key="lens_tools"):
         columns = st.columns([1.5, 1, 1, 1, 1], gap="small")
     columns[0].text_input(
-        "Search", key="_word", placeholder="title, note, tag", max_chars=WORD_LENGTH, **change
+        "Search", key="_word", placeholder="title, note, 9.105", max_chars=WORD_LENGTH, **change
     )
     names = {"tag": "Tag", "author": "Author", "of": "Bundle"}
     for column, (key, known) in zip(columns[1:4], choices.items(), strict=True):
