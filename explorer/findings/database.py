@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ URL_VARIABLE = "EXPLORER_DATABASE_URL"
 FOLDER_VARIABLE = "EXPLORER_DATA"
 APP_FOLDER = "second-order-explorer"
 FILE = "findings.sqlite"
+GONE = (0, 0)
 PATIENCE = 30  # seconds a writer waits for the one before it
 ELSEWHERE = f"or name another place with {FOLDER_VARIABLE}"
 REMEDIES = {  # what a database's error says -> what to do
@@ -71,11 +73,10 @@ class Database:
         """
         self._url = _checked(url)
         self._file: tuple[int, int] | None = None  # none to compare with before it is opened
+        self._opening = threading.Lock()
         self._engine = _engine(self._url)
         self._writer = self._engine.execution_options(writes=True)
-        with self._told(), self._writer.begin() as connection:
-            migrate(connection)
-        self._file = _mark(self._url)
+        self._open()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -93,14 +94,32 @@ class Database:
         """Give every connection back."""
         self._engine.dispose()
 
+    def _open(self) -> None:
+        self._file = None
+        try:
+            with self._told(), self._writer.begin() as connection:
+                migrate(connection)
+        finally:
+            self._file = _mark(self._url)
+
+    def _look(self, outcome: str) -> None:
+        """See that the file is the one that connections are open to."""
+        mark = _mark(self._url)
+        if self._file in (None, mark):
+            return
+        if mark == GONE:
+            raise StoreError(
+                f"The findings' database {self._url.render_as_string()} was moved away while this "
+                f"server ran. {outcome}Put it back, or start the server anew to begin another."
+            )
+        with self._opening:
+            if self._file not in (None, mark):  # another took its place, a copy from before, say
+                self._engine.dispose()
+                self._open()
+
     @contextmanager
     def _told(self, outcome: str = "") -> Iterator[None]:
-        if self._file not in (None, _mark(self._url)):
-            raise StoreError(
-                f"The findings' database {self._url.render_as_string()} was moved away or replaced "
-                f"while this server ran. {outcome}Start the server anew to go on with what is "
-                "there now."
-            )
+        self._look(outcome)
         try:
             yield
         except SQLAlchemyError as error:
@@ -123,7 +142,7 @@ def _mark(url: URL) -> tuple[int, int] | None:
     try:
         found = Path(str(url.database)).stat()
     except OSError:
-        return (0, 0)
+        return GONE
     return found.st_dev, found.st_ino
 
 
