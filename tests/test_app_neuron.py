@@ -122,6 +122,12 @@ def test_the_vector_downloads_as_numpy(view: View) -> None:
     assert np.array_equal(loaded, view.bundle.directions[row].astype(np.float32))
 
 
+def test_the_page_offers_its_facts_vector_and_slide() -> None:
+    app = run_page("neuron", layer="1", neuron="5")
+    labels = [button.proto.label for button in app.get("download_button")]
+    assert labels == ["Facts as JSON", "Direction as .npy", "Slide (PNG)"]
+
+
 # --- where a neuron's effect comes from ---------------------------------------------------------
 
 

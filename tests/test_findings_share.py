@@ -244,6 +244,20 @@ def test_a_slide_is_a_picture_of_the_neuron(bundle: Bundle) -> None:
         poster.neuron_poster(bundle, 1, 500)
 
 
+def test_a_slides_title_fits_and_holds_no_boxes(bundle: Bundle) -> None:
+    def head(title: str) -> np.ndarray:
+        slide = Image.open(io.BytesIO(poster.neuron_poster(bundle, 1, 5, title)))
+        return np.asarray(slide.convert("L"))[:105]
+
+    plain = head("Ships and cars")
+    assert np.array_equal(head("Ships \U0001f6a2 and \uffff cars\U000e0041"), plain)
+    long = head("ships and cars " * 13)
+    assert (long[:28] > 240).all() and (long[:, 1531:] > 240).all()  # two lines, in the margins
+    dark = (long < 128).any(axis=1)
+    assert np.count_nonzero(np.diff(dark.astype(int)) == 1) == 2
+    assert (head("x" * 200)[:, 1531:] > 240).all()
+
+
 def test_a_slide_shows_several_neurons(bundle: Bundle) -> None:
     def drawn(*places: tuple[int, int]) -> np.ndarray:
         made = Image.open(io.BytesIO(poster.finding_poster(bundle, places, "Several")))

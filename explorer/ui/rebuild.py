@@ -12,6 +12,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from explorer.facts import neuron_facts
+from explorer.findings import poster
 from explorer.ui import charts, frame, glossary
 from explorer.ui.address import whole
 from explorer.ui.frame import Page
@@ -124,7 +125,7 @@ def curve(cosines: NDArray[np.float32], count: int) -> go.Figure:
 
 
 def downloads(view: View, row: int) -> None:
-    """The page's facts as JSON and the direction as a NumPy file."""
+    """The page's facts as JSON, the direction as a NumPy file, the neuron on one slide."""
     layer, neuron = view.place(row)
     name = f"{view.key}-layer{layer}-neuron{neuron}"
     with st.container(key="lens_downloads", horizontal=True):
@@ -142,6 +143,13 @@ def downloads(view: View, row: int) -> None:
             lambda: vector_file(view, row),
             file_name=f"{name}.npy",
             mime="application/octet-stream",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Slide (PNG)",
+            lambda: poster.neuron_poster(view.bundle, layer, neuron),
+            file_name=f"{name}.png",
+            mime="image/png",
             on_click="ignore",
         )
 
