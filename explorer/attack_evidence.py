@@ -8,9 +8,9 @@ For each pair of classes the same scenes (source, background, place) are made wi
 - `nearest`: the texts nearest to the target;
 - `indirect`: the neurons whose indirect effects separate the classes;
 - `untried`: the second-order shortlist's best by score, their pictures drawn by chance;
-- `nearest, tried` and `indirect, tried`: these baselines' shortlists with the second-order method's
-  last step, so that nothing differs but where the shortlist comes from. They say how much of a
-  success is owed to the neurons, and how much to the trials.
+- `random, tried`, `nearest, tried`, `indirect, tried`: these baselines' shortlists with the
+  second-order method's last step, so that nothing differs but where the shortlist comes from. They
+  say how much of a success is owed to the neurons, and how much to the trials.
 
 All leave out the same texts: close to either class by the text tower or by their words. Success
 is the share of pictures classified as the target, between the two classes and among all classes of
@@ -45,11 +45,11 @@ from explorer.evidence.work import Work, stream
 from explorer.indirect import IndirectEffects, measure_indirect
 
 BASELINES = ("none", "random", "nearest", "indirect")
-CONTROLS = ("untried", "nearest, tried", "indirect, tried")
+CONTROLS = ("untried", "random, tried", "nearest, tried", "indirect, tried")
 METHODS = ("second-order", *BASELINES, *CONTROLS)
 RESAMPLES = 2000
 PAIRS = 50
-SCENES = 100
+SCENES = 40
 Progress = Callable[[str], None]
 
 
@@ -166,14 +166,12 @@ def choices(
         gained = gains(bundle, pair.source, pair.target, embeddings, shown)
         return {label: shown[label] for label in list(gained)[:count]}
 
-    def drawn() -> Shown:
-        order = np.random.default_rng([seed, 2]).permutation(allowed)
-        return by_chance(words.labels[i] for i in order)
-
+    drawn = [words.labels[i] for i in np.random.default_rng([seed, 2]).permutation(allowed)]
     ways: dict[str, Callable[[], Shown]] = {
         "second-order": lambda: best_by_trial(bundle, ranking, embeddings, count).shown,
         "none": dict,
-        "random": drawn,
+        "random": lambda: by_chance(drawn),
+        "random, tried": lambda: tried(drawn[:SHORTLIST]),
         "untried": lambda: by_chance(concept.text for concept in ranking.concepts[:count]),
         "nearest": lambda: by_chance(best(close.target)[:count]),
         "nearest, tried": lambda: tried(best(close.target)),

@@ -28,7 +28,8 @@ def body(page: Page, query: AttackQuery) -> None:
         "nothing to do with either. Put those things beside the first, and the model may take it "
         "for the second.</p>"
         '<p class="caption">Such pictures are for auditing and defence: they show what a model '
-        "confuses before anyone else finds out, and which neurons to mend.</p>"
+        "confuses before anyone else finds out, and which neurons to mend.</p>",
+        pieces.measured(page.view),
     )
     query = _choose(page, query)
     if not query.source or not query.target:
@@ -154,10 +155,9 @@ def _live(page: Page, query: AttackQuery) -> None:
         done = len(batch.attempts)
         st.progress(done / query.count, text=f"{done} of {query.count} pictures")
     if batch.attempts:
-        frame.draw(
-            pieces.tally(query, batch.attempts),
-            pieces.attempts(page.view, query, batch.attempts),
-        )
+        frame.draw(pieces.tally(query, batch.attempts))
+    shown = batch.attempts or data.examples(page.view, query)
+    frame.draw(pieces.attempts(page.view, query, shown))
 
 
 def _why(page: Page, query: AttackQuery) -> None:

@@ -19,6 +19,21 @@ LEFT_OUT = 12
 NEURONS = 12
 
 
+def measured(view: View) -> str:
+    """How often such pictures fool this model, where that was measured."""
+    found = view.bundle.manifest.evidence.get("attack", {})
+    rates = {name: row["two_way"]["mean"] for name, row in found.get("methods", {}).items()}
+    if not {"second-order", "random", "none"} <= rates.keys():
+        return ""
+    more = parts.link("evidence", "How it was measured", bundle=view.key, claim="attack")
+    return (
+        f"<p>On {found['pairs']:,} pairs of this bundle's classes, {found['scenes']:,} pictures "
+        f"each, <b>{glossary.share(rates['second-order'])}</b> were taken for the second class; "
+        f"with things drawn at random in their place {glossary.share(rates['random'])}, with "
+        f"nothing {glossary.share(rates['none'])}. {more}</p>"
+    )
+
+
 def pair_links(view: View, pairs: Sequence[Pair], seed: int) -> str:
     """Proposed pairs, each a link."""
     chips = (
