@@ -141,7 +141,7 @@ def _add_evidence(command: argparse.ArgumentParser) -> None:
     add(
         "--text-neurons", type=int, default=768, help="neurons to compare ways of choosing texts on"
     )
-    add("--kind-neurons", type=int, default=72, help="neurons to compare kinds of effects on")
+    add("--kind-neurons", type=int, default=256, help="neurons to compare kinds of effects on")
     add("--batch-size", type=int, default=16)
     add("--device", default="cpu")
     add("--dtype", default="float32", choices=["float32", "bfloat16"])

@@ -1,0 +1,142 @@
+"""Why a claim may not hold, and what was checked to rule out a bug, said from measured figures.
+
+Pure functions of a section's result, like `verdicts`. A sentence is there only if its figures say
+so; every number in it is one of the result's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from explorer.evidence.verdicts import MOST, is_positive, number, percent, reaches
+
+Result = Mapping[str, Any]
+ORACLE = (
+    "Checked on a small model with random weights, where every effect can be formed and every "
+    "ablation done by a hook: sums, norms, masks, projections and recomputations agree; effects "
+    "agree with reference numbers of the code released with the paper."
+)
+
+
+def selectivity(result: Result) -> list[str]:
+    """Effects are spread."""
+    every = result["all_layers"]
+    said = []
+    kept, random = every["kept_by_significant"], every["kept_by_random"]
+    if kept["interval"] and random["interval"] and kept["interval"][0] > random["interval"][1]:
+        said.append(
+            f"Strength does matter: as many effects drawn at random keep {percent(random)}, the "
+            f"significant ones {percent(kept)}."
+        )
+    enough = next((row for row in result["lowered"] if reaches(row["kept"], MOST)), None)
+    if enough:
+        said.append(
+            f"But many count: to keep {percent(enough['kept'])} it takes all effects above "
+            f"{enough['threshold']} of a neuron's threshold, {percent(enough['effects'])} of them. "
+            f"We think that the small effects of {result['above']['neurons']:,} neurons add up."
+        )
+    return [*said, ORACLE]
+
+
+def rank(result: Result) -> list[str]:
+    """More directions, and unseen pictures."""
+    every, explained = result["all_layers"], result["explained_variance"]
+    return [
+        f"Two directions a neuron keep {percent(every['rank_2']['kept'])}, three "
+        f"{percent(every['rank_3']['kept'])}: what one direction misses is not noise.",
+        f"Of the squared significant effects one direction explains "
+        f"{percent(explained['build']['rank_1'])} on the build's pictures and "
+        f"{percent(explained['evaluation'])} on unseen ones: it is not merely fitted to the former. "
+        "We think that the many weaker effects keep less to it.",
+        ORACLE,
+    ]
+
+
+def kinds(result: Result) -> list[str]:
+    """How small a difference could be told, and what chance gives."""
+    said = [
+        f"Chance: with another neuron's description {number(result['other_neuron']['pearson'])}.",
+    ]
+    widths = []
+    for other in ("direct", "indirect"):
+        interval = result[f"second_order_beyond_{other}"]["pearson"]["interval"]
+        widths.append((interval[1] - interval[0]) / 2 if interval else 0.0)
+    said.append(
+        f"Power: over {len(result['neurons'])} neurons and {result['test_pictures']} pictures, the "
+        f"intervals of the differences reach {widths[0]:.3f} and {widths[1]:.3f} to each side, so "
+        "that differences larger than this are told from 0."
+    )
+    said.append(
+        f"Size is another matter: second-order effects account for "
+        f"{percent(result['second_order']['aligned_share'])} of what the neurons change in all, "
+        f"direct ones for {percent(result['direct']['aligned_share'])}."
+    )
+    return [*said, ORACLE]
+
+
+def descriptions(result: Result) -> list[str]:
+    """Whether the measure is blind, and what labels can tell."""
+    found, part = result["controls"], result["descriptions"]
+    said = [
+        "The measure is not blind: planted neurons, whose effect is what their direction says, "
+        f"reach {number(found['planted'])} with the same descriptions, labels and pictures, and "
+        f"{number(found['planted_other_neuron'])} with another neuron's description."
+    ]
+    own = part["description"]["pearson"]
+    if is_positive(found["fitted"]) and found["fitted"]["value"] > 2 * (own["value"] or 0):
+        said += [
+            "Neurons do follow labels: a linear map from labels, fitted on corpus pictures, "
+            f"predicts effects on unseen ones by {number(found['fitted'])}; the labels of a "
+            f"neuron's top pictures alone, by {number(found['top_labels'])}.",
+            "But not along their directions: what a neuron responds to and where it moves the "
+            f"output have a cosine of {number(found['alignment'])}. We think that only the sum of "
+            f"{result['neurons']:,} small contributions has to point to what is seen, not each.",
+        ]
+    said.append(
+        "Neither texts, labels nor the unseen style lose it: the direction itself predicts "
+        f"{number(part['direction']['pearson'])}, the picture's own output in place of its label "
+        f"{number(found['output'])}"
+        + (
+            f", corpus pictures in place of unseen ones {number(found['corpus'])}."
+            if found["corpus"]["value"] is not None
+            else "."
+        )
+    )
+    strong = found["strong"][-1]
+    if strong["pearson"]["count"]:
+        said.append(
+            f"The exceptions are found: the {strong['pearson']['count']:,} neurons with an "
+            f"agreement of at least {strong['agreement']} reach {number(strong['pearson'])}."
+        )
+    return [*said, ORACLE]
+
+
+def polysemy(result: Result) -> list[str]:
+    """What can be confirmed at all."""
+    part, score = result["polysemy"], result["monosemanticity"]["positive_side"]
+    histogram = part["verified_histogram"]
+    said = [
+        f"Few meanings can be confirmed: {sum(histogram[1:]):,} of {sum(histogram):,} neurons have "
+        f"one at all. The {result['pictures']:,} pictures have {result['candidates']:,} labels, "
+        f"and a meaning needs two related ones among a neuron's {result['top']} strongest.",
+        "Meanings are read off descriptions, which predict effects by "
+        f"{number(result['descriptions']['description']['pearson'])} only (see the claim before): "
+        "what a neuron responds to, but does not write, is not counted.",
+    ]
+    if is_positive(score["beyond_permuted"]):
+        said.append(
+            "Neurons are not without meaning: the pictures of their positive side are more alike "
+            f"({number(score['score'])}) than pictures drawn at random "
+            f"({number(score['permuted'])})."
+        )
+    return said
+
+
+CHECKS: dict[str, Callable[[Result], list[str]]] = {
+    "selectivity": selectivity,
+    "rank": rank,
+    "kinds": kinds,
+    "descriptions": descriptions,
+    "polysemy": polysemy,
+}
