@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from explorer.evidence.verdicts import MOST, is_positive, number, percent, reaches
+from explorer.evidence.verdicts import MOST, is_positive, number, percent, plain, reaches
 
 Result = Mapping[str, Any]
 ORACLE = (
@@ -47,7 +47,7 @@ def rank(result: Result) -> list[str]:
         f"{percent(every['rank_3']['kept'])}: what one direction misses is not noise.",
         f"Of the squared significant effects one direction explains "
         f"{percent(explained['build']['rank_1'])} on the build's pictures and "
-        f"{percent(explained['evaluation'])} on unseen ones: it is not merely fitted to the former. "
+        f"{percent(explained['evaluation'])} on unseen ones: it is not fitted to the former alone. "
         "We think that the many weaker effects keep less to it.",
         ORACLE,
     ]
@@ -55,22 +55,24 @@ def rank(result: Result) -> list[str]:
 
 def kinds(result: Result) -> list[str]:
     """How small a difference could be told, and what chance gives."""
-    said = [
-        f"Chance: with another neuron's description {number(result['other_neuron']['pearson'])}.",
-    ]
-    widths = []
-    for other in ("direct", "indirect"):
-        interval = result[f"second_order_beyond_{other}"]["pearson"]["interval"]
-        widths.append((interval[1] - interval[0]) / 2 if interval else 0.0)
+    own, other = result["second_order"], result["other_neuron"]
+    said = []
+    for kind in ("direct", "indirect"):
+        beyond = result[f"second_order_beyond_{kind}"]["pearson"]
+        if beyond["interval"]:
+            said.append(
+                f"Second-order against {kind}: {number(beyond)} more, with 95 % certainty between "
+                f"{plain(beyond['interval'][0])} and {plain(beyond['interval'][1])}, over "
+                f"{beyond['count']:,} neurons and {result['test_pictures']:,} pictures."
+            )
     said.append(
-        f"Power: over {len(result['neurons'])} neurons and {result['test_pictures']} pictures, the "
-        f"intervals of the differences reach {widths[0]:.3f} and {widths[1]:.3f} to each side, so "
-        "that differences larger than this are told from 0."
+        f"Chance: with another neuron's description {number(other['pearson'])}, with its own "
+        f"{number(own['pearson'])}."
     )
     said.append(
-        f"Size is another matter: second-order effects account for "
-        f"{percent(result['second_order']['aligned_share'])} of what the neurons change in all, "
-        f"direct ones for {percent(result['direct']['aligned_share'])}."
+        "Size is another matter: second-order effects account for "
+        f"{percent(own['aligned_share'])} of what the neurons change in all, direct ones for "
+        f"{percent(result['direct']['aligned_share'])}."
     )
     return [*said, ORACLE]
 
@@ -115,11 +117,10 @@ def descriptions(result: Result) -> list[str]:
 def polysemy(result: Result) -> list[str]:
     """What can be confirmed at all."""
     part, score = result["polysemy"], result["monosemanticity"]["positive_side"]
-    histogram = part["verified_histogram"]
     said = [
-        f"Few meanings can be confirmed: {sum(histogram[1:]):,} of {sum(histogram):,} neurons have "
-        f"one at all. The {result['pictures']:,} pictures have {result['candidates']:,} labels, "
-        f"and a meaning needs two related ones among a neuron's {result['top']} strongest.",
+        f"Few meanings can be confirmed at all: {number(part['verified_clusters'])} a neuron in the "
+        f"mean. The {result['pictures']:,} pictures have {result['candidates']:,} labels, and a "
+        f"meaning needs two related ones among a neuron's {result['top']} strongest.",
         "Meanings are read off descriptions, which predict effects by "
         f"{number(result['descriptions']['description']['pearson'])} only (see the claim before): "
         "what a neuron responds to, but does not write, is not counted.",

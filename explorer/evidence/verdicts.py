@@ -247,7 +247,12 @@ def percent(figure: Mapping[str, Any]) -> str:
 
 def number(figure: Mapping[str, Any]) -> str:
     """Write a figure's value, such as a correlation, without a unit."""
-    return f"{round(_value(figure), 3) + 0.0:.3f}".replace("-", "−")
+    return plain(_value(figure))
+
+
+def plain(value: float) -> str:
+    """Write a number with three digits; what rounds to 0 has no sign."""
+    return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")
 
 
 def _share(value: float) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
+from explorer.evidence.checks import CHECKS
 from explorer.evidence.registry import SECTIONS
 from explorer.evidence.verdicts import CLAIMS, FAILS, HOLDS, PARTLY, Claim, Verdict
 from explorer.ui import charts, evidence_views, frame, parts
@@ -77,7 +78,7 @@ def _summary(page: Page, evidence: Mapping[str, Any]) -> str:
     rows = []
     for claim in _claims(page):
         read = _read(claim, evidence.get(claim.section))
-        verdict = read[0] if read else None
+        verdict = read.verdict if read else None
         text = verdict.because if verdict else "not measured yet"
         name = parts.link("evidence", escape(claim.title), bundle=page.view.key, claim=claim.key)
         rows.append(
@@ -97,39 +98,65 @@ def _badge(verdict: Verdict | None) -> str:
     return f'<span class="verdict {CLASSES[outcome]}">{MARKS[outcome]} {outcome}</span>'
 
 
-def _read(claim: Claim, result: Result | None) -> tuple[Verdict, Shown] | None:
-    """Verdict and plots of a result; None without one, or where another version wrote it."""
+class _Reading(NamedTuple):
+    """What a result says of a claim."""
+
+    verdict: Verdict
+    shown: Shown
+    checks: list[str]
+    """Why it may not hold and what was checked, where it does not hold."""
+
+
+def _read(claim: Claim, result: Result | None) -> _Reading | None:
+    """Read a result; None without one, or where another version wrote it."""
     if not result:
         return None
     try:
-        return claim.judge(result), evidence_views.VIEWS[claim.key](result)
+        verdict = claim.judge(result)
+        checks = CHECKS[claim.key](result) if _doubted(claim, verdict) else []
+        return _Reading(verdict, evidence_views.VIEWS[claim.key](result), checks)
     except (KeyError, TypeError):
         return None
+
+
+def _doubted(claim: Claim, verdict: Verdict) -> bool:
+    return claim.key in CHECKS and verdict.outcome != HOLDS
 
 
 def _section(page: Page, claim: Claim, result: Result | None, whole: bool) -> None:
     """A claim: its sentence, verdict and rule, figures, plots; or how to measure it."""
     heading = "h1" if whole else "h2"
     read = _read(claim, result)
-    verdict, shown = read or (None, None)
     head = (
         f'<div class="claim-head{"" if whole else " next"}">'
-        f"<{heading}>{escape(claim.title)}</{heading}>{_badge(verdict)}</div>"
+        f"<{heading}>{escape(claim.title)}</{heading}>{_badge(read and read.verdict)}</div>"
         f"<p>{escape(claim.sentence)}</p>"
     )
-    if not result or not verdict or not shown:
+    if not result or not read:
         frame.draw(head, _steps(page, claim.key) if whole else "", _command(page, claim.section))
         return
+    verdict, shown, checks = read
     reason = f"<p><b>{escape(verdict.outcome.capitalize())}:</b> {escape(verdict.because)}</p>"
     rule = f'<p class="caption rule">Rule. {escape(claim.rule)}</p>'
     steps = _steps(page, claim.key) if whole else ""
     frame.draw(head, steps, reason, parts.figures(map(_tile, shown.numbers)), rule)
     _drawn(claim.key, shown, whole)
+    if checks:
+        frame.draw(_checked(checks, whole))
     if whole:
         frame.draw(_settings(result), _table(claim.section, result))
     else:
         more = _more(page, claim.key, len(shown.plots) - 1)
         frame.draw(f'<p class="caption">{_settings_line(result)} {more}</p>')
+
+
+def _checked(checks: Sequence[str], whole: bool) -> str:
+    """Why the claim may not hold, and what was checked to rule out a bug."""
+    rows = "".join(f"<li>{escape(said)}</li>" for said in checks)
+    title = "Why, and what was checked"
+    if whole:
+        return f"<h2>{title}</h2><ul>{rows}</ul>"
+    return f"<details><summary>{title}</summary><ul>{rows}</ul></details>"
 
 
 def _steps(page: Page, key: str) -> str:
