@@ -152,4 +152,4 @@ def test_what_labels_tell_is_said_only_where_they_do() -> None:
     assert "Neurons do follow labels" not in said(0.005, 0.0)
     assert "The exceptions" not in said(0.4, 0.02)
     assert "corpus pictures in place" not in said(0.4, 0.02, None)
-    assert "corpus pictures in place of unseen ones 0.100" in said(0.4, 0.02)
+    assert "corpus pictures in place of unseen ones the description 0.100" in said(0.4, 0.02)

@@ -60,6 +60,7 @@ def numbers(part: Any) -> Iterator[float]:
 
 def untraced(text: str, known: set[str]) -> list[str]:
     """Return the numbers of a text that are in no key's value, rounded or in percent."""
+    text = text.replace("\u00a0", " ")
     for said in SAID_ANYWAY:
         text = text.replace(said, "")
     found = (said.replace(",", "").replace("−", "-") for said in NUMBER.findall(text))
@@ -94,7 +95,7 @@ def texts_of(key: str, result: Any) -> Iterator[str]:
         for trace in plot.figure.to_plotly_json()["data"]:
             for label in trace.get("customdata") or []:
                 yield str(label[-1])
-            for line in trace["z"] if "z" in trace else []:
+            for line in trace.get("z", []):
                 yield " ".join(f"{value:.3f}" for value in line)
 
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from explorer.evidence.verdicts import MOST, is_positive, number, percent, plain, reaches
+from explorer.evidence.verdicts import (
+    MOST,
+    PICTOGRAMS,
+    is_positive,
+    number,
+    percent,
+    plain,
+    reaches,
+)
 
 Result = Mapping[str, Any]
 ORACLE = (
@@ -96,11 +104,12 @@ def descriptions(result: Result) -> list[str]:
             f"{result['neurons']:,} small contributions has to point to what is seen, not each.",
         ]
     said.append(
-        "Neither texts, labels nor the unseen style lose it: the direction itself predicts "
-        f"{number(part['direction']['pearson'])}, the picture's own output in place of its label "
+        "It is not lost in the texts, the labels or the unseen style: the direction itself "
+        f"predicts {number(part['direction']['pearson'])}, the picture's own output in place of its label "
         f"{number(found['output'])}"
         + (
-            f", corpus pictures in place of unseen ones {number(found['corpus'])}."
+            f", on corpus pictures in place of unseen ones the description "
+            f"{number(found['corpus'])}."
             if found["corpus"]["value"] is not None
             else "."
         )
@@ -118,9 +127,10 @@ def polysemy(result: Result) -> list[str]:
     """What can be confirmed at all."""
     part, score = result["polysemy"], result["monosemanticity"]["positive_side"]
     said = [
-        f"Few meanings can be confirmed at all: {number(part['verified_clusters'])} a neuron in the "
-        f"mean. The {result['pictures']:,} pictures have {result['candidates']:,} labels, and a "
-        f"meaning needs two related ones among a neuron's {result['top']} strongest.",
+        "Few meanings can be confirmed at all: in the mean "
+        f"{number(part['verified_clusters'])} a neuron. "
+        f"The {result['pictures']:,} pictures have {result['candidates']:,} labels, and a meaning "
+        f"needs two related ones among a neuron's {result['top']} strongest.",
         "Meanings are read off descriptions, which predict effects by "
         f"{number(result['descriptions']['description']['pearson'])} only (see the claim before): "
         "what a neuron responds to, but does not write, is not counted.",
@@ -134,10 +144,42 @@ def polysemy(result: Result) -> list[str]:
     return said
 
 
+def segmentation(result: Result) -> list[str]:
+    """What the better methods see, with one object and with several."""
+    measure = "foreground_average_precision"
+    single, several = ({m: r["exact"] for m, r in _methods(result, n).items()} for n in PICTOGRAMS)
+    said = []
+    if "attention" in single and "attention" in several:
+        said.append(
+            "Attention of the class token finds whatever stands out and never hears of the text: "
+            f"from one object to several it falls from {single['attention'][measure]:.2f} to "
+            f"{several['attention'][measure]:.2f}, second-order effects from "
+            f"{single['second-order'][measure]:.2f} to {several['second-order'][measure]:.2f}."
+        )
+    if "textspan" in several:
+        said.append(
+            "TextSpan sums all that attention heads write to the output, second-order effects "
+            f"among it; it reaches {single['textspan'][measure]:.2f} and "
+            f"{several['textspan'][measure]:.2f}. We think that what does not come from neurons "
+            "helps to find a place as well."
+        )
+    return [
+        *said,
+        "Checked: a map and the class token's share add up to the whole effect, and an object in a "
+        "corner lights that corner.",
+    ]
+
+
+def _methods(result: Result, name: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = result["sets"][name]["methods"]
+    return found
+
+
 CHECKS: dict[str, Callable[[Result], list[str]]] = {
     "selectivity": selectivity,
     "rank": rank,
     "kinds": kinds,
     "descriptions": descriptions,
     "polysemy": polysemy,
+    "segmentation": segmentation,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -83,7 +84,7 @@ def _summary(page: Page, evidence: Mapping[str, Any]) -> str:
         name = parts.link("evidence", escape(claim.title), bundle=page.view.key, claim=claim.key)
         rows.append(
             f"<tr><td>{_badge(verdict)}</td><td>{name}"
-            f'<span class="because muted">{escape(_sentence(text))}</span></td></tr>'
+            f'<span class="because muted">{_tied(_sentence(text))}</span></td></tr>'
         )
     return (
         '<h2>In brief</h2><table class="verdicts"><thead><tr><th>Verdict</th><th>Claim</th></tr>'
@@ -136,8 +137,8 @@ def _section(page: Page, claim: Claim, result: Result | None, whole: bool) -> No
         frame.draw(head, _steps(page, claim.key) if whole else "", _command(page, claim.section))
         return
     verdict, shown, checks = read
-    reason = f"<p><b>{escape(verdict.outcome.capitalize())}:</b> {escape(verdict.because)}</p>"
-    rule = f'<p class="caption rule">Rule. {escape(claim.rule)}</p>'
+    reason = f"<p><b>{escape(verdict.outcome.capitalize())}:</b> {_tied(verdict.because)}</p>"
+    rule = f'<p class="caption rule">Rule. {_tied(claim.rule)}</p>'
     steps = _steps(page, claim.key) if whole else ""
     frame.draw(head, steps, reason, parts.figures(map(_tile, shown.numbers)), rule)
     _drawn(claim.key, shown, whole)
@@ -152,7 +153,7 @@ def _section(page: Page, claim: Claim, result: Result | None, whole: bool) -> No
 
 def _checked(checks: Sequence[str], whole: bool) -> str:
     """Why the claim may not hold, and what was checked to rule out a bug."""
-    rows = "".join(f"<li>{escape(said)}</li>" for said in checks)
+    rows = "".join(f"<li>{_tied(said)}</li>" for said in checks)
     title = "Why, and what was checked"
     if whole:
         return f"<h2>{title}</h2><ul>{rows}</ul>"
@@ -174,7 +175,7 @@ def _steps(page: Page, key: str) -> str:
 
 def _drawn(key: str, shown: Shown, whole: bool) -> None:
     for place, plot in enumerate(shown.plots if whole else shown.plots[:1]):
-        frame.draw(f'<p class="caption">{escape(plot.caption)}</p>')
+        frame.draw(f'<p class="caption">{_tied(plot.caption)}</p>')
         name = f"evidence_{key}_{place}"
         st.plotly_chart(plot.figure, config=charts.CONFIG, key=name, width="stretch")
 
@@ -200,8 +201,13 @@ def _why(number: Number) -> str:
         return f"{said}; not defined, since nothing is lost"
     if figure["interval"]:
         low, high = (scale.one(end, unit=False) for end in figure["interval"])
-        said += f"; 95 % interval {low} to {high}"
+        said += f"; 95\u00a0% interval {low} to {high}"
     return f"{said}; n\u00a0=\u00a0{figure['count']:,}"
+
+
+def _tied(text: str) -> str:
+    """Escape a text and keep its numbers together with their unit."""
+    return re.sub(r"(?<=\d) (?=%)", "&nbsp;", escape(text))
 
 
 def _sentence(text: str) -> str:
