@@ -105,8 +105,8 @@ def descriptions(result: Result) -> list[str]:
         ]
     said.append(
         "It is not lost in the texts, the labels or the unseen style: the direction itself "
-        f"predicts {number(part['direction']['pearson'])}, the picture's own output in place of its label "
-        f"{number(found['output'])}"
+        f"predicts {number(part['direction']['pearson'])}, the picture's own output in place of "
+        f"its label {number(found['output'])}"
         + (
             f", on corpus pictures in place of unseen ones the description "
             f"{number(found['corpus'])}."
