@@ -141,12 +141,18 @@ def _add_evidence(command: argparse.ArgumentParser) -> None:
     add(
         "--text-neurons", type=int, default=768, help="neurons to compare ways of choosing texts on"
     )
-    add("--kind-neurons", type=int, default=72, help="neurons to compare kinds of effects on")
+    add("--kind-neurons", type=int, default=256, help="neurons to compare kinds of effects on")
     add("--batch-size", type=int, default=16)
     add("--device", default="cpu")
     add("--dtype", default="float32", choices=["float32", "bfloat16"])
     add("--seed", type=int, default=0)
     add("--no-write", action="store_true", help="leave the bundle as it is")
+    add(
+        "--check",
+        action="store_true",
+        help="leave the bundle as it is and say which figures it holds differ from those measured "
+        "now by more than their intervals",
+    )
 
 
 def _add_bench(command: argparse.ArgumentParser) -> None:
@@ -211,6 +217,10 @@ def _evidence(options: argparse.Namespace) -> Result:
     bundle = Bundle.open(options.bundle)
     found = measure(bundle, options.only.split(","), settings, progress=_to_stderr, resumable=True)
     held = bundle.manifest.evidence
+    if options.check:
+        from explorer.evidence.compare import compare  # noqa: PLC0415
+
+        return compare({name: held.get(name, {}) for name in found}, found)
     if not options.no_write and any(held.get(name) != result for name, result in found.items()):
         try:
             reseal_evidence(bundle, found)
