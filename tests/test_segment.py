@@ -16,8 +16,9 @@ from explorer.bundle import Bundle
 from explorer.discover import NAMED_NEURONS, all_effects, concept_scores, discover, join_near
 from explorer.errors import InputError
 from explorer.framing import Framing, border_colour
-from explorer.heatmaps import diffuse, patch_affinity, read, text_shares
+from explorer.heatmaps import patch_affinity, read, text_shares
 from explorer.lens_model import bare_lens_model, open_lens_model
+from explorer.refinement import diffuse
 from explorer.segment import (
     FLOOR,
     USUAL_THRESHOLD,
