@@ -608,7 +608,7 @@ def segmentation(result: Result) -> Shown:
         for method, forms in part["methods"].items():
             own = method in ("second-order", "activation")
             title = METHOD_NAMES.get(method, method)
-            for form in ("exact", "refined"):
+            for form in forms:
                 figure = _scene_figure(forms[form], "foreground_average_precision", part["scenes"])
                 colour = SECOND if own else NEUTRAL
                 rows.append(Dot(f"{title}, {form}", figure, colour))
