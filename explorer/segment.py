@@ -38,6 +38,7 @@ from explorer.lens_model import LensModel, check_texts
 from explorer.models import to_rgb
 
 FLOOR = 0.2  # of the strongest text's peak
+BAND = 2**24  # map values that are held at once
 USUAL_THRESHOLD = 0.4  # of a text's own peak, where a bundle brings no calibrated one
 SCALES = ("own", "shared")
 DOUBTFUL = 0.8  # of the dictionary; on crowded scenes a fifth of present texts lie below it
@@ -105,10 +106,24 @@ class Segmentation:
         return scaled(self.maps(size), scale)
 
     def labels(self, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Return the label map, [row, column] uint8: 0 background, 1 the first text."""
-        positive = self.maps(size).clamp(min=0)
-        peaks = positive.amax(dim=(1, 2))
-        value, winner = positive.max(dim=0)
+        """Return the label map, [row, column] uint8: 0 background, 1 the first text.
+
+        It is made in bands of rows: maps of several texts at a photograph's full size take
+        gigabytes.
+        """
+        width, height = size or (self.framing.width, self.framing.height)
+        step = max(1, BAND // (width * len(self.texts)))
+        bands = [slice(top, top + step) for top in range(0, height, step)]
+        peaks = torch.stack([self._positive(size, band).amax(dim=(1, 2)) for band in bands]).amax(
+            dim=0
+        )
+        return np.concatenate([self._labelled(size, band, peaks) for band in bands])
+
+    def _positive(self, size: tuple[int, int] | None, rows: slice) -> Tensor:
+        return self.framing.to_picture(self.grids, size, rows).clamp(min=0)
+
+    def _labelled(self, size: tuple[int, int] | None, rows: slice, peaks: Tensor) -> np.ndarray:
+        value, winner = self._positive(size, rows).max(dim=0)
         least = torch.maximum(self.threshold * peaks, FLOOR * peaks.max())[winner]
         labels = torch.where((value >= least) & (value > 0), winner + 1, 0)
         return labels.numpy().astype(np.uint8)

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from explorer.bundle import Bundle
-from explorer.discover import discover, neuron_maps
+from explorer.discover import all_effects, discover, neuron_maps, significant_rows
 from explorer.errors import InputError
+from explorer.heatmaps import concept_maps
+from explorer.patches import Patch, strongest_at_patches
 from explorer.segment import PictureReading
 from explorer.ui import address, image, image_parts, image_source, loaders
 from explorer.ui.image_query import MOST_SHOWN, ImageQuery, read_image, split_texts
@@ -136,7 +139,7 @@ def test_neurons_and_concepts_link_to_their_pages(view: View) -> None:
     for concept in found.concepts[:3]:
         assert concept.text in html
     assert html.count('data-page="image"') >= 10  # the examples
-    assert html.count("<span title=") == 16  # patches
+    assert html.count("<span></span>") == 16  # patches
 
 
 def test_every_state_has_an_address(view: View) -> None:
@@ -192,15 +195,53 @@ def test_uploads_become_sources_or_one_sentence() -> None:
         image_source.uploaded(b"nothing", "x")
 
 
-def test_patch_reader_names_what_is_strongest(view: View) -> None:
+def test_patches_name_what_is_strongest_there(view: View) -> None:
+    """Against sums over all significant neurons and all texts of their sets, one by one."""
+    bundle = view.bundle
+    reading = PictureReading.of(bundle, bundle.pictures.rgb(3)).reading
+    patches = strongest_at_patches(bundle, reading, top=2)
+    rows = significant_rows(bundle, all_effects(bundle, reading)[0])
+    shares = neuron_maps(bundle, reading, rows)
+    texts = sorted({int(i) for i in bundle.concept_ids[rows].ravel() if i >= 0})
+    maps = concept_maps(reading, reading.lens_model.dictionary[texts]).unflatten(1, (4, 4))
+    for row, column in ((0, 0), (1, 3)):
+        patch = patches[row][column]
+        best = int(shares[:, row, column].abs().argmax())
+        assert patch.neurons[0] == (rows[best], pytest.approx(float(shares[best, row, column])))
+        assert len(patch.neurons) == 2
+        strongest = int(maps[:, row, column].argmax())
+        if maps[strongest, row, column] > 0:
+            name, value = patch.concepts[0]
+            assert name == bundle.texts[texts[strongest]]
+            assert value == pytest.approx(float(maps[strongest, row, column]))
+        assert all(value > 0 for _, value in patch.concepts)
+
+
+def test_patches_without_significant_neurons_say_nothing(view: View) -> None:
+    reading = PictureReading.of(view.bundle, view.bundle.pictures.rgb(3)).reading
+    quiet = replace(view.bundle, path=view.bundle.path)
+    quiet.__dict__["neurons"] = view.bundle.neurons.assign(threshold=1e9)
+    patches = strongest_at_patches(quiet, reading)
+    assert {patch for line in patches for patch in line} == {Patch((), ())}
+
+
+def test_the_patch_reader_lies_over_the_picture_and_carries_its_texts(view: View) -> None:
     picture = view.bundle.pictures.rgb(3).resize((60, 30))
+    source = image_source.Source("<b>", picture, (120, 60), "x", (), "upload")
     seen = PictureReading.of(view.bundle, picture)
-    found = discover(view.bundle, seen.reading)
-    maps = neuron_maps(view.bundle, seen.reading, [n.row for n in found.neurons]).numpy()
-    html = image_parts.patch_reader(picture, seen.framing, found.neurons, maps, found.concepts)
-    best = found.neurons[int(np.argmax(np.abs(maps[:, 0, 0])))]
-    title = html.split('<span title="')[1].split('"')[0]
-    assert f"layer {best.layer} neuron {best.neuron}" in title
+    patches = strongest_at_patches(view.bundle, seen.reading)
+    html = image_parts.patch_reader(view, source, seen.framing, patches)
+    said = json.loads(unescape(html.split('data-patches="')[1].split('"')[0]))
+    assert said["grid"] == [4, 4]
+    assert len(said["cells"]) == 16
+    for cell, patch in zip(said["cells"], [p for line in patches for p in line], strict=True):
+        named = [said["texts"][place] for place, _ in cell[0]]
+        assert named == [text for text, _ in patch.concepts]
+        rows = [view.bundle.row(*said["neurons"][place][:2]) for place, _ in cell[1]]
+        assert rows == [row for row, _ in patch.neurons]
+    assert html.count("<span></span>") == 16
+    assert "<b>" not in html
+    assert "120 × 60 pixels" in html
     assert "aspect-ratio:60/30" in html
     assert "top:-50.000%" in html  # the window reaches above and below a landscape picture
     assert "height:200.000%" in html

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -19,6 +20,7 @@ from explorer.ui.frame import Page
 from explorer.ui.image_query import (
     FIT_NAMES,
     FORMS,
+    LEAST_OPACITY,
     METHOD_NAMES,
     SCALES,
     TEXT_LENGTH,
@@ -32,27 +34,7 @@ from explorer.uploads import MAX_BYTES, SUFFIXES
 
 SUGGESTED = 3  # concepts taken as first texts for an upload
 TURN, CAMERA = "_image_turn", "_image_camera"
-_PASTE = """
-export default function () {
-  if (window.lensPaste) return;
-  window.lensPaste = true;
-  const send = (file, patience) => {
-    const input = document.querySelector('[data-testid="stFileUploader"] input[type="file"]');
-    if (!input || input.disabled) {  // the page is still being drawn
-      if (patience > 0) setTimeout(() => send(file, patience - 1), 100);
-      return;
-    }
-    const held = new DataTransfer();
-    held.items.add(file);
-    input.files = held.files;
-    input.dispatchEvent(new Event("change", { bubbles: true }));
-  };
-  document.addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
-    if (file) send(file, 100);
-  });
-}
-"""
+_SCRIPT = (Path(__file__).parent / "image.js").read_text("utf-8")
 
 
 def choose(page: Page, query: ImageQuery) -> Source | None:
@@ -85,7 +67,8 @@ def choose(page: Page, query: ImageQuery) -> Source | None:
 
 def _upload(page: Page, query: ImageQuery) -> tuple[bytes, str] | None:
     turn = st.session_state.setdefault(TURN, 0)
-    st.components.v2.component("lens_paste", js=_PASTE)(key="lens_paste")
+    with st.sidebar:  # an element without size; here it takes no gap of the page
+        st.components.v2.component("lens_image", js=_SCRIPT)(key="lens_image")
     sent = st.file_uploader(
         "Upload or paste a picture",
         type=list(SUFFIXES),
@@ -142,16 +125,11 @@ def _concepts(page: Page, source: Source, found: Discovery) -> None:
     view = page.view
     seen = image_source.read_picture(view, source, "pad")
     left, right = st.columns([1, 1.2], gap="large")
-    rows = [neuron.row for neuron in found.neurons]
-    maps = neuron_maps(view.bundle, seen.reading, rows).numpy()
+    patches = image_source.find_patches(view, source)
     with left:
         frame.draw(
             f"<h2>{escape(source.name)}</h2>",
-            image_parts.patch_reader(
-                source.picture, seen.framing, found.neurons, maps, found.concepts
-            ),
-            f'<p class="caption below">{source.size[0]:,} × {source.size[1]:,} pixels. Point at a '
-            "patch to read the concepts and neurons strongest there.</p>",
+            image_parts.patch_reader(view, source, seen.framing, patches),
             image_parts.limits(view, seen.reading.lens_model.grid),
         )
     with right:
@@ -230,20 +208,20 @@ def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
         "Picture seen", list(FIT_NAMES), format_func=FIT_NAMES.__getitem__, key="_fit", **change,
         help="Whole: padded to a square. In tiles: finer maps for long pictures.",
     )  # fmt: skip
-    with st.container(key="lens_sliders"):
-        left, right = st.columns(2, gap="large")
-    left.slider("Opacity, %", 10, 100, step=5, key="_opacity", **change)
-    right.slider(
-        "Threshold of the mask, % of a text's peak", 0, 100, key="_threshold",
-        disabled=query.view != "mask", **change,
-    )  # fmt: skip
+    if query.view == "mask":
+        with st.container(key="lens_sliders"):
+            left, right = st.columns(2, gap="large")
+        right.slider("Threshold, % of a text's peak", 0, 100, key="_threshold", **change)
+    else:
+        left = st.container(key="lens_sliders")
+    left.slider("Opacity, %", LEAST_OPACITY, 100, step=5, key="_opacity", **change)
 
 
 def _changed(page: Page, before: ImageQuery, texts: tuple[str, ...], usual: int) -> None:
     """Write the widgets' values into the address; texts only where they were typed."""
     state = st.session_state
     typed = split_texts(state["_texts"])
-    threshold = int(state["_threshold"])
+    threshold = int(state.get("_threshold", usual))
     query = replace(
         before,
         texts=before.texts if typed == texts else typed,

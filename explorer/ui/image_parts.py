@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -15,9 +15,11 @@ from explorer import painting
 from explorer.discover import FoundConcept, FoundNeuron
 from explorer.framing import Framing
 from explorer.palette import COLOURS
+from explorer.patches import Patch
 from explorer.segment import scaled
 from explorer.ui import glossary, parts
-from explorer.ui.image_source import Example
+from explorer.ui.address import href
+from explorer.ui.image_source import Example, Source
 from explorer.ui.loaders import View
 
 PREVIEW = 480  # long side in pixels
@@ -111,21 +113,15 @@ def neuron_card(
 
 
 def patch_reader(
-    picture: Image.Image,
-    framing: Framing,
-    neurons: Sequence[FoundNeuron],
-    neuron_maps: NDArray[np.float32],
-    concepts: Sequence[FoundConcept],
+    view: View, source: Source, framing: Framing, patches: Sequence[Sequence[Patch]]
 ) -> str:
-    """The picture under a grid; each patch says which concepts and neurons are strongest there.
-
-    `neuron_maps` is [neuron, patch_row, patch_column].
-    """
+    """The picture under its patches, [row][column]; image.js says what is strongest at one."""
+    picture = source.picture
     size = preview_size(picture.size)
     shown = picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
-    source = parts.picture_source(painting.encode(shown.convert("RGB"), "WEBP"))
+    address = parts.picture_source(painting.encode(shown.convert("RGB"), "WEBP"))
     window = framing.windows[0]
-    rows, columns = neuron_maps.shape[1:]
+    rows, columns = len(patches), len(patches[0])
     place = (
         f"left:{100 * window.left / framing.width:.3f}%;"
         f"top:{100 * window.top / framing.height:.3f}%;"
@@ -133,31 +129,46 @@ def patch_reader(
         f"height:{100 * window.side / framing.height:.3f}%;"
         f"grid-template-columns:repeat({columns},1fr);grid-template-rows:repeat({rows},1fr)"
     )
-    cells = "".join(
-        f'<span title="{escape(_strongest(row, column, neurons, neuron_maps, concepts))}"></span>'
-        for row in range(rows)
-        for column in range(columns)
-    )
+    said = escape(json.dumps(patch_texts(view, patches), ensure_ascii=False, separators=(",", ":")))
     return (
+        f'<div class="patch-reader" data-patches="{said}">'
         f'<div class="patches" style="aspect-ratio:{framing.width}/{framing.height}">'
-        f'<img src="{source}" alt="The picture"><div class="cells" style="{place}">{cells}</div>'
+        f'<img src="{address}" alt="{escape(source.name)}">'
+        f'<div class="cells" style="{place}" tabindex="0" role="application" '
+        f'aria-label="Patches: move with the arrow keys">{"<span></span>" * rows * columns}</div>'
         "</div>"
+        f'<p class="caption below">{source.size[0]:,} × {source.size[1]:,} pixels, seen as '
+        f"{rows} × {columns} patches. Point at a patch to read what is strongest there; click to "
+        "hold it.</p>"
+        '<div class="readout" aria-live="polite"></div></div>'
     )
 
 
-def _strongest(
-    row: int,
-    column: int,
-    neurons: Sequence[FoundNeuron],
-    neuron_maps: NDArray[np.float32],
-    concepts: Sequence[FoundConcept],
-) -> str:
-    here = sorted(concepts, key=lambda concept: -float(concept.patches[row, column]))
-    named = [c.text for c in here[:NAMED] if float(c.patches[row, column]) > 0]
-    values = np.abs(neuron_maps[:, row, column])
-    best = [neurons[int(i)] for i in np.argsort(-values)[:NAMED]]
-    listed = ", ".join(f"layer {found.layer} neuron {found.neuron}" for found in best)
-    return f"{', '.join(named) or 'no concept'}\n{listed or 'no neuron'}"
+def patch_texts(view: View, patches: Sequence[Sequence[Patch]]) -> dict[str, Any]:
+    """What image.js reads: texts and neurons once, and for each patch (place, thousandths)."""
+    texts: dict[str, int] = {}
+    neurons: dict[int, int] = {}
+    cells = [
+        [
+            [
+                [texts.setdefault(text, len(texts)), round(1000 * share, 1)]
+                for text, share in patch.concepts
+            ],
+            [
+                [neurons.setdefault(row, len(neurons)), round(1000 * share, 1)]
+                for row, share in patch.neurons
+            ],
+        ]
+        for line in patches
+        for patch in line
+    ]
+    return {
+        "grid": [len(patches), len(patches[0])],
+        "page": href("neuron", bundle=view.key),
+        "texts": list(texts),
+        "neurons": [[*view.place(row), str(view.column("concepts")[row])] for row in neurons],
+        "cells": cells,
+    }
 
 
 def limits(view: View, grid: tuple[int, int]) -> str:

@@ -13,6 +13,7 @@ from explorer import painting
 from explorer.discover import Discovery, discover
 from explorer.errors import InputError
 from explorer.findings.copy import opened
+from explorer.patches import Patch, strongest_at_patches
 from explorer.seeded_scenes import SceneSet, draw_scene
 from explorer.segment import PictureReading, Segmentation, SegmentSettings, segment
 from explorer.ui import findings_data, live
@@ -153,6 +154,13 @@ def find_concepts(view: View, source: Source) -> Discovery:
     )
 
 
+def find_patches(view: View, source: Source) -> list[list[Patch]]:
+    """What is strongest at each patch of the picture seen whole: [row][column]."""
+    seen = read_picture(view, source, "pad")
+    key = (view.key, source.digest)
+    return _kept("_image_patches", key, 2, lambda: strongest_at_patches(view.bundle, seen.reading))
+
+
 def find_texts(
     view: View, source: Source, texts: tuple[str, ...], settings: SegmentSettings
 ) -> Segmentation:
@@ -175,5 +183,5 @@ def _kept(name: str, key: Any, most: int, make: Any) -> Any:
 
 def forget() -> None:
     """Drop everything the session keeps of its pictures."""
-    for name in ("_image_reading", "_image_discovery", "_image_maps"):
+    for name in ("_image_reading", "_image_discovery", "_image_patches", "_image_maps"):
         st.session_state.pop(name, None)
