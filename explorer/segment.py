@@ -200,7 +200,9 @@ def confidence(
     return tuple(float((others < value).float().mean()) for value in peaks[: len(own)])
 
 
-def difference(segmentation: Segmentation, first: str, second: str) -> Tensor:
+def difference(
+    segmentation: Segmentation, first: str, second: str, size: tuple[int, int] | None = None
+) -> Tensor:
     """Return the first text's map minus the second's, in the maps' units: [row, column].
 
     Raises InputError for a text that was not looked for.
@@ -209,6 +211,6 @@ def difference(segmentation: Segmentation, first: str, second: str) -> Tensor:
     if missing:
         have = ", ".join(segmentation.texts)
         raise InputError(f"“{missing[0]}” was not looked for: compare two of {have}.")
-    places = [segmentation.texts.index(text) for text in (first, second)]
-    maps = segmentation.maps()
-    return maps[places[0]] - maps[places[1]]
+    one, other = (segmentation.texts.index(text) for text in (first, second))
+    apart = segmentation.grids[:, one] - segmentation.grids[:, other]
+    return segmentation.framing.to_picture(apart[:, None], size)[0]

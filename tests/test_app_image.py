@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import platform
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
@@ -14,13 +16,14 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from explorer import exports, painting
 from explorer.bundle import Bundle
 from explorer.discover import all_effects, discover, neuron_maps, significant_rows
 from explorer.errors import InputError
 from explorer.heatmaps import concept_maps
 from explorer.patches import Patch, strongest_at_patches
-from explorer.segment import PictureReading
-from explorer.ui import address, image, image_parts, image_source, loaders
+from explorer.segment import PictureReading, segment
+from explorer.ui import address, image, image_parts, image_source, image_views, loaders
 from explorer.ui.image_query import MOST_SHOWN, ImageQuery, read_image, split_texts
 from explorer.ui.loaders import View
 from tests.conftest import draw
@@ -70,6 +73,24 @@ CASES = [
     ({"form": "raw"}, "Where “", "“raw” is no value for “form”"),
     ({"opacity": "35"}, "Where “", None),
     ({"opacity": "x"}, "Where “", "“x” is no opacity"),
+    ({"opacity": "4"}, "Where “", "write a percentage from 10 to 100"),
+    ({"opacity": "33"}, "Where “", None),
+    ({"own": "1"}, "which was kept in their session alone", "Upload it here"),
+    ({"own": "1", "scene": "2"}, "Example 3", None),
+    ({"view": "methods", "texts": "red,blue", "first": "1"}, "“blue” by every method", None),
+    ({"view": "methods", "texts": "red,blue", "first": "7"}, "“blue” by every method", None),
+    (
+        {"view": "difference", "texts": "red,blue,dog", "first": "2", "second": "0"},
+        "“dog” against “red”",
+        None,
+    ),
+    (
+        {"view": "difference", "texts": "red,blue", "first": "1"},
+        "“blue” against “red”",
+        None,
+    ),
+    ({"first": "9"}, "Where “", "write a number from 0 to 7"),
+    ({"second": "x"}, "Where “", "write a number from 0 to 7"),
     ({"threshold": "20", "view": "mask"}, "above 20 %", None),
     ({"threshold": "200"}, "Where “", "“200” is no threshold"),
     ({"neuron": "1.5"}, "Layer 1 · Neuron 5 on this picture", None),
@@ -156,6 +177,8 @@ def test_every_state_has_an_address(view: View) -> None:
         {"opacity": 30},
         {"threshold": 0},
         {"neuron": (2, 9)},
+        {"own": True},
+        {"first": 3, "second": 0},
     ):
         query = replace(usual, **change)
         reading = read_image(query.params(), view)
@@ -250,8 +273,6 @@ def test_the_patch_reader_lies_over_the_picture_and_carries_its_texts(view: View
 def test_previews_keep_the_shape() -> None:
     assert image_parts.preview_size((2000, 1000)) == (480, 240)
     assert image_parts.preview_size((100, 50)) == (100, 50)
-    framing = image.replace_size(image.Framing.of((400, 200)), (100, 50))
-    assert framing == image.Framing.of((100, 50))
 
 
 def test_markup_in_texts_is_escaped() -> None:
@@ -332,7 +353,8 @@ def test_tiles_open_their_picture_here(view: View) -> None:
     assert f'href="image?bundle=tiny&amp;image={number}"' in html_of(app)
 
 
-def test_downloads_are_whole_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def downloads_of(monkeypatch: pytest.MonkeyPatch, **params: str) -> dict[str, bytes]:
+    """The files that the page offers, by their names."""
     made: dict[str, Callable[[], bytes | str]] = {}
 
     def keep(
@@ -340,17 +362,61 @@ def test_downloads_are_whole_files(monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> None:
         made[name] = data
 
-    monkeypatch.setattr(image.st, "download_button", keep)
-    run(image="3", texts="red,blue")
-    with Image.open(io.BytesIO(made["overlay.png"]())) as overlay:
-        assert overlay.size == (40, 40)
-    with Image.open(io.BytesIO(made["labels.png"]())) as labels:
-        assert labels.size == (40, 40)
-    arrays = np.load(io.BytesIO(made["maps.npz"]()))
-    assert arrays["maps"].shape == (2, 40, 40)
-    facts = json.loads(made["settings.json"]())
+    monkeypatch.setattr(image_views.st, "download_button", keep)
+    html_of(run(**params))
+    contents = {name: data() for name, data in made.items()}
+    return {n: c.encode() if isinstance(c, str) else c for n, c in contents.items()}
+
+
+def test_downloads_are_whole_files(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = downloads_of(monkeypatch, image="3", texts="red,blue")
+    stem = exports.file_stem(f"Picture 3: {view.labels[3]}")
+    assert set(found) == {
+        f"{stem}-overlays.zip", f"{stem}-labels.png", f"{stem}-maps.npz", f"{stem}-settings.json",
+    }  # fmt: skip
+    picture = view.bundle.pictures.rgb(3)
+    expected = segment(view.bundle, picture, ["red", "blue"])
+    with zipfile.ZipFile(io.BytesIO(found[f"{stem}-overlays.zip"])) as archive:
+        assert archive.namelist() == ["1-where-red-comes-from.png", "2-where-blue-comes-from.png"]
+        for place, name in enumerate(archive.namelist()):
+            with Image.open(io.BytesIO(archive.read(name))) as overlay:
+                strength = expected.strengths()[place].numpy()
+                wanted = painting.paint(picture, strength, painting.colour_of(place))
+                assert (np.asarray(overlay) == np.asarray(wanted)).all()
+    labels = np.asarray(Image.open(io.BytesIO(found[f"{stem}-labels.png"])))
+    assert (labels == expected.labels()).all()
+    arrays = np.load(io.BytesIO(found[f"{stem}-maps.npz"]))
+    assert (arrays["maps"] == expected.maps().numpy()).all()
+    assert (arrays["labels"] == labels).all()
+    facts = json.loads(found[f"{stem}-settings.json"])
     assert [text["text"] for text in facts["texts"]] == ["red", "blue"]
     assert facts["settings"]["method"] == "second-order"
+    assert facts["bundle"]["identity"] == view.bundle.manifest.identity
+    assert facts["versions"]["python"] == platform.python_version()
+    assert facts["shown"]["address"] == "image?bundle=tiny&image=3&texts=red%2Cblue"
+    assert facts["picture"]["name"] == f"Picture 3: {view.labels[3]}"
+
+
+@pytest.mark.parametrize(
+    ("params", "name", "files"),
+    [
+        ({"texts": "red"}, "-overlay.png", 1),
+        ({"texts": "red,blue", "view": "mask"}, "-overlay.png", 1),
+        ({"texts": "red,blue", "view": "difference"}, "-overlay.png", 1),
+        ({"texts": "red,blue", "view": "methods"}, "-overlays.zip", 8),
+        ({"texts": "red", "view": "difference"}, "-labels.png", 1),
+    ],
+)
+def test_overlays_are_what_is_shown(
+    params: dict[str, str], name: str, files: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = downloads_of(monkeypatch, image="3", **params)
+    data = next(content for key, content in found.items() if key.endswith(name))
+    if files > 1:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            assert len(archive.namelist()) == files
+    else:
+        assert Image.open(io.BytesIO(data)).size == (40, 40)
 
 
 def test_what_cannot_be_looked_for_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -10,12 +9,19 @@ from typing import Any
 
 import streamlit as st
 
-from explorer import exports, painting
+from explorer import painting
 from explorer.discover import Discovery, neuron_maps
 from explorer.errors import ExplorerError, InputError
-from explorer.framing import Framing
-from explorer.segment import Segmentation, SegmentSettings, calibrated_threshold, difference, scaled
-from explorer.ui import frame, glossary, image_parts, image_source, parts, save_finding
+from explorer.segment import calibrated_threshold, scaled
+from explorer.ui import (
+    frame,
+    glossary,
+    image_parts,
+    image_source,
+    image_views,
+    parts,
+    save_finding,
+)
 from explorer.ui.frame import Page
 from explorer.ui.image_query import (
     FIT_NAMES,
@@ -33,7 +39,11 @@ from explorer.ui.image_source import Source
 from explorer.uploads import MAX_BYTES, SUFFIXES
 
 SUGGESTED = 3  # concepts taken as first texts for an upload
-TURN, CAMERA = "_image_turn", "_image_camera"
+TURN, CAMERA, MISSING = "_image_turn", "_image_camera", "_image_missing"
+GONE = (
+    "This address is of a visitor's own picture, which was kept in their session alone. Upload it "
+    "here to see the same view, or take an example."
+)
 _SCRIPT = (Path(__file__).parent / "image.js").read_text("utf-8")
 
 
@@ -49,7 +59,7 @@ def choose(page: Page, query: ImageQuery) -> Source | None:
         sent = _upload(page, query)
     with right:
         found = image_source.examples(page.view)
-        shown = query.scene if query.addressed else (None if sent else 0)
+        shown = query.scene if query.addressed or sent or query.own else 0
         if found:
             frame.draw(
                 '<p class="caption">Or take an example. These scenes are made of pictures the '
@@ -57,9 +67,12 @@ def choose(page: Page, query: ImageQuery) -> Source | None:
                 image_parts.strip(page.view, found, shown),
             )
     try:
-        if sent is None or query.addressed:
-            return image_source.addressed(page.view, query)
-        return image_source.uploaded(*sent)
+        if sent is not None and not query.addressed:
+            return image_source.uploaded(*sent)
+        if query.own:
+            frame.draw(parts.notice(GONE))
+            return None
+        return image_source.addressed(page.view, query)
     except ExplorerError as error:
         frame.show_problems([str(error)])
         return None
@@ -74,25 +87,31 @@ def _upload(page: Page, query: ImageQuery) -> tuple[bytes, str] | None:
         type=list(SUFFIXES),
         key=f"_upload_{turn}",
         on_change=_sent,
-        args=(page, query),
+        args=(page, query, f"_upload_{turn}"),
         help=f"At most {MAX_BYTES // 1_000_000} MB. It stays in this session, in memory, "
         "unless you save it in a finding.",
     )
     if st.session_state.get(CAMERA):
         taken = st.camera_input(
-            "Take a picture", key=f"_camera_{turn}", on_change=_sent, args=(page, query)
+            "Take a picture",
+            key=f"_camera_{turn}",
+            on_change=_sent,
+            args=(page, query, f"_camera_{turn}"),
         )
         sent = taken or sent
     with st.container(horizontal=True):
         st.toggle("Camera", key=CAMERA)
         if sent is not None:
             st.button("Clear my picture", on_click=_clear, args=(page, query))
+    st.session_state[MISSING] = query.own and sent is None
     return None if sent is None else (sent.getvalue(), sent.name)
 
 
-def _sent(page: Page, query: ImageQuery) -> None:
-    """A new upload takes the place of what the address named."""
-    frame.address(page, **query.elsewhere().params())
+def _sent(page: Page, query: ImageQuery, key: str) -> None:
+    """A new upload takes the place of what the address named, or is what the address waits for."""
+    own = st.session_state[key] is not None
+    kept = own and st.session_state.get(MISSING)
+    frame.address(page, **(query if kept else query.elsewhere(own=own)).params())
 
 
 def _clear(page: Page, query: ImageQuery) -> None:
@@ -164,8 +183,7 @@ def _texts(page: Page, query: ImageQuery, source: Source, texts: tuple[str, ...]
         return
     if found.doubtful and query.view != "methods":
         frame.draw(image_parts.doubts(found.doubtful))
-    _VIEWS[query.view](page, query, source, found)
-    _downloads(page, query, source, found, settings)
+    image_views.draw(page, query, source, found, settings)
 
 
 def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
@@ -198,8 +216,9 @@ def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
         disabled=query.view == "methods", **change,
     )  # fmt: skip
     columns[1].selectbox(
-        "Strength relative to", list(SCALES), format_func=SCALES.__getitem__, key="_scale", **change
-    )
+        "Strength relative to", list(SCALES), format_func=SCALES.__getitem__, key="_scale",
+        disabled=query.view != "maps", **change,
+    )  # fmt: skip
     columns[2].selectbox(
         "Maps", list(FORMS), format_func=FORMS.__getitem__, key="_form", **change,
         help="Refined: shares spread to near patches that look alike; their sum stays.",
@@ -208,13 +227,26 @@ def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
         "Picture seen", list(FIT_NAMES), format_func=FIT_NAMES.__getitem__, key="_fit", **change,
         help="Whole: padded to a square. In tiles: finer maps for long pictures.",
     )  # fmt: skip
-    if query.view == "mask":
-        with st.container(key="lens_sliders"):
-            left, right = st.columns(2, gap="large")
-        right.slider("Threshold, % of a text's peak", 0, 100, key="_threshold", **change)
-    else:
-        left = st.container(key="lens_sliders")
-    left.slider("Opacity, %", LEAST_OPACITY, 100, step=5, key="_opacity", **change)
+    with st.container(key="lens_sliders"):
+        left, right = st.columns(2, gap="large")
+    left.slider("Opacity, %", LEAST_OPACITY, 100, key="_opacity", **change)
+    with right:
+        if query.view == "mask":
+            st.slider("Threshold, % of a text's peak", 0, 100, key="_threshold", **change)
+        elif len(texts) > 1:
+            _compared(query, texts, change)
+
+
+def _compared(query: ImageQuery, texts: tuple[str, ...], change: dict[str, Any]) -> None:
+    """Which texts methods are compared on, or are set against each other."""
+    places, state = range(len(texts)), st.session_state
+    state["_first"], state["_second"] = image_views.pair(query, texts)
+    if query.view == "methods":
+        st.selectbox("Text", places, format_func=texts.__getitem__, key="_first", **change)
+    elif query.view == "difference":
+        left, right = st.columns(2, gap="small")
+        left.selectbox("Text", places, format_func=texts.__getitem__, key="_first", **change)
+        right.selectbox("Against", places, format_func=texts.__getitem__, key="_second", **change)
 
 
 def _changed(page: Page, before: ImageQuery, texts: tuple[str, ...], usual: int) -> None:
@@ -232,122 +264,10 @@ def _changed(page: Page, before: ImageQuery, texts: tuple[str, ...], usual: int)
         form=state["_form"],
         opacity=int(state["_opacity"]),
         threshold=None if threshold == usual else threshold,
+        first=int(state.get("_first", before.first)),
+        second=int(state.get("_second", before.second)),
     )
     frame.address(page, **query.params())
-
-
-def _heatmaps(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> None:
-    size = image_parts.preview_size(source.picture.size)
-    strengths = found.strengths(size, query.scale).numpy()
-    items = []
-    for place, text in enumerate(found.texts):
-        painted = painting.paint(
-            source.picture, strengths[place], painting.colour_of(place), query.opacity / 100
-        )
-        peak = glossary.effect(float(found.grids[:, place].max()))
-        caption = (
-            f"{image_parts.swatch(place, text)} <span class='muted'>peak {peak}; "
-            f"{image_parts.nearer(found.confidence[place])}</span>"
-        )
-        items.append(image_parts.shot(painted, f"Where “{text}” comes from", caption))
-    frame.draw(image_parts.shots(items))
-
-
-def _mask(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> None:
-    size = image_parts.preview_size(source.picture.size)
-    labels = found.labels(size)
-    painted = painting.paint_labels(source.picture, labels, query.opacity / 100)
-    keys = "".join(
-        f"{image_parts.swatch(place, text)} <span class='muted'>"
-        f"{glossary.share(float((labels == place + 1).mean()))}</span> "
-        for place, text in enumerate(found.texts)
-    )
-    frame.draw(
-        image_parts.shots([image_parts.shot(painted, "The picture, segmented")]),
-        f'<div class="legend">{keys}</div><p class="caption">Each pixel belongs to the text with '
-        f"the largest map there, if that is above {glossary.share(found.threshold)} of the text's "
-        "peak; the rest is background.</p>",
-    )
-
-
-def _methods(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> None:
-    text = found.texts[0]
-    size = image_parts.preview_size(source.picture.size)
-    items = []
-    for method, name in METHOD_NAMES.items():
-        settings = settings_of(replace(query, method=method))
-        other = image_source.find_texts(page.view, source, (text,), settings)
-        painted = painting.paint(
-            source.picture,
-            other.strengths(size)[0].numpy(),
-            painting.colour_of(0),
-            query.opacity / 100,
-        )
-        items.append(image_parts.shot(painted, f"{name}: “{text}”", escape(name)))
-    frame.draw(
-        f'<p class="caption">“{escape(text)}”, the first text, by every method on this model, each '
-        "map over its own peak. Attention and rollout do not look at the text.</p>",
-        image_parts.shots(items),
-    )
-
-
-def _difference(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> None:
-    if len(found.texts) < 2:
-        frame.draw("<p>Give two texts, with a comma between, to see one against the other.</p>")
-        return
-    first, second = found.texts[:2]
-    small = replace_size(found.framing, image_parts.preview_size(source.picture.size))
-    values = difference(replace(found, framing=small), first, second).numpy()
-    painted = painting.paint_difference(source.picture, values, query.opacity / 100)
-    frame.draw(
-        image_parts.shots([image_parts.shot(painted, f"“{first}” against “{second}”")]),
-        f'<div class="legend">{image_parts.swatch(0, first)}{image_parts.swatch(1, second)}</div>'
-        "<p class=\"caption\">The first text's map minus the second's, over the largest "
-        "difference: the colour is that of the text to which more comes from there.</p>",
-    )
-
-
-def replace_size(framing: Framing, size: tuple[int, int]) -> Framing:
-    """The same windows for the picture drawn at another size."""
-    scale = size[0] / framing.width
-    windows = tuple(
-        replace(w, left=w.left * scale, top=w.top * scale, side=w.side * scale)
-        for w in framing.windows
-    )
-    return Framing(size[0], size[1], windows)
-
-
-_VIEWS = {"maps": _heatmaps, "mask": _mask, "methods": _methods, "difference": _difference}
-
-
-def _downloads(
-    page: Page, query: ImageQuery, source: Source, found: Segmentation, settings: SegmentSettings
-) -> None:
-    opacity = query.opacity / 100
-
-    def overlay() -> bytes:
-        return exports.overlay_file(source.picture, found, 0, query.scale, opacity)
-
-    def described() -> str:
-        facts = exports.description(page.view.bundle, found, settings, source.size)
-        return json.dumps(facts, ensure_ascii=False, indent=1) + "\n"
-
-    with st.container(key="lens_downloads", horizontal=True):
-        st.download_button(
-            "Overlay of the first text (PNG)", overlay, "overlay.png", "image/png",
-            on_click="ignore",
-        )  # fmt: skip
-        st.download_button(
-            "Mask (PNG)", lambda: exports.mask_file(found, source.size), "labels.png", "image/png",
-            on_click="ignore",
-        )  # fmt: skip
-        st.download_button(
-            "Arrays (.npz)", lambda: exports.arrays_file(found), "maps.npz",
-            "application/octet-stream", on_click="ignore",
-        )  # fmt: skip
-        st.download_button(
-            "Settings (JSON)", described, "settings.json", "application/json", on_click="ignore"
-        )
 
 
 def _neurons(page: Page, query: ImageQuery, source: Source, found: Discovery) -> None:

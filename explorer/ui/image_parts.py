@@ -185,6 +185,16 @@ def limits(view: View, grid: tuple[int, int]) -> str:
     return f'<p class="caption">{escape(what)} {more}.</p>'
 
 
+def map_caption(place: int, text: str, end: float, opacity: int, confidence: float) -> str:
+    """A text, the scale of its colour from 0 to `end`, and how it stands in the dictionary."""
+    colour = place % len(COLOURS)
+    return (
+        f'{swatch(place, text)}<span class="scale c{colour}" style="--most:{opacity}%">'
+        f'<span class="num">0</span><i></i><span class="num">{glossary.effect(end)}</span></span>'
+        f'<span class="muted">{nearer(confidence)}</span>'
+    )
+
+
 def nearer(share: float) -> str:
     """How a text stands among the dictionary's, by its strongest patches."""
     least = f"{glossary.share(share)}" if share < ALMOST_ALL else "over 99 %"
