@@ -16,7 +16,14 @@ from explorer.bundle import Bundle
 from explorer.discover import NAMED_NEURONS, all_effects, concept_scores, discover, join_near
 from explorer.errors import InputError
 from explorer.framing import Framing, border_colour
-from explorer.heatmaps import diffuse, patch_affinity, read, text_shares
+from explorer.heatmaps import (
+    concept_maps,
+    diffuse,
+    patch_affinity,
+    read,
+    strongest_patches,
+    text_shares,
+)
 from explorer.lens_model import bare_lens_model, open_lens_model
 from explorer.segment import (
     FLOOR,
@@ -188,6 +195,34 @@ def test_thresholds(bundle: Bundle) -> None:
 def test_a_model_without_dictionary_has_no_doubts(bundle: Bundle) -> None:
     bare = bare_lens_model(open_lens_model(bundle).loaded)
     assert segment(bare, draw("red", "circle"), ["red"]).confidence == (1.0,)
+
+
+@pytest.mark.parametrize(("size", "fit"), [((40, 40), "pad"), ((120, 40), "tile")])
+def test_confidence_counts_texts_behind_in_patches_and_output(
+    bundle: Bundle, size: tuple[int, int], fit: str
+) -> None:
+    """Against a loop over the dictionary, for a picture of one window and one of several."""
+    opened = open_lens_model(bundle)
+    seen = PictureReading.of(bundle, draw("red", "circle").resize(size), fit)
+    directions = opened.text_directions(["red", "circle", "a word that no dictionary has"])
+    outputs = seen.reading.trace.representation
+    count = len(opened.dictionary)
+
+    def patches(direction: torch.Tensor) -> float:
+        maps = [concept_maps(seen.reading, direction[None], n) for n in range(len(outputs))]
+        return max(float(strongest_patches(found)) for found in maps)
+
+    def whole(direction: torch.Tensor) -> float:
+        return max(float(torch.cosine_similarity(direction, out, dim=0)) for out in outputs)
+
+    for direction, sure in zip(directions, seen.presence.confidence(directions), strict=True):
+        behind = [
+            np.mean([kind(other) >= kind(direction) - 1e-7 for other in opened.dictionary])
+            for kind in (patches, whole)
+        ]
+        assert float(sure) == pytest.approx(1 - np.sqrt(np.prod(behind)), abs=1.5 / count)
+    every = seen.presence.confidence(opened.dictionary)
+    assert 0 <= float(every.min()) <= float(every.max()) <= 1
 
 
 def test_discovery_adds_up(bundle: Bundle) -> None:

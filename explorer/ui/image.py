@@ -169,7 +169,9 @@ def _texts(page: Page, query: ImageQuery, source: Source, texts: tuple[str, ...]
     frame.draw(
         "<h2>Where texts come from</h2>"
         '<p class="caption">Each patch\'s share of what the neurons add along a text. The stronger '
-        "the colour, the more comes from there; what speaks against the text stays bare.</p>"
+        "the colour, the more comes from there; what speaks against the text stays bare. "
+        "Confidence says how far a text is ahead of the dictionary's others in this picture: in "
+        "its strongest patches and in the model's whole output.</p>"
     )
     _toolbar(page, query, texts)
     if not texts:

@@ -191,21 +191,21 @@ def map_caption(place: int, text: str, end: float, opacity: int, confidence: flo
     return (
         f'{swatch(place, text)}<span class="scale c{colour}" style="--most:{opacity}%">'
         f'<span class="num">0</span><i></i><span class="num">{glossary.effect(end)}</span></span>'
-        f'<span class="muted">{nearer(confidence)}</span>'
+        f'<span class="muted">{sureness(confidence)}</span>'
     )
 
 
-def nearer(share: float) -> str:
-    """How a text stands among the dictionary's, by its strongest patches."""
-    least = f"{glossary.share(share)}" if share < ALMOST_ALL else "over 99 %"
-    return f"stronger here than {least} of the dictionary"
+def sureness(confidence: float) -> str:
+    """How surely a text is in the picture."""
+    most = "over 99 %" if confidence >= ALMOST_ALL else glossary.share(confidence)
+    return f"confidence {most}"
 
 
 def doubts(texts: Sequence[str]) -> str:
-    """One sentence about texts the picture hardly shows."""
+    """One sentence about texts that the picture may not show."""
     named = ", ".join(f"“{text}”" for text in texts)
     many = "are" if len(texts) > 1 else "is"
     return parts.notice(
-        f"Low confidence: {named} {many} hardly stronger in this picture than any other text, so "
-        f"the map may mean nothing."
+        f"Low confidence: {named} {many} not much nearer to this picture than many other texts, so "
+        "the map may mean nothing."
     )

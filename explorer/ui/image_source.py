@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
@@ -28,6 +28,7 @@ THUMBNAIL = 112
 MOST_CONCEPTS = 12
 MOST_NEURONS = 12
 KEPT_MAPS = 24
+_KEPT = ("_image_upload", "_image_reading", "_image_discovery", "_image_patches", "_image_maps")
 # pool and whether several objects, for each example in order
 _PLAN = (
     *[("pictogram", True)] * 4,
@@ -122,10 +123,18 @@ def _found(identifier: str) -> Source:
 
 
 def uploaded(data: bytes, name: str) -> Source:
-    """A picture from outside. Raises InputError, in one sentence, if it can't be used."""
+    """A picture from outside. Raises InputError, in one sentence, if it can't be used.
+
+    It is decoded once: pages run again at every touch of a widget.
+    """
+    key = (hashlib.sha256(data).digest(), name)
+    return _kept("_image_upload", key, 1, lambda: _decoded(data, name))
+
+
+def _decoded(data: bytes, name: str) -> Source:
     found: Upload = decode(data)
     source = _source(name or "Your picture", found.picture, (), "upload")
-    return Source(source.name, source.picture, found.size, source.digest, (), "upload")
+    return replace(source, size=found.size)
 
 
 def _source(name: str, picture: Image.Image, texts: tuple[str, ...], kind: str) -> Source:
@@ -183,5 +192,5 @@ def _kept(name: str, key: Any, most: int, make: Any) -> Any:
 
 def forget() -> None:
     """Drop everything the session keeps of its pictures."""
-    for name in ("_image_reading", "_image_discovery", "_image_patches", "_image_maps"):
+    for name in _KEPT:
         st.session_state.pop(name, None)
