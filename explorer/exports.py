@@ -104,7 +104,7 @@ def description(
                 "share": round(float((labels == place + 1).mean()), 5),
                 "peak": round(float(found.grids[:, place].max()), 6),
                 "sum": round(float(found.grids[:, place].sum()), 6),
-                "confidence": round(found.confidence[place], 4),
+                "ahead_of": round(found.confidence[place], 4),
                 "doubtful": text in found.doubtful,
             }
             for place, text in enumerate(found.texts)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from explorer.discover import all_effects, discover, neuron_maps, significant_ro
 from explorer.errors import InputError
 from explorer.heatmaps import concept_maps
 from explorer.patches import Patch, strongest_at_patches
+from explorer.presence import Presence
 from explorer.segment import PictureReading, segment
 from explorer.ui import address, image, image_parts, image_source, image_views, loaders
 from explorer.ui.image_query import MOST_SHOWN, ImageQuery, read_image, split_texts
@@ -161,6 +163,37 @@ def test_neurons_and_concepts_link_to_their_pages(view: View) -> None:
         assert concept.text in html
     assert html.count('data-page="image"') >= 10  # the examples
     assert html.count("<span></span>") == 16  # patches
+
+
+def test_likely_texts_are_looked_for_first_in_an_upload(view: View) -> None:
+    app = run()
+    picture = draw("blue", "square")
+    app.file_uploader[0].set_value(("mine.png", png_of(picture), "image/png")).run()
+    presence = PictureReading.of(view.bundle, picture).presence
+    texts = [view.bundle.texts[place] for place in presence.likely(5)]
+    assert app.text_input(key="_texts").value == ", ".join(texts[:3])
+    html = html_of(app)
+    assert all(f"<b>{text}</b>" in html for text in texts)
+    other = discover(view.bundle, PictureReading.of(view.bundle, picture).reading).concepts[-1].text
+    added = "%2C".join(quote_plus(text) for text in dict.fromkeys([*texts[:3], other]))
+    assert f"texts={added}" in html  # the way to one more map, beside the others
+    assert "own=1" in html
+
+
+def test_a_picture_unlike_the_bundles_is_said_to_be(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for answer in (True, False):
+        monkeypatch.setattr(Presence, "unfamiliar", lambda self, bundle, said=answer: said)
+        assert (image.UNFAMILIAR in html_of(run(image="3"))) is answer
+
+
+def test_measured_rates_stand_beside_what_is_discovered(view: View) -> None:
+    assert image_parts.hit_rates(view) == ""
+    rate = {"concepts": {"hit@10": {"mean": 0.5}}}
+    measured = {"discovery": {"pictogram, single": rate, "pictogram, multiple": rate}}
+    object.__setattr__(view.bundle.manifest, "evidence", measured)
+    assert image_parts.hit_rates(view).count("50 %") == 2
 
 
 def test_every_state_has_an_address(view: View) -> None:
@@ -329,7 +362,7 @@ def test_a_picture_too_long_to_see_is_one_sentence() -> None:
 
 
 def test_without_texts_the_page_asks_for_some(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image, "_first_concepts", lambda found: ())
+    monkeypatch.setattr(image_source, "likely_texts", lambda view, source: ())
     app = run()
     app.file_uploader[0].set_value(("x.png", png_of(draw("red", "circle")), "image/png")).run()
     assert "Type a text to look for" in html_of(app)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from explorer.bundle import Bundle
-from explorer.discover import NAMED_NEURONS, all_effects, concept_scores, discover, join_near
+from explorer.discover import NAMED_NEURONS, NEAR, all_effects, concept_scores, discover, join_near
 from explorer.errors import InputError
 from explorer.framing import Framing, border_colour
 from explorer.heatmaps import (
@@ -25,6 +25,7 @@ from explorer.heatmaps import (
     text_shares,
 )
 from explorer.lens_model import bare_lens_model, open_lens_model
+from explorer.presence import UNUSUAL
 from explorer.segment import (
     FLOOR,
     USUAL_THRESHOLD,
@@ -223,6 +224,30 @@ def test_confidence_counts_texts_behind_in_patches_and_output(
         assert float(sure) == pytest.approx(1 - np.sqrt(np.prod(behind)), abs=1.5 / count)
     every = seen.presence.confidence(opened.dictionary)
     assert 0 <= float(every.min()) <= float(every.max()) <= 1
+
+
+def test_likely_texts_are_the_surest_and_named_once(bundle: Bundle) -> None:
+    seen = PictureReading.of(bundle, draw("red", "circle"))
+    atoms = open_lens_model(bundle).dictionary
+    sure = seen.presence.confidence(atoms)
+    places = seen.presence.likely(4)
+    assert sure[places[0]] == sure.max()
+    near = atoms[places] @ atoms[places].T - torch.eye(len(places))
+    assert float(near.max()) < NEAR
+    assert seen.presence.likely(10_000)[:4] == places
+    bare = PictureReading.of(bare_lens_model(open_lens_model(bundle).loaded), draw("red", "circle"))
+    assert bare.presence.likely(4) == []
+    assert not bare.presence.unfamiliar(bundle)
+
+
+def test_few_of_the_bundles_own_pictures_are_unfamiliar(bundle: Bundle) -> None:
+    """The bundle is its own measure, so that the rule holds for any model."""
+    found = [
+        PictureReading(Framing.of((1, 1)), read(bundle, [bundle.pictures.rgb(n)])).presence
+        for n in range(bundle.pictures.corpus_size)
+    ]
+    share = np.mean([presence.unfamiliar(bundle) for presence in found])
+    assert share <= UNUSUAL + 2 / len(found)
 
 
 def test_discovery_adds_up(bundle: Bundle) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from explorer import painting
 from explorer.discover import Discovery, neuron_maps
@@ -28,6 +29,7 @@ from explorer.ui.image_query import (
     FORMS,
     LEAST_OPACITY,
     METHOD_NAMES,
+    MOST_SHOWN,
     SCALES,
     TEXT_LENGTH,
     VIEWS,
@@ -38,7 +40,11 @@ from explorer.ui.image_query import (
 from explorer.ui.image_source import Source
 from explorer.uploads import MAX_BYTES, SUFFIXES
 
-SUGGESTED = 3  # concepts taken as first texts for an upload
+SUGGESTED = 3  # likely texts that are looked for first in an upload
+UNFAMILIAR = (
+    "Low confidence: no text is as near to what the model makes of this picture as one is for 95 "
+    "of 100 pictures of the bundle. Concepts and maps may mean little."
+)
 TURN, CAMERA, MISSING = "_image_turn", "_image_camera", "_image_missing"
 GONE = (
     "This address is of a visitor's own picture, which was kept in their session alone. Upload it "
@@ -128,23 +134,29 @@ def study(page: Page, query: ImageQuery, source: Source) -> None:
     except InputError as error:
         frame.show_problems([str(error)])
         return
-    texts = query.texts or source.suggested or _first_concepts(found)
+    likely = image_source.likely_texts(page.view, source)
+    texts = query.texts or source.suggested or likely[:SUGGESTED]
     number = (query.image or 0) if source.kind == "image" else None
     save_finding.of_picture(page, source.name, texts, source.picture if number is None else number)
-    _concepts(page, source, found)
+    _concepts(page, query, source, found, texts)
     _texts(page, query, source, texts)
     _neurons(page, query, source, found)
 
 
-def _first_concepts(found: Discovery) -> tuple[str, ...]:
-    return tuple(concept.text for concept in found.concepts[:SUGGESTED])
-
-
-def _concepts(page: Page, source: Source, found: Discovery) -> None:
+def _concepts(
+    page: Page, query: ImageQuery, source: Source, found: Discovery, texts: tuple[str, ...]
+) -> None:
     view = page.view
     seen = image_source.read_picture(view, source, "pad")
-    left, right = st.columns([1, 1.2], gap="large")
     patches = image_source.find_patches(view, source)
+    left, right = st.columns([1, 1.2], gap="large")
+
+    def mapped(text: str) -> str:
+        """The way to a text's map, beside the others."""
+        more = tuple(dict.fromkeys((*texts, text)))[-MOST_SHOWN:]
+        params = replace(query, texts=more, view="maps").params()
+        return parts.link("image", "map", marks=' data-stay=""', bundle=view.key, **params)
+
     with left:
         frame.draw(
             f"<h2>{escape(source.name)}</h2>",
@@ -153,15 +165,18 @@ def _concepts(page: Page, source: Source, found: Discovery) -> None:
         )
     with right:
         frame.draw(
+            image_parts.likely(image_source.likely_texts(view, source), mapped),
+            parts.notice(UNFAMILIAR) if seen.presence.unfamiliar(view.bundle) else "",
             "<h2>Concepts discovered</h2>"
             f'<p class="caption">{found.significant:,} of {len(view.neurons):,} neurons are as '
             "strong on this picture as on the few from which their direction was computed. Of the "
             "texts that name them, these get most from the neurons together somewhere in the "
             "picture: the mean of the strongest tenth of the patches, in thousandths of the "
             "model's output before normalisation.</p>",
-            image_parts.concept_list(view, found.concepts)
+            image_parts.concept_list(view, found.concepts, mapped)
             if found.concepts
             else "<p>No neuron is driven strongly enough by this picture to name a concept.</p>",
+            image_parts.hit_rates(view),
         )
 
 
@@ -169,9 +184,9 @@ def _texts(page: Page, query: ImageQuery, source: Source, texts: tuple[str, ...]
     frame.draw(
         "<h2>Where texts come from</h2>"
         '<p class="caption">Each patch\'s share of what the neurons add along a text. The stronger '
-        "the colour, the more comes from there; what speaks against the text stays bare. "
-        "Confidence says how far a text is ahead of the dictionary's others in this picture: in "
-        "its strongest patches and in the model's whole output.</p>"
+        "the colour, the more comes from there; what speaks against the text stays bare. How far a "
+        "text is ahead of the dictionary's others in this picture counts its strongest patches and "
+        "the model's whole output.</p>"
     )
     _toolbar(page, query, texts)
     if not texts:
@@ -229,24 +244,27 @@ def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
         "Picture seen", list(FIT_NAMES), format_func=FIT_NAMES.__getitem__, key="_fit", **change,
         help="Whole: padded to a square. In tiles: finer maps for long pictures.",
     )  # fmt: skip
+    compared = query.view in ("methods", "difference") and len(texts) > 1
     with st.container(key="lens_sliders"):
-        left, right = st.columns(2, gap="large")
+        left, *right = st.columns(2 if compared or query.view == "mask" else 1, gap="large")
     left.slider("Opacity, %", LEAST_OPACITY, 100, key="_opacity", **change)
-    with right:
-        if query.view == "mask":
-            st.slider("Threshold, % of a text's peak", 0, 100, key="_threshold", **change)
-        elif len(texts) > 1:
-            _compared(query, texts, change)
+    for place in right:
+        if compared:
+            _compared(place, query, texts, change)
+        else:
+            place.slider("Threshold, % of a text's peak", 0, 100, key="_threshold", **change)
 
 
-def _compared(query: ImageQuery, texts: tuple[str, ...], change: dict[str, Any]) -> None:
+def _compared(
+    place: DeltaGenerator, query: ImageQuery, texts: tuple[str, ...], change: dict[str, Any]
+) -> None:
     """Which texts methods are compared on, or are set against each other."""
     places, state = range(len(texts)), st.session_state
     state["_first"], state["_second"] = image_views.pair(query, texts)
     if query.view == "methods":
-        st.selectbox("Text", places, format_func=texts.__getitem__, key="_first", **change)
-    elif query.view == "difference":
-        left, right = st.columns(2, gap="small")
+        place.selectbox("Text", places, format_func=texts.__getitem__, key="_first", **change)
+    else:
+        left, right = place.columns(2, gap="small")
         left.selectbox("Text", places, format_func=texts.__getitem__, key="_first", **change)
         right.selectbox("Against", places, format_func=texts.__getitem__, key="_second", **change)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -67,24 +67,57 @@ def strip(view: View, found: Sequence[Example], chosen: int | None) -> str:
     return f'<nav class="examples" aria-label="Example pictures">{"".join(cells)}</nav>'
 
 
-def concept_list(view: View, concepts: Sequence[FoundConcept]) -> str:
-    """Discovered concepts as bars, strongest first, each a link to the neurons that name it."""
+def likely(texts: Sequence[str], mapped: Callable[[str], str]) -> str:
+    """What the picture most surely shows; `mapped` is the link to a text's map."""
+    if not texts:
+        return ""
+    named = "".join(f"<li><b>{escape(text)}</b> {mapped(text)}</li>" for text in texts)
+    return (
+        '<h2>Likely in it</h2><p class="caption">The dictionary\'s texts that are nearest, by the '
+        "model's whole output and by the strongest patches of second-order effects together.</p>"
+        f'<ol class="likely">{named}</ol>'
+    )
+
+
+def hit_rates(view: View) -> str:
+    """How often discovery names what is there, as measured; nothing where it wasn't."""
+    measured = view.bundle.manifest.evidence.get("discovery", {})
+    try:
+        alone, among = (
+            measured[f"pictogram, {kind}"]["concepts"]["hit@10"]["mean"]
+            for kind in ("single", "multiple")
+        )
+    except KeyError:
+        return ""
+    more = parts.link("evidence", "Evidence", bundle=view.key, claim="discovery")
+    return (
+        '<p class="caption below">In scenes of pictures in a style unseen in training, ten such '
+        f"concepts name {glossary.share(alone)} of the objects that stand alone and "
+        f"{glossary.share(among)} of those among others. {more}.</p>"
+    )
+
+
+def concept_list(view: View, concepts: Sequence[FoundConcept], mapped: Callable[[str], str]) -> str:
+    """Discovered concepts as bars, strongest first, each a link to the neurons that name it.
+
+    `mapped` is the link to a text's map.
+    """
     most = max((concept.score for concept in concepts), default=0.0) or 1.0
     rows = []
     for concept in concepts:
         name = parts.link("neurons", escape(concept.text), bundle=view.key, word=concept.text[:60])
         also = ", ".join(concept.joined[:4])
         near = f' <span class="muted">with {escape(also)}</span>' if also else ""
-        sources = " · ".join(
+        named = [
             parts.link("neuron", f"{layer}.{neuron}", bundle=view.key, layer=layer, neuron=neuron)
             for layer, neuron, _ in concept.neurons[:NAMED]
-        )
+        ]
         rows.append(
             f'<li><div class="what">{name}{near}<span class="num">'
             f"{glossary.number(1000 * concept.score, 1)}</span></div>"
             f'<div class="rank" role="presentation"><i style="width:'
             f'{100 * concept.score / most:.0f}%"></i></div>'
-            f'<div class="from">{f"from {sources}" if sources else ""}</div></li>'
+            f'<div class="from">{" · ".join([mapped(concept.text), *named])}</div></li>'
         )
     return f'<ol class="concepts-found">{"".join(rows)}</ol>'
 
@@ -191,14 +224,14 @@ def map_caption(place: int, text: str, end: float, opacity: int, confidence: flo
     return (
         f'{swatch(place, text)}<span class="scale c{colour}" style="--most:{opacity}%">'
         f'<span class="num">0</span><i></i><span class="num">{glossary.effect(end)}</span></span>'
-        f'<span class="muted">{sureness(confidence)}</span>'
+        f'<span class="muted">{ahead(confidence)}</span>'
     )
 
 
-def sureness(confidence: float) -> str:
-    """How surely a text is in the picture."""
+def ahead(confidence: float) -> str:
+    """How a text stands among the dictionary's in the picture."""
     most = "over 99 %" if confidence >= ALMOST_ALL else glossary.share(confidence)
-    return f"confidence {most}"
+    return f"ahead of {most} of the dictionary"
 
 
 def doubts(texts: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ SCENE_SIDE = 336
 THUMBNAIL = 112
 MOST_CONCEPTS = 12
 MOST_NEURONS = 12
+MOST_LIKELY = 5  # texts
 KEPT_MAPS = 24
 _KEPT = ("_image_upload", "_image_reading", "_image_discovery", "_image_patches", "_image_maps")
 # pool and whether several objects, for each example in order
@@ -161,6 +162,12 @@ def find_concepts(view: View, source: Source) -> Discovery:
         2,
         lambda: discover(view.bundle, seen.reading, top=MOST_CONCEPTS, neurons=MOST_NEURONS),
     )
+
+
+def likely_texts(view: View, source: Source) -> tuple[str, ...]:
+    """Texts that the picture most surely shows, by patches and whole output together."""
+    places = read_picture(view, source, "pad").presence.likely(MOST_LIKELY)
+    return tuple(view.bundle.texts[place] for place in places)
 
 
 def find_patches(view: View, source: Source) -> list[list[Patch]]:
