@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("bundle", type=Path)
     search.add_argument("text")
     search.add_argument("--top", type=_positive, default=12)
-    _add_bench(add("bench", _bench, "time the lens, the pursuit or the app"))
+    _add_bench(add("bench", _bench, "time the lens, its heatmaps, the pursuit or the app"))
     add_image_commands(add)
     add_attack_command(add)
     serve = add("serve", _serve, "open the app's server, by default for this machine alone")
@@ -156,11 +156,14 @@ def _add_evidence(command: argparse.ArgumentParser) -> None:
 
 
 def _add_bench(command: argparse.ArgumentParser) -> None:
-    command.add_argument("what", choices=["lens", "omp", "app"])
-    command.add_argument("--model", default="ViT-B-32")
+    command.add_argument("what", choices=["lens", "maps", "omp", "app"])
+    command.add_argument(
+        "--model", default="ViT-B-32", help="open_clip name or local-dir:FOLDER; maps: or a bundle"
+    )
     command.add_argument("--layers", type=int, nargs="+", default=[8, 9, 10])
-    command.add_argument("--batch", type=_positive, default=16)
-    command.add_argument("--repeats", type=_positive, default=7)
+    command.add_argument("--batch", type=_positive, help="images; lens: 16, maps: 1")
+    command.add_argument("--repeats", type=_positive, help="lens: 7, maps: 30")
+    command.add_argument("--threads", type=_positive, help="maps: torch's threads")
     command.add_argument("--device", default="cpu")
     command.add_argument("--targets", type=_positive, default=512)
     command.add_argument("--texts", type=_positive, default=30_000)
@@ -234,12 +237,13 @@ def _to_stderr(line: str) -> None:
 
 
 def _bench(options: argparse.Namespace) -> Result:
-    if options.what == "lens":
-        from explorer.benchmark import bench_lens  # noqa: PLC0415
+    if options.what in ("lens", "maps"):
+        from explorer.benchmark import bench_lens, bench_maps  # noqa: PLC0415
 
-        return bench_lens(
-            options.model, options.layers, options.batch, options.repeats, options.device
-        )
+        model, batch, repeats = options.model, options.batch, options.repeats
+        if options.what == "maps":
+            return bench_maps(model, batch or 1, repeats or 30, options.threads, options.device)
+        return bench_lens(model, options.layers, batch or 16, repeats or 7, options.device)
     try:
         if options.what == "app":
             from benchmarks.app import bench_app  # noqa: PLC0415

@@ -211,6 +211,25 @@ def rank_concepts(maps: Tensor, top: int, atoms: np.ndarray | None = None) -> li
     return found
 
 
+def join_near(atoms: np.ndarray, scores: np.ndarray, top: int) -> list[tuple[int, list[int]]]:
+    """Return (place, places that join it) of the `top` best scores, best first.
+
+    `atoms` are the candidates' centred embeddings [candidate, embed], unit norm. Scores that are
+    not positive are left out.
+    """
+    best = [int(i) for i in np.argsort(-scores, kind="stable")[:CANDIDATES] if scores[i] > 0]
+    taken: set[int] = set()
+    groups: list[tuple[int, list[int]]] = []
+    for place in best:
+        if place in taken or len(groups) == top:
+            continue
+        near = atoms[best] @ atoms[place] >= NEAR
+        joined = [other for other, is_near in zip(best, near, strict=True) if is_near]
+        groups.append((place, [o for o in joined if o != place and o not in taken]))
+        taken.update([place, *joined])
+    return groups
+
+
 def _strengths(bundle: Bundle, effects: np.ndarray) -> np.ndarray:
     """Return effects over their neurons' thresholds, 0 for a neuron without one."""
     thresholds = bundle.neurons["threshold"].to_numpy(np.float64)

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
 from explorer.errors import InputError
 
@@ -70,30 +69,27 @@ class Framing:
         ground = border_colour(picture)
         return [_cut(picture, window, side, ground) for window in self.windows]
 
-    def to_picture(self, maps: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+    def to_picture(
+        self, maps: Tensor, size: tuple[int, int] | None = None, rows: slice = slice(None)
+    ) -> Tensor:
         """Return maps on the picture's pixels: [text, row, column] float32.
 
         `maps` is [window, text, patch_row, patch_column]; `size` is another (width, height) of
-        the same shape to draw at, such as a preview's.
+        the same shape to draw at, such as a preview's; `rows` takes a band of the pixel rows.
         """
         width, height = size or (self.width, self.height)
         scale = (width / self.width, height / self.height)
-        total = torch.zeros(maps.shape[1], height, width)
-        seen = torch.zeros(height, width)
+        total: Tensor | float = 0.0
+        seen: Tensor | float = 0.0
         for window, grid in zip(self.windows, maps.float().cpu(), strict=True):
-            rows = _centres(height, window.top * scale[1], window.side * scale[1])
-            columns = _centres(width, window.left * scale[0], window.side * scale[0])
-            inside = (rows.abs() <= 1)[:, None] & (columns.abs() <= 1)[None]
-            points = torch.stack(
-                torch.meshgrid(columns, rows, indexing="xy"), dim=2
-            )  # [row, column, (x, y)]
-            drawn = functional.grid_sample(
-                grid[None], points[None], mode="bilinear", padding_mode="border",
-                align_corners=False,
-            )[0]  # fmt: skip
-            total += torch.where(inside, drawn, 0)
-            seen += inside
-        return total / seen.clamp(min=1)
+            down = _between(height, window.top * scale[1], window.side * scale[1], grid.shape[1])
+            across = _between(width, window.left * scale[0], window.side * scale[0], grid.shape[2])
+            down = down[rows]
+            total = total + down @ grid @ across.T
+            seen = seen + torch.outer(down.sum(dim=1), across.sum(dim=1))
+        assert isinstance(total, Tensor)  # a framing has windows
+        assert isinstance(seen, Tensor)
+        return total / seen.clamp(min=1) if len(self.windows) > 1 else total
 
     def patch_at(self, x: float, y: float, grid: tuple[int, int]) -> tuple[int, int, int] | None:
         """Return (window, patch row, patch column) at a picture's pixel, None outside."""
@@ -147,6 +143,13 @@ def _cut(
     return canvas
 
 
-def _centres(count: int, start: float, side: float) -> Tensor:
-    """Return the centres of `count` pixels in a window's coordinates, -1 to 1."""
-    return 2 * (torch.arange(count) + 0.5 - start) / side - 1
+def _between(count: int, start: float, side: float, cells: int) -> Tensor:
+    """Return what each of `count` pixels takes of a window's cells: [pixel, cell].
+
+    Linear between the centres of the cells, flat beyond the outermost; 0 outside the window.
+    """
+    pixels = torch.arange(count, dtype=torch.float64) + 0.5 - start
+    places = (pixels / side * cells - 0.5).clamp(0, cells - 1)
+    weights = (1 - (places[:, None] - torch.arange(cells)).abs()).clamp(min=0)
+    inside = (pixels >= 0) & (pixels <= side)
+    return (weights * inside[:, None]).float()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +68,7 @@ def _segment(options: argparse.Namespace) -> Result:
     out.mkdir(parents=True, exist_ok=True)
     files = {"labels.png": exports.mask_file(found, upload.size)}
     for place, text in enumerate(found.texts):
-        name = f"{place + 1}-{_slug(text)}.png"
+        name = f"{place + 1}-{exports.file_stem(text)}.png"
         files[name] = exports.overlay_file(upload.picture, found, place)
     files["maps.npz"] = exports.arrays_file(found)
     result = exports.description(bundle, found, settings, upload.size)
@@ -89,7 +88,3 @@ def _discover(options: argparse.Namespace) -> Result:
     seen = PictureReading.of(bundle, upload.picture)
     found = discover(bundle, seen.reading, top=options.top, neurons=options.top)
     return {"bundle": bundle.name, "size": list(upload.size), **found.as_dict()}
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "text"

@@ -192,15 +192,16 @@ def path_readers(model: nn.Module, directions: Tensor, *, centre: bool = True) -
     `u[n, k] . direction = w_n . r_k` for each neuron of an earlier layer: second-order effects
     along a direction need no [neuron, path, embed].
     """
-    output = readout(model, centre=centre) @ directions.to(lens_dtype(model)).T
+    output = directions.to(lens_dtype(model)) @ readout(model, centre=centre).T
     readers = {}
     for index, block in enumerate(_blocks(model)):
-        heads, width = block.attn.num_heads, output.shape[0]
-        value = block.attn.in_proj_weight[2 * width :].to(output) * block.ln_1.weight.to(output)
-        scaled = block.attn.out_proj.weight.to(output).T * _layer_scale(block.ls_1, output)
-        # d: the dimensions of one head
-        by_head = (scaled @ output).unflatten(0, (heads, -1))
-        reader = torch.einsum("hdt,hdw->hwt", by_head, value.unflatten(0, (heads, -1)))
+        heads, width = block.attn.num_heads, output.shape[1]
+        # LayerNorm's and LayerScale's weights meet the few texts, not the weight matrices
+        scaled = output * _layer_scale(block.ls_1, output)
+        by_head = (scaled @ block.attn.out_proj.weight.to(output)).unflatten(1, (heads, -1))
+        value = block.attn.in_proj_weight[2 * width :].to(output).unflatten(0, (heads, -1))
+        # [head, text, d] @ [head, d, width], d: the dimensions of one head
+        reader = (by_head.transpose(0, 1) @ value * block.ln_1.weight.to(output)).transpose(1, 2)
         readers[index] = reader - reader.mean(dim=1, keepdim=True) if centre else reader
     return readers
 

@@ -33,6 +33,7 @@ from explorer.models import LoadedModel, encode_texts
 
 LONGEST_TEXT = 200  # characters
 MOST_TEXTS = 64
+MOST_KEPT = 1024  # embeddings of texts; the text tower costs as much as a picture
 MOST_SPREAD = 4096  # pictures from which the covariance is taken
 
 
@@ -91,6 +92,7 @@ class LensModel:
 
     _mean_writes: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
     _own_projections: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _text_embeddings: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def trace(self, images: Tensor) -> Trace:
         """Run one hooked pass over preprocessed `images`; see `explorer.lens.trace`."""
@@ -104,7 +106,13 @@ class LensModel:
         """
         cleaned = check_texts(texts)
         with self.lock:
-            embeddings = encode_texts(self.loaded, cleaned).to(self.text_mean)
+            known = self._text_embeddings
+            new = [text for text in dict.fromkeys(cleaned) if text not in known]
+            if new:
+                known.update(zip(new, encode_texts(self.loaded, new), strict=True))
+            embeddings = torch.stack([known[text] for text in cleaned]).to(self.text_mean)
+            for text in list(known)[:-MOST_KEPT]:
+                del known[text]
         return functional.normalize(embeddings - self.text_mean, dim=1)
 
     def towards_pictures(self, directions: Tensor) -> Tensor:

@@ -45,13 +45,16 @@ def paint(
 
 
 def paint_difference(
-    picture: Image.Image, values: NDArray[np.floating], opacity: float = 0.8
+    picture: Image.Image,
+    values: NDArray[np.floating],
+    opacity: float = 0.8,
+    pair: tuple[tuple[int, int, int], tuple[int, int, int]] = (colour_of(0), colour_of(1)),
 ) -> Image.Image:
-    """Lay the first text's colour where `values` [row, column] are positive, else the second's."""
+    """Lay one colour where `values` [row, column] are positive, the other where they aren't."""
     rows, columns = values.shape
     base = ground(picture, (columns, rows))
     peak = float(np.abs(values).max()) or 1.0
-    colours = np.where((values >= 0)[..., None], colour_of(0), colour_of(1))
+    colours = np.where((values >= 0)[..., None], *pair)
     alpha = (opacity * np.abs(values) / peak)[..., None]
     return _image(base + alpha * (colours - base))
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -28,19 +29,18 @@ from explorer.heatmaps import (
     MapSettings,
     Reading,
     as_lens_model,
-    concept_maps,
     grounded,
     heatmaps,
     read,
-    strongest_patches,
 )
 from explorer.lens_model import LensModel, check_texts
 from explorer.models import to_rgb
+from explorer.presence import DOUBTFUL, Presence
 
 FLOOR = 0.2  # of the strongest text's peak
+BAND = 2**24  # map values that are held at once
 USUAL_THRESHOLD = 0.4  # of a text's own peak, where a bundle brings no calibrated one
 SCALES = ("own", "shared")
-DOUBTFUL = 0.8  # of the dictionary; on crowded scenes a fifth of present texts lie below it
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,11 @@ class PictureReading:
     framing: Framing
     reading: Reading
 
+    @cached_property
+    def presence(self) -> Presence:
+        """How surely texts are in the picture."""
+        return Presence(self.reading)
+
     @classmethod
     def of(
         cls, lens_model: LensModel | Bundle, picture: Image.Image, fit: str = "pad"
@@ -90,7 +95,7 @@ class Segmentation:
     threshold: float
     """Share of a text's own peak below which a pixel is background."""
     confidence: tuple[float, ...]
-    """For each text the share of the dictionary's texts that are less strongly in the picture."""
+    """How surely each text is in the picture, 0 to 1; see `explorer.presence`."""
 
     def maps(self, size: tuple[int, int] | None = None) -> Tensor:
         """Return the maps on the picture's pixels, [text, row, column]; `size` as for `Framing`."""
@@ -105,17 +110,31 @@ class Segmentation:
         return scaled(self.maps(size), scale)
 
     def labels(self, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Return the label map, [row, column] uint8: 0 background, 1 the first text."""
-        positive = self.maps(size).clamp(min=0)
-        peaks = positive.amax(dim=(1, 2))
-        value, winner = positive.max(dim=0)
+        """Return the label map, [row, column] uint8: 0 background, 1 the first text.
+
+        It is made in bands of rows: maps of several texts at a photograph's full size take
+        gigabytes.
+        """
+        width, height = size or (self.framing.width, self.framing.height)
+        step = max(1, BAND // (width * len(self.texts)))
+        bands = [slice(top, top + step) for top in range(0, height, step)]
+        peaks = torch.stack([self._positive(size, band).amax(dim=(1, 2)) for band in bands]).amax(
+            dim=0
+        )
+        return np.concatenate([self._labelled(size, band, peaks) for band in bands])
+
+    def _positive(self, size: tuple[int, int] | None, rows: slice) -> Tensor:
+        return self.framing.to_picture(self.grids, size, rows).clamp(min=0)
+
+    def _labelled(self, size: tuple[int, int] | None, rows: slice, peaks: Tensor) -> np.ndarray:
+        value, winner = self._positive(size, rows).max(dim=0)
         least = torch.maximum(self.threshold * peaks, FLOOR * peaks.max())[winner]
         labels = torch.where((value >= least) & (value > 0), winner + 1, 0)
         return labels.numpy().astype(np.uint8)
 
     @property
     def doubtful(self) -> list[str]:
-        """Texts that are hardly more strongly in the picture than others."""
+        """Texts that may well not be in the picture."""
         pairs = zip(self.texts, self.confidence, strict=True)
         return [text for text, share in pairs if share < DOUBTFUL]
 
@@ -144,7 +163,8 @@ def segment(
     if threshold is None:
         bundle = lens_model if isinstance(lens_model, Bundle) else None
         threshold = calibrated_threshold(bundle, settings.method)
-    return Segmentation(names, seen.framing, grids, threshold, confidence(opened, seen, names))
+    sure = seen.presence.confidence(opened.text_directions(names))
+    return Segmentation(names, seen.framing, grids, threshold, tuple(sure.tolist()))
 
 
 def scaled(maps: Tensor, scale: str = "own") -> Tensor:
@@ -164,28 +184,9 @@ def calibrated_threshold(bundle: Bundle | None, method: str) -> float:
     return float(measured.get("thresholds", {}).get(method, USUAL_THRESHOLD))
 
 
-@torch.no_grad()
-def confidence(
-    lens_model: LensModel, seen: PictureReading, texts: Sequence[str]
-) -> tuple[float, ...]:
-    """Return for each text the share of dictionary texts that are less strongly in the picture.
-
-    A text is as strong as its strongest tenth of patches, so that a small object among others
-    counts too; the best of the picture's windows counts. 1 where there is no dictionary.
-    """
-    if not len(lens_model.dictionary):
-        return (1.0,) * len(texts)
-    own = lens_model.text_directions(texts)
-    every = torch.cat([own, lens_model.dictionary])
-    windows = range(len(seen.reading.images))
-    peaks = torch.stack(
-        [strongest_patches(concept_maps(seen.reading, every, window)) for window in windows]
-    ).amax(dim=0)
-    others = peaks[len(own) :]
-    return tuple(float((others < value).float().mean()) for value in peaks[: len(own)])
-
-
-def difference(segmentation: Segmentation, first: str, second: str) -> Tensor:
+def difference(
+    segmentation: Segmentation, first: str, second: str, size: tuple[int, int] | None = None
+) -> Tensor:
     """Return the first text's map minus the second's, in the maps' units: [row, column].
 
     Raises InputError for a text that was not looked for.
@@ -194,6 +195,6 @@ def difference(segmentation: Segmentation, first: str, second: str) -> Tensor:
     if missing:
         have = ", ".join(segmentation.texts)
         raise InputError(f"“{missing[0]}” was not looked for: compare two of {have}.")
-    places = [segmentation.texts.index(text) for text in (first, second)]
-    maps = segmentation.maps()
-    return maps[places[0]] - maps[places[1]]
+    one, other = (segmentation.texts.index(text) for text in (first, second))
+    apart = segmentation.grids[:, one] - segmentation.grids[:, other]
+    return segmentation.framing.to_picture(apart[:, None], size)[0]

@@ -7,16 +7,18 @@ decoded. Whatever a decoder raises afterwards becomes one sentence.
 1. JPEG is decoded at the least scale that still has enough pixels; other kinds whole.
 2. The orientation in EXIF is applied; damaged EXIF is ignored.
 3. 16-bit, 32-bit and floating-point greys are scaled to 8 bits, not cut off.
-4. CMYK and palettes become RGB; transparent parts are laid on white.
-5. What is larger than `LONGEST_SIDE` is reduced; the size as it came is kept beside it.
+4. What is larger than `LONGEST_SIDE` is reduced; the size as it came is kept beside it.
+5. CMYK and palettes become RGB; transparent parts are laid on white.
 """
 
 from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from explorer.errors import InputError
@@ -27,6 +29,7 @@ SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 MAX_BYTES = 10_000_000
 MAX_PIXELS = 36_000_000
 LONGEST_SIDE = 2048
+ROWS = 256  # that are held as floats at once
 _NAMES = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 
 
@@ -73,8 +76,7 @@ def _decode(opened: Image.Image) -> Upload:
         opened.draft(None, (LONGEST_SIDE, LONGEST_SIDE))
         opened.load()
         orientation = _orientation(opened)  # after loading: TIFF is turned by its decoder
-        picture = to_rgb(_to_8_bits(opened))
-        picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+        picture = to_rgb(_reduced(_to_8_bits(opened)))
         if orientation in _TURNS:
             picture = picture.transpose(_TURNS[orientation])
     except Exception as error:  # as above
@@ -110,18 +112,41 @@ _TURNS = {
 }
 
 
+def _reduced(picture: Image.Image) -> Image.Image:
+    """Reduce a picture, its alpha too, before copies of it are made in other modes."""
+    if max(picture.size) <= LONGEST_SIDE:
+        return picture
+    if picture.mode in ("1", "P", "PA") or "transparency" in picture.info:
+        clear = picture.mode in ("PA",) or "transparency" in picture.info
+        picture = picture.convert("RGBA" if clear else "RGB")
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    return picture
+
+
 def _to_8_bits(picture: Image.Image) -> Image.Image:
     """Scale greys of more than 8 bits; leave every other mode as it is."""
     if not (picture.mode.startswith("I") or picture.mode == "F"):
         return picture
-    values = np.nan_to_num(np.asarray(picture, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    if picture.mode.startswith("I;16"):
-        low, high = 0.0, 65535.0
-    elif picture.mode == "F" and values.min() >= 0 and values.max() <= 1:
-        low, high = 0.0, 1.0
-    elif picture.mode == "I" and values.min() >= 0 and values.max() <= 65535:
-        low, high = 0.0, 65535.0
-    else:
-        low, high = float(values.min()), float(values.max())
-    scaled = (values - low) / max(high - low, np.finfo(np.float64).tiny) * 255
-    return Image.fromarray(scaled.clip(0, 255).round().astype(np.uint8))
+    values = np.asarray(picture)
+    low, high = _range(picture.mode, values)
+    scale = 255 / max(high - low, float(np.finfo(np.float32).tiny))
+    grey = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), ROWS):  # a picture's worth of floats would take gigabytes
+        band = _finite(values[top : top + ROWS])
+        grey[top : top + ROWS] = ((band - low) * scale).clip(0, 255).round()
+    return Image.fromarray(grey)
+
+
+def _range(mode: str, values: NDArray[Any]) -> tuple[float, float]:
+    """Return the values that become black and white."""
+    if mode.startswith("I;16"):
+        return 0.0, 65535.0
+    bands = (_finite(values[top : top + ROWS]) for top in range(0, len(values), ROWS))
+    ends = np.array([(band.min(), band.max()) for band in bands])
+    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
+    full = 1.0 if mode == "F" else 65535.0
+    return (0.0, full) if low >= 0 and high <= full else (low, high)
+
+
+def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)

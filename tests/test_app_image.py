@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import io
 import json
+import platform
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import numpy as np
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from explorer import exports, painting
 from explorer.bundle import Bundle
-from explorer.discover import discover, neuron_maps
+from explorer.discover import all_effects, discover, neuron_maps, significant_rows
 from explorer.errors import InputError
-from explorer.segment import PictureReading
-from explorer.ui import address, image, image_parts, image_source, loaders
+from explorer.heatmaps import concept_maps
+from explorer.patches import Patch, strongest_at_patches
+from explorer.presence import Presence
+from explorer.segment import PictureReading, segment
+from explorer.ui import address, image, image_parts, image_source, image_views, loaders
 from explorer.ui.image_query import MOST_SHOWN, ImageQuery, read_image, split_texts
 from explorer.ui.loaders import View
 from tests.conftest import draw
@@ -67,6 +75,24 @@ CASES = [
     ({"form": "raw"}, "Where “", "“raw” is no value for “form”"),
     ({"opacity": "35"}, "Where “", None),
     ({"opacity": "x"}, "Where “", "“x” is no opacity"),
+    ({"opacity": "4"}, "Where “", "write a percentage from 10 to 100"),
+    ({"opacity": "33"}, "Where “", None),
+    ({"own": "1"}, "which was kept in their session alone", "Upload it here"),
+    ({"own": "1", "scene": "2"}, "Example 3", None),
+    ({"view": "methods", "texts": "red,blue", "first": "1"}, "“blue” by every method", None),
+    ({"view": "methods", "texts": "red,blue", "first": "7"}, "“blue” by every method", None),
+    (
+        {"view": "difference", "texts": "red,blue,dog", "first": "2", "second": "0"},
+        "“dog” against “red”",
+        None,
+    ),
+    (
+        {"view": "difference", "texts": "red,blue", "first": "1"},
+        "“blue” against “red”",
+        None,
+    ),
+    ({"first": "9"}, "Where “", "write a number from 0 to 7"),
+    ({"second": "x"}, "Where “", "write a number from 0 to 7"),
     ({"threshold": "20", "view": "mask"}, "above 20 %", None),
     ({"threshold": "200"}, "Where “", "“200” is no threshold"),
     ({"neuron": "1.5"}, "Layer 1 · Neuron 5 on this picture", None),
@@ -136,7 +162,38 @@ def test_neurons_and_concepts_link_to_their_pages(view: View) -> None:
     for concept in found.concepts[:3]:
         assert concept.text in html
     assert html.count('data-page="image"') >= 10  # the examples
-    assert html.count("<span title=") == 16  # patches
+    assert html.count("<span></span>") == 16  # patches
+
+
+def test_likely_texts_are_looked_for_first_in_an_upload(view: View) -> None:
+    app = run()
+    picture = draw("blue", "square")
+    app.file_uploader[0].set_value(("mine.png", png_of(picture), "image/png")).run()
+    presence = PictureReading.of(view.bundle, picture).presence
+    texts = [view.bundle.texts[place] for place in presence.likely(5)]
+    assert app.text_input(key="_texts").value == ", ".join(texts[:3])
+    html = html_of(app)
+    assert all(f"<b>{text}</b>" in html for text in texts)
+    other = discover(view.bundle, PictureReading.of(view.bundle, picture).reading).concepts[-1].text
+    added = "%2C".join(quote_plus(text) for text in dict.fromkeys([*texts[:3], other]))
+    assert f"texts={added}" in html  # the way to one more map, beside the others
+    assert "own=1" in html
+
+
+def test_a_picture_unlike_the_bundles_is_said_to_be(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for answer in (True, False):
+        monkeypatch.setattr(Presence, "unfamiliar", lambda self, bundle, said=answer: said)
+        assert (image.UNFAMILIAR in html_of(run(image="3"))) is answer
+
+
+def test_measured_rates_stand_beside_what_is_discovered(view: View) -> None:
+    assert image_parts.hit_rates(view) == ""
+    rate = {"concepts": {"hit@10": {"mean": 0.5}}}
+    measured = {"discovery": {"pictogram, single": rate, "pictogram, multiple": rate}}
+    object.__setattr__(view.bundle.manifest, "evidence", measured)
+    assert image_parts.hit_rates(view).count("50 %") == 2
 
 
 def test_every_state_has_an_address(view: View) -> None:
@@ -153,6 +210,8 @@ def test_every_state_has_an_address(view: View) -> None:
         {"opacity": 30},
         {"threshold": 0},
         {"neuron": (2, 9)},
+        {"own": True},
+        {"first": 3, "second": 0},
     ):
         query = replace(usual, **change)
         reading = read_image(query.params(), view)
@@ -192,15 +251,53 @@ def test_uploads_become_sources_or_one_sentence() -> None:
         image_source.uploaded(b"nothing", "x")
 
 
-def test_patch_reader_names_what_is_strongest(view: View) -> None:
+def test_patches_name_what_is_strongest_there(view: View) -> None:
+    """Against sums over all significant neurons and all texts of their sets, one by one."""
+    bundle = view.bundle
+    reading = PictureReading.of(bundle, bundle.pictures.rgb(3)).reading
+    patches = strongest_at_patches(bundle, reading, top=2)
+    rows = significant_rows(bundle, all_effects(bundle, reading)[0])
+    shares = neuron_maps(bundle, reading, rows)
+    texts = sorted({int(i) for i in bundle.concept_ids[rows].ravel() if i >= 0})
+    maps = concept_maps(reading, reading.lens_model.dictionary[texts]).unflatten(1, (4, 4))
+    for row, column in ((0, 0), (1, 3)):
+        patch = patches[row][column]
+        best = int(shares[:, row, column].abs().argmax())
+        assert patch.neurons[0] == (rows[best], pytest.approx(float(shares[best, row, column])))
+        assert len(patch.neurons) == 2
+        strongest = int(maps[:, row, column].argmax())
+        if maps[strongest, row, column] > 0:
+            name, value = patch.concepts[0]
+            assert name == bundle.texts[texts[strongest]]
+            assert value == pytest.approx(float(maps[strongest, row, column]))
+        assert all(value > 0 for _, value in patch.concepts)
+
+
+def test_patches_without_significant_neurons_say_nothing(view: View) -> None:
+    reading = PictureReading.of(view.bundle, view.bundle.pictures.rgb(3)).reading
+    quiet = replace(view.bundle, path=view.bundle.path)
+    quiet.__dict__["neurons"] = view.bundle.neurons.assign(threshold=1e9)
+    patches = strongest_at_patches(quiet, reading)
+    assert {patch for line in patches for patch in line} == {Patch((), ())}
+
+
+def test_the_patch_reader_lies_over_the_picture_and_carries_its_texts(view: View) -> None:
     picture = view.bundle.pictures.rgb(3).resize((60, 30))
+    source = image_source.Source("<b>", picture, (120, 60), "x", (), "upload")
     seen = PictureReading.of(view.bundle, picture)
-    found = discover(view.bundle, seen.reading)
-    maps = neuron_maps(view.bundle, seen.reading, [n.row for n in found.neurons]).numpy()
-    html = image_parts.patch_reader(picture, seen.framing, found.neurons, maps, found.concepts)
-    best = found.neurons[int(np.argmax(np.abs(maps[:, 0, 0])))]
-    title = html.split('<span title="')[1].split('"')[0]
-    assert f"layer {best.layer} neuron {best.neuron}" in title
+    patches = strongest_at_patches(view.bundle, seen.reading)
+    html = image_parts.patch_reader(view, source, seen.framing, patches)
+    said = json.loads(unescape(html.split('data-patches="')[1].split('"')[0]))
+    assert said["grid"] == [4, 4]
+    assert len(said["cells"]) == 16
+    for cell, patch in zip(said["cells"], [p for line in patches for p in line], strict=True):
+        named = [said["texts"][place] for place, _ in cell[0]]
+        assert named == [text for text, _ in patch.concepts]
+        rows = [view.bundle.row(*said["neurons"][place][:2]) for place, _ in cell[1]]
+        assert rows == [row for row, _ in patch.neurons]
+    assert html.count("<span></span>") == 16
+    assert "<b>" not in html
+    assert "120 × 60 pixels" in html
     assert "aspect-ratio:60/30" in html
     assert "top:-50.000%" in html  # the window reaches above and below a landscape picture
     assert "height:200.000%" in html
@@ -209,8 +306,6 @@ def test_patch_reader_names_what_is_strongest(view: View) -> None:
 def test_previews_keep_the_shape() -> None:
     assert image_parts.preview_size((2000, 1000)) == (480, 240)
     assert image_parts.preview_size((100, 50)) == (100, 50)
-    framing = image.replace_size(image.Framing.of((400, 200)), (100, 50))
-    assert framing == image.Framing.of((100, 50))
 
 
 def test_markup_in_texts_is_escaped() -> None:
@@ -267,7 +362,7 @@ def test_a_picture_too_long_to_see_is_one_sentence() -> None:
 
 
 def test_without_texts_the_page_asks_for_some(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image, "_first_concepts", lambda found: ())
+    monkeypatch.setattr(image_source, "likely_texts", lambda view, source: ())
     app = run()
     app.file_uploader[0].set_value(("x.png", png_of(draw("red", "circle")), "image/png")).run()
     assert "Type a text to look for" in html_of(app)
@@ -291,7 +386,8 @@ def test_tiles_open_their_picture_here(view: View) -> None:
     assert f'href="image?bundle=tiny&amp;image={number}"' in html_of(app)
 
 
-def test_downloads_are_whole_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def downloads_of(monkeypatch: pytest.MonkeyPatch, **params: str) -> dict[str, bytes]:
+    """The files that the page offers, by their names."""
     made: dict[str, Callable[[], bytes | str]] = {}
 
     def keep(
@@ -299,17 +395,61 @@ def test_downloads_are_whole_files(monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> None:
         made[name] = data
 
-    monkeypatch.setattr(image.st, "download_button", keep)
-    run(image="3", texts="red,blue")
-    with Image.open(io.BytesIO(made["overlay.png"]())) as overlay:
-        assert overlay.size == (40, 40)
-    with Image.open(io.BytesIO(made["labels.png"]())) as labels:
-        assert labels.size == (40, 40)
-    arrays = np.load(io.BytesIO(made["maps.npz"]()))
-    assert arrays["maps"].shape == (2, 40, 40)
-    facts = json.loads(made["settings.json"]())
+    monkeypatch.setattr(image_views.st, "download_button", keep)
+    html_of(run(**params))
+    contents = {name: data() for name, data in made.items()}
+    return {n: c.encode() if isinstance(c, str) else c for n, c in contents.items()}
+
+
+def test_downloads_are_whole_files(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = downloads_of(monkeypatch, image="3", texts="red,blue")
+    stem = exports.file_stem(f"Picture 3: {view.labels[3]}")
+    assert set(found) == {
+        f"{stem}-overlays.zip", f"{stem}-labels.png", f"{stem}-maps.npz", f"{stem}-settings.json",
+    }  # fmt: skip
+    picture = view.bundle.pictures.rgb(3)
+    expected = segment(view.bundle, picture, ["red", "blue"])
+    with zipfile.ZipFile(io.BytesIO(found[f"{stem}-overlays.zip"])) as archive:
+        assert archive.namelist() == ["1-where-red-comes-from.png", "2-where-blue-comes-from.png"]
+        for place, name in enumerate(archive.namelist()):
+            with Image.open(io.BytesIO(archive.read(name))) as overlay:
+                strength = expected.strengths()[place].numpy()
+                wanted = painting.paint(picture, strength, painting.colour_of(place))
+                assert (np.asarray(overlay) == np.asarray(wanted)).all()
+    labels = np.asarray(Image.open(io.BytesIO(found[f"{stem}-labels.png"])))
+    assert (labels == expected.labels()).all()
+    arrays = np.load(io.BytesIO(found[f"{stem}-maps.npz"]))
+    assert (arrays["maps"] == expected.maps().numpy()).all()
+    assert (arrays["labels"] == labels).all()
+    facts = json.loads(found[f"{stem}-settings.json"])
     assert [text["text"] for text in facts["texts"]] == ["red", "blue"]
     assert facts["settings"]["method"] == "second-order"
+    assert facts["bundle"]["identity"] == view.bundle.manifest.identity
+    assert facts["versions"]["python"] == platform.python_version()
+    assert facts["shown"]["address"] == "image?bundle=tiny&image=3&texts=red%2Cblue"
+    assert facts["picture"]["name"] == f"Picture 3: {view.labels[3]}"
+
+
+@pytest.mark.parametrize(
+    ("params", "name", "files"),
+    [
+        ({"texts": "red"}, "-overlay.png", 1),
+        ({"texts": "red,blue", "view": "mask"}, "-overlay.png", 1),
+        ({"texts": "red,blue", "view": "difference"}, "-overlay.png", 1),
+        ({"texts": "red,blue", "view": "methods"}, "-overlays.zip", 8),
+        ({"texts": "red", "view": "difference"}, "-labels.png", 1),
+    ],
+)
+def test_overlays_are_what_is_shown(
+    params: dict[str, str], name: str, files: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = downloads_of(monkeypatch, image="3", **params)
+    data = next(content for key, content in found.items() if key.endswith(name))
+    if files > 1:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            assert len(archive.namelist()) == files
+    else:
+        assert Image.open(io.BytesIO(data)).size == (40, 40)
 
 
 def test_what_cannot_be_looked_for_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

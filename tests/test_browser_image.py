@@ -79,7 +79,7 @@ def test_example_and_back(visit: Visit) -> None:  # noqa: F811
 
 def test_pasted_picture_is_studied(visit: Visit, upload: Path) -> None:  # noqa: F811
     visit.open(IMAGE, HEADING)
-    visit.page.wait_for_function("() => window.lensPaste === true")
+    visit.page.wait_for_function("() => document.documentElement.dataset.lensImage === 'ready'")
     visit.page.evaluate(
         """(encoded) => {
           const bytes = Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0));
@@ -100,4 +100,28 @@ def test_hostile_file_gets_one_sentence(visit: Visit, tmp_path: Path) -> None:  
     visit.page.locator('input[type="file"]').set_input_files(file)
     visit.page.wait_for_selector("text=The file is no picture that can be read")
     assert visit.page.locator(".notice").count() == 1
+    visit.check()
+
+
+def test_patches_are_read_by_pointer_tap_and_keys(visit: Visit) -> None:  # noqa: F811
+    visit.open(IMAGE, HEADING)
+    visit.page.wait_for_function("() => document.documentElement.dataset.lensImage === 'ready'")
+    cells, readout = visit.page.locator(".patches .cells span"), visit.page.locator(".readout")
+    assert readout.inner_text() == ""
+    cells.nth(5).hover()
+    visit.page.wait_for_selector(".readout >> text=Neurons here")
+    first = readout.inner_text()
+    cells.nth(10).click()  # held: the pointer may leave for the links
+    held = readout.inner_text()
+    assert held != first
+    cells.nth(5).hover()
+    assert readout.inner_text() == held
+    visit.page.locator(".patches .cells").focus()
+    visit.page.keyboard.press("ArrowLeft")
+    assert cells.nth(9).get_attribute("class") == "on"
+    readout.locator("a").first.click()
+    visit.page.wait_for_url("**/neuron?**")
+    visit.page.wait_for_selector("h1")
+    assert visit.query()["bundle"] == "tiny"
+    assert visit.page.evaluate("document.documentElement.dataset.lensImage") is None
     visit.check()

@@ -13,11 +13,20 @@ import torch
 from PIL import Image, ImageDraw
 
 from explorer.bundle import Bundle
-from explorer.discover import NAMED_NEURONS, all_effects, concept_scores, discover, rank_concepts
+from explorer.discover import (
+    NAMED_NEURONS,
+    NEAR,
+    all_effects,
+    concept_scores,
+    discover,
+    join_near,
+    rank_concepts,
+)
 from explorer.errors import InputError
 from explorer.framing import Framing, border_colour
-from explorer.heatmaps import patch_affinity, read, text_shares
+from explorer.heatmaps import concept_maps, patch_affinity, read, strongest_patches, text_shares
 from explorer.lens_model import bare_lens_model, open_lens_model
+from explorer.presence import UNUSUAL
 from explorer.refinement import diffuse
 from explorer.segment import (
     FLOOR,
@@ -191,6 +200,58 @@ def test_a_model_without_dictionary_has_no_doubts(bundle: Bundle) -> None:
     assert segment(bare, draw("red", "circle"), ["red"]).confidence == (1.0,)
 
 
+@pytest.mark.parametrize(("size", "fit"), [((40, 40), "pad"), ((120, 40), "tile")])
+def test_confidence_counts_texts_behind_in_patches_and_output(
+    bundle: Bundle, size: tuple[int, int], fit: str
+) -> None:
+    """Against a loop over the dictionary, for a picture of one window and one of several."""
+    opened = open_lens_model(bundle)
+    seen = PictureReading.of(bundle, draw("red", "circle").resize(size), fit)
+    directions = opened.text_directions(["red", "circle", "a word that no dictionary has"])
+    outputs = seen.reading.trace.representation
+    count = len(opened.dictionary)
+
+    def patches(direction: torch.Tensor) -> float:
+        maps = [concept_maps(seen.reading, direction[None], n) for n in range(len(outputs))]
+        return max(float(strongest_patches(found)) for found in maps)
+
+    def whole(direction: torch.Tensor) -> float:
+        return max(float(torch.cosine_similarity(direction, out, dim=0)) for out in outputs)
+
+    for direction, sure in zip(directions, seen.presence.confidence(directions), strict=True):
+        behind = [
+            np.mean([kind(other) >= kind(direction) - 1e-7 for other in opened.dictionary])
+            for kind in (patches, whole)
+        ]
+        assert float(sure) == pytest.approx(1 - np.sqrt(np.prod(behind)), abs=1.5 / count)
+    every = seen.presence.confidence(opened.dictionary)
+    assert 0 <= float(every.min()) <= float(every.max()) <= 1
+
+
+def test_likely_texts_are_the_surest_and_named_once(bundle: Bundle) -> None:
+    seen = PictureReading.of(bundle, draw("red", "circle"))
+    atoms = open_lens_model(bundle).dictionary
+    sure = seen.presence.confidence(atoms)
+    places = seen.presence.likely(4)
+    assert sure[places[0]] == sure.max()
+    near = atoms[places] @ atoms[places].T - torch.eye(len(places))
+    assert float(near.max()) < NEAR
+    assert seen.presence.likely(10_000)[:4] == places
+    bare = PictureReading.of(bare_lens_model(open_lens_model(bundle).loaded), draw("red", "circle"))
+    assert bare.presence.likely(4) == []
+    assert not bare.presence.unfamiliar(bundle)
+
+
+def test_few_of_the_bundles_own_pictures_are_unfamiliar(bundle: Bundle) -> None:
+    """The bundle is its own measure, so that the rule holds for any model."""
+    found = [
+        PictureReading(Framing.of((1, 1)), read(bundle, [bundle.pictures.rgb(n)])).presence
+        for n in range(bundle.pictures.corpus_size)
+    ]
+    share = np.mean([presence.unfamiliar(bundle) for presence in found])
+    assert share <= UNUSUAL + 2 / len(found)
+
+
 def test_discovery_adds_up(bundle: Bundle) -> None:
     seen = PictureReading.of(bundle, bundle.pictures.rgb(3))
     effects = all_effects(bundle, seen.reading)[0]
@@ -257,6 +318,14 @@ def test_a_second_object_comes_before_the_firsts_further_names() -> None:
     found = rank_concepts(maps, 4)
     assert [one.place for one in found] == [0, 3, 1, 2]
     assert [one.score for one in found] == pytest.approx([1, 0.8, 0.95 * 0.5, 0.9 * 0.25])
+
+
+def test_near_scores_join_the_stronger_one() -> None:
+    atoms = np.array([[1, 0], [0.9, 0.436], [0, 1], [0.95, -0.312], [-1, 0]], np.float32)
+    scores = np.array([0.5, 0.9, 0.7, 0.1, -1.0])
+    assert join_near(atoms, scores, 9) == [(1, [0, 3]), (2, [])]
+    assert join_near(atoms, scores, 1) == [(1, [0, 3])]
+    assert join_near(atoms, -np.ones(5), 3) == []
 
 
 def test_a_picture_without_significant_neurons_has_no_concepts(bundle: Bundle) -> None:

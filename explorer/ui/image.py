@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from explorer import exports, painting
+from explorer import painting
 from explorer.discover import Discovery, neuron_maps
 from explorer.errors import ExplorerError, InputError
-from explorer.framing import Framing
-from explorer.segment import Segmentation, SegmentSettings, calibrated_threshold, difference, scaled
-from explorer.ui import frame, glossary, image_parts, image_source, parts, save_finding
+from explorer.segment import calibrated_threshold, scaled
+from explorer.ui import (
+    frame,
+    glossary,
+    image_parts,
+    image_source,
+    image_views,
+    parts,
+    save_finding,
+)
 from explorer.ui.frame import Page
 from explorer.ui.image_query import (
     FIT_NAMES,
     FORMS,
+    LEAST_OPACITY,
     METHOD_NAMES,
+    MOST_SHOWN,
     SCALES,
     TEXT_LENGTH,
     VIEWS,
@@ -30,29 +40,17 @@ from explorer.ui.image_query import (
 from explorer.ui.image_source import Source
 from explorer.uploads import MAX_BYTES, SUFFIXES
 
-SUGGESTED = 3  # concepts taken as first texts for an upload
-TURN, CAMERA = "_image_turn", "_image_camera"
-_PASTE = """
-export default function () {
-  if (window.lensPaste) return;
-  window.lensPaste = true;
-  const send = (file, patience) => {
-    const input = document.querySelector('[data-testid="stFileUploader"] input[type="file"]');
-    if (!input || input.disabled) {  // the page is still being drawn
-      if (patience > 0) setTimeout(() => send(file, patience - 1), 100);
-      return;
-    }
-    const held = new DataTransfer();
-    held.items.add(file);
-    input.files = held.files;
-    input.dispatchEvent(new Event("change", { bubbles: true }));
-  };
-  document.addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
-    if (file) send(file, 100);
-  });
-}
-"""
+SUGGESTED = 3  # likely texts that are looked for first in an upload
+UNFAMILIAR = (
+    "Low confidence: no text is as near to what the model makes of this picture as one is for 95 "
+    "of 100 pictures of the bundle. Concepts and maps may mean little."
+)
+TURN, CAMERA, MISSING = "_image_turn", "_image_camera", "_image_missing"
+GONE = (
+    "This address is of a visitor's own picture, which was kept in their session alone. Upload it "
+    "here to see the same view, or take an example."
+)
+_SCRIPT = (Path(__file__).parent / "image.js").read_text("utf-8")
 
 
 def choose(page: Page, query: ImageQuery) -> Source | None:
@@ -67,7 +65,7 @@ def choose(page: Page, query: ImageQuery) -> Source | None:
         sent = _upload(page, query)
     with right:
         found = image_source.examples(page.view)
-        shown = query.scene if query.addressed else (None if sent else 0)
+        shown = query.scene if query.addressed or sent or query.own else 0
         if found:
             frame.draw(
                 '<p class="caption">Or take an example. These scenes are made of pictures the '
@@ -75,9 +73,12 @@ def choose(page: Page, query: ImageQuery) -> Source | None:
                 image_parts.strip(page.view, found, shown),
             )
     try:
-        if sent is None or query.addressed:
-            return image_source.addressed(page.view, query)
-        return image_source.uploaded(*sent)
+        if sent is not None and not query.addressed:
+            return image_source.uploaded(*sent)
+        if query.own:
+            frame.draw(parts.notice(GONE))
+            return None
+        return image_source.addressed(page.view, query)
     except ExplorerError as error:
         frame.show_problems([str(error)])
         return None
@@ -85,31 +86,38 @@ def choose(page: Page, query: ImageQuery) -> Source | None:
 
 def _upload(page: Page, query: ImageQuery) -> tuple[bytes, str] | None:
     turn = st.session_state.setdefault(TURN, 0)
-    st.components.v2.component("lens_paste", js=_PASTE)(key="lens_paste")
+    with st.sidebar:  # an element without size; here it takes no gap of the page
+        st.components.v2.component("lens_image", js=_SCRIPT)(key="lens_image")
     sent = st.file_uploader(
         "Upload or paste a picture",
         type=list(SUFFIXES),
         key=f"_upload_{turn}",
         on_change=_sent,
-        args=(page, query),
+        args=(page, query, f"_upload_{turn}"),
         help=f"At most {MAX_BYTES // 1_000_000} MB. It stays in this session, in memory, "
         "unless you save it in a finding.",
     )
     if st.session_state.get(CAMERA):
         taken = st.camera_input(
-            "Take a picture", key=f"_camera_{turn}", on_change=_sent, args=(page, query)
+            "Take a picture",
+            key=f"_camera_{turn}",
+            on_change=_sent,
+            args=(page, query, f"_camera_{turn}"),
         )
         sent = taken or sent
     with st.container(horizontal=True):
         st.toggle("Camera", key=CAMERA)
         if sent is not None:
             st.button("Clear my picture", on_click=_clear, args=(page, query))
+    st.session_state[MISSING] = query.own and sent is None
     return None if sent is None else (sent.getvalue(), sent.name)
 
 
-def _sent(page: Page, query: ImageQuery) -> None:
-    """A new upload takes the place of what the address named."""
-    frame.address(page, **query.elsewhere().params())
+def _sent(page: Page, query: ImageQuery, key: str) -> None:
+    """A new upload takes the place of what the address named, or is what the address waits for."""
+    own = st.session_state[key] is not None
+    kept = own and st.session_state.get(MISSING)
+    frame.address(page, **(query if kept else query.elsewhere(own=own)).params())
 
 
 def _clear(page: Page, query: ImageQuery) -> None:
@@ -126,45 +134,49 @@ def study(page: Page, query: ImageQuery, source: Source) -> None:
     except InputError as error:
         frame.show_problems([str(error)])
         return
-    texts = query.texts or source.suggested or _first_concepts(found)
+    likely = image_source.likely_texts(page.view, source)
+    texts = query.texts or source.suggested or likely[:SUGGESTED]
     number = (query.image or 0) if source.kind == "image" else None
     save_finding.of_picture(page, source.name, texts, source.picture if number is None else number)
-    _concepts(page, source, found)
+    _concepts(page, query, source, found, texts)
     _texts(page, query, source, texts)
     _neurons(page, query, source, found)
 
 
-def _first_concepts(found: Discovery) -> tuple[str, ...]:
-    return tuple(concept.text for concept in found.concepts[:SUGGESTED])
-
-
-def _concepts(page: Page, source: Source, found: Discovery) -> None:
+def _concepts(
+    page: Page, query: ImageQuery, source: Source, found: Discovery, texts: tuple[str, ...]
+) -> None:
     view = page.view
     seen = image_source.read_picture(view, source, "pad")
+    patches = image_source.find_patches(view, source)
     left, right = st.columns([1, 1.2], gap="large")
-    rows = [neuron.row for neuron in found.neurons]
-    maps = neuron_maps(view.bundle, seen.reading, rows).numpy()
+
+    def mapped(text: str) -> str:
+        """The way to a text's map, beside the others."""
+        more = tuple(dict.fromkeys((*texts, text)))[-MOST_SHOWN:]
+        params = replace(query, texts=more, view="maps").params()
+        return parts.link("image", "map", marks=' data-stay=""', bundle=view.key, **params)
+
     with left:
         frame.draw(
             f"<h2>{escape(source.name)}</h2>",
-            image_parts.patch_reader(
-                source.picture, seen.framing, found.neurons, maps, found.concepts
-            ),
-            f'<p class="caption below">{source.size[0]:,} × {source.size[1]:,} pixels. Point at a '
-            "patch to read the concepts and neurons strongest there.</p>",
+            image_parts.patch_reader(view, source, seen.framing, patches),
             image_parts.limits(view, seen.reading.lens_model.grid),
         )
     with right:
         frame.draw(
+            image_parts.likely(image_source.likely_texts(view, source), mapped),
+            parts.notice(UNFAMILIAR) if seen.presence.unfamiliar(view.bundle) else "",
             "<h2>Concepts discovered</h2>"
             f'<p class="caption">{found.significant:,} of {len(view.neurons):,} neurons are as '
             "strong on this picture as on the few from which their direction was computed. Of the "
             "texts that name them, these get most from the neurons together somewhere in the "
             "picture: the mean of the strongest tenth of the patches, in thousandths of the "
             "model's output before normalisation.</p>",
-            image_parts.concept_list(view, found.concepts)
+            image_parts.concept_list(view, found.concepts, mapped)
             if found.concepts
             else "<p>No neuron is driven strongly enough by this picture to name a concept.</p>",
+            image_parts.hit_rates(view),
         )
 
 
@@ -172,7 +184,9 @@ def _texts(page: Page, query: ImageQuery, source: Source, texts: tuple[str, ...]
     frame.draw(
         "<h2>Where texts come from</h2>"
         '<p class="caption">Each patch\'s share of what the neurons add along a text. The stronger '
-        "the colour, the more comes from there; what speaks against the text stays bare.</p>"
+        "the colour, the more comes from there; what speaks against the text stays bare. How far a "
+        "text is ahead of the dictionary's others in this picture counts its strongest patches and "
+        "the model's whole output.</p>"
     )
     _toolbar(page, query, texts)
     if not texts:
@@ -186,8 +200,7 @@ def _texts(page: Page, query: ImageQuery, source: Source, texts: tuple[str, ...]
         return
     if found.doubtful and query.view != "methods":
         frame.draw(image_parts.doubts(found.doubtful))
-    _VIEWS[query.view](page, query, source, found)
-    _downloads(page, query, source, found, settings)
+    image_views.draw(page, query, source, found, settings)
 
 
 def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
@@ -220,8 +233,9 @@ def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
         disabled=query.view == "methods", **change,
     )  # fmt: skip
     columns[1].selectbox(
-        "Strength relative to", list(SCALES), format_func=SCALES.__getitem__, key="_scale", **change
-    )
+        "Strength relative to", list(SCALES), format_func=SCALES.__getitem__, key="_scale",
+        disabled=query.view != "maps", **change,
+    )  # fmt: skip
     columns[2].selectbox(
         "Maps", list(FORMS), format_func=FORMS.__getitem__, key="_form", **change,
         help="Refined: shares spread to near patches that look alike; their sum stays.",
@@ -230,20 +244,36 @@ def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
         "Picture seen", list(FIT_NAMES), format_func=FIT_NAMES.__getitem__, key="_fit", **change,
         help="Whole: padded to a square. In tiles: finer maps for long pictures.",
     )  # fmt: skip
+    compared = query.view in ("methods", "difference") and len(texts) > 1
     with st.container(key="lens_sliders"):
-        left, right = st.columns(2, gap="large")
-    left.slider("Opacity, %", 10, 100, step=5, key="_opacity", **change)
-    right.slider(
-        "Threshold of the mask, % of a text's peak", 0, 100, key="_threshold",
-        disabled=query.view != "mask", **change,
-    )  # fmt: skip
+        left, *right = st.columns(2 if compared or query.view == "mask" else 1, gap="large")
+    left.slider("Opacity, %", LEAST_OPACITY, 100, key="_opacity", **change)
+    for place in right:
+        if compared:
+            _compared(place, query, texts, change)
+        else:
+            place.slider("Threshold, % of a text's peak", 0, 100, key="_threshold", **change)
+
+
+def _compared(
+    place: DeltaGenerator, query: ImageQuery, texts: tuple[str, ...], change: dict[str, Any]
+) -> None:
+    """Which texts methods are compared on, or are set against each other."""
+    places, state = range(len(texts)), st.session_state
+    state["_first"], state["_second"] = image_views.pair(query, texts)
+    if query.view == "methods":
+        place.selectbox("Text", places, format_func=texts.__getitem__, key="_first", **change)
+    else:
+        left, right = place.columns(2, gap="small")
+        left.selectbox("Text", places, format_func=texts.__getitem__, key="_first", **change)
+        right.selectbox("Against", places, format_func=texts.__getitem__, key="_second", **change)
 
 
 def _changed(page: Page, before: ImageQuery, texts: tuple[str, ...], usual: int) -> None:
     """Write the widgets' values into the address; texts only where they were typed."""
     state = st.session_state
     typed = split_texts(state["_texts"])
-    threshold = int(state["_threshold"])
+    threshold = int(state.get("_threshold", usual))
     query = replace(
         before,
         texts=before.texts if typed == texts else typed,
@@ -254,122 +284,10 @@ def _changed(page: Page, before: ImageQuery, texts: tuple[str, ...], usual: int)
         form=state["_form"],
         opacity=int(state["_opacity"]),
         threshold=None if threshold == usual else threshold,
+        first=int(state.get("_first", before.first)),
+        second=int(state.get("_second", before.second)),
     )
     frame.address(page, **query.params())
-
-
-def _heatmaps(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> None:
-    size = image_parts.preview_size(source.picture.size)
-    strengths = found.strengths(size, query.scale).numpy()
-    items = []
-    for place, text in enumerate(found.texts):
-        painted = painting.paint(
-            source.picture, strengths[place], painting.colour_of(place), query.opacity / 100
-        )
-        peak = glossary.effect(float(found.grids[:, place].max()))
-        caption = (
-            f"{image_parts.swatch(place, text)} <span class='muted'>peak {peak}; "
-            f"{image_parts.nearer(found.confidence[place])}</span>"
-        )
-        items.append(image_parts.shot(painted, f"Where “{text}” comes from", caption))
-    frame.draw(image_parts.shots(items))
-
-
-def _mask(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> None:
-    size = image_parts.preview_size(source.picture.size)
-    labels = found.labels(size)
-    painted = painting.paint_labels(source.picture, labels, query.opacity / 100)
-    keys = "".join(
-        f"{image_parts.swatch(place, text)} <span class='muted'>"
-        f"{glossary.share(float((labels == place + 1).mean()))}</span> "
-        for place, text in enumerate(found.texts)
-    )
-    frame.draw(
-        image_parts.shots([image_parts.shot(painted, "The picture, segmented")]),
-        f'<div class="legend">{keys}</div><p class="caption">Each pixel belongs to the text with '
-        f"the largest map there, if that is above {glossary.share(found.threshold)} of the text's "
-        "peak; the rest is background.</p>",
-    )
-
-
-def _methods(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> None:
-    text = found.texts[0]
-    size = image_parts.preview_size(source.picture.size)
-    items = []
-    for method, name in METHOD_NAMES.items():
-        settings = settings_of(replace(query, method=method))
-        other = image_source.find_texts(page.view, source, (text,), settings)
-        painted = painting.paint(
-            source.picture,
-            other.strengths(size)[0].numpy(),
-            painting.colour_of(0),
-            query.opacity / 100,
-        )
-        items.append(image_parts.shot(painted, f"{name}: “{text}”", escape(name)))
-    frame.draw(
-        f'<p class="caption">“{escape(text)}”, the first text, by every method on this model, each '
-        "map over its own peak. Attention and rollout do not look at the text.</p>",
-        image_parts.shots(items),
-    )
-
-
-def _difference(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> None:
-    if len(found.texts) < 2:
-        frame.draw("<p>Give two texts, with a comma between, to see one against the other.</p>")
-        return
-    first, second = found.texts[:2]
-    small = replace_size(found.framing, image_parts.preview_size(source.picture.size))
-    values = difference(replace(found, framing=small), first, second).numpy()
-    painted = painting.paint_difference(source.picture, values, query.opacity / 100)
-    frame.draw(
-        image_parts.shots([image_parts.shot(painted, f"“{first}” against “{second}”")]),
-        f'<div class="legend">{image_parts.swatch(0, first)}{image_parts.swatch(1, second)}</div>'
-        "<p class=\"caption\">The first text's map minus the second's, over the largest "
-        "difference: the colour is that of the text to which more comes from there.</p>",
-    )
-
-
-def replace_size(framing: Framing, size: tuple[int, int]) -> Framing:
-    """The same windows for the picture drawn at another size."""
-    scale = size[0] / framing.width
-    windows = tuple(
-        replace(w, left=w.left * scale, top=w.top * scale, side=w.side * scale)
-        for w in framing.windows
-    )
-    return Framing(size[0], size[1], windows)
-
-
-_VIEWS = {"maps": _heatmaps, "mask": _mask, "methods": _methods, "difference": _difference}
-
-
-def _downloads(
-    page: Page, query: ImageQuery, source: Source, found: Segmentation, settings: SegmentSettings
-) -> None:
-    opacity = query.opacity / 100
-
-    def overlay() -> bytes:
-        return exports.overlay_file(source.picture, found, 0, query.scale, opacity)
-
-    def described() -> str:
-        facts = exports.description(page.view.bundle, found, settings, source.size)
-        return json.dumps(facts, ensure_ascii=False, indent=1) + "\n"
-
-    with st.container(key="lens_downloads", horizontal=True):
-        st.download_button(
-            "Overlay of the first text (PNG)", overlay, "overlay.png", "image/png",
-            on_click="ignore",
-        )  # fmt: skip
-        st.download_button(
-            "Mask (PNG)", lambda: exports.mask_file(found, source.size), "labels.png", "image/png",
-            on_click="ignore",
-        )  # fmt: skip
-        st.download_button(
-            "Arrays (.npz)", lambda: exports.arrays_file(found), "maps.npz",
-            "application/octet-stream", on_click="ignore",
-        )  # fmt: skip
-        st.download_button(
-            "Settings (JSON)", described, "settings.json", "application/json", on_click="ignore"
-        )
 
 
 def _neurons(page: Page, query: ImageQuery, source: Source, found: Discovery) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -15,9 +15,11 @@ from explorer import painting
 from explorer.discover import FoundConcept, FoundNeuron
 from explorer.framing import Framing
 from explorer.palette import COLOURS
+from explorer.patches import Patch
 from explorer.segment import scaled
 from explorer.ui import glossary, parts
-from explorer.ui.image_source import Example
+from explorer.ui.address import href
+from explorer.ui.image_source import Example, Source
 from explorer.ui.loaders import View
 
 PREVIEW = 480  # long side in pixels
@@ -65,24 +67,57 @@ def strip(view: View, found: Sequence[Example], chosen: int | None) -> str:
     return f'<nav class="examples" aria-label="Example pictures">{"".join(cells)}</nav>'
 
 
-def concept_list(view: View, concepts: Sequence[FoundConcept]) -> str:
-    """Discovered concepts as bars, strongest first, each a link to the neurons that name it."""
+def likely(texts: Sequence[str], mapped: Callable[[str], str]) -> str:
+    """What the picture most surely shows; `mapped` is the link to a text's map."""
+    if not texts:
+        return ""
+    named = "".join(f"<li><b>{escape(text)}</b> {mapped(text)}</li>" for text in texts)
+    return (
+        '<h2>Likely in it</h2><p class="caption">The dictionary\'s texts that are nearest, by the '
+        "model's whole output and by the strongest patches of second-order effects together.</p>"
+        f'<ol class="likely">{named}</ol>'
+    )
+
+
+def hit_rates(view: View) -> str:
+    """How often discovery names what is there, as measured; nothing where it wasn't."""
+    measured = view.bundle.manifest.evidence.get("discovery", {})
+    try:
+        alone, among = (
+            measured[f"pictogram, {kind}"]["concepts"]["hit@10"]["mean"]
+            for kind in ("single", "multiple")
+        )
+    except KeyError:
+        return ""
+    more = parts.link("evidence", "Evidence", bundle=view.key, claim="discovery")
+    return (
+        '<p class="caption below">In scenes of pictures in a style unseen in training, ten such '
+        f"concepts name {glossary.share(alone)} of the objects that stand alone and "
+        f"{glossary.share(among)} of those among others. {more}.</p>"
+    )
+
+
+def concept_list(view: View, concepts: Sequence[FoundConcept], mapped: Callable[[str], str]) -> str:
+    """Discovered concepts as bars, strongest first, each a link to the neurons that name it.
+
+    `mapped` is the link to a text's map.
+    """
     most = max((concept.score for concept in concepts), default=0.0) or 1.0
     rows = []
     for concept in concepts:
         name = parts.link("neurons", escape(concept.text), bundle=view.key, word=concept.text[:60])
         also = ", ".join(concept.joined[:4])
         near = f' <span class="muted">with {escape(also)}</span>' if also else ""
-        sources = " · ".join(
+        named = [
             parts.link("neuron", f"{layer}.{neuron}", bundle=view.key, layer=layer, neuron=neuron)
             for layer, neuron, _ in concept.neurons[:NAMED]
-        )
+        ]
         rows.append(
             f'<li><div class="what">{name}{near}<span class="num">'
             f"{glossary.number(1000 * concept.score, 1)}</span></div>"
             f'<div class="rank" role="presentation"><i style="width:'
             f'{100 * concept.score / most:.0f}%"></i></div>'
-            f'<div class="from">{f"from {sources}" if sources else ""}</div></li>'
+            f'<div class="from">{" · ".join([mapped(concept.text), *named])}</div></li>'
         )
     return f'<ol class="concepts-found">{"".join(rows)}</ol>'
 
@@ -111,21 +146,15 @@ def neuron_card(
 
 
 def patch_reader(
-    picture: Image.Image,
-    framing: Framing,
-    neurons: Sequence[FoundNeuron],
-    neuron_maps: NDArray[np.float32],
-    concepts: Sequence[FoundConcept],
+    view: View, source: Source, framing: Framing, patches: Sequence[Sequence[Patch]]
 ) -> str:
-    """The picture under a grid; each patch says which concepts and neurons are strongest there.
-
-    `neuron_maps` is [neuron, patch_row, patch_column].
-    """
+    """The picture under its patches, [row][column]; image.js says what is strongest at one."""
+    picture = source.picture
     size = preview_size(picture.size)
     shown = picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
-    source = parts.picture_source(painting.encode(shown.convert("RGB"), "WEBP"))
+    address = parts.picture_source(painting.encode(shown.convert("RGB"), "WEBP"))
     window = framing.windows[0]
-    rows, columns = neuron_maps.shape[1:]
+    rows, columns = len(patches), len(patches[0])
     place = (
         f"left:{100 * window.left / framing.width:.3f}%;"
         f"top:{100 * window.top / framing.height:.3f}%;"
@@ -133,31 +162,46 @@ def patch_reader(
         f"height:{100 * window.side / framing.height:.3f}%;"
         f"grid-template-columns:repeat({columns},1fr);grid-template-rows:repeat({rows},1fr)"
     )
-    cells = "".join(
-        f'<span title="{escape(_strongest(row, column, neurons, neuron_maps, concepts))}"></span>'
-        for row in range(rows)
-        for column in range(columns)
-    )
+    said = escape(json.dumps(patch_texts(view, patches), ensure_ascii=False, separators=(",", ":")))
     return (
+        f'<div class="patch-reader" data-patches="{said}">'
         f'<div class="patches" style="aspect-ratio:{framing.width}/{framing.height}">'
-        f'<img src="{source}" alt="The picture"><div class="cells" style="{place}">{cells}</div>'
+        f'<img src="{address}" alt="{escape(source.name)}">'
+        f'<div class="cells" style="{place}" tabindex="0" role="application" '
+        f'aria-label="Patches: move with the arrow keys">{"<span></span>" * rows * columns}</div>'
         "</div>"
+        f'<p class="caption below">{source.size[0]:,} × {source.size[1]:,} pixels, seen as '
+        f"{rows} × {columns} patches. Point at a patch to read what is strongest there; click to "
+        "hold it.</p>"
+        '<div class="readout" aria-live="polite"></div></div>'
     )
 
 
-def _strongest(
-    row: int,
-    column: int,
-    neurons: Sequence[FoundNeuron],
-    neuron_maps: NDArray[np.float32],
-    concepts: Sequence[FoundConcept],
-) -> str:
-    here = sorted(concepts, key=lambda concept: -float(concept.patches[row, column]))
-    named = [c.text for c in here[:NAMED] if float(c.patches[row, column]) > 0]
-    values = np.abs(neuron_maps[:, row, column])
-    best = [neurons[int(i)] for i in np.argsort(-values)[:NAMED]]
-    listed = ", ".join(f"layer {found.layer} neuron {found.neuron}" for found in best)
-    return f"{', '.join(named) or 'no concept'}\n{listed or 'no neuron'}"
+def patch_texts(view: View, patches: Sequence[Sequence[Patch]]) -> dict[str, Any]:
+    """What image.js reads: texts and neurons once, and for each patch (place, thousandths)."""
+    texts: dict[str, int] = {}
+    neurons: dict[int, int] = {}
+    cells = [
+        [
+            [
+                [texts.setdefault(text, len(texts)), round(1000 * share, 1)]
+                for text, share in patch.concepts
+            ],
+            [
+                [neurons.setdefault(row, len(neurons)), round(1000 * share, 1)]
+                for row, share in patch.neurons
+            ],
+        ]
+        for line in patches
+        for patch in line
+    ]
+    return {
+        "grid": [len(patches), len(patches[0])],
+        "page": href("neuron", bundle=view.key),
+        "texts": list(texts),
+        "neurons": [[*view.place(row), str(view.column("concepts")[row])] for row in neurons],
+        "cells": cells,
+    }
 
 
 def limits(view: View, grid: tuple[int, int]) -> str:
@@ -174,17 +218,27 @@ def limits(view: View, grid: tuple[int, int]) -> str:
     return f'<p class="caption">{escape(what)} {more}.</p>'
 
 
-def nearer(share: float) -> str:
-    """How a text stands among the dictionary's, by its strongest patches."""
-    least = f"{glossary.share(share)}" if share < ALMOST_ALL else "over 99 %"
-    return f"stronger here than {least} of the dictionary"
+def map_caption(place: int, text: str, end: float, opacity: int, confidence: float) -> str:
+    """A text, the scale of its colour from 0 to `end`, and how it stands in the dictionary."""
+    colour = place % len(COLOURS)
+    return (
+        f'{swatch(place, text)}<span class="scale c{colour}" style="--most:{opacity}%">'
+        f'<span class="num">0</span><i></i><span class="num">{glossary.effect(end)}</span></span>'
+        f'<span class="muted">{ahead(confidence)}</span>'
+    )
+
+
+def ahead(confidence: float) -> str:
+    """How a text stands among the dictionary's in the picture."""
+    most = "over 99 %" if confidence >= ALMOST_ALL else glossary.share(confidence)
+    return f"ahead of {most} of the dictionary"
 
 
 def doubts(texts: Sequence[str]) -> str:
-    """One sentence about texts the picture hardly shows."""
+    """One sentence about texts that the picture may not show."""
     named = ", ".join(f"“{text}”" for text in texts)
     many = "are" if len(texts) > 1 else "is"
     return parts.notice(
-        f"Low confidence: {named} {many} hardly stronger in this picture than any other text, so "
-        f"the map may mean nothing."
+        f"Low confidence: {named} {many} not much nearer to this picture than many other texts, so "
+        "the map may mean nothing."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from explorer.errors import InputError
 from explorer.findings.model import check_id
@@ -13,6 +14,7 @@ from explorer.ui.address import whole
 from explorer.ui.adversarial_query import read_scene
 from explorer.ui.loaders import View
 
+T = TypeVar("T")
 SCENES = 10
 MOST_SHOWN = 8  # texts
 TEXT_LENGTH = 60
@@ -36,7 +38,7 @@ VIEWS = {
 SCALES = {"own": "each text's own peak", "shared": "one peak for all"}
 FIT_NAMES = {"pad": "whole", "tile": "in tiles"}
 FORMS = {"refined": "refined", "exact": "exact shares"}
-OPACITY = 80
+OPACITY, LEAST_OPACITY = 80, 10
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class ImageQuery:
     """A scene of the Adversarial page; see `adversarial_query.write_scene`."""
     finding: str = ""
     """Id of a finding that holds a picture of its own."""
+    own: bool = False
+    """Whether it is a picture of the visitor's, which only their session holds."""
     texts: tuple[str, ...] = ()
     method: str = SECOND_ORDER
     view: str = "maps"
@@ -60,6 +64,10 @@ class ImageQuery:
     """Per cent of a text's peak; None takes the calibrated one."""
     neuron: tuple[int, int] | None = None
     """(layer, neuron) whose own map is shown."""
+    first: int = 0
+    """Place of the text that methods are compared on, or that another is taken from."""
+    second: int = 1
+    """Place of the text that is taken from the first."""
 
     @property
     def addressed(self) -> bool:
@@ -81,21 +89,27 @@ class ImageQuery:
             "form",
             "opacity",
             "threshold",
+            "first",
+            "second",
         )
         found = {
             key: str(getattr(self, key))
             for key in plain
             if getattr(self, key) != getattr(usual, key)
         }
+        if self.own:
+            found["own"] = "1"
         if self.texts:
             found["texts"] = ",".join(self.texts)
         if self.neuron:
             found["neuron"] = f"{self.neuron[0]}.{self.neuron[1]}"
         return found
 
-    def elsewhere(self) -> ImageQuery:
+    def elsewhere(self, own: bool = False) -> ImageQuery:
         """The same way of showing, for another picture and its own texts."""
-        return replace(self, image=None, scene=None, attack="", finding="", texts=(), neuron=None)
+        usual = ImageQuery(own=own)
+        parts = ("image", "scene", "attack", "finding", "own", "texts", "neuron", "first", "second")
+        return replace(self, **{name: getattr(usual, name) for name in parts})
 
 
 @dataclass
@@ -135,11 +149,16 @@ def read_image(params: Mapping[str, str], view: View) -> ImageReading:
         attack=_attack(params.get("attack", ""), view, problems),
         finding=_finding(params.get("finding", ""), problems),
         texts=split_texts(params.get("texts", "")),
-        opacity=_percent(params, "opacity", problems) or OPACITY,
-        threshold=_percent(params, "threshold", problems),
+        own=params.get("own", "") == "1",
+        opacity=_percent(params, "opacity", LEAST_OPACITY, OPACITY, problems),
+        threshold=_percent(params, "threshold", 0, None, problems),
         neuron=_neuron(params.get("neuron", ""), view, problems),
+        first=_place(params, "first", problems),
+        second=_place(params, "second", problems),
         **chosen,
     )
+    if query.addressed:
+        query = replace(query, own=False)
     if query.image is not None:
         query = replace(query, scene=None, attack="", finding="")
     elif query.scene is not None:
@@ -175,13 +194,29 @@ def _number(params: Mapping[str, str], key: str, count: int, problems: list[str]
     return None
 
 
-def _percent(params: Mapping[str, str], key: str, problems: list[str]) -> int | None:
+def _percent(
+    params: Mapping[str, str], key: str, least: int, usual: T, problems: list[str]
+) -> int | T:
     asked = params.get(key, "")
     value = whole(asked)
-    if not asked or (value is not None and value <= 100):
-        return value if asked else None
-    problems.append(f"“{asked}” is no {key}: write a percentage from 0 to 100.")
-    return None
+    if asked and value is not None and least <= value <= 100:
+        return value
+    if asked:
+        problems.append(f"“{asked}” is no {key}: write a percentage from {least} to 100.")
+    return usual
+
+
+def _place(params: Mapping[str, str], key: str, problems: list[str]) -> int:
+    """A text's place; one past the texts that are shown is the last one to the page."""
+    asked = params.get(key, "")
+    value = whole(asked)
+    if asked and value is not None and value < MOST_SHOWN:
+        return value
+    if asked:
+        problems.append(
+            f"“{asked}” is no place for “{key}”: write a number from 0 to {MOST_SHOWN - 1}."
+        )
+    return int(getattr(ImageQuery(), key))
 
 
 def _neuron(text: str, view: View, problems: list[str]) -> tuple[int, int] | None:

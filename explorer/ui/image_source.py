@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
@@ -13,6 +13,7 @@ from explorer import painting
 from explorer.discover import Discovery, discover
 from explorer.errors import InputError
 from explorer.findings.copy import opened
+from explorer.patches import Patch, strongest_at_patches
 from explorer.seeded_scenes import SceneSet, draw_scene
 from explorer.segment import PictureReading, Segmentation, SegmentSettings, segment
 from explorer.ui import findings_data, live
@@ -26,7 +27,9 @@ SCENE_SIDE = 336
 THUMBNAIL = 112
 MOST_CONCEPTS = 12
 MOST_NEURONS = 12
+MOST_LIKELY = 5  # texts
 KEPT_MAPS = 24
+_KEPT = ("_image_upload", "_image_reading", "_image_discovery", "_image_patches", "_image_maps")
 # pool and whether several objects, for each example in order
 _PLAN = (
     *[("pictogram", True)] * 4,
@@ -121,10 +124,18 @@ def _found(identifier: str) -> Source:
 
 
 def uploaded(data: bytes, name: str) -> Source:
-    """A picture from outside. Raises InputError, in one sentence, if it can't be used."""
+    """A picture from outside. Raises InputError, in one sentence, if it can't be used.
+
+    It is decoded once: pages run again at every touch of a widget.
+    """
+    key = (hashlib.sha256(data).digest(), name)
+    return _kept("_image_upload", key, 1, lambda: _decoded(data, name))
+
+
+def _decoded(data: bytes, name: str) -> Source:
     found: Upload = decode(data)
     source = _source(name or "Your picture", found.picture, (), "upload")
-    return Source(source.name, source.picture, found.size, source.digest, (), "upload")
+    return replace(source, size=found.size)
 
 
 def _source(name: str, picture: Image.Image, texts: tuple[str, ...], kind: str) -> Source:
@@ -153,6 +164,19 @@ def find_concepts(view: View, source: Source) -> Discovery:
     )
 
 
+def likely_texts(view: View, source: Source) -> tuple[str, ...]:
+    """Texts that the picture most surely shows, by patches and whole output together."""
+    places = read_picture(view, source, "pad").presence.likely(MOST_LIKELY)
+    return tuple(view.bundle.texts[place] for place in places)
+
+
+def find_patches(view: View, source: Source) -> list[list[Patch]]:
+    """What is strongest at each patch of the picture seen whole: [row][column]."""
+    seen = read_picture(view, source, "pad")
+    key = (view.key, source.digest)
+    return _kept("_image_patches", key, 2, lambda: strongest_at_patches(view.bundle, seen.reading))
+
+
 def find_texts(
     view: View, source: Source, texts: tuple[str, ...], settings: SegmentSettings
 ) -> Segmentation:
@@ -175,5 +199,5 @@ def _kept(name: str, key: Any, most: int, make: Any) -> Any:
 
 def forget() -> None:
     """Drop everything the session keeps of its pictures."""
-    for name in ("_image_reading", "_image_discovery", "_image_maps"):
+    for name in _KEPT:
         st.session_state.pop(name, None)

@@ -43,7 +43,7 @@ COPIED = (
 )
 NO_COLLECTION = "none"
 NEW_COLLECTION = "a new one"
-PICTURES = ("scene", "attack", "finding", "texts")  # the Image page's own
+PICTURES = ("scene", "attack", "finding", "own", "texts")  # the Image page's own
 OWN = ("bundle", "layer", "neuron", "image", "pins")  # parameters that are no view settings
 
 
