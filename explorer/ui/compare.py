@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from explorer.errors import InputError
 from explorer.facts import relative_effects
-from explorer.ui import frame, glossary, parts, picture_choice, pins, save_finding
+from explorer.ui import (
+    frame,
+    glossary,
+    neuron_maps,
+    parts,
+    picture_choice,
+    pins,
+    save_finding,
+)
 from explorer.ui.address import PINS, write_places
 from explorer.ui.frame import Page
 from explorer.ui.grouping import NEGATIVE, POSITIVE
@@ -207,21 +215,30 @@ def _on_a_picture(page: Page, rows: list[int], image: int | None) -> None:
         return
     try:
         effects = chosen.effects(view)
+        sources = neuron_maps.on_one_picture(view, rows, chosen.picture(view), effects)
     except InputError as error:
         frame.draw(parts.notice(str(error)))
         return
     relative = relative_effects(view.bundle, effects)
-    figures = [
-        (
-            _name(view, row),
-            glossary.effect(float(effects[row])),
-            f"{glossary.signed(float(relative[row]))} × its typical effect",
+    name = escape(chosen.name)
+    cells = [
+        f'<figure class="shot"><img src="{source}" alt="Where {name} drives '
+        f'{glossary.neuron_name(*view.place(row))}"></figure>'
+        + parts.figures(
+            [
+                (
+                    _name(view, row),
+                    glossary.effect(float(effects[row])),
+                    f"{glossary.signed(float(relative[row]))} × its typical effect",
+                )
+            ]
         )
-        for row in rows
+        for row, source in zip(rows, sources, strict=True)
     ]
     frame.draw(
-        f'<div class="chosen"><div class="frame">{chosen.shown(view)}</div>'
-        f"<div><h2>{escape(chosen.name)}</h2>{parts.figures(figures)}"
+        f"<h3>{name}</h3>"
         '<p class="caption">The effect of this picture minus the mean over all pictures, in units '
-        "of the output before normalisation.</p></div></div>"
+        "of the output before normalisation. Colour: the patches from which a neuron's effect "
+        "comes, relative to its strongest.</p>",
+        _columns(cells),
     )

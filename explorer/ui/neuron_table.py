@@ -18,7 +18,7 @@ def table(view: View, query: NeuronsQuery, rows: Sequence[int], selection: Selec
     """One page of the selection; ``rows`` in the order shown."""
     keys = [key for key in glossary.MEASURES if key in view.neurons]
     heads = [_head(view, query, key, name) for key, name in PLACES.items()]
-    heads += ["<th>Concepts</th>"]
+    heads += ["<th>Concepts</th>", f'<th title="{parts.SHOWS_WHY}">Shared by its pictures</th>']
     heads += ["<th>Match</th>"] if query.word else []
     heads += [_head(view, query, key, glossary.MEASURES[key].name) for key in keys]
     body = "".join(_row(view, query, row, keys, selection) for row in rows)
@@ -59,6 +59,7 @@ def _row(
     cells = [
         f"<td>{layer}</td><td>{opened}{silent}</td>"
         f'<td class="concepts">{escape(str(view.column("concepts")[row]))}</td>'
+        f'<td class="shared">{parts.words_said(view, row)}</td>'
     ]
     if query.word:
         text, weight = selection.matched[row]

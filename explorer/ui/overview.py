@@ -6,6 +6,7 @@ from html import escape
 
 import streamlit as st
 
+from explorer.query import LONGEST
 from explorer.ui import frame, glossary, highlights, parts, save_finding
 from explorer.ui.frame import Page
 from explorer.ui.highlights import Highlight
@@ -27,15 +28,32 @@ def introduction(view: View) -> None:
             "there can be read in words. On its way it passes the attention heads of later layers: "
             "that is its second-order effect. Here you see this effect for every neuron, and "
             "which neurons stand for several unrelated things.</p>"
+        )
+        st.text_input(
+            "Find neurons by words",
+            key="_q",
+            placeholder="a word, or two with +: bicycle, cup + trophy",
+            max_chars=LONGEST,
+            on_change=_asked,
+            args=(view,),
+        )
+        frame.draw(
             '<div class="actions">'
             f"{parts.link('neurons', 'Browse all neurons', css='button first', bundle=view.key)}"
-            f"{parts.link('search', 'Search by words', css='button', bundle=view.key)}"
+            f"{parts.link('atlas', 'See them on a map', css='button', bundle=view.key)}"
             f"{frame.random_link(view)}</div>"
         )
     with drawing:
         st.components.v2.component("lens_path", html=PATH_DRAWING, isolate_styles=False)(
             key="lens_path"
         )
+
+
+def _asked(view: View) -> None:
+    text = " ".join(st.session_state["_q"].split())
+    st.session_state["_q"] = ""
+    if text:
+        frame.go("search", bundle=view.key, q=text)
 
 
 def striking_neuron(view: View) -> None:
@@ -80,7 +98,11 @@ def _meanings(view: View, best: Highlight) -> str:
 
 def headline_figures(view: View) -> None:
     """How much there is in this bundle, and how good it is."""
-    frame.draw(parts.figures(_figures(view)))
+    more = parts.link("evidence", "the paper’s claims, measured on it", bundle=view.key)
+    frame.draw(
+        parts.figures(_figures(view)),
+        f'<p class="caption below">What is in this bundle; see also {more}.</p>',
+    )
 
 
 def _figures(view: View) -> list[tuple[str, str, str]]:
