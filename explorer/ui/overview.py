@@ -58,7 +58,7 @@ def _asked(view: View) -> None:
 
 def striking_neuron(view: View) -> None:
     """The most striking polysemantic neuron, its pictures grouped by meaning."""
-    found = _striking(view)
+    found = highlights.held(view)
     if not found:
         return
     best = found[0]
@@ -133,7 +133,7 @@ def _figures(view: View) -> list[tuple[str, str, str]]:
 def more_neurons(page: Page) -> None:
     """A strip of further striking neurons, and all of them to save."""
     view = page.view
-    found = _striking(view)[1:]
+    found = highlights.held(view)[1:]
     if not found:
         return
     every = parts.link("neurons", "all neurons by polysemy", bundle=view.key, sort="polysemy")
@@ -150,12 +150,8 @@ def more_neurons(page: Page) -> None:
         ),
     )
     save_finding.of_neurons(
-        page, [item.row for item in _striking(view)], "Neurons with several meanings"
+        page, [item.row for item in highlights.held(view)], "Neurons with several meanings"
     )
-
-
-def _striking(view: View) -> list[Highlight]:
-    return view.held("striking", highlights.striking)
 
 
 def _whole_rows(images: list[int]) -> list[int]:

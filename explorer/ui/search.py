@@ -132,6 +132,7 @@ def _text(page: Page, query: SearchQuery) -> None:
     )
     if not query.text:
         frame.draw(_start(view))
+        live.prepare(view)
         return
     try:
         found = live.search(view, query.text)

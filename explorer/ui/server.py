@@ -1,4 +1,4 @@
-"""How the app's server answers: at once.
+"""How the app's server answers: at once, the first visitor too.
 
 The server's listening socket lacks TCP_NODELAY, and so does every connection it accepts: a small
 answer, sent as head and body, then waits up to 40 ms for the browser to acknowledge the head
@@ -8,11 +8,15 @@ answer, sent as head and body, then waits up to 40 ms for the browser to acknowl
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import streamlit as st
+
+from explorer.errors import ExplorerError
+from explorer.ui import highlights, loaders
 
 DESCRIPTORS = Path("/proc/self/fd")  # Linux; elsewhere nothing changes
 
@@ -21,7 +25,18 @@ DESCRIPTORS = Path("/proc/self/fd")  # Linux; elsewhere nothing changes
 async def lifespan(app: st.App) -> AsyncGenerator[None, None]:
     """What the server does from its start to its end; its socket listens already."""
     answer_at_once()
+    threading.Thread(target=warm_up, name="warm up", daemon=True).start()
     yield
+
+
+def warm_up() -> None:
+    """Open the first bundle and derive what every page needs, while the first browser loads."""
+    found = loaders.find_bundles(loaders.bundles_folder())
+    for key, path in list(found.items())[:1]:
+        with suppress(ExplorerError):  # the page that opens it says what is wrong
+            view = loaders.open_view(key, path)
+            highlights.held(view)
+            _ = view.ranks, view.silent
 
 
 def answer_at_once(descriptors: Path = DESCRIPTORS) -> int:
