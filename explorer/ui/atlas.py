@@ -221,7 +221,7 @@ def _kept(view: View, query: AtlasQuery) -> NDArray[np.bool_]:
 def _notes(view: View, kept: NDArray[np.bool_], query: AtlasQuery) -> str:
     """What the filters leave, with the way to the same as cards, and which neuron is pointed to."""
     as_cards = parts.link("neurons", "the same as cards", bundle=view.key, **query.filters.params())
-    notes = []
+    notes = [] if query.filters.params() else [f"Without a mouse: {as_cards}."]
     if query.filters.params():
         notes.append(
             f"<b>{int(kept.sum()):,}</b> neurons pass the filters, the others are grey; {as_cards}."

@@ -166,7 +166,14 @@ def results(page: Page, query: NeuronsQuery) -> None:
 def _downloads(page: Page, query: NeuronsQuery, count: int) -> None:
     """The whole selection as a file, made when asked for."""
     name = "neurons" if not query.places else "list"
-    with st.container(key="lens_downloads", horizontal=True):
+    filters = {
+        key: value
+        for key, value in query.params().items()
+        if key not in ("sort", "order", "view", "list", "page")
+    }
+    on_map = parts.link("atlas", "Show on the atlas", css="button", bundle=page.view.key, **filters)
+    with st.container(key="lens_downloads", horizontal=True, vertical_alignment="center"):
+        st.html(parts.block(on_map), width="content")
         for text, suffix, mime, make in (
             ("CSV", "csv", "text/csv", export.csv_bytes),
             ("Parquet", "parquet", "application/vnd.apache.parquet", export.parquet_bytes),
