@@ -79,6 +79,16 @@ def _columns(cells: list[str]) -> str:
     )
 
 
+def _named_columns(view: View, rows: list[int], cells: list[str]) -> str:
+    """One cell a neuron, under its name: far down the page the cards are out of sight."""
+    return _columns(
+        [
+            f'<p class="caption"><b>{_name(view, row)}</b></p>{cell}'
+            for row, cell in zip(rows, cells, strict=True)
+        ]
+    )
+
+
 def _name(view: View, row: int) -> str:
     layer, neuron = view.place(row)
     return f"{layer} · {neuron:,}"
@@ -148,7 +158,7 @@ def _concepts(view: View, rows: list[int]) -> str:
         if shared
         else '<p class="caption">No text is in two of the sparse sets.</p>'
     )
-    own = _columns([_own(view, held, shared) for held in sets])
+    own = _named_columns(view, rows, [_own(view, held, shared) for held in sets])
     return (
         f"<h2>Concepts they share</h2>{first}<h2>Concepts of one alone</h2>"
         f'<p class="caption">The heaviest texts that no other of these sets holds.</p>{own}'
@@ -179,7 +189,7 @@ def _pictures(view: View, rows: list[int]) -> str:
         cells = [parts.strip(view, parts.strongest(view, row, PICTURES, end)) for row in rows]
         ends.append(
             f'<h2>{title}</h2><p class="caption">The {PICTURES} pictures whose effect points most '
-            f"strongly {meaning} each neuron's direction.</p>{_columns(cells)}"
+            f"strongly {meaning} each neuron's direction.</p>{_named_columns(view, rows, cells)}"
         )
     return "".join(ends)
 
