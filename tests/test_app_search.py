@@ -502,6 +502,19 @@ def test_pictures_are_offered_by_word(view: View) -> None:
     assert max(picture_choice._offered(view, "")) < view.bundle.pictures.corpus_size
 
 
+def test_a_comparison_shows_where_each_neuron_sees_the_picture() -> None:
+    """The same maps as the neurons' own pages draw."""
+    html = html_of(run_page("compare", pins="1.5,2.7", image="4"))
+    for layer, neuron in ((1, 5), (2, 7)):
+        found = re.search(
+            rf'src="([^"]*)" alt="Where [^"]* drives Layer {layer} · Neuron {neuron}"', html
+        )
+        assert found is not None
+        assert found[1].startswith("data:image/webp;base64,")
+        own = html_of(run_page("neuron", layer=str(layer), neuron=str(neuron), image="4"))
+        assert found[1] in own
+
+
 # --- concept and compare --------------------------------------------------------------------------
 
 
