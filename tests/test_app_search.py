@@ -399,6 +399,11 @@ def test_a_neuron_that_carries_texts_at_its_negative_end_shows_that_end(view: Vi
     assert f"pictures: {parts.words_said(view, 5, grouping.NEGATIVE)}" in card
 
 
+def test_a_word_in_no_set_leads_to_the_search_by_meaning() -> None:
+    html = html_of(run_page("neurons", word="zzqx"))
+    assert 'href="search?bundle=tiny&amp;q=zzqx"' in html
+
+
 def test_labelled_counts_the_top_pictures_that_carry_a_text(view: View) -> None:
     """Against a count picture by picture."""
     hits = {hit.row: hit for hit in labelled.labelled(view, [Term("red")], 999)}

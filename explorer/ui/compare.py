@@ -12,6 +12,7 @@ from explorer.facts import relative_effects
 from explorer.ui import (
     frame,
     glossary,
+    highlights,
     neuron_maps,
     parts,
     picture_choice,
@@ -53,11 +54,10 @@ def body(page: Page, image: int | None) -> None:
 
 def _empty(view: View) -> str:
     """What pins are, and a first set to try."""
-    scores = np.where(view.silent, -1, view.neurons["polysemy"].fillna(-1).to_numpy())
-    best = [int(row) for row in np.argsort(-scores, kind="stable")[:SUGGESTED]]
+    best = [found.row for found in highlights.held(view)[:SUGGESTED]]
     suggested = parts.link(
         "compare",
-        f"Compare the {len(best)} most polysemantic neurons",
+        f"Compare {len(best)} striking neurons",
         css="button first",
         bundle=view.key,
         **{PINS: write_places([view.place(row) for row in best])},

@@ -8,6 +8,7 @@ from html import escape
 
 import streamlit as st
 
+from explorer.query import Term, format_query
 from explorer.ui import export, frame, glossary, neuron_table, parts, ranges, save_finding
 from explorer.ui.address import (
     LISTED,
@@ -231,6 +232,9 @@ def _nothing(page: Page, query: NeuronsQuery, selection: Selection) -> str:
         hint = (
             f"<p>Spelt alike: {near}</p>" if near else "<p>Try a simpler or more common word.</p>"
         )
+        asked = format_query([Term(query.word)])
+        meant = parts.link("search", "search by what it means", bundle=page.view.key, q=asked)
+        hint += f"<p>Or {meant}: the model reads any text.</p>"
         reason = (
             f"No text of this bundle's dictionary of {len(page.view.bundle.texts):,} contains "
             f"“{escape(query.word)}”."

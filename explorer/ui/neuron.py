@@ -37,6 +37,9 @@ STRONGEST, GROUPED = "strongest", "grouped"
 PICTURE_ORDERS = {STRONGEST: "Strongest first", GROUPED: "Grouped by likeness"}
 CARRIED = (PICTURES, neuron_maps.WHERE, picture_choice.IMAGE)  # along to the next number
 ENDS = (grouping.POSITIVE, grouping.NEGATIVE)
+MAPS_SAID = (
+    " Colour: the patches from which the effect comes, relative to the strongest of each picture."
+)
 END_SAID = {
     grouping.POSITIVE: "The {} pictures whose effect points most strongly along the neuron's "
     "direction. The number is the effect minus its mean over all pictures, in units of the output "
@@ -216,7 +219,7 @@ def _pictures(page: Page, row: int, clusters: list[Cluster]) -> None:
         if not pictures:
             continue
         heading = "<h2>Pictures at the other end</h2>" if end == grouping.NEGATIVE else ""
-        said = END_SAID[end].format(len(pictures))
+        said = END_SAID[end].format(len(pictures)) + (MAPS_SAID if sources else "")
         tiles = (
             parts.groups(view, grouping.picture_groups(view, row, end, pictures), sources)
             if grouped
@@ -250,15 +253,10 @@ def _ordered(page: Page, row: int) -> None:
 def _sources(page: Page, row: int, pictures: list[Picture]) -> dict[int, str]:
     """The pictures under their maps, where the model can be loaded."""
     try:
-        sources = neuron_maps.overlays(page.view, row, pictures)
+        return neuron_maps.overlays(page.view, row, pictures)
     except InputError as error:
         frame.draw(parts.notice(str(error)))
         return {}
-    frame.draw(
-        '<p class="caption">Colour: the patches from which the effect comes, relative to the '
-        "strongest of each picture.</p>"
-    )
-    return sources
 
 
 def _norms(view: View, row: int) -> None:
