@@ -359,7 +359,7 @@ def test_the_table_page_names_its_columns_as_the_export(view: View) -> None:
     html = html_of(run_page("neurons", view="table", sort="selectivity"))
     head = html.split("<thead>")[1].split("</thead>")[0]
     for column in export.selected(view, NeuronsQuery()).columns:
-        assert column in head or column == "Strongest pictures"
+        assert column in head
     assert 'aria-sort="descending"' in head
     assert "sort=selectivity&amp;order=asc" in head  # turns the order
     assert html.count("<tr>") == selection.TABLE_PAGE + 1
@@ -397,6 +397,24 @@ def test_a_neuron_that_carries_texts_at_its_negative_end_shows_that_end(view: Vi
     images = view.bundle.top_images[5, 1, : parts.CARD_PICTURES]
     assert shown == [str(i) for i in images if i >= 0]
     assert f"pictures: {parts.words_said(view, 5, grouping.NEGATIVE)}" in card
+
+
+def test_a_match_is_what_a_neuron_stands_for_before_what_it_is_opposed_to(view: View) -> None:
+    """A bug: neurons that write against a word stood among those that write it."""
+    ids = selection.matching_texts(view.folded_texts, "red")
+    strength, place = selection.match_strength(view, ids)
+    for row in range(len(view.neurons)):
+        held = np.isin(view.bundle.concept_ids[row], ids)
+        weights = view.bundle.concept_weights[row, held].astype(np.float32)
+        towards = weights[weights >= selection.LEAST_WEIGHT]
+        expected = towards.max() if len(towards) else weights.min(initial=0)
+        assert strength[row] == expected
+        if expected:
+            assert view.bundle.concept_weights[row, place[row]] == np.float16(expected)
+    rows = selection.select(view, NeuronsQuery(word="red")).rows
+    signs = np.sign(strength[rows])[~view.silent[rows]]
+    assert (np.diff(signs) <= 0).all()
+    assert {1.0, -1.0} <= set(signs.tolist())
 
 
 def test_a_word_in_no_set_leads_to_the_search_by_meaning() -> None:

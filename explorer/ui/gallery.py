@@ -199,7 +199,8 @@ def _summary(query: NeuronsQuery, selection: Selection, page: int) -> str:
     if query.word:
         names = ", ".join(f"“{escape(name)}”" for name in selection.texts[:6])
         more = f" and {len(selection.texts) - 6:,} more" if len(selection.texts) > 6 else ""
-        text += f" Their concept sets contain {names}{more}."
+        text += f" Their concept sets contain {names}{more}"
+        text += ", those opposed to it last." if query.sort_key == MATCH else "."
     elif query.view == TABLE:
         text += (
             " A heading sorts by its column. Effects are in units of the model's output before "
