@@ -43,16 +43,17 @@ def body(page: Page, query: AttackQuery) -> None:
         f"<h2>What speaks for “{_safe(query.target)}” and is neither</h2>"
         '<p class="caption">The neurons whose directions separate the two also carry these, which '
         "are close to neither: their sparse sets, weighted by separation and sign, give a "
-        "shortlist, and the concepts' own pictures have the last word. The bar is how much "
-        "further than the mean picture they lie towards the target, by cosine; what the sets say "
-        "is in units of the model's output before normalisation.</p>",
+        f"shortlist of {attack.ranking.tried}, each of which was tried beside the source in a few "
+        "scenes. The bar is the gain: how much the picture's cosine with the target, less that "
+        "with the source, rose on average. What the sets say is in units of the model's output "
+        "before normalisation.</p>",
         pieces.concepts(page.view, attack.ranking),
         pieces.left_out(attack.ranking),
     )
     _save(page, query, attack)
     _batch(page, query, attack)
     _why(page, query)
-    adversarial_prompts.section(page, query, attack.ranking.texts)
+    adversarial_prompts.section(page, query, list(attack.ranking.shown))
 
 
 def _save(page: Page, query: AttackQuery, attack: Attack) -> None:

@@ -44,7 +44,7 @@ def find_attack(view: View, query: AttackQuery) -> Attack:
     return _attack(view.key, view.bundle.manifest.identity, query.source, query.target, view)
 
 
-@st.cache_resource(max_entries=32, show_spinner="Reading the neurons' sets …")
+@st.cache_resource(max_entries=32, show_spinner="Concepts are tried beside the source …")
 def _attack(key: str, identity: str, source: str, target: str, _view: View) -> Attack:
     return Attack.of(_view.bundle, source, target)
 
@@ -63,10 +63,7 @@ def scene_of(view: View, query: AttackQuery, number: int) -> AttackScene:
     """A batch's scene again, from its address. Raises InputError if it cannot be made."""
     attack = find_attack(view, query)
     pair = attack.ranking.source, attack.ranking.target
-    return compose_attack(
-        view.bundle, *pair, attack.ranking.texts, seed=query.seed, number=number,
-        pushes=attack.pushes,
-    )  # fmt: skip
+    return compose_attack(view.bundle, *pair, attack.ranking.shown, seed=query.seed, number=number)
 
 
 def batch_of(view: View, query: AttackQuery) -> Batch:

@@ -38,7 +38,7 @@ def pair_links(view: View, pairs: Sequence[Pair], seed: int) -> str:
 
 def concepts(view: View, ranking: Ranking) -> str:
     """The ranked concepts: score, pictures, and the neurons that carry each."""
-    most = max([1e-9, *(concept.push for concept in ranking.concepts)])
+    most = max([1e-9, *(concept.gain or 0.0 for concept in ranking.concepts)])
     rows = "".join(_concept(view, concept, most) for concept in ranking.concepts)
     return f'<ol class="concepts-found">{rows}</ol>'
 
@@ -56,12 +56,14 @@ def _concept(view: View, concept: SpuriousConcept, most: float) -> str:
         + f" through “{escape(carrier.text)}”"
         for carrier in concept.carriers[:CARRIERS]
     )
-    shown = vocabulary(view.bundle).pictures[concept.text][:SHOWN]
+    others = vocabulary(view.bundle).pictures[concept.text]
+    gain = concept.gain or 0.0
+    shown = [*concept.pictures, *(i for i in others if i not in concept.pictures)][:SHOWN]
     return (
         f'<li><div class="what">{name}<span class="num">'
-        f"{glossary.signed(concept.push)}</span></div>"
+        f"{glossary.signed(gain)}</span></div>"
         f'<div class="rank" role="presentation"><i style="width:'
-        f'{max(0, 100 * concept.push / most):.0f}%"></i></div>{parts.strip(view, shown, wide=True)}'
+        f'{max(0, 100 * gain / most):.0f}%"></i></div>{parts.strip(view, shown, wide=True)}'
         f'<div class="from">from {carriers}; the sets say {glossary.effect(concept.score)}. '
         f"Cosine with the source "
         f"{glossary.signed(concept.near_source)}, the target "
