@@ -170,6 +170,33 @@ def segmentation(result: Result) -> list[str]:
     ]
 
 
+def attack(result: Result) -> list[str]:
+    """How much the neurons have to do with it, and how much the trials."""
+    rates = {
+        name: percent({"value": row["two_way"]["mean"]}) for name, row in result["methods"].items()
+    }
+    said = []
+    if {"second-order", "random, tried", "nearest, tried", "indirect, tried"} <= rates.keys():
+        said.append(
+            "All concepts are tried in a few scenes before the best are used, and that helps any "
+            f"shortlist: with the same trials, concepts drawn at random reach "
+            f"{rates['random, tried']}, texts nearest to the target {rates['nearest, tried']}, "
+            f"those by indirect effects {rates['indirect, tried']}, those by second-order effects "
+            f"{rates['second-order']}."
+        )
+    if {"untried", "random", "nearest"} <= rates.keys():
+        said.append(
+            f"Without trials: by second-order effects {rates['untried']}, nearest texts "
+            f"{rates['nearest']}, drawn at random {rates['random']}."
+        )
+    return [
+        *said,
+        "Checked on the pictures' pixels: the source is whole and larger than all that is added, "
+        "and the target and what is named like it are absent. Trials show the source in the "
+        "corpus's styles where it has any, not the held-out pictures that are attacked.",
+    ]
+
+
 def _methods(result: Result, name: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = result["sets"][name]["methods"]
     return found
@@ -182,4 +209,5 @@ CHECKS: dict[str, Callable[[Result], list[str]]] = {
     "descriptions": descriptions,
     "polysemy": polysemy,
     "segmentation": segmentation,
+    "attack": attack,
 }
