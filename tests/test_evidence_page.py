@@ -135,6 +135,7 @@ def test_attacks_are_shown_where_they_are_measured(
     assert "✗ doesn't hold" in html.replace("&#x27;", "'")
     assert "<td>attack.methods.random.two_way</td><td>0.625</td><td>0.5 to 0.75</td>" in html
     assert "<td>attack.by_pair[0].concepts</td><td>a, b</td>" in html
+    html = html.replace("&nbsp;", " ")
     assert "concepts drawn at random reach 44 %, texts nearest to the target 62 %" in html
     assert "Without trials: by second-order effects 62 %" in html
     assert "Next: " not in html
