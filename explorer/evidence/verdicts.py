@@ -198,7 +198,7 @@ def _discovery(result: Result) -> Verdict:
 def _attack(result: Result) -> Verdict:
     methods, found = result["methods"], result["verdict"]
     rates = [f"{name} {_share(row['two_way']['mean'])}" for name, row in methods.items()]
-    said = f"pictures taken for the target: {', '.join(rates)}."
+    said = f"pictures taken for the target: {'; '.join(rates)}."
     beyond = found.get("paired_difference", {}).get("random")
     if found.get("intervals_apart") and all(found["intervals_apart"].values()):
         return Verdict(HOLDS, said)
