@@ -10,7 +10,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from explorer.ui import files, server
 from explorer.ui.address import PAGES
 
-if get_script_run_ctx() is None:
+if get_script_run_ctx(suppress_warning=True) is None:
     app = st.App(__file__, routes=files.routes(), lifespan=server.lifespan)
 else:
     st.navigation(

@@ -53,7 +53,7 @@ def bench_app(
     """
     if min(views, memory_views, sessions) < 1:
         raise InputError("Ask for at least one view, memory view and session.")
-    opened = _bundle(bundle)
+    opened = opened_bundle(bundle)
     chromium = find_chromium()
     draw = random.Random(seed)
     with running_app() as (address, process):
@@ -77,13 +77,16 @@ def bench_app(
 
 
 @contextmanager
-def running_app() -> Iterator[tuple[str, int]]:
-    """Run the app on a free port; yields its address (``127.0.0.1:port``) and process id."""
+def running_app(folder: Path | None = None) -> Iterator[tuple[str, int]]:
+    """Run the app on a free port; yields its address (``127.0.0.1:port``) and process id.
+
+    ``folder``: of the bundles, the app's own unless told.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    environment = os.environ | {FOLDER_VARIABLE: str(bundles_folder().resolve())}
+    environment = os.environ | {FOLDER_VARIABLE: str((folder or bundles_folder()).resolve())}
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -151,7 +154,8 @@ class Session:
             self._socket.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
-def _bundle(name: str) -> Bundle:
+def opened_bundle(name: str = "") -> Bundle:
+    """A bundle of the app's own, the first unless named; InputError if there is none such."""
     found = find_bundles(bundles_folder())
     if not found or (name and name not in found):
         raise InputError(

@@ -79,15 +79,22 @@ def _key(secret: str) -> bytes:
 
 
 def exposure(address: str | None, environment: Mapping[str, str] = os.environ) -> str:
-    """The warning for a server that others can reach and that asks nobody who they are; or none.
+    """The warning for a server that others can reach and that can't tell who they are; or none.
 
     Args:
         address: what the server is bound to; None or empty for every address of the machine.
         environment: where a password or a trusted header would be set.
     """
-    if loopback(address) or password(environment) or user_header(environment):
+    header = user_header(environment)
+    if loopback(address) or (password(environment) and not header):
         return ""
     where = f"at {address}" if address else "at every address of this machine"
+    if header:
+        return (
+            f"This server listens {where} and believes the header {header}: whoever can reach it "
+            "past the proxy can take any name. See that only the proxy can, and that it drops the "
+            "header from what visitors send."
+        )
     return (
         f"This server listens {where} and asks nobody for a password: whoever can reach it can "
         f"read, change and delete findings. Set {PASSWORD_VARIABLE}, or {HEADER_VARIABLE} behind a "

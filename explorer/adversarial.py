@@ -14,11 +14,11 @@ them is pushed towards the second.
 4. Most texts have no picture, so a set speaks for every concept that its texts are near to:
    `score[l] = sum_c support[c] <e_l, e_c>` for the labels `l` of the corpus, with `e` the centred
    text embeddings; a neuron's part is its own share of the sum.
-5. The best-scoring concepts are a shortlist; what is kept are those whose pictures confirm it, by
-   their *push*: the picture's own embedding along `d`, less the corpus's mean. A text's direction
-   says what a neuron should answer to, a picture what the model does make of it.
-6. Concepts close to either class are left out: by the model's own text tower (cosine of centred
+5. Concepts close to either class are left out: by the model's own text tower (cosine of centred
    embeddings) and by their words (shared stems of labels and keywords).
+6. The best-scoring concepts are a shortlist; `explorer.attack_trials` tries it beside the source.
+   Of a concept, the pictures with the largest *push* are shown: the picture's own embedding along
+   `d`, less the corpus's mean.
 
 What such pictures are for: finding what a model confuses before others do, and mending it.
 
@@ -40,10 +40,10 @@ from numpy.typing import NDArray
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 
-NEAR = 0.3  # cosine of centred texts from which a concept is too close to a class
+NEAR = 0.2  # cosine of centred texts from which a concept is too close to a class
 NEURONS = 1000
 CONCEPTS = 3
-SHORTLIST = 30  # best-scoring concepts whose pictures are looked at
+SHORTLIST = 60  # best-scoring concepts that are tried
 PREFERRED = 2  # pictures of a concept, those with the largest push, that are shown
 CARRIERS = 6  # neurons named with a concept
 STOP_WORDS = frozenset(
@@ -61,6 +61,7 @@ class AttackSettings:
     neurons: int = NEURONS
     """Most separating neurons whose sets are pooled."""
     concepts: int = CONCEPTS
+    """Concepts that are kept of the shortlist."""
     near: float = NEAR
     """Cosine of centred texts from which a concept is too close to either class."""
 
@@ -96,11 +97,14 @@ class SpuriousConcept:
     text: str
     score: float
     """What the pooled sets say for it; units of the output."""
-    push: float
-    """Mean push of its best pictures: a cosine, less the corpus's mean."""
     near_source: float
+    """Cosine of its text with the source's, both centred."""
     near_target: float
     carriers: tuple[Carrier, ...]
+    pictures: tuple[int, ...]
+    """Numbers of its pictures that are shown, largest push first."""
+    gain: float | None = None
+    """What it adds to the margin beside the source, if it was tried; see `attack_trials`."""
 
 
 @dataclass(frozen=True)
@@ -112,24 +116,25 @@ class Ranking:
     concepts: tuple[SpuriousConcept, ...]
     left_out: tuple[tuple[str, str], ...]
     """(text, why) of the best-scoring texts that were too close to a class."""
-    shortlist: tuple[str, ...] = ()
-    """The best-scoring concepts, best first, before pictures had a say."""
+    tried: int = 0
+    """Size of the shortlist that the concepts are the best of, by trial; 0 before."""
 
     @property
-    def texts(self) -> list[str]:
-        """The concepts' texts, best first."""
-        return [concept.text for concept in self.concepts]
+    def shown(self) -> dict[str, tuple[int, ...]]:
+        """Concept -> pictures that stand for it, best concept first."""
+        return {concept.text: concept.pictures for concept in self.concepts}
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
         return {
             "source": self.source,
             "target": self.target,
+            "tried": self.tried,
             "concepts": [
                 {
                     "text": concept.text,
                     "score": round(concept.score, 5),
-                    "push": round(concept.push, 4),
+                    "gain": None if concept.gain is None else round(concept.gain, 4),
                     "cosine_source": round(concept.near_source, 4),
                     "cosine_target": round(concept.near_target, 4),
                     "neurons": [
@@ -286,16 +291,15 @@ def picture_pushes(bundle: Bundle, source: Floats, target: Floats) -> NDArray[np
     return pushes
 
 
-def confirm(
-    bundle: Bundle, labels: Sequence[str], pushes: NDArray[np.float64], most: int
-) -> list[tuple[str, float]]:
-    """Return the ``most`` labels whose best pictures push furthest, with that push, best first."""
+def preferred(
+    bundle: Bundle, labels: Iterable[str], pushes: NDArray[np.float64]
+) -> dict[str, tuple[int, ...]]:
+    """Return label -> its `PREFERRED` pictures with the largest pushes, [image], largest first."""
     words = vocabulary(bundle)
-    found = []
-    for label in labels:
-        own = sorted((float(pushes[image]) for image in words.pictures[label]), reverse=True)
-        found.append((label, float(np.mean(own[:PREFERRED]))))
-    return sorted(found, key=lambda pair: -pair[1])[:most]
+    return {
+        label: tuple(sorted(words.pictures[label], key=lambda image: -pushes[image])[:PREFERRED])
+        for label in labels
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,7 +358,7 @@ def rank_concepts(
     embeddings: tuple[Floats, Floats],
     settings: AttackSettings = USUAL,
 ) -> Ranking:
-    """Return the spurious concepts of a pair that the corpus can show, largest push first.
+    """Return the shortlist of a pair: spurious concepts that the corpus can show, best score first.
 
     ``embeddings`` are the text embeddings of source and target, [embed] each.
 
@@ -376,21 +380,21 @@ def rank_concepts(
             "are further apart, or a larger nearness."
         )
     before = order[: order.index(listed[-1])]
-    place = {words.labels[i]: i for i in listed}
-    confirmed = confirm(bundle, list(place), picture_pushes(bundle, *embeddings), settings.concepts)
+    labels = [words.labels[i] for i in listed]
+    shown = preferred(bundle, labels, picture_pushes(bundle, *embeddings))
     concepts = tuple(
         SpuriousConcept(
-            text=words.labels[i],
+            text=label,
             score=float(scores[i]),
-            push=push,
             near_source=float(close.source[i]),
             near_target=float(close.target[i]),
             carriers=_carriers(bundle, rows, ids, weights, moved[rows], int(words.rows[i])),
+            pictures=shown[label],
         )
-        for i, push in ((place[label], push) for label, push in confirmed)
+        for i, label in zip(listed, labels, strict=True)
     )
     left_out = tuple((words.labels[i], close.reasons[i]) for i in before if close.reasons[i])
-    return Ranking(source, target, concepts, left_out, tuple(words.labels[i] for i in listed))
+    return Ranking(source, target, concepts, left_out)
 
 
 def text_embeddings(bundle: Bundle, texts: Sequence[str]) -> list[Floats]:

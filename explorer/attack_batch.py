@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from explorer.adversarial import USUAL, AttackSettings, Ranking, picture_pushes, rank_concepts
+from explorer.adversarial import USUAL, AttackSettings, Ranking
 from explorer.adversarial import text_embeddings as embed_texts
 from explorer.attack_scenes import ADDED, AttackScene, compose_attack
+from explorer.attack_trials import find_concepts, pair_scores
 from explorer.bundle import Bundle
 from explorer.errors import InputError
-from explorer.lens_model import open_lens_model
-from explorer.models import encode_images
 from explorer.painting import encode
 
 MOST = 1000
@@ -65,19 +64,15 @@ class Attack:
     ranking: Ranking
     texts: np.ndarray
     """[2, embed]: source and target."""
-    pushes: np.ndarray
-    """[image]: see `picture_pushes`."""
 
     @classmethod
     def of(
         cls, bundle: Bundle, source: str, target: str, settings: AttackSettings = USUAL
     ) -> Attack:
-        """Rank a pair's concepts. Raises InputError as `rank_concepts` does."""
-        embeddings = embed_texts(bundle, [source, target])
-        pair = (embeddings[0], embeddings[1])
-        ranking = rank_concepts(bundle, source, target, pair, settings)
-        pushes = picture_pushes(bundle, *pair)
-        return cls(bundle, ranking, np.stack(embeddings), pushes)
+        """Rank and try a pair's concepts. Raises InputError as `find_concepts` does."""
+        first, second = embed_texts(bundle, [source, target])
+        ranking = find_concepts(bundle, source, target, (first, second), settings)
+        return cls(bundle, ranking, np.stack([first, second]))
 
     def attempts(self, count: int, *, seed: int = 0, added: int = ADDED) -> Iterator[Attempt]:
         """Compose and score pictures one by one; stop by taking no more.
@@ -89,22 +84,16 @@ class Attack:
         pair = self.ranking.source, self.ranking.target
         for number in range(count):
             both = [
-                compose_attack(
-                    self.bundle, *pair, concepts, seed=seed, number=number, added=added,
-                    pushes=self.pushes,
-                )
-                for concepts in (self.ranking.texts, [])
-            ]  # fmt: skip
+                compose_attack(self.bundle, *pair, shown, seed=seed, number=number, added=added)
+                for shown in (self.ranking.shown, {})
+            ]
             scores = self.scores([scene.image for scene in both])
             yield Attempt(both[0], *scores[0], plain=scores[1])
 
     def scores(self, pictures: Sequence[Image.Image]) -> list[tuple[float, float]]:
         """Return each picture's cosine with source and target."""
-        opened = open_lens_model(self.bundle)
-        with opened.lock:
-            images = encode_images(opened.loaded, pictures).numpy()
-        unit = self.texts / np.linalg.norm(self.texts, axis=1, keepdims=True)
-        return [(float(source), float(target)) for source, target in images @ unit.T]
+        found = pair_scores(self.bundle, pictures, self.texts)
+        return [(float(source), float(target)) for source, target in found]
 
 
 def zip_file(ranking: Ranking, attempts: Iterable[Attempt]) -> bytes:

@@ -2,15 +2,15 @@
 
 For each pair of classes the same scenes (source, background, place) are made with concepts from
 
-- `second-order`: `explorer.adversarial.rank_concepts`;
+- `second-order`: `explorer.attack_trials.find_concepts`;
 - `none`: nothing added;
 - `random`: drawn at random;
 - `nearest`: the texts nearest to the target;
 - `indirect`: the neurons whose indirect effects separate the classes;
-- `unconfirmed`: the second-order shortlist's best by score, their pictures drawn by chance;
-- `nearest, confirmed` and `indirect, confirmed`: these baselines' shortlists with the second-order
-  method's last step, so that nothing differs but where the shortlist comes from. They say how much
-  of a success is owed to the neurons, and how much to the pictures.
+- `untried`: the second-order shortlist's best by score, their pictures drawn by chance;
+- `random, tried`, `nearest, tried`, `indirect, tried`: these baselines' shortlists with the
+  second-order method's last step, so that nothing differs but where the shortlist comes from. They
+  say how much of a success is owed to the neurons, and how much to the trials.
 
 All leave out the same texts: close to either class by the text tower or by their words. Success
 is the share of pictures classified as the target, between the two classes and among all classes of
@@ -19,8 +19,7 @@ the held-out pictures. Intervals are bootstrap intervals over pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,34 +31,30 @@ from explorer.adversarial import (
     USUAL,
     AttackSettings,
     closeness,
-    confirm,
     picture_pushes,
+    preferred,
     rank_concepts,
     vocabulary,
 )
 from explorer.attack_pairs import Classes, Pair, propose_pairs
-from explorer.attack_scenes import ADDED, SIDE, compose_attack
+from explorer.attack_scenes import ADDED, compose_attack
+from explorer.attack_trials import best_by_trial, gains
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.evidence.work import Work, stream
 from explorer.indirect import IndirectEffects, measure_indirect
 
 BASELINES = ("none", "random", "nearest", "indirect")
-CONTROLS = ("unconfirmed", "nearest, confirmed", "indirect, confirmed")
+CONTROLS = ("untried", "random, tried", "nearest, tried", "indirect, tried")
 METHODS = ("second-order", *BASELINES, *CONTROLS)
 RESAMPLES = 2000
 PAIRS = 50
-SCENES = 100
+SCENES = 40
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What a method adds to a pair's scenes."""
-
-    concepts: list[str]
-    pushes: NDArray[np.float64] | None = None
-    """[image]: pictures are taken by it, largest first; by chance without."""
+Shown = Mapping[str, Sequence[int]]
+"""Concept -> the pictures that may stand for it."""
 
 
 def measure_attack(
@@ -108,11 +103,12 @@ def measure_attack(
         hits, shown = [], []
         for number in places:
             pair = chosen[number]
-            made = choices(bundle, pair, classes, settings, indirect, seed + number)
+            ways = choices(bundle, pair, classes, settings, indirect, seed + number)
+            made = {name: ways[name]() for name in methods}
             hits.append(
                 [_attack(bundle, classes, pair, made[name], n, seed + number) for name in methods]
             )
-            own = [words.labels.index(text) for text in made["second-order"].concepts]
+            own = [words.labels.index(text) for text in made.get("second-order", ())]
             shown.append(own + [-1] * (settings.concepts - len(own)))
         return {"hits": np.array(hits), "concepts": np.array(shown)}
 
@@ -149,48 +145,53 @@ def choices(
     settings: AttackSettings,
     indirect: IndirectEffects | None,
     seed: int,
-) -> dict[str, Choice]:
-    """Return what each method adds for one pair."""
+) -> dict[str, Callable[[], Shown]]:
+    """Return how each method finds what it adds to the scenes of one pair."""
     words = vocabulary(bundle)
     embeddings = (classes.embedding(pair.source), classes.embedding(pair.target))
     ranking = rank_concepts(bundle, pair.source, pair.target, embeddings, settings)
     close = closeness(bundle, pair.source, pair.target, embeddings, settings.near)
     allowed = np.flatnonzero(close.allowed)
-    pushes = picture_pushes(bundle, *embeddings)
+    count = settings.concepts
 
-    def both(name: str, scores: NDArray[Any]) -> dict[str, Choice]:
-        best = allowed[np.argsort(-scores[allowed], kind="stable")][:SHORTLIST]
-        labels = [words.labels[i] for i in best]
-        kept = confirm(bundle, labels, pushes, settings.concepts)
-        return {
-            name: Choice(labels[: settings.concepts]),
-            f"{name}, confirmed": Choice([label for label, _ in kept], pushes),
-        }
+    def by_chance(labels: Iterable[str]) -> Shown:
+        return {label: words.pictures[label] for label in labels}
 
-    drawn = np.random.default_rng([seed, 2]).permutation(allowed)
-    made = {
-        "second-order": Choice(ranking.texts, pushes),
-        "none": Choice([]),
-        "random": Choice([words.labels[i] for i in drawn]),
-        **both("nearest", close.target),
-        "unconfirmed": Choice(list(ranking.shortlist[: settings.concepts])),
+    def best(scores: NDArray[Any]) -> list[str]:
+        order = allowed[np.argsort(-scores[allowed], kind="stable")]
+        return [words.labels[i] for i in order[:SHORTLIST]]
+
+    def tried(labels: Sequence[str]) -> Shown:
+        shown = preferred(bundle, labels, picture_pushes(bundle, *embeddings))
+        gained = gains(bundle, pair.source, pair.target, embeddings, shown)
+        return {label: shown[label] for label in list(gained)[:count]}
+
+    drawn = [words.labels[i] for i in np.random.default_rng([seed, 2]).permutation(allowed)]
+    ways: dict[str, Callable[[], Shown]] = {
+        "second-order": lambda: best_by_trial(bundle, ranking, embeddings, count).shown,
+        "none": dict,
+        "random": lambda: by_chance(drawn),
+        "random, tried": lambda: tried(drawn[:SHORTLIST]),
+        "untried": lambda: by_chance(concept.text for concept in ranking.concepts[:count]),
+        "nearest": lambda: by_chance(best(close.target)[:count]),
+        "nearest, tried": lambda: tried(best(close.target)),
     }
     if indirect is not None:
-        made |= both("indirect", indirect.scores(bundle, *embeddings))
-    return made
+        listed = best(indirect.scores(bundle, *embeddings))
+        ways["indirect"] = lambda: by_chance(listed[:count])
+        ways["indirect, tried"] = lambda: tried(listed)
+    return ways
 
 
 def _attack(
-    bundle: Bundle, classes: Classes, pair: Pair, choice: Choice, n: int, seed: int
+    bundle: Bundle, classes: Classes, pair: Pair, shown: Shown, n: int, seed: int
 ) -> list[tuple[float, float, float]]:
     """Return (fooled of two, fooled of all, margin) of n scenes."""
+    named = pair.source, pair.target
     scenes = [
-        compose_attack(
-            bundle, pair.source, pair.target, choice.concepts, seed=seed, number=number,
-            added=ADDED, size=SIDE, pushes=choice.pushes,
-        ).image
+        compose_attack(bundle, *named, shown, seed=seed, number=number, added=ADDED).image
         for number in range(n)
-    ]  # fmt: skip
+    ]
     scores = classes.scores(scenes)
     source, target = classes.place(pair.source), classes.place(pair.target)
     margin = scores[:, target] - scores[:, source]

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from explorer.adversarial import NEAR, Floats, stems, vocabulary
+from explorer.attack_scenes import APART, compose_attack
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.lens_model import LensModel, open_lens_model
 from explorer.models import encode_images, encode_texts
 
+PLAIN = (10, 11, 12)  # numbers of the scenes in which a source must be recognised
 RUNNERS_UP = 30  # classes nearest to a source's picture among which its target is looked for
 
 
@@ -98,6 +100,15 @@ class Classes:
         """Return whether a class's held-out picture is nearest to its own name."""
         return int(self.picture_scores(place).argmax()) == place
 
+    def recognised_in_scenes(self, place: int) -> bool:
+        """Return whether it is so in `PLAIN` scenes too, with nothing beside it."""
+        label = self.labels[place]
+        scenes = (
+            compose_attack(self.bundle, label, "", {}, seed=APART, number=number).image
+            for number in PLAIN
+        )
+        return bool((self.scores(scenes).argmax(axis=1) == place).all())
+
 
 _KEPT: dict[str, Classes] = {}
 
@@ -107,7 +118,8 @@ def propose_pairs(
 ) -> list[Pair]:
     """Return seeded pairs: recognised sources, each with its likeliest unlike recognised class.
 
-    Sources are drawn at random among the classes whose held-out picture is recognised among all.
+    Sources are drawn at random among the classes whose held-out picture is recognised among all,
+    on white and in scenes with nothing beside it: what falls by itself proves nothing.
     The target is, of the classes that score best on that picture, the first that is recognised
     itself and unlike the source: cosine of centred texts below ``near``, no word stem shared by
     names or keywords. A target is taken once.
@@ -122,7 +134,7 @@ def propose_pairs(
     for source in np.random.default_rng([seed, 4]).permutation(len(classes.labels)):
         if len(pairs) == count:
             break
-        if not classes.recognised(int(source)):
+        if not (classes.recognised(int(source)) and classes.recognised_in_scenes(int(source))):
             continue
         order = np.argsort(-classes.picture_scores(int(source)), kind="stable")
         for target in (int(place) for place in order[1 : RUNNERS_UP + 1]):

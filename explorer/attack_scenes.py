@@ -12,7 +12,7 @@ same source, in the same place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from explorer.adversarial import PREFERRED, Vocabulary, stems, vocabulary
+from explorer.adversarial import Vocabulary, stems, vocabulary
 from explorer.bundle import Bundle
 from explorer.demo.scenes import BACKGROUNDS, draw_background
 from explorer.errors import InputError
@@ -33,6 +33,7 @@ ADDED = 3
 OPAQUE = 127
 CORNERED = 0.15  # how far from a corner the source may stand, as a share of the room left
 MARGIN = 2  # pixels between objects
+APART = 2**32 - 1  # seed of scenes that only choose; above every seed of a batch
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class AttackScene:
     """[row, column]: where the source is."""
 
 
-def check_hidden(words: Vocabulary, target: str, labels: Sequence[str]) -> None:
+def check_hidden(words: Vocabulary, target: str, labels: Iterable[str]) -> None:
     """Raise InputError if a label, or its pictures' keywords, names the target."""
     named = stems([target])
     for label in labels:
@@ -96,26 +97,29 @@ def compose_attack(
     bundle: Bundle,
     source: str,
     target: str,
-    concepts: Sequence[str],
+    concepts: Mapping[str, Sequence[int]],
     *,
+    sources: Sequence[int] = (),
     seed: int = 0,
     number: int = 0,
     added: int = ADDED,
     size: int = SIDE,
-    pushes: NDArray[np.float64] | None = None,
 ) -> AttackScene:
     """Compose scene ``number``: the source, and up to ``added`` different ones of ``concepts``.
 
-    The source is one of its held-out pictures, else of the corpus. Without concepts the scene is
-    the same but for what would have been added. ``pushes`` [image] prefers pictures of a concept:
-    one of its `PREFERRED` largest is taken, any of them without.
+    ``concepts`` maps each to the pictures that may stand for it. Without concepts the scene is the
+    same but for what would have been added. The source is one of ``sources``, or else of its
+    held-out pictures, or else of the corpus's.
 
     Raises:
         InputError: nothing shows the source or a concept, or a concept shows the target.
     """
     words = vocabulary(bundle)
     check_hidden(words, target, concepts)
-    pictures = words.held_out.get(source) or words.pictures.get(source)
+    hidden = next((concept for concept, pictures in concepts.items() if not pictures), None)
+    if hidden is not None:
+        raise InputError(f"No picture of the corpus shows “{hidden}”: leave it out.")
+    pictures = sources or words.held_out.get(source) or words.pictures.get(source)
     if not pictures:
         raise InputError(f"No picture of the bundle shows “{source}”: choose one of its labels.")
     rng = np.random.default_rng([seed, number])
@@ -132,8 +136,7 @@ def compose_attack(
     _cover(taken, sprite, corner)
     mask = taken.copy()
     chooser = np.random.default_rng([seed, number, 1])
-    shown = [_pictures_of(words, concept, pushes) for concept in concepts]
-    made = _add_all(bundle, concepts, shown, added, canvas, taken, chooser)
+    made = _add_all(bundle, list(concepts.items()), added, canvas, taken, chooser)
     recipe = Recipe(
         bundle=bundle.name,
         source=source,
@@ -150,21 +153,9 @@ def compose_attack(
     return AttackScene(canvas, recipe, mask)
 
 
-def _pictures_of(
-    words: Vocabulary, concept: str, pushes: NDArray[np.float64] | None
-) -> tuple[int, ...]:
-    pictures = words.pictures.get(concept)
-    if not pictures:
-        raise InputError(f"No picture of the corpus shows “{concept}”: leave it out.")
-    if pushes is None:
-        return pictures
-    return tuple(sorted(pictures, key=lambda image: -pushes[image])[:PREFERRED])
-
-
 def _add_all(
     bundle: Bundle,
-    concepts: Sequence[str],
-    shown: Sequence[Sequence[int]],
+    concepts: Sequence[tuple[str, Sequence[int]]],
     count: int,
     canvas: Image.Image,
     taken: NDArray[np.bool_],
@@ -175,7 +166,7 @@ def _add_all(
     chosen = rng.choice(len(concepts), min(count, len(concepts)), replace=False)
     made = []
     for place, index in enumerate(int(i) for i in chosen):
-        pictures = shown[index]
+        concept, pictures = concepts[index]
         image = int(pictures[int(rng.integers(len(pictures)))])
         allowance = room // (len(chosen) - place)
         side = ADDED_SIDE
@@ -188,7 +179,7 @@ def _add_all(
                 _cover(taken, sprite, corner)
                 room -= pixels
                 share = round(pixels / size**2, 4)
-                made.append(Added(concepts[index], image, (*corner, *sprite.size), share))
+                made.append(Added(concept, image, (*corner, *sprite.size), share))
                 break
             side *= 0.88
     return tuple(made)

@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("bundle", type=Path)
     search.add_argument("text")
     search.add_argument("--top", type=_positive, default=12)
-    _add_bench(add("bench", _bench, "time the lens, its heatmaps, the pursuit or the app"))
+    _add_bench(add("bench", _bench, "time the lens, its heatmaps, the pursuit, the app or its map"))
     add_image_commands(add)
     add_attack_command(add)
     serve = add("serve", _serve, "open the app's server, by default for this machine alone")
@@ -141,16 +141,22 @@ def _add_evidence(command: argparse.ArgumentParser) -> None:
     add(
         "--text-neurons", type=int, default=768, help="neurons to compare ways of choosing texts on"
     )
-    add("--kind-neurons", type=int, default=72, help="neurons to compare kinds of effects on")
+    add("--kind-neurons", type=int, default=256, help="neurons to compare kinds of effects on")
     add("--batch-size", type=int, default=16)
     add("--device", default="cpu")
     add("--dtype", default="float32", choices=["float32", "bfloat16"])
     add("--seed", type=int, default=0)
     add("--no-write", action="store_true", help="leave the bundle as it is")
+    add(
+        "--check",
+        action="store_true",
+        help="leave the bundle as it is and say which figures it holds differ from those measured "
+        "now by more than their intervals",
+    )
 
 
 def _add_bench(command: argparse.ArgumentParser) -> None:
-    command.add_argument("what", choices=["lens", "maps", "omp", "app"])
+    command.add_argument("what", choices=["lens", "maps", "omp", "app", "atlas"])
     command.add_argument(
         "--model", default="ViT-B-32", help="open_clip name or local-dir:FOLDER; maps: or a bundle"
     )
@@ -161,10 +167,11 @@ def _add_bench(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="cpu")
     command.add_argument("--targets", type=_positive, default=512)
     command.add_argument("--texts", type=_positive, default=30_000)
-    command.add_argument("--bundle", default="", help="app: the bundle's folder name")
+    command.add_argument("--bundle", default="", help="app, atlas: the bundle's folder name")
     command.add_argument("--views", type=_positive, default=50, help="app: timed views a page")
     command.add_argument("--memory-views", type=_positive, default=200, help="app: in one session")
     command.add_argument("--sessions", type=_positive, default=20, help="app: open at once")
+    command.add_argument("--neurons", type=_positive, default=50_000, help="atlas: on the map")
 
 
 def _build(options: argparse.Namespace) -> Result:
@@ -214,6 +221,10 @@ def _evidence(options: argparse.Namespace) -> Result:
     bundle = Bundle.open(options.bundle)
     found = measure(bundle, options.only.split(","), settings, progress=_to_stderr, resumable=True)
     held = bundle.manifest.evidence
+    if options.check:
+        from explorer.evidence.compare import compare  # noqa: PLC0415
+
+        return compare({name: held.get(name, {}) for name in found}, found)
     if not options.no_write and any(held.get(name) != result for name, result in found.items()):
         try:
             reseal_evidence(bundle, found)
@@ -239,6 +250,10 @@ def _bench(options: argparse.Namespace) -> Result:
             from benchmarks.app import bench_app  # noqa: PLC0415
 
             return bench_app(options.bundle, options.views, options.memory_views, options.sessions)
+        if options.what == "atlas":
+            from benchmarks.atlas import bench_atlas  # noqa: PLC0415
+
+            return bench_atlas(options.bundle, options.neurons)
         from benchmarks.omp import bench_omp  # noqa: PLC0415
     except ImportError as error:
         raise InputError("Run the benchmark from the repository's top folder.") from error

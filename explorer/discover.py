@@ -7,8 +7,10 @@
    sets weighted by effect give `support[c] = sum_n effect[n] weight[n, c]`.
 4. Ranked by support alone, frequent texts drown the particular ones, and one large object drowns
    the others. So a candidate's `score` is what the neurons together add along it where they add
-   most: the mean share of the strongest tenth of the patches (`explorer.heatmaps`, refined).
-5. A concept near to a stronger one (cosine of the texts) joins it.
+   most: the mean share of the strongest tenth of the patches (`explorer.heatmaps.concept_maps`).
+5. A concept found explains half of what is at its patches; the next one is the best of what is
+   left. Texts for one object no longer take all places, and other objects come up.
+6. A concept near to a stronger one (cosine of the texts) joins it.
 
 Each concept comes with its patches, and with the significant neurons that name it.
 """
@@ -35,7 +37,8 @@ from explorer.heatmaps import (
 MOST_NEURONS = 400  # significant ones that are looked at, strongest first
 NEAR = 0.7  # cosine of two texts from which one joins the other
 NAMED_NEURONS = 8
-CANDIDATES = 400  # best concepts among which near ones are joined
+CANDIDATES = 400  # concepts that are looked at, strongest first
+EXPLAINED = 0.5  # of a concept's own peak, taken off for later ones; chosen on calibration scenes
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ class FoundConcept:
 
     text: str
     score: float
-    """Mean share of the strongest tenth of the patches; units of the output per patch."""
+    """Mean share of the strongest tenth of the patches, less what stronger concepts explain there;
+    units of the output per patch."""
     support: float
     """The significant neurons' sets, weighted by effect and summed."""
     joined: tuple[str, ...]
@@ -171,6 +175,42 @@ def named_texts(bundle: Bundle, rows: list[int]) -> np.ndarray:
     return np.unique(ids[ids >= 0])
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """A candidate's place, its score, and the places that join it."""
+
+    place: int
+    score: float
+    joined: list[int]
+
+
+def rank_concepts(maps: Tensor, top: int, atoms: np.ndarray | None = None) -> list[Ranked]:
+    """Return the `top` candidates, each the best of what those before it leave unexplained.
+
+    `maps` are the candidates' shares [candidate, patch]; scores that are not positive are left out.
+    `atoms`, the candidates' centred embeddings [candidate, embed], unit norm, say which texts are
+    near enough to join; None joins nothing. Scores fall.
+    """
+    whole = strongest_patches(maps)
+    left = [int(i) for i in torch.argsort(-whole, stable=True)[:CANDIDATES] if whole[i] > 0]
+    unexplained = torch.ones(maps.shape[1])
+    found: list[Ranked] = []
+    while left and len(found) < top:
+        scores = strongest_patches(maps[left] * unexplained)
+        best = int(scores.argmax())
+        if scores[best] <= 0:
+            break
+        place = left[best]
+        near = atoms[left] @ atoms[place] >= NEAR if atoms is not None else np.zeros(len(left))
+        joined = [other for other, is_near in zip(left, near, strict=True) if is_near]
+        joined = [other for other in joined if other != place]
+        found.append(Ranked(place, float(scores[best]), joined))
+        left = [other for other in left if other != place and other not in set(joined)]
+        own = maps[place].clamp(min=0)
+        unexplained = unexplained * (1 - EXPLAINED * own / own.max())
+    return found
+
+
 def join_near(atoms: np.ndarray, scores: np.ndarray, top: int) -> list[tuple[int, list[int]]]:
     """Return (place, places that join it) of the `top` best scores, best first.
 
@@ -223,18 +263,17 @@ def _concepts(
     named = named_texts(bundle, rows)
     atoms = reading.lens_model.dictionary[named]
     maps = concept_maps(reading, atoms, image)
-    scores = strongest_patches(maps).numpy()
     support = concept_scores(bundle, effects, rows)
     return [
         FoundConcept(
-            text=bundle.texts[named[place]],
-            score=float(scores[place]),
-            support=float(support[named[place]]),
-            joined=tuple(bundle.texts[named[other]] for other in joined),
-            neurons=_owners(bundle, effects, rows, int(named[place])),
-            patches=maps[place].unflatten(0, reading.lens_model.grid),
+            text=bundle.texts[named[found.place]],
+            score=found.score,
+            support=float(support[named[found.place]]),
+            joined=tuple(bundle.texts[named[other]] for other in found.joined),
+            neurons=_owners(bundle, effects, rows, int(named[found.place])),
+            patches=maps[found.place].unflatten(0, reading.lens_model.grid),
         )
-        for place, joined in join_near(atoms.numpy(), scores, top)
+        for found in rank_concepts(maps, top, atoms.numpy())
     ]
 
 

@@ -15,11 +15,12 @@ from explorer.discover import (
     all_effects,
     concept_scores,
     named_texts,
+    rank_concepts,
     significant_rows,
 )
 from explorer.errors import InputError
 from explorer.evidence.work import Arrays, Work, stream
-from explorer.heatmaps import concept_maps, read, strongest_patches
+from explorer.heatmaps import concept_maps, read
 from explorer.lens_model import LensModel, open_lens_model
 from explorer.seeded_scenes import SceneSet, draw_scene
 
@@ -100,12 +101,12 @@ def _rankings(bundle: Bundle, opened: LensModel, scene: Scene, most: int) -> dic
     effects = all_effects(bundle, reading)[0]
     rows = significant_rows(bundle, effects)
     named = named_texts(bundle, rows)
-    scores = strongest_patches(concept_maps(reading, opened.dictionary[named])).numpy()
+    found = rank_concepts(concept_maps(reading, opened.dictionary[named]), most)
     support = concept_scores(bundle, effects, rows)
     whole = functional.normalize(reading.trace.representation.float().cpu(), dim=1)
     near = (opened.dictionary @ whole[0]).numpy()
     return {
-        "concepts": named[np.argsort(-scores, kind="stable")[:most]],
+        "concepts": named[[ranked.place for ranked in found]],
         "sets": np.argsort(-support, kind="stable")[:most],
         "output": np.argsort(-near, kind="stable")[:most],
     }

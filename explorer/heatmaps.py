@@ -11,13 +11,15 @@ neuron does in every picture says nothing about this one. So the shares of all t
 token's included, sum exactly to `sum_n (effect_n - mean effect_n) . d`.
 
 1. One hooked pass serves any number of texts (`read`).
-2. With all neurons of the chosen layers `sum_n p w_n` is what the layer's MLP writes, so that the
-   map costs one product [token, width] x [width, path] and no neuron is looked at (`text_shares`).
+2. With all neurons of the chosen layers `sum_n p w_n` is what the layer's MLP writes: it is taken
+   through the heads' values and outputs to a vector a token, whatever the texts, and no neuron is
+   looked at (`token_vectors`). A text's map is then one product with its direction.
 3. `neurons=k` keeps the k neurons of these layers whose directions align most with the text.
 4. `refine` does two things. Texts are turned towards what pictures differ in
-   (`LensModel.towards_pictures`). Shares then diffuse between near patches that look alike to the
-   model: attention to single patches makes exact maps spiky. The diffusion is doubly stochastic,
-   so that the sum over patches stays.
+   (`LensModel.towards_pictures`). Maps are then spread over patches that look alike to the model,
+   and drawn to their peak where the lens is unsure of the text (`explorer.refinement`).
+5. `fine` reads each picture four times, moved by half a patch: one patch sees an object's edge
+   where another sees its middle, and the mean of the maps has half patches. It costs four passes.
 
 Texts enter without what all texts share (the dictionary's mean).
 """
@@ -25,7 +27,8 @@ Texts enter without what all texts share (the dictionary's mean).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import product
 
 import torch
 from PIL import Image
@@ -38,14 +41,12 @@ from explorer.framing import Framing
 from explorer.lens import Trace, path_readers, write_vectors
 from explorer.lens_model import LensModel, open_lens_model
 from explorer.models import to_rgb
+from explorer.refinement import Refinement, affinity_of
 from explorer.relevance import BASELINES, explained_pass
 
 SECOND_ORDER, ACTIVATION = "second-order", "activation"
 METHODS = (SECOND_ORDER, ACTIVATION, *BASELINES)
 ACTIVATION_NEURONS = 200
-TEMPERATURE = 0.5  # of the likeness between patches, a cosine
-REACH = 0.25  # standard deviation of the diffusion in space, in sides of the grid
-BALANCING_STEPS = 40
 STRONGEST = 0.1  # share of the patches whose mean says how strongly a text is there
 
 
@@ -61,7 +62,9 @@ class MapSettings:
     For the method `activation` None means 200.
     """
     refine: bool = False
-    """Turn texts towards pictures, and diffuse shares between near patches that look alike."""
+    """Turn texts towards pictures, spread maps over alike patches, draw in unsure ones."""
+    fine: bool = False
+    """Average four passes, the picture moved by half a patch: a grid twice as fine."""
 
     def __post_init__(self) -> None:
         """Refuse a number of neurons that leaves none."""
@@ -77,6 +80,8 @@ class Reading:
     images: Tensor
     """[image, 3, height, width], preprocessed."""
     trace: Trace
+    _vectors: dict[tuple[int, ...], Tensor] = field(default_factory=dict, init=False, repr=False)
+    """Layers -> `token_vectors`, which further texts need again."""
 
 
 def read(lens_model: LensModel | Bundle, images: Tensor | Sequence[Image.Image]) -> Reading:
@@ -98,7 +103,8 @@ def heatmaps(
     `images` are preprocessed, [image, 3, height, width], or pictures of any shape, which are padded
     to squares (see `explorer.framing`). The result is float32 on the CPU. Second-order maps are in
     units of the representation before its L2 normalisation; before refinement each value is that
-    patch's exact share, after it the sum is still exact. Other methods have units of their own.
+    patch's exact share. Other methods have units of their own. With `settings.fine` there are two
+    rows and columns for each patch, with values as of a whole patch.
 
     Raises InputError for an unknown method, layer or text, or images of a wrong shape.
     """
@@ -121,18 +127,51 @@ def direction_maps(
     settings: MapSettings = MapSettings(),
 ) -> Tensor:
     """Return `heatmaps` for directions [text, embed] of the joint space in place of texts."""
+    if settings.fine:
+        return _fine_maps(opened, images, directions, method, settings)
+    reading = images if isinstance(images, Reading) else None
+    if reading is None and (settings.refine or method not in BASELINES):
+        reading = read(opened, _pixels(opened, images))
     if method in BASELINES:
-        pixels = _pixels(opened, images)
+        pixels = _pixels(opened, reading or images)
         found = explained_pass(opened.loaded.model, pixels.to(opened.loaded.device))
         patches = BASELINES[method](found, directions.to(opened.loaded.device)).float()
-        likeness = read(opened, pixels) if settings.refine else None
     else:
-        likeness = images if isinstance(images, Reading) else read(opened, images)
+        assert reading is not None
         make = text_shares if method == SECOND_ORDER else _activation_maps
-        patches = make(likeness, directions, settings)[:, :, 1:]
-    if likeness is not None and settings.refine:
-        patches = diffuse(patches, patch_affinity(likeness))
+        patches = make(reading, directions, settings)[:, :, 1:]
+    if reading is not None and settings.refine:
+        patches = refined(patches, refinement(reading, directions, settings), method)
     return patches.unflatten(2, opened.grid).float().cpu()
+
+
+def refined(patches: Tensor, how: Refinement, method: str) -> Tensor:
+    """Return a method's maps [image, text, patch] refined; see `explorer.refinement`."""
+    return how.apply(_from_nothing(patches, method))
+
+
+def _fine_maps(
+    opened: LensModel,
+    images: Tensor | Sequence[Image.Image] | Reading,
+    directions: Tensor,
+    method: str,
+    settings: MapSettings,
+) -> Tensor:
+    """Return [image, text, row, column] with two rows and columns a patch; see `MapSettings`."""
+    pixels = _pixels(opened, images)
+    once = replace(settings, fine=False)
+    rows, columns = opened.grid
+    half = (pixels.shape[2] // (2 * rows), pixels.shape[3] // (2 * columns))
+    total = torch.zeros(len(pixels), len(directions), 2 * rows, 2 * columns)
+    for down, right in product((0, 1), repeat=2):
+        height, width = down * half[0], right * half[1]
+        moved = functional.pad(pixels, (0, width, 0, height), mode="replicate")
+        seen = moved[:, :, height:, width:] if down or right else images
+        maps = direction_maps(opened, seen, directions, method, once)
+        cells = maps.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        cells = functional.pad(cells, (right, 0, down, 0), mode="replicate")
+        total += cells[:, :, : 2 * rows, : 2 * columns]
+    return total / 4
 
 
 def grounded(maps: Tensor, method: str) -> Tensor:
@@ -141,7 +180,12 @@ def grounded(maps: Tensor, method: str) -> Tensor:
     Shares have such a zero. A mean activation hasn't, since most post-activations are slightly
     negative; there the lowest patch becomes 0.
     """
-    return maps - maps.amin(dim=(2, 3), keepdim=True) if method == ACTIVATION else maps
+    return _from_nothing(maps.flatten(2), method).unflatten(2, maps.shape[2:])
+
+
+def _from_nothing(patches: Tensor, method: str) -> Tensor:
+    """Return `grounded` for [image, text, patch]."""
+    return patches - patches.amin(dim=2, keepdim=True) if method == ACTIVATION else patches
 
 
 def as_lens_model(lens_model: LensModel | Bundle) -> LensModel:
@@ -166,27 +210,40 @@ def text_shares(
 
     Raises InputError for a layer that the model was not opened with.
     """
+    if settings.neurons is None:
+        return _along(token_vectors(reading, settings), directions)
     lens_model = reading.lens_model
     layers = _chosen_layers(lens_model, settings)
-    device = reading.trace.sigma_post.device
-    directions = directions.to(device)
+    directions = directions.to(reading.trace.sigma_post.device)
     readers = path_readers(lens_model.loaded.model, directions, centre=lens_model.centre)
-    if settings.neurons is not None:
-        chosen = aligned_neurons(lens_model, directions, layers, settings.neurons)
-        return _chosen_shares(reading, readers, chosen)
+    chosen = aligned_neurons(lens_model, directions, layers, settings.neurons)
+    return _chosen_shares(reading, readers, chosen)
+
+
+@torch.no_grad()
+def token_vectors(reading: Reading, settings: MapSettings = MapSettings()) -> Tensor:
+    """Return every token's exact share of the second-order effect: [image, token, embed].
+
+    All neurons of the chosen layers together, less their mean, before any text is asked for.
+
+    Raises InputError for a layer that the model was not opened with.
+    """
+    layers = _chosen_layers(reading.lens_model, settings)
+    if layers not in reading._vectors:
+        reading._vectors[layers] = _vectors_of(reading, layers)
+    return reading._vectors[layers]
+
+
+def _vectors_of(reading: Reading, layers: tuple[int, ...]) -> Tensor:
+    lens_model = reading.lens_model
     total: Tensor | float = 0.0
     for block in range(min(layers) + 1, lens_model.loaded.layers):
-        earlier = [layer for layer in layers if layer < block]
-        heads = readers[block].shape[0]
-        weights = reading.trace.path_weights(block - 1)[:, :heads]
-        written = torch.stack([reading.trace.writes[layer] for layer in earlier]).sum(dim=0)
-        means = torch.stack(
-            [_of_block(lens_model.mean_writes[layer], layer, block, heads) for layer in earlier]
-        ).sum(dim=0)
-        moved = torch.einsum("itw,hwx->ihtx", written, readers[block])  # x: text
-        usual = torch.einsum("hw,hwx->hx", means, readers[block])
-        usual = usual[None] / weights.sum(dim=2)[..., None]
-        total = total + torch.einsum("iht,ihtx->ixt", weights, moved - usual[:, :, None])
+        value, output = lens_model.stream_maps[block]  # [width, head, d], [head, d, embed]
+        weights, written, means = _read_by(reading, layers, block)
+        moved = (written @ value.flatten(1)).unflatten(2, value.shape[1:])
+        usual = torch.einsum("hw,whd->hd", means, value) / weights.sum(dim=2)[..., None]
+        moved = (moved - usual[:, None]) * weights.transpose(1, 2)[..., None]
+        total = total + moved.flatten(2) @ output.flatten(0, 1)
     assert isinstance(total, Tensor)  # every layer has a later block
     return total
 
@@ -237,19 +294,22 @@ def neuron_effects(reading: Reading, layer: int) -> Tensor:
 
 @torch.no_grad()
 def patch_affinity(reading: Reading) -> Tensor:
-    """Return how shares diffuse: [image, patch, patch], symmetric, rows and columns sum to 1.
+    """Return how shares spread over a reading's patches: [image, patch, patch].
 
-    Patches are alike by the cosine of what the last layer but one writes there, minus its mean
-    over the picture; nearness falls off as a Gaussian.
+    Alike is what the last layer but one writes there; see `explorer.refinement.affinity_of`.
     """
     layers = reading.lens_model.layers
-    written = reading.trace.writes[layers[-2] if len(layers) > 1 else layers[-1]][:, 1:]
-    features = functional.normalize(written - written.mean(dim=1, keepdim=True), dim=2)
-    likeness = features @ features.transpose(1, 2) / TEMPERATURE
-    rows, columns = reading.lens_model.grid
-    places = torch.cartesian_prod(torch.arange(rows) / rows, torch.arange(columns) / columns)
-    apart = torch.cdist(places, places).to(likeness) / REACH
-    return balance(torch.exp(likeness - apart.square() / 2))
+    written = reading.trace.writes[layers[-2] if len(layers) > 1 else layers[-1]]
+    return affinity_of(written[:, 1:], reading.lens_model.grid)
+
+
+@torch.no_grad()
+def refinement(
+    reading: Reading, directions: Tensor, settings: MapSettings = MapSettings()
+) -> Refinement:
+    """Return how the maps of directions [text, embed] on a reading are refined."""
+    vectors = token_vectors(reading, settings)[:, 1:]
+    return Refinement.of(vectors, patch_affinity(reading), directions)
 
 
 @torch.no_grad()
@@ -259,10 +319,9 @@ def concept_maps(reading: Reading, directions: Tensor, image: int = 0) -> Tensor
     The neurons are those of `default_layers`; the sum over patches is their effect along the text
     but for the class token's part. One product for any number of texts.
     """
-    embed = torch.eye(reading.lens_model.loaded.embed)
-    shares = text_shares(reading, embed)[image, :, 1:]  # [embed, patch]
-    affinity = patch_affinity(reading)[image].to(shares)
-    return (directions.to(shares) @ shares @ affinity).float().cpu()
+    vectors = token_vectors(reading)[image, 1:]  # [patch, embed]
+    spread = patch_affinity(reading)[image].to(vectors) @ vectors
+    return (directions.to(vectors) @ spread.T).float().cpu()
 
 
 def strongest_patches(maps: Tensor) -> Tensor:
@@ -271,21 +330,9 @@ def strongest_patches(maps: Tensor) -> Tensor:
     return maps.topk(count, dim=1).values.mean(dim=1)
 
 
-def balance(kernel: Tensor, steps: int = BALANCING_STEPS) -> Tensor:
-    """Scale symmetric positive [image, patch, patch] until rows and columns sum to 1.
-
-    Sinkhorn and Knopp's iteration in its symmetric form. A last step puts what a row still lacks on
-    the diagonal, so that sums are kept to rounding.
-    """
-    for _ in range(steps):
-        scale = kernel.sum(dim=2).rsqrt()
-        kernel = kernel * scale[:, :, None] * scale[:, None, :]
-    return kernel + torch.diag_embed(1 - kernel.sum(dim=2))
-
-
-def diffuse(patches: Tensor, affinity: Tensor) -> Tensor:
-    """Return [image, text, patch] after one step of diffusion; its sums stay."""
-    return patches.to(affinity) @ affinity
+def _along(vectors: Tensor, directions: Tensor) -> Tensor:
+    """Return inner products, [image, text, token], of [image, token, embed] and [text, embed]."""
+    return torch.einsum("ite,xe->ixt", vectors, directions.to(vectors))
 
 
 def _chosen_shares(
@@ -351,6 +398,22 @@ def _check_layer(lens_model: LensModel, layer: int) -> None:
         raise InputError(
             f"Layer {layer} is not among the layers opened here: choose one of {have}."
         )
+
+
+def _read_by(reading: Reading, layers: Sequence[int], block: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a block's heads read of the layers before it, all of their neurons together.
+
+    Weights [image, head, token], the neurons' writes [image, token, width], and the mean ones as
+    each head has them, [head, width].
+    """
+    lens_model = reading.lens_model
+    heads = reading.trace.attention[block].shape[1]
+    earlier = [layer for layer in layers if layer < block]
+    written = torch.stack([reading.trace.writes[layer] for layer in earlier]).sum(dim=0)
+    means = torch.stack(
+        [_of_block(lens_model.mean_writes[layer], layer, block, heads) for layer in earlier]
+    ).sum(dim=0)
+    return reading.trace.path_weights(block - 1)[:, :heads], written, means
 
 
 def _of_block(rows: Tensor, layer: int, block: int, heads: int) -> Tensor:

@@ -206,6 +206,19 @@ def path_readers(model: nn.Module, directions: Tensor, *, centre: bool = True) -
     return readers
 
 
+@torch.no_grad()
+def stream_maps(model: nn.Module, *, centre: bool = True) -> dict[int, tuple[Tensor, Tensor]]:
+    """Return what each head reads of the stream and writes to the output, weights only.
+
+    Result: block -> ([width, head, d], [head, d, embed]) for every block after the first; d: the
+    dimensions of one head. `u[n, k] = w_n` times the first times the second.
+    """
+    output = readout(model, centre=centre)
+    stream = torch.eye(len(output), dtype=output.dtype, device=output.device)
+    stream = stream - 1 / len(output) if centre else stream
+    return dict(enumerate(_head_maps(model, 0, stream, output), start=1))
+
+
 @dataclass(frozen=True)
 class Trace:
     """What one forward pass leaves behind for the lens; every method is a pure function of it.

@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from explorer.lens import (
     lens_dtype,
     own_projections,
     path_names,
+    stream_maps,
     trace,
     write_vectors,
 )
@@ -49,7 +51,7 @@ class LensModel:
     text_mean: Tensor
     """[embed]: mean of the dictionary's text embeddings, what all texts share."""
     spread: Tensor
-    """[embed, embed]: square root of the covariance of the pictures' embeddings."""
+    """[embed, embed]: fourth root of the covariance of the pictures' embeddings."""
     dictionary: Tensor
     """[text, embed]: the dictionary's texts without their mean, unit norm; [0, embed] for none."""
     centre: bool = True
@@ -83,6 +85,11 @@ class LensModel:
             )
         return self._own_projections[layer]
 
+    @cached_property
+    def stream_maps(self) -> dict[int, tuple[Tensor, Tensor]]:
+        """Block -> what its heads read of the stream and write; see `explorer.lens.stream_maps`."""
+        return stream_maps(self.loaded.model, centre=self.centre)
+
     _mean_writes: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
     _own_projections: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
     _text_embeddings: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
@@ -112,7 +119,8 @@ class LensModel:
         """Return directions [text, embed] weighted by how far pictures vary along each axis.
 
         A text's embedding has parts along which no picture differs from another; they only add
-        noise to a map. The square root of the covariance keeps the strong axes. Unit norm.
+        noise to a map. The fourth root of the covariance, the square root of a standard deviation,
+        keeps the strong axes without giving all to the strongest. Unit norm.
         """
         return functional.normalize(directions @ self.spread.to(directions), dim=1)
 
@@ -194,10 +202,10 @@ def _read(bundle: Bundle, loaded: LoadedModel) -> LensModel:
 
 
 def _spread(embeddings: np.ndarray) -> Tensor:
-    """Return the square root of the covariance of [image, embed], in float32."""
+    """Return the fourth root of the covariance of [image, embed], in float32."""
     rows = embeddings[:: max(1, len(embeddings) // MOST_SPREAD)].astype(np.float64)
     values, axes = np.linalg.eigh(np.cov(rows, rowvar=False))
-    root = (axes * np.sqrt(values.clip(min=0))) @ axes.T
+    root = (axes * values.clip(min=0) ** 0.25) @ axes.T
     return torch.from_numpy(root.astype(np.float32))
 
 

@@ -13,7 +13,8 @@ nothing, starts at its lowest patch), and the rest is scaled to 0-1 by its own m
   scenes, since min-max scaling punishes a map for one high peak.
 
 Each method is measured `exact` (the map as its paper has it) and `refined` (`MapSettings.refine`,
-the same for all). Intervals are 95 % percentile bootstraps over scenes.
+the same for all); second-order maps and TextSpan's, their nearest rival, also `fine` (refined, and
+`MapSettings.fine`, four passes). Intervals are 95 % percentile bootstraps over scenes.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,18 +39,20 @@ from explorer.errors import InputError
 from explorer.heatmaps import (
     BASELINES,
     METHODS,
-    Reading,
-    diffuse,
+    SECOND_ORDER,
+    MapSettings,
     direction_maps,
     grounded,
-    patch_affinity,
     read,
+    refined,
+    refinement,
 )
 from explorer.lens_model import LensModel, open_lens_model
-from explorer.relevance import ExplainedPass, explained_pass
+from explorer.relevance import explained_pass
 from explorer.seeded_scenes import SceneSet, draw_scene
 
-FORMS = ("exact", "refined")
+FORMS = ("exact", "refined", "fine")
+FINE = (SECOND_ORDER, "textspan")  # methods of the last form, which costs four passes
 THRESHOLDS = np.round(np.arange(0.02, 1.0, 0.02), 2)
 RESAMPLES = 1000
 RUN = 50  # scenes that are kept together, so that no more are lost when stopped
@@ -125,8 +131,7 @@ def measure_segmentation(
         for multiple in (False, True)
     ]  # fmt: skip
     thresholds = {
-        form: {m: best_threshold([part[m, form] for part in tuned]) for m in methods}
-        for form in FORMS
+        column: best_threshold([part[column] for part in tuned]) for column in _columns(methods)
     }
     sets = {}
     for scene_set, count in plan:
@@ -136,19 +141,23 @@ def measure_segmentation(
             "objects": len(next(iter(found.values())).scene),
             "methods": {
                 method: {
-                    form: summarise(found[method, form], thresholds[form][method], seed)
-                    for form in FORMS
+                    form: summarise(found[name, form], thresholds[name, form], seed)
+                    for name, form in _columns([method])
                 }
                 for method in methods
             },
         }
     return {
         "sets": sets,
-        "thresholds": thresholds["refined"],
-        "thresholds_exact": thresholds["exact"],
+        "thresholds": {m: thresholds[m, "refined"] for m in methods},
+        "thresholds_exact": {m: thresholds[m, "exact"] for m in methods},
         "calibration_scenes": 2 * calibration,
         "bootstrap": {"resamples": RESAMPLES, "seed": seed, "over": "scenes"},
     }
+
+
+def _columns(methods: Sequence[str]) -> list[Column]:
+    return [(m, form) for m in methods for form in FORMS if form != "fine" or m in FINE]
 
 
 def best_threshold(parts: Sequence[Scores]) -> float:
@@ -203,9 +212,20 @@ def score_map(found: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarr
     outside = np.bincount(bins[~truth], minlength=len(THRESHOLDS) + 1)
     hits = np.cumsum(inside)[:-1][::-1]
     union = truth.sum() + np.cumsum(outside)[:-1][::-1]
-    both = average_precision(np.concatenate([scaled, 1 - scaled]), np.concatenate([truth, ~truth]))
-    precision = np.array([both, average_precision(scaled, truth)])
-    return counts, np.stack([hits, union], axis=1), precision
+    order = np.argsort(-scaled)
+    return counts, np.stack([hits, union], axis=1), _precisions(scaled[order], truth[order])
+
+
+def _precisions(falling: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the average precision of both classes together, and of the foreground alone.
+
+    A pixel's score for the background is 1 less that for the foreground. Both lists of scores are
+    sorted already, which a merging sort makes use of.
+    """
+    scores = np.concatenate([falling, 1 - falling[::-1]])
+    order = np.argsort(-scores, kind="stable")
+    both = np.concatenate([truth, ~truth[::-1]])[order]
+    return np.array([_precision_of(scores[order], both), _precision_of(falling, truth)])
 
 
 def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
@@ -214,8 +234,13 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     `sum_i (recall_i - recall_{i-1}) precision_i` over distinct scores, falling.
     """
     order = np.argsort(-scores)
-    hits = np.cumsum(truth[order])
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+    return _precision_of(scores[order], truth[order])
+
+
+def _precision_of(falling: np.ndarray, truth: np.ndarray) -> float:
+    """Return `average_precision` of scores that are sorted already."""
+    hits = np.cumsum(truth)
+    last = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)
     recall = hits[last] / max(hits[-1], 1)
     precision = hits[last] / (last + 1)
     return float(np.sum(np.diff(recall, prepend=0) * precision))
@@ -252,13 +277,13 @@ def _measured(
 ) -> dict[Column, Scores]:
     """Return {(method, form): scores}; runs of scenes that `work` holds already are kept."""
     digest = _digest_of(bundle)
-    columns = [(method, form) for method in methods for form in FORMS]
+    columns = _columns(methods)
     runs: dict[Column, list[Scores]] = {column: [] for column in columns}
     for first in range(0, count, RUN):
         numbers = range(first, min(first + RUN, count))
         files = {c: _file(work, digest, scene_set, numbers, *c) for c in columns}
         kept = {c: scores for c, file in files.items() if (scores := _load(file)) is not None}
-        missing = [m for m in methods if any((m, form) not in kept for form in FORMS)]
+        missing = [m for m in methods if any(column not in kept for column in _columns([m]))]
         if missing:
             if progress:
                 progress(f"segmentation, {scene_set.name}: {first} of {count}")
@@ -277,43 +302,64 @@ def _run(
     numbers: Iterable[int],
     methods: Sequence[str],
 ) -> dict[Column, Scores]:
-    rows: dict[Column, list[Any]] = {(m, form): [] for m in methods for form in FORMS}
-    for number in numbers:
+    def scored(number: int) -> list[tuple[Column, tuple[Any, ...]]]:
         scene = draw_scene(bundle, scene_set, number, opened.loaded.image_size)
-        for column, maps in _maps_of(opened, scene, methods):
-            for found, mask in zip(maps, scene.masks, strict=True):
-                if mask.any():  # another object may hide this one
-                    rows[column].append((number, *score_map(found, mask)))
+        return [
+            (column, (number, *score_map(found, mask)))
+            for column, maps in _maps_of(opened, scene, methods)
+            for found, mask in zip(maps, scene.masks, strict=True)
+            if mask.any()  # another object may hide this one
+        ]
+
+    rows: dict[Column, list[Any]] = {column: [] for column in _columns(methods)}
+    with _one_thread_each() as pool:
+        for scene in pool.map(scored, numbers):
+            for column, row in scene:
+                rows[column].append(row)
     return {column: Scores.of(found) for column, found in rows.items()}
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
+    """Scenes side by side, each on one core: that uses cores better than one scene on all does."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with ThreadPoolExecutor(threads) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _maps_of(
     opened: LensModel, scene: Scene, methods: Sequence[str]
 ) -> Iterator[tuple[Column, np.ndarray]]:
-    """Yield ((method, form), [object, row, column]) of a scene's own texts, from one reading."""
+    """Yield ((method, form), [object, row, column]) of a scene's own texts.
+
+    One lens pass and one explained pass serve all methods, but for the form `fine`.
+    """
     pixels = opened.loaded.preprocess(scene.image)[None]
     texts = opened.text_directions(scene.labels)
     turned = opened.towards_pictures(texts)
     reading = read(opened, pixels)
+    how = refinement(reading, turned)
     explained = explained_pass(opened.loaded.model, pixels.to(opened.loaded.device))
     size = scene.masks.shape[1:]
     for method in methods:
         if method in BASELINES:
-            exact, refined = (_baseline(opened, explained, method, d) for d in (texts, turned))
+            both = BASELINES[method](explained, torch.cat([texts, turned]).to(pixels))
+            exact, plain = both.detach().float().cpu().split(len(texts), dim=1)
         else:
-            exact, refined = (direction_maps(opened, reading, d, method) for d in (texts, turned))
-        for form, maps in zip(FORMS, (exact, _diffused(reading, refined)), strict=True):
-            yield (method, form), _enlarge(grounded(maps, method)[0], size).numpy()
-
-
-def _baseline(opened: LensModel, found: ExplainedPass, method: str, directions: Tensor) -> Tensor:
-    maps = BASELINES[method](found, directions.to(opened.loaded.device))
-    return maps.detach().float().cpu().unflatten(2, opened.grid)
-
-
-def _diffused(reading: Reading, maps: Tensor) -> Tensor:
-    affinity = patch_affinity(reading).cpu()
-    return diffuse(maps.flatten(2), affinity).unflatten(2, reading.lens_model.grid).float()
+            exact, plain = (
+                direction_maps(opened, reading, d, method).flatten(2) for d in (texts, turned)
+            )
+        forms = {"exact": exact, "refined": refined(plain, how, method)}
+        grids = {form: maps.float().unflatten(2, opened.grid) for form, maps in forms.items()}
+        if method in FINE:
+            settings = MapSettings(refine=True, fine=True)
+            grids["fine"] = direction_maps(opened, reading, turned, method, settings)
+        for form, grid in grids.items():
+            yield (method, form), _enlarge(grounded(grid, method)[0], size).numpy()
 
 
 def _enlarge(grid: Tensor, size: Iterable[int]) -> Tensor:

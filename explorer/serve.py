@@ -1,4 +1,4 @@
-"""Start the app's server, and say first who will be able to use it."""
+"""Start the app's server, which says who will be able to use it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from explorer.access import exposure
 from explorer.errors import InputError
 
 APP = Path(__file__).parents[1] / "app.py"
@@ -26,8 +25,4 @@ def command(address: str, port: int) -> list[str]:
 
 def serve(address: str, port: int) -> int:
     """Serve the app until it is stopped; return the server's exit status."""
-    wanted = command(address, port)
-    warning = exposure(address)
-    if warning:
-        print(f"warning: {warning}", file=sys.stderr, flush=True)
-    return subprocess.call(wanted, cwd=APP.parent)
+    return subprocess.call(command(address, port), cwd=APP.parent)

@@ -1,10 +1,11 @@
 """About & credits: what this bundle was made of, by whom, and whether it is whole."""
 
-from explorer.ui import about, frame
+from explorer.ui import about, frame, save_finding
 
 page = frame.begin("about")
 frame.show_problems(page.problems)
 about.summary(page.view)
+save_finding.of_view(page, f"About the bundle {page.view.key}")
 about.verification(page.view)
 about.credits_table(page.view)
 about.settings(page.view)

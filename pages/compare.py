@@ -1,8 +1,9 @@
 """Compare: up to four pinned neurons side by side."""
 
-from explorer.ui import compare, frame, picture_choice
+from explorer.ui import compare, frame, picture_choice, save_finding
 
 page = frame.begin("compare")
 image, problems = picture_choice.read_image(page)
 frame.show_problems(page.problems + problems)
 compare.body(page, image)
+save_finding.of_view(page, "Compare")

@@ -1,6 +1,6 @@
 """Overview: what this is, one striking neuron, and where to go from here."""
 
-from explorer.ui import frame, overview
+from explorer.ui import frame, overview, save_finding
 
 page = frame.begin("home")
 frame.title("Overview")
@@ -9,3 +9,4 @@ overview.introduction(page.view)
 overview.striking_neuron(page.view)
 overview.headline_figures(page.view)
 overview.more_neurons(page)
+save_finding.of_view(page, "Overview")

@@ -1,6 +1,6 @@
 """Image: one picture under the lens, its concepts and neurons, and where texts come from."""
 
-from explorer.ui import frame, image
+from explorer.ui import frame, image, save_finding
 from explorer.ui.image_query import read_image
 
 page = frame.begin("image")
@@ -9,3 +9,4 @@ frame.show_problems(page.problems + reading.problems)
 source = image.choose(page, reading.query)
 if source is not None:
     image.study(page, reading.query, source)
+save_finding.of_view(page, "An image under the lens")

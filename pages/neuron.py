@@ -5,6 +5,6 @@ from explorer.ui import frame, neuron
 page = frame.begin("neuron")
 row, problems = neuron.read_row(page)
 frame.show_problems(page.problems + problems)
-neuron.heading(page.view, row)
+neuron.heading(page, row)
 neuron.body(page, row)
 neuron.similar(page.view, row)

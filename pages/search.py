@@ -1,9 +1,10 @@
 """Search: neurons by texts with + and −, or by a picture."""
 
-from explorer.ui import frame, search
+from explorer.ui import frame, save_finding, search
 
 page = frame.begin("search")
 query, problems = search.read_query(page)
 frame.show_problems(page.problems + problems)
 search.toolbar(page, query)
 search.results(page, query)
+save_finding.of_view(page, "Search")

@@ -48,6 +48,12 @@ def own_picture(title: str = "My own", /, **changes: object) -> Finding:
     return Finding(title=title, **(parts | changes))
 
 
+def view(title: str = "It holds", /, **changes: object) -> Finding:
+    """A finding about what a page shows, with changes."""
+    parts: dict = {"bundle": BUNDLE, "settings": {"from": "evidence", "claim": "ablation"}}
+    return Finding(title=title, **(parts | changes))
+
+
 def _programs() -> Path | None:
     found = shutil.which("initdb")
     every = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))

@@ -15,16 +15,16 @@ import pytest
 import torch
 from PIL import Image
 
-from explorer import attack_audit, attack_evidence, attack_images
+from explorer import attack_audit, attack_evidence, attack_images, attack_trials
 from explorer.adversarial import (
     AttackSettings,
     centred_texts,
     closeness,
-    confirm,
     label_scores,
     most_separating,
     picture_pushes,
     pooled_scores,
+    preferred,
     rank_concepts,
     separations,
     stem,
@@ -36,7 +36,8 @@ from explorer.attack_batch import Attack, file_stem, zip_file
 from explorer.attack_evidence import METHODS, measure_attack
 from explorer.attack_images import generate, load_pipeline, prompts
 from explorer.attack_pairs import Classes, Pair, propose_pairs, unlike
-from explorer.attack_scenes import check_hidden, compose_attack
+from explorer.attack_scenes import APART, check_hidden, compose_attack
+from explorer.attack_trials import FINAL, FINALISTS, find_concepts, gains
 from explorer.bundle import Bundle
 from explorer.cli import main
 from explorer.errors import InputError
@@ -93,9 +94,9 @@ def test_scores_add_up_over_carriers_and_exclusions_hold(bundle: Bundle, pair: t
     everything = AttackSettings(neurons=384, concepts=30, near=1.0)
     found = rank_concepts(bundle, SOURCE, TARGET, pair, everything)
     scores = [concept.score for concept in found.concepts]
-    pushes = [concept.push for concept in found.concepts]
-    assert pushes == sorted(pushes, reverse=True)
+    assert scores == sorted(scores, reverse=True)
     assert min(scores) > 0
+    assert all(concept.gain is None for concept in found.concepts)
     moved = separations(bundle, *pair)
     atoms = centred_texts(bundle)
     place = bundle.texts.index(found.concepts[0].text)
@@ -133,26 +134,78 @@ def test_settings_are_checked(bad: dict) -> None:
         AttackSettings(**bad)
 
 
-def test_pictures_confirm_a_shortlist(bundle: Bundle, pair: tuple) -> None:
+def test_a_concept_is_shown_by_the_pictures_that_push_most(bundle: Bundle, pair: tuple) -> None:
     pushes = picture_pushes(bundle, *pair)
     unit = (pair[1] - pair[0]) / np.linalg.norm(pair[1] - pair[0])
     rows = bundle.image_embeddings.astype("f8")
     assert pushes[5] == pytest.approx((rows[5] - rows.mean(0)) @ unit, abs=1e-5)
     assert not pushes[len(rows) :].any()
-    shown = vocabulary(bundle).pictures
-    labels = list(vocabulary(bundle).labels)
-    best = confirm(bundle, labels, pushes, 3)
-    assert [push for _, push in best] == sorted((push for _, push in best), reverse=True)
-    means = {label: np.sort(pushes[list(shown[label])])[-3:].mean() for label in labels}
-    assert best[0][1] == pytest.approx(max(means.values()))
+    for label, chosen in preferred(bundle, vocabulary(bundle).labels, pushes).items():
+        own = pushes[list(vocabulary(bundle).pictures[label])]
+        assert pushes[list(chosen)].tolist() == sorted(own, reverse=True)[: len(chosen)]
     assert label_scores(bundle, np.zeros(len(bundle.texts))).max() == 0
+
+
+def test_gains_are_what_a_picture_adds_to_the_margin(bundle: Bundle, pair: tuple) -> None:
+    words = vocabulary(bundle)
+    shown = {text: words.pictures[text][:2] for text in ("green triangle", "orange triangle")}
+    found = gains(bundle, SOURCE, TARGET, pair, shown)
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    unit = [one / np.linalg.norm(one) for one in pair]
+
+    def margin(number: int, concepts: dict) -> float:
+        made = compose_attack(
+            bundle, SOURCE, TARGET, concepts, sources=words.pictures[SOURCE], seed=APART,
+            number=number, added=1,
+        )  # fmt: skip
+        opened = open_lens_model(bundle)
+        pixels = opened.loaded.preprocess(made.image)[None]
+        image = torch.nn.functional.normalize(opened.loaded.model.encode_image(pixels))[0]
+        image = image.detach().numpy()
+        return float(image @ unit[1] - image @ unit[0])
+
+    for concept, pictures in shown.items():
+        slow = [
+            margin(number, {concept: [image]}) - margin(number, {})
+            for image in pictures
+            for number in FINAL
+        ]
+        assert found[concept] == pytest.approx(np.mean(slow), abs=1e-5)
+
+
+def test_the_best_by_trial_are_kept(bundle: Bundle, pair: tuple) -> None:
+    two = AttackSettings(neurons=50, concepts=2, near=1.0)
+    found = find_concepts(bundle, SOURCE, TARGET, pair, two)
+    listed = rank_concepts(bundle, SOURCE, TARGET, pair, two)
+    assert found.tried == len(listed.concepts) > len(found.concepts) == 2
+    gained = gains(bundle, SOURCE, TARGET, pair, listed.shown)
+    assert len(gained) == min(FINALISTS, found.tried)
+    assert [(c.text, c.gain) for c in found.concepts] == list(gained.items())[:2]
+    assert find_concepts(bundle, SOURCE, TARGET, pair, two) == found
+    assert found.as_dict()["concepts"][0]["gain"] == round(found.concepts[0].gain or 0, 4)
+
+
+def test_trials_never_show_the_picture_that_is_attacked(
+    bundle: Bundle, pair: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, used = attack_trials.compose_attack, []
+
+    def watched(*args: Any, **named: Any) -> Any:
+        made = own(*args, **named)
+        used.append(made.recipe.source_image)
+        return made
+
+    monkeypatch.setattr(attack_trials, "compose_attack", watched)
+    find_concepts(bundle, SOURCE, TARGET, pair, ANY)
+    assert set(used) <= set(vocabulary(bundle).pictures[SOURCE])
 
 
 @pytest.mark.parametrize("number", range(12))
 def test_source_is_whole_and_dominant_and_target_absent(bundle: Bundle, number: int) -> None:
-    concepts = ["green triangle", "black triangle", "orange triangle", "purple triangle"]
+    names = ["green triangle", "black triangle", "orange triangle", "purple triangle"]
+    concepts = {name: vocabulary(bundle).pictures[name] for name in names}
     made = compose_attack(bundle, SOURCE, TARGET, concepts, seed=3, number=number, size=168)
-    plain = compose_attack(bundle, SOURCE, TARGET, [], seed=3, number=number, size=168)
+    plain = compose_attack(bundle, SOURCE, TARGET, {}, seed=3, number=number, size=168)
     recipe = made.recipe
     assert (made.source_mask == plain.source_mask).all()
     pixels, alone = np.asarray(made.image), np.asarray(plain.image)
@@ -180,21 +233,21 @@ def test_source_is_whole_and_dominant_and_target_absent(bundle: Bundle, number: 
 
 def test_scenes_refuse_what_they_must(bundle: Bundle) -> None:
     with pytest.raises(InputError, match="would show the target"):
-        compose_attack(bundle, SOURCE, TARGET, ["red triangle"])
+        compose_attack(bundle, SOURCE, TARGET, {"red triangle": [3]})
     with pytest.raises(InputError, match="No picture of the bundle shows"):
-        compose_attack(bundle, "zebra", TARGET, [])
+        compose_attack(bundle, "zebra", TARGET, {})
     with pytest.raises(InputError, match="No picture of the corpus"):
-        compose_attack(bundle, SOURCE, TARGET, ["zebra"])
+        compose_attack(bundle, SOURCE, TARGET, {"zebra": []})
     check_hidden(vocabulary(bundle), TARGET, ["green triangle"])
 
 
-def test_preferred_pictures_are_taken(bundle: Bundle) -> None:
-    words = vocabulary(bundle)
-    pushes = np.zeros(len(bundle.pictures))
-    shown = words.pictures["green triangle"]
-    pushes[list(shown)] = np.arange(len(shown))
-    made = compose_attack(bundle, SOURCE, TARGET, ["green triangle"], pushes=pushes)
-    assert made.recipe.added[0].image in sorted(shown, key=lambda i: -pushes[i])[:3]
+def test_the_pictures_named_are_taken(bundle: Bundle) -> None:
+    shown = vocabulary(bundle).pictures["green triangle"][-1:]
+    made = compose_attack(bundle, SOURCE, TARGET, {"green triangle": shown})
+    assert made.recipe.added[0].image == shown[0]
+    source = vocabulary(bundle).pictures[SOURCE][-1]
+    made = compose_attack(bundle, SOURCE, TARGET, {}, sources=[source])
+    assert made.recipe.source_image == source
 
 
 def test_batches_score_what_they_compose(bundle: Bundle) -> None:
@@ -490,7 +543,7 @@ def test_the_command_measures_and_writes(
     with pytest.MonkeyPatch.context() as patch:
         own = rank_concepts  # a random text tower finds all texts near
         patch.setattr(
-            "explorer.attack_batch.rank_concepts", lambda b, s, t, e, _: own(b, s, t, e, loose)
+            "explorer.attack_trials.rank_concepts", lambda b, s, t, e, _: own(b, s, t, e, loose)
         )
         patch.setattr(
             "explorer.attack_evidence.rank_concepts", lambda b, s, t, e, _: own(b, s, t, e, loose)

@@ -314,7 +314,7 @@ def test_word_filter_agrees_with_the_sparse_sets(view: View) -> None:
     assert set(chosen.rows.tolist()) == expected
     assert expected
     trust = np.clip(2 * view.neurons["agreement"].to_numpy() - 1, 0, 1)
-    weights = [abs(chosen.matched[int(row)][1]) * trust[int(row)] for row in chosen.page(1)]
+    weights = [chosen.matched[int(row)][1] * trust[int(row)] for row in chosen.page(1)]
     assert weights == pytest.approx(sorted(weights, reverse=True))
     assert weights[0] > 0
 

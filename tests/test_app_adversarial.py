@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer.bundle import Bundle
-from explorer.ui import loaders
+from explorer.ui import adversarial_parts, loaders
 from explorer.ui.adversarial_query import (
     AttackQuery,
     classes_of,
@@ -80,6 +80,22 @@ def test_page_shows_what_its_address_says(
     assert "auditing and defence" in html
     if problem:
         assert problem in html
+
+
+def test_first_pictures_stand_there_before_a_batch_is_made() -> None:
+    html = html_of(run(**PAIR, seed="2"))
+    assert html.count('class="shot"') == 4
+    assert "attack=blue+square%3Ered+circle%3E2%3E3" in html
+
+
+def test_what_was_measured_is_said(view: View) -> None:
+    assert adversarial_parts.measured(view) == ""
+    rates = {"second-order": 0.51, "random": 0.07, "none": 0.0}
+    methods = {name: {"two_way": {"mean": rate}} for name, rate in rates.items()}
+    figures = {"attack": {"pairs": 50, "scenes": 40, "methods": methods}}
+    told = replace(view.bundle.manifest, evidence=figures)
+    html = adversarial_parts.measured(View("tiny", replace(view.bundle, manifest=told)))
+    assert all(said in html for said in ("50 pairs", "40 pictures", "51", "claim=attack"))
 
 
 def test_a_batch_is_made_tick_by_tick_and_can_be_stopped() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -12,7 +13,8 @@ import pytest
 
 from explorer.bundle import Bundle
 from explorer.models import encode_texts
-from explorer.ui import atlas, export, live, loaders
+from explorer.ui import area, atlas, export, live, loaders
+from explorer.ui.address import NeuronsQuery, Range
 from explorer.ui.frame import Page
 from explorer.ui.loaders import View
 from tests.test_app import html_of, run_page
@@ -83,16 +85,128 @@ def test_likeness_is_the_cosine_to_the_centred_text(view: View) -> None:
 
 
 def test_the_address_carries_the_query_there_and_back(view: View) -> None:
-    query = atlas.AtlasQuery("polysemy", "red", (1, 2), "blue", (5, 200))
-    assert query.params(view) == {
+    filters = NeuronsQuery(layers=(1, 2), word="blue", ranges=(Range("selectivity", 0.1, None),))
+    query = atlas.AtlasQuery("polysemy", "red", filters, ((0, 5), (1, 72)), (), (2, 7))
+    assert query.params() == {
         "colour": "polysemy",
         "text": "red",
         "layers": "1,2",
         "word": "blue",
+        "selectivity": "0.1..",
         "neurons": "0.5,1.72",
+        "at": "2.7",
     }
-    page = Page("atlas", view, query.params(view))
+    page = Page("atlas", view, query.params())
     assert atlas.read_query(page) == (query, [])
+    outlines = (((0.0, 0.0), (0.5, -0.25), (1.0, 1.0)), ((-1.0, 0.0), (0.0, 1.0), (0.5, 0.125)))
+    query = atlas.AtlasQuery(area=outlines)
+    page = Page("atlas", view, query.params())
+    assert atlas.read_query(page) == (query, [])
+
+
+def test_an_area_lists_the_neurons_inside_that_pass_the_filters(view: View) -> None:
+    everywhere = area.write([area.box([-2, 2], [-2, 2])])
+    query, problems = atlas.read_query(Page("atlas", view, {"area": everywhere, "layers": "1"}))
+    rows = atlas._chosen_rows(view, query, atlas._kept(view, query))
+    alive = np.isfinite(view.bundle.atlas).all(1) & (view.neurons["layer"] == 1).to_numpy()
+    assert not problems
+    assert sorted(rows) == np.flatnonzero(alive).tolist()
+    assert (np.diff(view.neurons["polysemy"].to_numpy()[rows]) <= 0).all()
+    html = html_of(run_page("atlas", area=everywhere))
+    assert f"{int(np.isfinite(view.bundle.atlas).all(1).sum())} neurons chosen" in html
+    assert "The address holds the area" in html
+    empty = area.write([area.box([5, 6], [5, 6])])
+    assert "No neuron in this area" in html_of(run_page("atlas", area=empty))
+
+
+@pytest.mark.parametrize(
+    "text", ["0,0,1,1", "0,0,1,0,nan,1", "0,0,1,0,1e99,1", "0,0,1,0,1", "a,b", "1," * 500]
+)
+def test_an_area_that_is_none_is_left_out(text: str) -> None:
+    html = html_of(run_page("atlas", area=text))
+    assert "The area is left out" in html
+    assert "neurons chosen" not in html
+
+
+def test_points_inside_an_outline_by_the_even_odd_rule() -> None:
+    """Against the winding of a triangle, and a box with known members."""
+    draw = np.random.default_rng(0)
+    points = draw.uniform(-1, 1, (2000, 2))
+    a, b, c = corners = np.array([[-0.7, -0.6], [0.8, -0.2], [0.1, 0.9]])
+
+    def left(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+        return np.sign(
+            (q[0] - p[0]) * (points[:, 1] - p[1]) - (q[1] - p[1]) * (points[:, 0] - p[0])
+        )
+
+    expected = (left(a, b) == left(b, c)) & (left(b, c) == left(c, a))
+    outline = tuple((float(x), float(y)) for x, y in corners)
+    assert (area.inside(points, [outline]) == expected).all()
+    box = area.box([0.5, -0.5], [-0.25, 0.25])
+    inside = (np.abs(points[:, 0]) < 0.5) & (np.abs(points[:, 1]) < 0.25)
+    assert (area.inside(points, [box]) == inside).all()
+    assert (area.inside(points, [box, outline]) == (inside | expected)).all()
+
+
+def test_a_long_lasso_keeps_few_corners() -> None:
+    turn = np.linspace(0, 2 * np.pi, 900)
+    outline = area.outline(np.cos(turn).tolist(), np.sin(turn).tolist())
+    assert len(outline) == area.CORNERS
+    assert area.read(area.write([outline])) == (outline,)
+    assert len(area.write([outline])) < 1200  # fits in any address
+
+
+def test_a_lasso_over_many_neurons_is_kept_as_an_area(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug: of a large lasso only 200 neurons were listed, and nothing said so."""
+    monkeypatch.setattr(atlas, "LIST_LENGTH", 10)
+    app = run_page("atlas")
+    points = [{"customdata": row} for row in range(12)]
+    drawn = {"points": points, "lasso": [{"x": [-2, 2, 2, -2], "y": [-2, -2, 2, 2]}], "box": []}
+    state: dict = {atlas.CHART: {"selection": drawn}}
+    said: dict = {}
+    monkeypatch.setattr(atlas.st, "session_state", state)
+    monkeypatch.setattr(atlas.frame, "address", lambda page, **params: said.update(params))
+    atlas._selected(Page("atlas", view, {}), atlas.AtlasQuery())
+    assert said == {"area": "-2,-2,2,-2,2,2,-2,2"}
+    drawn["points"] = points[:3]
+    said.clear()
+    atlas._selected(Page("atlas", view, {}), atlas.AtlasQuery())
+    assert sorted(said["neurons"].split(",")) == ["0.0", "0.1", "0.2"]
+    assert not app.exception
+
+
+def test_the_map_points_to_a_neuron_and_marks_the_chosen(view: View) -> None:
+    values = view.neurons["polysemy"].to_numpy(np.float32)
+    alive = np.isfinite(view.bundle.atlas).all(1)
+    marks = atlas.Marks(7, frozenset({3, 9}))
+    figure = atlas.map_figure(view, values, alive, {"colorscale": "Cividis"}, marks)
+    (arrow,) = figure.layout.annotations
+    assert (arrow.x, arrow.y) == tuple(map(float, view.bundle.atlas[7]))
+    rows = np.asarray(figure.data[1].customdata)
+    assert rows[list(figure.data[1].selectedpoints)].tolist() == [3, 9]
+    html = html_of(run_page("atlas", at="0.7"))
+    assert "The arrow points to" in html
+
+
+def test_ranges_filter_the_map_as_they_filter_the_neurons() -> None:
+    app = run_page("atlas", polysemy="0.5..")
+    html = html_of(app)
+    count = re.search(r"<b>(\d+)</b> neurons pass", html)
+    assert count is not None
+    assert f"<b>{count[1]}</b> neurons, 1 to" in html_of(run_page("neurons", polysemy="0.5.."))
+    assert "Lift the filter Polysemy from 0.5" in html
+    assert 'href="neurons?bundle=tiny&amp;polysemy=0.5..' in html
+    app.number_input(key="_range_low").set_value(0.2)
+    app.selectbox(key="_range_key").set_value("selectivity")
+    app.button[0].click().run()
+    assert app.query_params == {"bundle": "tiny", "polysemy": "0.5..", "selectivity": "0.2.."}
+
+
+def test_colour_by_a_text_asks_for_one() -> None:
+    html = html_of(run_page("atlas", colour="text"))
+    assert "Type the text whose likeness the colours show" in html
 
 
 def test_the_list_downloads_as_it_is_shown(view: View, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from starlette.applications import Starlette
 
 from explorer import access
 from explorer.bundle import Bundle
-from explorer.ui import files, glossary, loaders, parts, server
+from explorer.errors import InputError
+from explorer.ui import export, files, glossary, live, loaders, parts, server
 from explorer.ui.loaders import View
 
 
@@ -166,3 +167,40 @@ def test_connections_of_a_listening_socket_answer_at_once() -> None:
 
 def test_where_descriptors_are_not_listed_nothing_changes(tmp_path: Path) -> None:
     assert server.answer_at_once(tmp_path / "nowhere") == 0
+
+
+def test_facts_are_those_of_the_download(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    status, headers, body = get(f"{files.facts_address(view)}{row}")
+    assert status == 200
+    assert headers["content-type"].startswith("application/json")
+    assert json.loads(body) == json.loads(export.neuron_json(view, row))
+    assert get(f"{files.facts_address(view)}{len(view.neurons)}")[0] == 404
+
+
+def test_the_first_bundle_is_open_before_the_first_visitor(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaders._open.clear()
+    server.warm_up()
+    held = loaders.open_view("tiny", tiny_bundle)._held
+    assert "striking" in held
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle / "nowhere"))
+    server.warm_up()  # nothing to open is nothing to say
+
+
+def test_the_model_is_prepared_once(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_preparing", set())
+    asked: list[tuple[str, int]] = []
+
+    def opened(path: str, stamp: int, bundle: Bundle) -> None:
+        asked.append((path, stamp))
+        raise InputError("its weights are gone")  # said when the model is needed, not here
+
+    monkeypatch.setattr(live, "opened", opened)
+    thread = live.prepare(view)
+    assert thread is not None
+    thread.join(timeout=30)
+    assert asked == [live.stamp(view)]
+    assert live.prepare(view) is None
+    assert len(asked) == 1

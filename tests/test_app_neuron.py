@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 from pathlib import Path
 
@@ -14,7 +15,17 @@ from PIL import Image
 from explorer.bundle import Bundle
 from explorer.heatmaps import neuron_shares, read
 from explorer.lens_model import open_lens_model
-from explorer.ui import glossary, grouping, loaders, neuron_maps, parts, rebuild, routes, spread
+from explorer.ui import (
+    export,
+    glossary,
+    grouping,
+    loaders,
+    neuron_maps,
+    parts,
+    rebuild,
+    routes,
+    spread,
+)
 from explorer.ui.grouping import Picture
 from explorer.ui.loaders import View
 from tests.conftest import draw, png
@@ -122,6 +133,12 @@ def test_the_vector_downloads_as_numpy(view: View) -> None:
     assert np.array_equal(loaded, view.bundle.directions[row].astype(np.float32))
 
 
+def test_the_page_offers_its_facts_vector_and_slide() -> None:
+    app = run_page("neuron", layer="1", neuron="5")
+    labels = [button.proto.label for button in app.get("download_button")]
+    assert labels == ["Facts as JSON", "Direction as .npy", "Slide (PNG)"]
+
+
 # --- where a neuron's effect comes from ---------------------------------------------------------
 
 
@@ -182,3 +199,64 @@ def test_an_upload_is_tried_or_refused() -> None:
     app.file_uploader(key="_upload").set_value([("cat.png", b"nothing", "image/png")]).run()
     assert not app.exception
     assert "cat.png: The file is no picture" in html_of(app)
+
+
+def test_how_pictures_are_shown_is_kept_by_every_control() -> None:
+    """A bug: choosing an order of the pictures dropped the number of texts and the maps."""
+    given = {"layer": "1", "neuron": "5", "texts": "3", "image": "2", "pins": "2.7"}
+    app = run_page("neuron", **given)
+    app.segmented_control(key="_pictures").set_value("grouped").run()
+    assert app.query_params == given | {"bundle": "tiny", "pictures": "grouped"}
+    app.slider(key="_texts").set_value(2).run()
+    assert app.query_params == given | {"bundle": "tiny", "pictures": "grouped", "texts": "2"}
+    app.slider(key="_texts").set_value(8).run()
+    assert "texts" not in app.query_params
+
+
+def test_the_next_number_is_looked_at_in_the_same_way() -> None:
+    html = html_of(run_page("neuron", layer="1", neuron="5", pictures="grouped", texts="3"))
+    following = re.search(r'<a href="([^"]*)"[^>]*rel="next"', html)
+    assert following is not None
+    assert following[1] == "neuron?bundle=tiny&amp;layer=1&amp;neuron=6&amp;pictures=grouped"
+
+
+def test_both_ends_are_grouped_and_under_their_maps() -> None:
+    html = html_of(run_page("neuron", layer="1", neuron="5", pictures="grouped", where="1"))
+    first, second = html.split("Pictures at the other end")
+    for part in (first, second):
+        assert '<section class="group"' in part
+        assert "data:image/webp;base64" in part
+
+
+def test_shared_words_are_carried_by_the_pictures_they_count(view: View) -> None:
+    for row in range(0, len(view.neurons), 7):
+        for end in (0, 1):
+            images = [int(i) for i in view.bundle.top_images[row, end] if i >= 0]
+            for word, count in grouping.shared_words(view, row, end):
+                assert count == sum(word in view.words[image] for image in images) > 1
+    words = grouping.shared_words(view, view.bundle.row(1, 5))
+    assert words
+    html = html_of(run_page("neuron", layer="1", neuron="5"))
+    assert f"<b>{words[0][0]}</b> in {words[0][1]}" in html
+
+
+def test_the_json_holds_what_the_page_shows(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    facts = json.loads(export.neuron_json(view, row))
+    assert (facts["layer"], facts["neuron"]) == (1, 5)
+    assert len(facts["concepts"]) == (view.bundle.concept_ids[row] >= 0).sum()
+    assert len(facts["reconstruction_cosines"]) == len(facts["concepts"])
+    assert sum(head["share"] for head in facts["heads"]) == pytest.approx(1, abs=0.01)
+    assert sum(part["share"] for part in facts["intervals"]) == pytest.approx(1, abs=0.01)
+    assert facts["shared_words"] == dict(grouping.shared_words(view, row))
+
+
+def test_a_value_for_maps_that_is_none_is_named() -> None:
+    html = html_of(run_page("neuron", layer="1", neuron="5", where="yes"))
+    assert "“yes” is no value for “where”: write 1 or leave it out." in html
+
+
+def test_similar_neurons_lead_to_a_comparison_and_to_the_map() -> None:
+    html = html_of(run_page("neuron", layer="1", neuron="5"))
+    assert re.search(r'href="compare\?bundle=tiny&amp;pins=1\.5%2C[0-9.%C2]*"', html)
+    assert 'href="atlas?bundle=tiny&amp;at=1.5"' in html

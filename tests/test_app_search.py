@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from explorer.bundle import Bundle
+from explorer.query import Term, parse_query
 from explorer.search import Hit, open_search
 from explorer.ui import (
     address,
@@ -17,6 +19,8 @@ from explorer.ui import (
     concept,
     export,
     glossary,
+    grouping,
+    labelled,
     loaders,
     parts,
     picture_choice,
@@ -355,7 +359,7 @@ def test_the_table_page_names_its_columns_as_the_export(view: View) -> None:
     html = html_of(run_page("neurons", view="table", sort="selectivity"))
     head = html.split("<thead>")[1].split("</thead>")[0]
     for column in export.selected(view, NeuronsQuery()).columns:
-        assert column in head or column == "Strongest pictures"
+        assert column in head
     assert 'aria-sort="descending"' in head
     assert "sort=selectivity&amp;order=asc" in head  # turns the order
     assert html.count("<tr>") == selection.TABLE_PAGE + 1
@@ -388,9 +392,108 @@ def test_what_is_said_of_pictures_is_said_of_the_end_that_is_shown(view: View) -
 
 
 def test_a_neuron_that_carries_texts_at_its_negative_end_shows_that_end(view: View) -> None:
-    rows = search._its_end(view, Hit(5, 0.1, (), -1))
-    assert rows == [int(i) for i in view.bundle.top_images[5, 1, : parts.CARD_PICTURES] if i >= 0]
-    assert search._its_end(view, Hit(5, 0.1, (), 1)) is None
+    card = parts.card(view, 5, end=grouping.NEGATIVE)
+    shown = re.findall(r'src="[^"]*/(\d+)"', card)
+    images = view.bundle.top_images[5, 1, : parts.CARD_PICTURES]
+    assert shown == [str(i) for i in images if i >= 0]
+    assert f"pictures: {parts.words_said(view, 5, grouping.NEGATIVE)}" in card
+
+
+def test_a_match_is_what_a_neuron_stands_for_before_what_it_is_opposed_to(view: View) -> None:
+    """A bug: neurons that write against a word stood among those that write it."""
+    ids = selection.matching_texts(view.folded_texts, "red")
+    strength, place = selection.match_strength(view, ids)
+    for row in range(len(view.neurons)):
+        held = np.isin(view.bundle.concept_ids[row], ids)
+        weights = view.bundle.concept_weights[row, held].astype(np.float32)
+        towards = weights[weights >= selection.LEAST_WEIGHT]
+        expected = towards.max() if len(towards) else weights.min(initial=0)
+        assert strength[row] == expected
+        if expected:
+            assert view.bundle.concept_weights[row, place[row]] == np.float16(expected)
+    rows = selection.select(view, NeuronsQuery(word="red")).rows
+    signs = np.sign(strength[rows])[~view.silent[rows]]
+    assert (np.diff(signs) <= 0).all()
+    assert {1.0, -1.0} <= set(signs.tolist())
+
+
+def test_a_word_in_no_set_leads_to_the_search_by_meaning() -> None:
+    html = html_of(run_page("neurons", word="zzqx"))
+    assert 'href="search?bundle=tiny&amp;q=zzqx"' in html
+
+
+def test_labelled_counts_the_top_pictures_that_carry_a_text(view: View) -> None:
+    """Against a count picture by picture."""
+    hits = {hit.row: hit for hit in labelled.labelled(view, [Term("red")], 999)}
+    for row in range(len(view.neurons)):
+        ends = view.bundle.top_images[row]
+        counts = [sum("red" in view.words[i] for i in end if i >= 0) for end in ends]
+        assert (row in hits) == (max(counts) > 0)
+        if row in hits:
+            assert hits[row].score == max(counts)
+            assert counts[0 if hits[row].end > 0 else 1] == max(counts)
+    scores = [hit.score for hit in hits.values()]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_labelled_balances_added_and_taken_texts(view: View) -> None:
+    terms = [Term("red"), Term("circle"), Term("blue", -1)]
+    hits = labelled.labelled(view, terms, 5, end=1)
+    assert hits
+    for hit in hits:
+        assert hit.end == -1
+        images = [i for i in view.bundle.top_images[hit.row, 1] if i >= 0]
+        counts = [sum(term.text in view.words[i] for i in images) for term in terms]
+        assert hit.found == tuple((t.text, c) for t, c in zip(terms, counts, strict=True))
+        assert hit.score == min(counts[:2]) - counts[2] > 0
+
+
+def test_labelled_finds_nothing_for_a_text_no_picture_carries(view: View) -> None:
+    assert labelled.labelled(view, [Term("zebra")], 5) == []
+    assert labelled.labelled(view, [Term("red", -1)], 5) == []
+    html = html_of(run_page("search", q="zebra", show="labels"))
+    assert "Nothing found" in html
+
+
+def test_search_by_labels_says_in_how_many_pictures(view: View) -> None:
+    html = html_of(run_page("search", q="red + circle", show="labels"))
+    best = labelled.labelled(view, parse_query("red + circle"), 1)[0]
+    counts = ", ".join(f"{text} {count:.0f}" for text, count in best.found)
+    assert f"<b>labels</b> {counts} of" in html
+    assert "Shown in pictures first" not in html  # there is one order only
+
+
+@pytest.mark.parametrize("by", ["", "direction", "sets", "labels"])
+def test_a_concept_page_shows_both_sides_by_each_evidence(view: View, by: str) -> None:
+    html = html_of(run_page("concept", text="red", by=by))
+    assert "Towards it" in html and "Away from it" in html
+    assert html.count('class="notice"') == 0
+    if by == "sets":
+        weights = open_search(view.bundle, "red").weights
+        assert html.count("<b>set</b> red +") == min(concept.NEURONS, (weights > 0.005).sum())
+        assert html.count("<b>set</b> red −") == min(concept.NEURONS, (weights < -0.005).sum())
+
+
+def test_an_unknown_evidence_is_named() -> None:
+    html = html_of(run_page("concept", text="red", by=EVIL))
+    assert "finds no neurons. Possible: direction, sets, labels" in html
+    assert EVIL not in html
+
+
+@pytest.mark.parametrize(
+    ("page", "key"),
+    [("neuron", "pictures"), ("atlas", "colour"), ("search", "mode"), ("search", "page")],
+)
+def test_an_empty_parameter_is_an_absent_one(page: str, key: str) -> None:
+    assert html_of(run_page(page, **{key: ""})).count('class="notice"') == 0
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-1", "0", "1.5", "²", "x"])
+def test_a_page_number_that_is_none_shows_the_first(number: str) -> None:
+    """A bug: thousands of digits ended the page with an exception."""
+    app = run_page("search", q="red", page=number)
+    assert not app.exception
+    assert "is no page number: the first page is shown" in html_of(app)
 
 
 def test_ranking_by_a_picture_takes_one_sign() -> None:
@@ -420,6 +523,19 @@ def test_pictures_are_offered_by_word(view: View) -> None:
     assert all("circle" in view.labels[image] for image in offered)
     assert len(set(picture_choice._offered(view, ""))) == picture_choice.OFFERED
     assert max(picture_choice._offered(view, "")) < view.bundle.pictures.corpus_size
+
+
+def test_a_comparison_shows_where_each_neuron_sees_the_picture() -> None:
+    """The same maps as the neurons' own pages draw."""
+    html = html_of(run_page("compare", pins="1.5,2.7", image="4"))
+    for layer, neuron in ((1, 5), (2, 7)):
+        found = re.search(
+            rf'src="([^"]*)" alt="Where [^"]* drives Layer {layer} · Neuron {neuron}"', html
+        )
+        assert found is not None
+        assert found[1].startswith("data:image/webp;base64,")
+        own = html_of(run_page("neuron", layer=str(layer), neuron=str(neuron), image="4"))
+        assert found[1] in own
 
 
 # --- concept and compare --------------------------------------------------------------------------

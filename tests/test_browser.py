@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -185,6 +186,32 @@ def test_page_opens_cleanly(visit: Visit, name: str) -> None:
     assert visit.page.evaluate(_CONTRAST) >= 4.5
 
 
+@pytest.mark.parametrize("visit", EVERYWHERE[:2], indirect=True, ids=str)
+def test_figures_on_axes_can_be_read(visit: Visit) -> None:
+    """A bug: axes were pale grey on white, with a contrast of 3.6."""
+    visit.open(*PAGES["neuron"])
+    visit.page.wait_for_selector(".js-plotly-plot .xtick text")
+    pale = visit.page.evaluate(_AXES)
+    assert len(pale) > 20
+    assert min(pale) >= 4.5
+
+
+# the contrast of every text on an axis with the page
+_AXES = """() => {
+  const light = (text) => {
+    const [x, y, z] = text.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const ground = light(getComputedStyle(document.querySelector(".stApp")).backgroundColor);
+  const axes = ".js-plotly-plot :is(.xtick text, .ytick text, .xtitle, .ytitle)";
+  return [...document.querySelectorAll(axes)].map((text) => {
+    const ink = light(getComputedStyle(text).fill);
+    return (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
+  });
+}"""
+
+
 # the least contrast between a text's colour and the first opaque ground behind it
 _CONTRAST = """() => {
   const read = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
@@ -212,12 +239,11 @@ _CONTRAST = """() => {
 
 
 def test_first_visit_to_a_neighbour_and_back(visit: Visit) -> None:
+    """The striking neuron of the first page, a neuron like it, and the way back."""
     visit.open(*PAGES["home"])
-    visit.page.get_by_text("Browse all neurons").click()
-    visit.settled("Neurons")
-    card = visit.page.locator("a.card").nth(2)
-    name = card.locator(".where").inner_text()
-    card.click()
+    name = visit.page.locator(".panel .muted").first.inner_text()
+    name = " · ".join(name.split(" · ")[:2])
+    visit.page.get_by_role("link", name="Open this neuron").click()
     visit.settled(name)
     assert urlsplit(visit.page.url).path == "/neuron"
     assert set(visit.query()) == {"bundle", "layer", "neuron"}
@@ -228,8 +254,77 @@ def test_first_visit_to_a_neighbour_and_back(visit: Visit) -> None:
     visit.page.go_back()
     visit.settled(name)
     visit.page.go_back()
-    visit.settled("Neurons")
+    visit.settled(PAGES["home"][1])
     visit.check()
+
+
+def test_first_page_searches(visit: Visit) -> None:
+    visit.open(*PAGES["home"])
+    box = visit.page.get_by_label("Find neurons by words")
+    box.fill("red + circle")
+    box.press("Enter")
+    visit.settled("Search")
+    visit.page.wait_for_selector("a.card .where")
+    assert visit.query() == {"bundle": "tiny", "q": "red + circle"}
+    visit.check()
+
+
+def test_the_facts_are_copied_as_json(visit: Visit) -> None:
+    visit.open(*PAGES["neuron"])
+    visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button = visit.page.get_by_role("button", name="Copy as JSON")
+    button.click()
+    visit.page.wait_for_selector('button:has-text("Copied")')
+    copied = json.loads(visit.page.evaluate("navigator.clipboard.readText()"))
+    assert (copied["layer"], copied["neuron"]) == (1, 5)
+    with visit.page.expect_download() as download:
+        visit.page.get_by_role("button", name="Facts as JSON").click()
+    assert copied == json.loads(Path(download.value.path()).read_text("utf-8"))
+    visit.page.wait_for_selector('button:has-text("Copy as JSON")')
+    visit.check()
+
+
+def test_every_control_is_reached_by_the_keyboard(visit: Visit) -> None:
+    """Tabbing through a neuron's page comes to each of its controls, and each one shows it."""
+    visit.open(*PAGES["neuron"])
+    wanted = {
+        "Next →",
+        "Save as finding",
+        "Strongest first",
+        "Show where",
+        "Number of texts",
+        "Copy as JSON",
+        "Direction as .npy",
+        "Show on the atlas",
+    }
+    reached = set()
+    for _ in range(320):
+        visit.page.keyboard.press("Tab")
+        name, seen = visit.page.evaluate(_FOCUSED)
+        reached |= {wish for wish in wanted if wish in name}
+        assert seen, f"nothing shows that “{name}” has the focus"
+        if reached == wanted:
+            break
+    assert reached == wanted
+    visit.check()
+
+
+# what has the focus, by its text or label, and whether it shows: an outline, a shadow, a border
+_FOCUSED = """() => {
+  const e = document.activeElement;
+  if (!e?.matches("a, button, input, textarea, summary, [role]")) return ["", true];
+  const typed = e.matches("input:not([type]), input[type=text], textarea"); // its caret shows
+  const label = e.getAttribute("aria-label") || e.closest("label")?.textContent || e.textContent;
+  const shows = (x) => {
+    const s = getComputedStyle(x);
+    return (s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== "none";
+  };
+  // a wrapper may show it for a field inside
+  let shown = false;
+  for (let x = e, n = 0; x && n < 5; x = x.parentElement, n += 1) shown ||= shows(x);
+  const near = [...(e.parentElement?.querySelectorAll("*") ?? [])].slice(0, 30);
+  return [label.trim(), typed || shown || near.some(shows)];
+}"""
 
 
 def test_gallery_keeps_its_address_through_a_neuron(visit: Visit) -> None:

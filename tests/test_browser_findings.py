@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -139,6 +139,35 @@ def test_a_finding_is_made_and_its_address_opens_elsewhere(
     other.page.context.close()
 
 
+def test_any_page_is_saved_and_its_file_leads_back(
+    visit: Visit, engine: sync_api.Browser, store: Store, server: str, tmp_path: Path
+) -> None:
+    before = store.count(Wanted())
+    visit.open("about?bundle=tiny", "About & credits")
+    page = visit.page
+    page.get_by_role("button", name="Save as finding").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Title", exact=True).fill("How it was made")
+    dialog.get_by_label("Note").fill("# עברית\n\n[x](javascript:window.stolen=1) 🚢")
+    page.mouse.click(5, 5)  # beside the form: nothing typed is lost
+    page.keyboard.press("Escape")
+    assert dialog.get_by_label("Title", exact=True).input_value() == "How it was made"
+    dialog.get_by_role("button", name="Save", exact=True).dblclick()
+    visit.settled("How it was made")
+    assert store.count(Wanted()) == before + 1
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Web page (HTML)").click()
+    file = tmp_path / "saved.html"
+    started.value.save_as(file)
+    visit.check()
+    offline = engine.new_context(offline=True).new_page()
+    offline.goto(file.as_uri())
+    links = offline.locator("a").evaluate_all("all => all.map(a => a.href)")
+    identifier = dict(parse_qsl(urlsplit(page.url).query))["id"]
+    assert links == [f"{server}finding?id={identifier}&bundle=tiny", f"{server}about?bundle=tiny"]
+    offline.context.close()
+
+
 def test_an_upload_is_saved_with_its_picture_and_opens_elsewhere(
     visit: Visit, engine: sync_api.Browser, server: str, tmp_path: Path
 ) -> None:
@@ -159,7 +188,7 @@ def test_an_upload_is_saved_with_its_picture_and_opens_elsewhere(
 
     other = Visit(engine.new_context(), server, 390, "light")
     other.open(address.removeprefix(server), "A blue circle")
-    other.page.wait_for_selector(".picture-large img")
+    other.page.wait_for_selector(".shots img")
     other.check()
     other.page.locator('h2 a[data-page="image"]').click()
     other.page.wait_for_selector("text=120 × 60 pixels")
@@ -313,6 +342,23 @@ def test_the_exported_page_opens_without_a_server_and_runs_nothing(
     assert page.locator('img[src="x"]').count() == 1
     assert page.evaluate("window.stolen") is None
     context.close()
+
+
+@pytest.mark.parametrize(("origin", "open_to_it"), [("", True), ("http://evil.example", False)])
+def test_another_sites_page_cannot_speak_to_the_server(
+    origin: str, open_to_it: bool, server: str
+) -> None:
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    place = urlsplit(server).netloc
+    given = origin or f"http://{place}"
+    try:
+        with connect(f"ws://{place}/_stcore/stream", subprotocols=["streamlit"], origin=given):
+            assert open_to_it
+    except InvalidStatus as error:
+        assert error.response.status_code == 403
+        assert not open_to_it
 
 
 def test_a_password_is_asked_once_a_browser(

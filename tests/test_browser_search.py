@@ -10,9 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchmarks.atlas import widen
 from explorer.bundle import Bundle
+from explorer.errors import InputError
 from explorer.ui.loaders import FOLDER_VARIABLE
 from tests.test_browser import (  # noqa: F401  fixtures are used by their names
     _CONTRAST,
@@ -177,3 +180,33 @@ def test_bench_app_measures_a_real_server(bundles: Path, chromium: str) -> None:
     refused = bench("--bundle=nowhere")
     assert refused.returncode == 2
     assert "no bundle nowhere" in refused.stderr
+
+
+def test_bench_atlas_moves_on_a_map_of_more_neurons(bundles: Path, chromium: str) -> None:  # noqa: F811
+    command = [sys.executable, "-m", "explorer", "bench", "atlas", "--json", "--bundle=tiny"]
+    done = subprocess.run(
+        [*command, "--neurons=3000"],
+        cwd=ROOT,
+        env=os.environ | {FOLDER_VARIABLE: str(bundles)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert 1 < found["chosen"] < 3000
+    for frames in found["frames_ms"].values():
+        assert 0 < frames["median"] <= frames["p95"]
+        assert frames["frames"] > 1
+
+
+def test_a_widened_bundle_opens_as_any_other(bundles: Path, tmp_path: Path) -> None:  # noqa: F811
+    bundle = Bundle.open(bundles / "tiny")
+    wide = widen(bundle, 1000, tmp_path / "wide", np.random.default_rng(0))
+    assert len(wide.neurons) == 3 * (1000 // 3)
+    rows = wide.row(1, 200)
+    assert wide.neurons["layer"].iloc[rows] == 1
+    near = np.abs(wide.atlas[rows] - bundle.atlas).max(axis=1).argmin()
+    assert np.array_equal(wide.directions[rows], bundle.directions[near])
+    with pytest.raises(InputError, match="one a layer"):
+        widen(bundle, 2, tmp_path / "narrow", np.random.default_rng(0))

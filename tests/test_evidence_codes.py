@@ -124,7 +124,11 @@ def test_lasso_is_the_whole_dictionarys_where_it_says_so(
             step = int(np.flatnonzero((path != 0).sum(0) >= m)[0])
             wanted = unit(atoms.T.double().numpy() @ path[:, step])
             np.testing.assert_allclose(whole.reconstructions[place, row], wanted, atol=1e-4)
-    monkeypatch.setattr(codes, "SCREENED", 6)  # too few: the proof must fail somewhere
+    monkeypatch.setattr(codes, "SCREENED", 6)  # too few: more must be added
+    added = codes.lasso(targets, atoms, [2, 4, 8], quiet)
+    assert added.certified == [1.0, 1.0, 1.0]
+    torch.testing.assert_close(added.reconstructions, whole.reconstructions)
+    monkeypatch.setattr(codes, "ROUNDS", 1)  # none is added: the proof must fail somewhere
     narrow = codes.lasso(targets, atoms, [2, 4], quiet)
     assert min(narrow.certified) < 1
     same = (narrow.reconstructions[1] - whole.reconstructions[1]).abs().amax(1) < 1e-4

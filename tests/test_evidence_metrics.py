@@ -204,8 +204,11 @@ def test_first_directions_carry_most_and_point_with_the_strong_effects() -> None
 
 def test_pictures_are_each_neurons_strongest_and_as_many_others() -> None:
     peaks = np.random.default_rng(5).normal(size=(100, 4))
-    found = choose(peaks, each=3, seed=0)
+    found = choose(peaks, each=3, most=100, seed=0)
     strongest = {int(i) for column in peaks.T for i in np.argsort(-column)[:3]}
     assert strongest <= set(found.tolist())
     assert len(found) == 2 * len(strongest) == len(set(found.tolist()))
-    assert len(choose(peaks[:5], each=3, seed=0)) == 5  # there are no more
+    assert len(choose(peaks[:5], each=3, most=100, seed=0)) == 5  # there are no more
+    few = choose(peaks, each=3, most=8, seed=0)
+    assert len(few) == len(set(few.tolist())) == 8
+    assert len(strongest & set(few.tolist())) >= 4

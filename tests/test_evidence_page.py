@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from explorer.attack_evidence import METHODS
 from explorer.bundle import Bundle, reseal_evidence
 from explorer.evidence import EvidenceSettings, measure
 from explorer.evidence.registry import SECTIONS
@@ -123,7 +124,8 @@ def test_attacks_are_shown_where_they_are_measured(
     folder = tmp_path / "bundles"
     bundle = Bundle.open(shutil.copytree(measured, folder / "tiny"))
     row = {"mean": 0.625, "interval": [0.5, 0.75]}
-    methods = {name: {"two_way": row, "all_classes": row} for name in ("second-order", "random")}
+    methods = {name: {"two_way": row, "all_classes": row} for name in METHODS}
+    methods["random, tried"] = {"two_way": row | {"mean": 0.4375}, "all_classes": row}
     verdict = {"intervals_apart": {"random": False}, "paired_difference": {"random": [-1, 1]}}
     result = {"pairs": 8, "scenes": 4, "classes": 9, "methods": methods, "verdict": verdict}
     reseal_evidence(bundle, {"attack": result | {"by_pair": [{"concepts": ["a", "b"]}]}})
@@ -133,6 +135,9 @@ def test_attacks_are_shown_where_they_are_measured(
     assert "✗ doesn't hold" in html.replace("&#x27;", "'")
     assert "<td>attack.methods.random.two_way</td><td>0.625</td><td>0.5 to 0.75</td>" in html
     assert "<td>attack.by_pair[0].concepts</td><td>a, b</td>" in html
+    html = html.replace("&nbsp;", " ")
+    assert "concepts drawn at random reach 44 %, texts nearest to the target 62 %" in html
+    assert "Without trials: by second-order effects 62 %" in html
     assert "Next: " not in html
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from explorer.bundle import MANIFEST, Bundle, Manifest, verify
+from explorer.bundle import MANIFEST, Bundle, Manifest, reseal_evidence, verify
 from explorer.cli import main
 from explorer.errors import InputError
 from explorer.evidence import EvidenceSettings, measure
@@ -190,6 +190,27 @@ def test_no_write_leaves_the_bundle_as_it_is(
     options = ["--only", "recall", "--no-write", "--json"]
     assert main(["evidence", str(bundle_copy), *options]) == 0
     assert (bundle_copy / MANIFEST).read_bytes() == before
+
+
+def test_check_names_the_figures_that_differ(
+    bundle_copy: Path, capsys: pytest.CaptureFixture, found: dict[str, Any]
+) -> None:
+    def checked(only: str) -> dict[str, Any]:
+        before = (bundle_copy / MANIFEST).read_bytes()
+        assert main(["evidence", str(bundle_copy), "--only", only, "--check", *OPTIONS]) == 0
+        assert (bundle_copy / MANIFEST).read_bytes() == before
+        return json.loads(capsys.readouterr().out)
+
+    assert len(checked("fit")["outside"]) == len(figures(found["fit"]))  # nothing is stored
+    reseal_evidence(Bundle.open(bundle_copy), {"fit": found["fit"]})
+    assert checked("fit") == {"figures": len(figures(found["fit"])), "outside": []}
+    moved = json.loads(json.dumps(found["fit"]))
+    lead = moved["layers"][1]["second_order"]["norm_share"]
+    lead["interval"] = [lead["value"] + 0.1, lead["value"] + 0.2]
+    reseal_evidence(Bundle.open(bundle_copy), {"fit": moved})
+    (differs,) = checked("fit")["outside"]
+    assert differs["key"] == "fit.layers[1].second_order.norm_share"
+    assert differs["fresh"]["value"] == lead["value"]
 
 
 def test_results_that_cannot_be_written_are_still_printed(
@@ -392,6 +413,35 @@ def test_pictures_of_a_folder(classes: Path, tiny_bundle: Path) -> None:
     assert evaluation.numbers == open_evaluation(Bundle.open(tiny_bundle), fewer).numbers
     labels = ["circle"] * 3 + ["square"] * 3
     assert list(evaluation.labels) == [labels[number] for number in evaluation.numbers]
+
+
+def test_a_bundle_without_held_out_pictures_takes_a_folders(
+    classes: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Bundle.open(tiny_bundle)
+    monkeypatch.setitem(bundle.pictures.table, "split", "corpus")
+    with pytest.raises(InputError, match=r"ships no held-out pictures .* as --images FOLDER"):
+        measure(bundle, ["recall"], EvidenceSettings(**SMALL))
+    found = measure(bundle, ["claims"], EvidenceSettings(images=classes, **SMALL))
+    assert list(found) == CLAIMS
+    assert {part["set"] for part in found.values()} == {"classes"}
+    assert {part["pictures"] for part in found.values()} == {6}
+
+
+def test_a_bundle_without_living_neurons_is_refused(tiny_bundle: Path) -> None:
+    context = context_of(tiny_bundle)
+    context.__dict__["alive"] = np.zeros(384, bool)
+    with pytest.raises(InputError, match="No neuron of the bundle 'tiny' has a direction"):
+        _ = context.kind_neurons
+
+
+def test_kinds_are_compared_in_the_last_layer_alive(tiny_bundle: Path) -> None:
+    context = context_of(tiny_bundle)
+    last = context.layers[-1]
+    assert [layer for layer, _ in context.kind_neurons] == [last] * 6
+    rows = [context.bundle.row(*neuron) for neuron in context.kind_neurons]
+    assert context.alive[rows].all()
+    assert rows == sorted(set(rows))
 
 
 def test_bad_input(

@@ -53,7 +53,7 @@ def test_ablation_looks_at_the_layer_that_costs_most(
 
 @pytest.mark.parametrize(
     ("kept", "lost", "expected"),
-    [(0.5, 0.5, HOLDS), (0.5, 0.4, PARTLY), (0.4, 0.9, PARTLY), (0.4, 0.4, FAILS)],
+    [(0.51, 0.51, HOLDS), (0.505, 0.6, PARTLY), (0.4, 0.9, PARTLY), (0.4, 0.4, FAILS)],
 )
 def test_selectivity_counts_both_halves(kept: float, lost: float, expected: str) -> None:
     every = {"kept_by_significant": of(kept), "lost_without_significant": of(lost)}
@@ -62,7 +62,7 @@ def test_selectivity_counts_both_halves(kept: float, lost: float, expected: str)
 
 
 @pytest.mark.parametrize(
-    ("kept", "expected"), [(0.9, HOLDS), (0.89, PARTLY), (0.5, PARTLY), (0.49, FAILS)]
+    ("kept", "expected"), [(0.91, HOLDS), (0.905, PARTLY), (0.51, PARTLY), (0.505, FAILS)]
 )
 def test_rank_is_a_share_of_what_is_lost(kept: float, expected: str) -> None:
     result = {"all_layers": {"rank_1": {"kept": of(kept)}}, "drop": of(0.3)}
@@ -72,15 +72,15 @@ def test_rank_is_a_share_of_what_is_lost(kept: float, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("kept", "beyond", "expected"),
-    [(0.73, 0.2, HOLDS), (0.70, 0.2, PARTLY), (0.3, 0.2, FAILS), (0.8, 0.0, FAILS)],
+    [(0.92, 0.2, HOLDS), (0.905, 0.2, PARTLY), (0.3, 0.2, FAILS), (0.95, 0.0, FAILS)],
 )
 def test_texts_are_compared_with_their_directions(
     kept: float, beyond: float, expected: str
 ) -> None:
     rows = [
-        {"method": "direction", "m": None, "kept": of(0.8)},
-        {"method": "omp", "m": 4, "kept": of(0.1)},
-        {"method": "omp", "m": 64, "kept": of(kept)},
+        {"method": "direction", "m": None, "of_direction": of(1)},
+        {"method": "omp", "m": 4, "of_direction": of(0.1)},
+        {"method": "omp", "m": 64, "of_direction": of(kept)},
     ]
     result = {
         "all_neurons": {"drop": of(0.3), "rows": rows},
@@ -89,7 +89,7 @@ def test_texts_are_compared_with_their_directions(
     assert outcome("texts", result) == expected
     result["all_neurons"] = {"drop": of(None), "rows": rows}
     assert outcome("texts", result) == FAILS
-    rows[0]["kept"] = of(None)
+    rows[2]["of_direction"] = of(None)
     result["all_neurons"] = {"drop": of(0.3), "rows": rows}
     assert outcome("texts", result) == FAILS
 
@@ -108,7 +108,7 @@ def test_kinds_are_compared_one_by_one(direct: float, indirect: float, expected:
 
 
 @pytest.mark.parametrize(
-    ("found", "beyond", "expected"), [(0.2, 0.1, HOLDS), (0.19, 0.1, PARTLY), (0.5, 0.0, FAILS)]
+    ("found", "beyond", "expected"), [(0.22, 0.1, HOLDS), (0.205, 0.1, PARTLY), (0.5, 0.0, FAILS)]
 )
 def test_descriptions_beat_other_descriptions(found: float, beyond: float, expected: str) -> None:
     part = {
@@ -119,22 +119,23 @@ def test_descriptions_beat_other_descriptions(found: float, beyond: float, expec
 
 
 @pytest.mark.parametrize(
-    ("found", "chance", "beyond", "expected"),
-    [(0.1, 0.05, 0.05, HOLDS), (0.09, 0.01, 0.08, PARTLY), (0.2, 0.2, 0.0, FAILS)],
+    ("share", "beyond", "expected"),
+    [(0.52, 0.05, HOLDS), (0.505, 0.08, PARTLY), (0.9, 0.0, FAILS), (None, 0.0, FAILS)],
 )
-def test_polysemy_is_compared_with_chance(
-    found: float, chance: float, beyond: float, expected: str
+def test_polysemy_is_compared_with_chance_and_with_one_meaning(
+    share: float | None, beyond: float, expected: str
 ) -> None:
     part = {
-        "two_meanings": of(found),
-        "permuted": of(chance),
+        "two_meanings": of(0.1),
+        "permuted": of(0.05),
         "beyond_permuted": of(beyond),
+        "of_verified": of(share),
     }
     assert outcome("polysemy", {"polysemy": part}) == expected
 
 
 @pytest.mark.parametrize(
-    ("share", "expected"), [(0.25, HOLDS), (0.2, PARTLY), (0.005, FAILS), (None, FAILS)]
+    ("share", "expected"), [(0.27, HOLDS), (0.255, PARTLY), (0.005, FAILS), (None, FAILS)]
 )
 def test_fit_is_a_share_of_the_lead(share: float | None, expected: str) -> None:
     orders = {name: {"logit_share": of(share)} for name in ("second_order", "first_order")}
@@ -154,6 +155,7 @@ def scenes(own: float, other: float) -> dict[str, Any]:
     [
         ((0.8, 0.7), (0.6, 0.5), HOLDS),
         ((0.8, 0.7), (0.6, 0.59), PARTLY),
+        ((0.8, 0.79), (0.6, 0.59), FAILS),
         ((0.8, 0.7), (0.5, 0.6), PARTLY),
         ((0.7, 0.8), (0.5, 0.6), FAILS),
     ],

@@ -20,7 +20,7 @@ from streamlit.testing.v1 import AppTest
 
 from explorer import access
 from explorer.bundle import Bundle
-from explorer.errors import InputError
+from explorer.errors import InputError, StoreError
 from explorer.findings import archive
 from explorer.findings.database import FOLDER_VARIABLE, URL_VARIABLE, database_url
 from explorer.findings.model import Collection, Finding, NeuronRef, SavedFinding
@@ -34,10 +34,11 @@ from explorer.ui import (
     gate,
     loaders,
     save_finding,
+    server,
 )
 from explorer.ui.address import href
 from explorer.ui.loaders import View
-from tests.findings import own_picture, picture, sample
+from tests.findings import own_picture, picture, sample, view
 from tests.test_app import html_of, run_page
 
 ELSEWHERE = "5" * 16
@@ -51,6 +52,7 @@ def _places(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for name in (URL_VARIABLE, access.PASSWORD_VARIABLE, access.HEADER_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     context(monkeypatch)  # AppTest's own answers every question with a mock
+    findings_data._silent.clear()
 
 
 def context(monkeypatch: pytest.MonkeyPatch, **parts: Any) -> None:
@@ -94,6 +96,8 @@ CASES = [
     ({}, "1</b> finding, 1 to 1 shown", None),
     ({"word": "ships"}, "Ships and cars", None),
     ({"word": "zebra"}, "No finding passes", None),
+    ({"word": "0.7"}, "Ships and cars", None),  # a neuron
+    ({"word": "0.8"}, "No finding passes", None),
     ({"tag": "cars"}, "Ships and cars", None),
     ({"tag": "nothing"}, "No finding passes", None),
     ({"author": "Ada"}, "Ships and cars", None),
@@ -256,32 +260,122 @@ def test_a_database_out_of_reach_stops_no_page(monkeypatch: pytest.MonkeyPatch) 
 
 def test_editing_a_finding(ship: SavedFinding, store: Store, went: list[str]) -> None:
     app = run_page("finding", id=ship.id, edit="1")
-    assert app.text_input(key="_edit_neurons").value == "1.5, 0.7"
-    app.text_input(key="_edit_title").set_value("Vehicles")
-    app.text_input(key="_edit_tags").set_value("")
+    assert app.text_input(key=f"_edit_neurons_{ship.id}").value == "1.5, 0.7"
+    app.text_input(key=f"_edit_title_{ship.id}").set_value("Vehicles")
+    app.text_input(key=f"_edit_tags_{ship.id}").set_value("")
     click(app, "Save")
     now = store.get(ship.id)
     assert now.content == replace(ship.content, title="Vehicles", tags=())
     assert now.version == 2
     assert went[-1] == f"finding?bundle=tiny&id={ship.id}"
     wrong = run_page("finding", id=ship.id, edit="1")
-    wrong.text_input(key="_edit_neurons").set_value("0.999")
+    wrong.text_input(key=f"_edit_neurons_{ship.id}").set_value("0.999")
     assert "choose 0 to 127" in html_of(click(wrong, "Save"))
 
 
 def test_two_people_editing_see_each_others_changes(ship: SavedFinding, store: Store) -> None:
     app = run_page("finding", id=ship.id, edit="1")
-    app.text_area(key="_edit_note").set_value("mine")
+    app.text_area(key=f"_edit_note_{ship.id}").set_value("mine")
     store.save(ship.id, 1, replace(ship.content, note="*theirs*", author="Grace"))
     html = html_of(click(app, "Save"))
     assert "was changed meanwhile" in html and "<em>theirs</em>" in html
     assert store.get(ship.id).content.note == "*theirs*"
-    assert app.text_area(key="_edit_note").value == "mine"  # nothing typed is lost
+    assert app.text_area(key=f"_edit_note_{ship.id}").value == "mine"  # nothing typed is lost
     click(app, "Save")  # now knowing
     assert store.get(ship.id).content.note == "mine"
     late = run_page("finding", id=ship.id, edit="1")
+    late.text_area(key=f"_edit_note_{ship.id}").set_value("late")
     store.delete(ship.id, store.get(ship.id).version)
-    assert "This finding was deleted" in html_of(click(late, "Save"))
+    html = html_of(click(late, "Save"))
+    assert "This finding was deleted meanwhile" in html
+    click(late, "Bring it back")
+    assert late.text_area(key=f"_edit_note_{ship.id}").value == "late"
+    assert "was changed meanwhile" in html_of(click(late, "Save"))
+    click(late, "Save")
+    assert store.get(ship.id).content.note == "late"
+
+
+def test_a_finding_erased_while_it_is_edited_takes_no_text_with_it(
+    ship: SavedFinding, store: Store
+) -> None:
+    app = run_page("finding", id=ship.id, edit="1")
+    app.text_area(key=f"_edit_note_{ship.id}").set_value("mine")
+    store.delete(ship.id, 1)
+    store.purge(ship.id)
+    assert "There is no finding" in html_of(click(app, "Save"))
+    assert app.text_area(key=f"_edit_note_{ship.id}").value == "mine"
+
+
+def test_an_edit_begins_anew_from_what_is_stored_then(ship: SavedFinding, store: Store) -> None:
+    app = run_page("finding", id=ship.id, edit="1")
+    app.text_input(key=f"_edit_title_{ship.id}").set_value("given up")
+    app.run()
+    app.query_params["edit"] = "0"
+    app.run()
+    store.save(ship.id, 1, replace(ship.content, title="Theirs"))
+    app.query_params["edit"] = "1"
+    app.run()
+    assert app.text_input(key=f"_edit_title_{ship.id}").value == "Theirs"
+    click(app, "Save")
+    assert store.get(ship.id).content.title == "Theirs"
+
+
+def test_a_database_that_fails_while_one_writes_takes_no_text_with_it(
+    ship: SavedFinding, store: Store, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise StoreError("The database is gone.")
+
+    group = store.add_collection(Collection("Mine"))
+    edit, new = run_page("finding", id=ship.id, edit="1"), opened(tiny_bundle)
+    edit.text_area(key=f"_edit_note_{ship.id}").set_value("mine")
+    new.text_input(key="_save_title").set_value("Long thought")
+    new.selectbox(key="_save_group").set_value(group.id)
+    with monkeypatch.context() as out:
+        for name in ("get", "save", "add", "titles"):
+            out.setattr(Store, name, broken)
+        assert "The database is gone" in html_of(click(edit, "Save"))
+        assert "The database is gone" in html_of(click(new, "Save"))
+    click(edit, "Save")
+    click(new, "Save")
+    assert store.get(ship.id).content.note == "mine"
+    (made,) = store.members(store.get_collection(group.id))
+    assert made.content.title == "Long thought"
+
+
+@pytest.mark.parametrize(
+    ("page", "params", "label"),
+    [
+        ("finding", {"id": "ship"}, "Delete"),
+        ("finding", {"id": "gone"}, "Bring it back"),
+        ("findings", {"show": "deleted"}, "Bring back"),
+        ("findings", {"show": "deleted"}, "Erase it"),
+        ("findings", {"undo": "gone"}, "Undo"),
+        ("collection", {"id": "group"}, "Delete this collection"),
+        ("collection", {"id": "report"}, "Copy to the collections"),
+    ],
+)
+def test_a_button_that_cannot_do_its_work_says_why(
+    page: str,
+    params: dict[str, str],
+    label: str,
+    ship: SavedFinding,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise StoreError("The database is gone.")
+
+    gone = store.add(sample("Gone"))
+    store.delete(gone.id, 1)
+    ids = {"ship": ship.id, "gone": gone.id, "group": store.add_collection(Collection("G")).id}
+    monkeypatch.setattr("explorer.ui.collection_view._findings", lambda view: [ship.content])
+    st.cache_resource.clear()  # of a report that was held before
+    app = run_page(page, **{key: ids.get(value, value) for key, value in params.items()})
+    for name in ("delete", "restore", "purge", "delete_collection", "add_collection"):
+        monkeypatch.setattr(Store, name, broken)
+    assert html_of(click(app, label)).count("The database is gone.") == 1
+    st.cache_resource.clear()
 
 
 def test_deleting_and_undoing(ship: SavedFinding, store: Store, went: list[str]) -> None:
@@ -303,8 +397,13 @@ def test_deleting_and_undoing(ship: SavedFinding, store: Store, went: list[str])
     store.delete(ship.id, store.get(ship.id).version)
     click(run_page("findings", show="deleted"), "Bring back")
     store.delete(ship.id, store.get(ship.id).version)
-    click(run_page("findings", show="deleted"), "Erase for good")
+    click(run_page("findings", show="deleted"), "Erase it")
     assert store.count(Wanted(deleted=True)) == 0
+    group = store.add_collection(Collection("Gone too"))
+    store.delete_collection(group.id, 1)
+    assert "Collection: Gone too" in html_of(run_page("findings", show="deleted"))
+    click(run_page("findings", show="deleted"), "Erase it")
+    assert store.count_collections(deleted=True) == 0
 
 
 @pytest.fixture
@@ -340,24 +439,97 @@ def test_a_collection_is_edited_deleted_and_brought_back(
 ) -> None:
     group, ids = three
     app = run_page("collection", id=group.id)
-    app.text_input(key="_collection_title").set_value("Renamed")
+    app.text_input(key=f"_collection_title_{group.id}").set_value("Renamed")
     click(app, "Save")
     now = store.get_collection(group.id)
     assert (now.content.title, now.content.findings) == ("Renamed", tuple(ids))
-    app.text_input(key="_collection_title").set_value(" ")
+    app.text_input(key=f"_collection_title_{group.id}").set_value(" ")
     assert "needs a title" in html_of(click(app, "Save"))
     app = click(run_page("collection", id=group.id), "Delete this collection")
     assert went[-1] == f"findings?bundle=tiny&show=collections&undo={group.id}"
     click(run_page("findings", show="collections", undo=group.id), "Undo")
     assert store.get_collection(group.id).deleted is None
     store.delete_collection(group.id, store.get_collection(group.id).version)
-    click(run_page("findings", show="deleted"), "Bring the collection back")
+    click(run_page("findings", show="deleted"), "Bring back")
     stale = run_page("collection", id=group.id)
     store.save_collection(group.id, store.get_collection(group.id).version, now.content)
     assert "changed meanwhile" in html_of(click(stale, "Delete this collection"))
     store.delete_collection(group.id, store.get_collection(group.id).version)
     click(run_page("collection", id=group.id), "Bring it back")
     assert order(store, group) == ids
+
+
+def test_two_people_editing_a_collections_texts(three: tuple[Any, list[str]], store: Store) -> None:
+    group, ids = three
+    app = run_page("collection", id=group.id)
+    title, note = (f"_collection_{part}_{group.id}" for part in ("title", "note"))
+    store.save_collection(
+        group.id, 1, replace(group.content, findings=(*ids[1:], ids[0]))
+    )  # another order stands in no text's way
+    app.text_area(key=note).set_value("first")
+    click(app, "Save")
+    now = store.get_collection(group.id)
+    assert (now.content.note, now.content.findings[-1]) == ("first", ids[0])
+    app.text_area(key=note).set_value("mine")
+    store.save_collection(group.id, now.version, replace(now.content, note="*theirs*"))
+    html = html_of(click(app, "Save"))
+    assert "were changed meanwhile" in html and "<em>theirs</em>" in html
+    assert store.get_collection(group.id).content.note == "*theirs*"
+    assert app.text_area(key=note).value == "mine"
+    assert app.text_input(key=title).value == "Three"
+    click(app, "Save")
+    assert store.get_collection(group.id).content.note == "mine"
+
+
+def test_a_long_collection_comes_in_pages_and_moves_far(store: Store, bundle: Bundle) -> None:
+    about = reference(bundle)
+    texts = [sample(f"Number {n:02d}", bundle=about) for n in range(23)]
+    group = store.add_collection(Collection("Long"), texts)
+    ids = list(group.content.findings)
+    app = run_page("collection", id=group.id, page="2")
+    html = html_of(app)
+    assert "page 2 of 2" in html and "Number 22" in html and "Number 19" not in html
+    assert not app.button(key=f"_up_{ids[20]}").disabled
+    app.button(key=f"_up_{ids[20]}").click().run()
+    assert order(store, group)[19:21] == [ids[20], ids[19]]
+    app.number_input(key="_further_from").set_value(23)
+    app.number_input(key="_further_to").set_value(1)
+    click(app, "Move")
+    assert order(store, group)[:2] == [ids[22], ids[0]]
+    for odd in ("9", "x", "0"):
+        assert "page 1 of 2" in html_of(run_page("collection", id=group.id, page=odd)) or odd == "9"
+
+
+def test_a_collection_too_large_for_one_file_says_so(
+    store: Store, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = store.add_collection(Collection("Mine"), [own_picture(bundle=reference(bundle))])
+
+    def labels() -> list[str]:
+        app = run_page("collection", id=group.id)
+        said = "too much for one file" in html_of(app)
+        found = [button.proto.label for button in app.get("download_button")]
+        assert said is ("JSON and pictures" not in found)
+        return found
+
+    assert "JSON and pictures" in labels()
+    monkeypatch.setattr(finding_share, "MOST_COPIED", 100)
+    assert labels() == ["Web page (HTML)", "Neurons (CSV)"]
+
+
+def test_many_collections_and_deleted_ones_come_in_pages(store: Store) -> None:
+    groups = [store.add_collection(Collection(f"Group {n:02d}", note="x")) for n in range(22)]
+    html = html_of(run_page("findings", show="collections"))
+    assert html.count('class="card"') == 21 and "page 1 of 2" in html  # the report's, too
+    app = run_page("findings", show="collections", page="2")
+    assert html_of(app).count('class="card"') == 3
+    app.text_input(key="_word").set_value(" group  07 ").run()
+    assert dict(app.query_params)["word"] in ("group 07", ["group 07"])
+    assert html_of(app).count('class="card"') == 1
+    assert "No collection holds" in html_of(run_page("findings", show="collections", word="zebra"))
+    for group in groups:
+        store.delete_collection(group.id, 1)
+    assert "page 2 of 2" in html_of(run_page("findings", show="deleted", page="9"))
 
 
 def test_collections_are_made_and_filled(ship: SavedFinding, store: Store, went: list[str]) -> None:
@@ -375,7 +547,7 @@ def test_collections_are_made_and_filled(ship: SavedFinding, store: Store, went:
     other = run_page("finding", id=ship.id)
     other.text_input(key="_add_name").set_value("Second")
     click(other, "Add")
-    assert {g.content.title for g in store.collections(holding=ship.id)} == {"Mine", "Second"}
+    assert set(store.titles(holding=ship.id).values()) == {"Mine", "Second"}
     assert "1 finding<" in html_of(run_page("findings", show="collections"))
     empty = run_page("findings", show="collections")
     assert "needs a title" in html_of(click(empty, "Make it"))
@@ -425,7 +597,7 @@ def test_many_findings_come_in_pages(store: Store) -> None:
 
 
 def test_files_hold_the_findings(ship: SavedFinding, store: Store, bundle: Bundle) -> None:
-    assert "Ships and cars" in finding_share.html_of(ship)
+    assert "Ships and cars" in finding_share.html_of(ship, "http://here/")
     data = finding_share.zip_of([ship])
     assert archive.read(data, findings_data.bundles()).findings == (ship,)
     assert finding_share.csv_of([ship]).count("\n") == 3
@@ -544,23 +716,26 @@ def test_the_proxys_user_signs_findings(
     (saved,) = store.find(Wanted())
     assert saved.content.author == "Ada Lovelace"
     edit = run_page("finding", id=saved.id, edit="1")
-    assert not [box for box in edit.text_input if box.key == "_edit_author"]
+    assert not [box for box in edit.text_input if box.key.startswith("_edit_author")]
     monkeypatch.setenv(access.HEADER_VARIABLE, "no header")
     assert "set up wrongly" in html_of(run_page("home"))
 
 
-def test_an_open_server_says_so_once(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("address", ["localhost", "0.0.0.0", None])
+def test_an_open_server_says_so_as_it_starts(
+    address: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gate.st, "get_option", lambda name: "0.0.0.0")
-    gate._warn.clear()
-    run_page("home")
-    run_page("findings")
-    assert len(re.findall("asks nobody for a password", capfd.readouterr().err)) == 1
+    monkeypatch.setattr(server.st, "get_option", {"server.address": address}.__getitem__)
+    server.warn()
+    open_to_all = "asks nobody for a password" in capsys.readouterr().err
+    assert open_to_all is (address != "localhost")
     monkeypatch.setenv(access.PASSWORD_VARIABLE, "x")
-    gate._warn.clear()
-    run_page("home")
-    assert "asks nobody" not in capfd.readouterr().err
+    server.warn()
+    assert not capsys.readouterr().err
+    monkeypatch.delenv(access.PASSWORD_VARIABLE)
+    monkeypatch.setenv(access.HEADER_VARIABLE, "no header")
+    server.warn()
+    assert "X-Forwarded-User" in capsys.readouterr().err
 
 
 # --- saving from other pages, and the heatmaps of a finding ------------------------------------
@@ -649,7 +824,88 @@ PLACES: list[tuple[str, dict[str, str]]] = [
     ("atlas", {"neurons": "2.9,1.5", "colour": "polysemy"}),
     ("compare", {"pins": "1.5,0.7"}),
     ("neurons", {"list": "Mine", "neurons": "2.9,1.5"}),
+    ("neurons", {"layers": "1", "sort": "polysemy", "view": "table"}),
 ]
+
+
+BARE = ("home", "search", "concept", "neurons", "atlas", "compare", "image", "adversarial",
+        "evidence", "about", "neuron")  # fmt: skip
+
+
+@pytest.mark.parametrize("page", BARE)
+def test_every_page_has_one_button_to_save_what_it_shows(
+    page: str, drafts: list[save_finding.Draft]
+) -> None:
+    app = run_page(page)
+    assert [button.label for button in app.button].count("Save as finding") == 1
+    click(app, "Save as finding")
+    (draft,) = drafts
+    assert draft.neurons or draft.image is not None or draft.picture or draft.settings["from"]
+
+
+def view_form() -> None:
+    """The form of a page that shows no neurons."""
+    from pathlib import Path
+
+    import streamlit as st
+
+    from explorer.ui import loaders, save_finding
+
+    view = loaders.open_view("tiny", Path(st.session_state["bundle"]))
+    settings = {"claim": "ablation", "from": "evidence"}
+    draft = save_finding.Draft(settings=settings, title="It holds", identifier="7" * 16)
+    save_finding.form(view, draft)
+
+
+def test_the_view_of_a_page_is_saved_shown_and_edited(
+    store: Store, bundle: Bundle, went: list[str]
+) -> None:
+    app = AppTest.from_function(view_form, default_timeout=60)
+    app.session_state["bundle"] = str(bundle.path)
+    click(app.run(), "Save")
+    click(app, "Save")  # pressed twice, stored once
+    (saved,) = store.find(Wanted())
+    assert saved.content == view(bundle=reference(bundle))
+    html = html_of(run_page("finding", id=saved.id))
+    address = "evidence?claim=ablation&amp;bundle=tiny"
+    assert f'href="{address}" data-page="evidence">Open as it was found: Evidence' in html
+    assert "The page Evidence" in html_of(run_page("findings"))
+    edit = run_page("finding", id=saved.id, edit="1")
+    edit.text_input(key=f"_edit_neurons_{saved.id}").set_value("1.5")
+    click(edit, "Save")
+    assert store.get(saved.id).content.neurons == (NeuronRef(1, 5),)
+    assert address in html_of(run_page("finding", id=saved.id))
+    back = run_page("finding", id=saved.id, edit="1")
+    back.text_input(key=f"_edit_neurons_{saved.id}").set_value("")
+    click(back, "Save")
+    assert store.get(saved.id).content == saved.content
+
+
+def test_a_finding_opens_as_it_was_found(ship: SavedFinding, store: Store, bundle: Bundle) -> None:
+    one = store.add(replace(ship.content, neurons=(NeuronRef(1, 5),)))
+    html = html_of(run_page("finding", id=one.id))
+    assert "Open as it was found: Neuron<" in html
+    assert "Open as it was found" not in html_of(run_page("finding", id=ship.id))  # of two neurons
+
+
+def test_a_database_out_of_reach_keeps_no_neurons_page_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def slow(url: str) -> Store:
+        asked.append(url)
+        raise StoreError("It does not answer.")
+
+    monkeypatch.setattr(findings_data, "_store", slow)
+    for neuron in ("1", "2", "3"):
+        run_page("neuron", layer="1", neuron=neuron)
+    assert len(asked) == 1
+    monkeypatch.setattr(findings_data, "QUIET", 0.0)
+    findings_data._silent.clear()
+    run_page("neuron", layer="1", neuron="1")
+    run_page("neuron", layer="1", neuron="2")
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize(("page", "params"), PLACES, ids=str)
@@ -668,7 +924,7 @@ def test_every_list_of_neurons_is_saved_with_the_view_it_was_seen_in(
         Finding(reference(bundle), draft.title or "A title", draft.neurons, settings=draft.settings)
     )
     html = html_of(run_page("finding", id=saved.id))
-    link = re.search(r'href="([^"]*)" data-page="(\w+)">Open where it was found', html)
+    link = re.search(r'href="([^"]*)" data-page="(\w+)">Open as it was found', html)
     assert link is not None
     assert link[2] == page
     assert dict(parse_qsl(urlsplit(unescape(link[1])).query)) == params | {"bundle": "tiny"}
@@ -682,7 +938,7 @@ def test_a_finding_leads_only_to_pages_there_are(origin: Any, store: Store, bund
     saved = store.add(
         Finding(reference(bundle), "Odd", (NeuronRef(1, 5),), settings={"from": origin})
     )
-    assert "Open where it was found" not in html_of(run_page("finding", id=saved.id))
+    assert "Open as it was found" not in html_of(run_page("finding", id=saved.id))
 
 
 def test_a_finding_about_a_picture_shows_its_maps(store: Store, bundle: Bundle) -> None:
@@ -699,7 +955,7 @@ def test_a_finding_about_a_picture_shows_its_maps(store: Store, bundle: Bundle) 
     # without opacity nothing but the grey ground is left
     plain = np.asarray(bare, np.float32)
     assert np.ptp(plain, axis=2).mean() < np.ptp(shown, axis=2).mean()
-    assert "data:image/png" in finding_share.html_of(saved)
+    assert "data:image/png" in finding_share.html_of(saved, "")
 
 
 def test_maps_that_cannot_be_drawn_say_why(

@@ -17,6 +17,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ from explorer.findings.store import Store
 from explorer.ui import grouping
 from explorer.ui.loaders import View
 from tests.conftest import flip, png
-from tests.findings import own_picture, picture, sample
+from tests.findings import own_picture, picture, sample, view
 
 EVIL = '"><img src=x onerror="window.stolen=1"><script>window.stolen=1</script>'
 TIME = "2026-01-02T03:04:05.678+00:00"
@@ -61,6 +62,7 @@ def items(bundle: Bundle) -> tuple[list[SavedFinding], SavedCollection]:
     first = sample(bundle=about, note=f"A *note* {EVIL}", author="=cmd()")
     second = picture(EVIL, bundle=about, texts=(EVIL,), tags=(EVIL[:9],))
     findings = [saved(1, first), saved(2, second), saved(3, own_picture(bundle=about))]
+    findings.append(saved(4, view(bundle=about)))
     group = Collection(f"Group {EVIL}", ("0" * 15 + "2", "0" * 15 + "1"), EVIL, "Ada")
     return findings, SavedCollection("f" * 16, 3, TIME, TIME, None, group)
 
@@ -114,6 +116,34 @@ def test_heatmaps_stand_below_their_picture(bundle: Bundle) -> None:
     assert [s.caption for s in shot.pictures][1:] == ["heat of red circle"]
     assert "heat of red circle" in html_file.finding_file(shot)
     assert archive.read(archive.write([shot]), known(bundle)).findings == (about,)
+
+
+def test_maps_that_cannot_be_drawn_are_left_out_and_said(bundle: Bundle) -> None:
+    def refuse(finding: Finding) -> list[tuple[str, bytes]]:
+        raise InputError("The model is not here.")
+
+    content = picture(bundle=reference(bundle))
+    shot = take(saved(9, content), bundle, refuse)
+    assert [p.caption for p in shot.pictures] == [str(bundle.pictures.table["label"].iloc[3])]
+    html = html_file.finding_file(shot, lambda page, params: f"http://here/{page}")
+    assert "The model is not here." in html
+    assert 'href="http://here/image"' in html
+
+
+def test_the_html_file_leads_back_to_the_view_and_the_picture(bundle: Bundle) -> None:
+    def address(page: str, params: dict[str, object]) -> str:
+        return f"http://here/{page}?{urlencode(params)}" if page in {"evidence", "image"} else ""
+
+    about = reference(bundle)
+    digest = f"digest={about.digest}"
+    html = html_file.finding_file(take(saved(9, view(bundle=about)), bundle), address)
+    assert f'href="http://here/evidence?claim=ablation&amp;{digest}"' in html
+    assert 'href=""' not in html
+    html = html_file.finding_file(take(saved(9, picture(bundle=about)), bundle), address)
+    assert f"image?head=2&amp;{digest}&amp;image=3&amp;texts=red+circle" in html
+    mine = saved(9, own_picture(bundle=about))
+    assert f"{digest}&amp;finding={mine.id}" in html_file.finding_file(take(mine, bundle), address)
+    assert "http://here" not in html_file.finding_file(take(mine, None), address)
 
 
 class Reader(HTMLParser):
@@ -189,7 +219,7 @@ def test_bars_of_the_chart_are_as_long_as_their_weights(shots: list[Snapshot]) -
     starts = [float(start) for start in re.findall(r'<rect x="([\d.]+)"', chart)]
     assert widths[1] / widths[0] == pytest.approx(0.5, abs=0.01)
     assert starts[1] + widths[1] == pytest.approx(starts[0], abs=0.2)  # the common zero
-    assert "−0.25" in chart and "x" * 26 + "…" in chart
+    assert "−0.25" in chart and "x" * 23 + "…" in chart
 
 
 def test_the_table_holds_a_line_a_neuron_and_no_formula(
@@ -212,6 +242,20 @@ def test_a_slide_is_a_picture_of_the_neuron(bundle: Bundle) -> None:
     assert (np.asarray(drawn) != np.asarray(other)).any()
     with pytest.raises(InputError, match="choose 0 to 127"):
         poster.neuron_poster(bundle, 1, 500)
+
+
+def test_a_slides_title_fits_and_holds_no_boxes(bundle: Bundle) -> None:
+    def head(title: str) -> np.ndarray:
+        slide = Image.open(io.BytesIO(poster.neuron_poster(bundle, 1, 5, title)))
+        return np.asarray(slide.convert("L"))[:105]
+
+    plain = head("Ships and cars")
+    assert np.array_equal(head("Ships \U0001f6a2 and \uffff cars\U000e0041"), plain)
+    long = head("ships and cars " * 13)
+    assert (long[:28] > 240).all() and (long[:, 1531:] > 240).all()  # two lines, in the margins
+    dark = (long < 128).any(axis=1)
+    assert np.count_nonzero(np.diff(dark.astype(int)) == 1) == 2
+    assert (head("x" * 200)[:, 1531:] > 240).all()
 
 
 def test_a_slide_shows_several_neurons(bundle: Bundle) -> None:
@@ -274,8 +318,9 @@ def test_export_and_import_are_a_round_trip(
     assert again == whole  # byte by byte
 
 
-def test_a_zip_of_the_first_schema_is_read(whole: bytes, bundle: Bundle) -> None:
-    old = with_json(whole, lambda c: c.update(schema=1))
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_zip_of_an_earlier_schema_is_read(schema: int, whole: bytes, bundle: Bundle) -> None:
+    old = with_json(whole, lambda c: c.update(schema=schema))
     assert archive.read(old, known(bundle)) == archive.read(whole, known(bundle))
 
 
@@ -347,7 +392,7 @@ def long_picture() -> str:
 LONG_PICTURE = long_picture()
 JSON_REFUSED: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda c: c.update(format="other"), "no export of findings"),
-    (lambda c: c.update(schema=3), "has schema 3 and this version reads up to 2"),
+    (lambda c: c.update(schema=4), "has schema 4 and this version reads up to 3"),
     (lambda c: c.update(more=1), "unknown or missing keys"),
     (lambda c: c.pop("images"), "unknown or missing keys"),
     (lambda c: c.update(findings={}), "no list"),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,9 +20,9 @@ from explorer.errors import ConflictError, InputError, StoreError
 from explorer.findings import migrations
 from explorer.findings.database import FILE, Database, database_url
 from explorer.findings.model import Collection, NeuronRef, SavedFinding
-from explorer.findings.store import Facets, Store, Wanted
+from explorer.findings.store import Facets, Store, Wanted, new_id
 from explorer.findings.tables import METADATA
-from tests.findings import BUNDLE, picture, postgres, sample
+from tests.findings import BUNDLE, own_picture, picture, postgres, sample, view
 
 ROOT = Path(__file__).parents[1]
 PROCESSES, TURNS = 10, 4
@@ -66,6 +70,35 @@ def test_what_is_stored_comes_back_equal(store: Store) -> None:
         store.get("0" * 16)
     with pytest.raises(InputError, match="no id"):
         store.get("../../etc")
+
+
+def test_an_attempt_that_is_repeated_is_stored_once(store: Store) -> None:
+    name = new_id()
+    first = store.add(view(), name)
+    assert store.add(view(), name) == first == store.get(name)
+    other = store.add(view("Edited in between"), name)
+    assert other.id != name
+    assert store.count(Wanted()) == 2
+
+
+def test_a_finding_comes_with_its_collection_or_not_at_all(store: Store) -> None:
+    group = store.add_collection(Collection("Old"))
+    first = store.add(sample(), into=group.id)
+    second = store.add(view(), into=Collection("New", (first.id,), author="Ada"))
+    assert store.titles(holding=first.id) == {group.id: "Old"} | store.titles(holding=second.id)
+    (made,) = [g for g in store.collections() if g.id != group.id]
+    assert made.content == Collection("New", (first.id, second.id), author="Ada")
+    store.delete_collection(group.id, store.get_collection(group.id).version)
+    with pytest.raises(InputError, match="bring it back first"):
+        store.add(sample(), into=group.id)
+    with pytest.raises(InputError, match="no collection"):
+        store.add(sample(), into="0" * 16)
+    with pytest.raises(InputError, match="no finding"):
+        store.add_collection(Collection("Holes", ("0" * 16,)), [sample(), view()])
+    assert store.count(Wanted()) == 2
+    whole = store.add_collection(Collection("Whole", (second.id,)), [sample("a"), view("b")])
+    assert [item.content.title for item in store.members(whole)] == [second.content.title, "a", "b"]
+    assert [item.content.title for item in store.members(whole, 1, 1)] == ["a"]
 
 
 def test_an_edit_names_the_version_it_was_made_from(store: Store) -> None:
@@ -163,8 +196,8 @@ def test_a_collection_keeps_its_order(store: Store) -> None:
     longer = store.append(group.id, ids[3])
     assert longer.content.findings == (*turned, ids[3])
     assert store.append(group.id, ids[3]) == longer
-    assert [g.id for g in store.collections(holding=ids[3])] == [group.id]
-    assert store.collections(holding="0" * 16) == []
+    assert store.titles(holding=ids[3]) == {group.id: "Order"}
+    assert store.titles(holding="0" * 16) == {}
 
 
 def test_a_collection_takes_only_what_is_there(store: Store) -> None:
@@ -183,6 +216,24 @@ def test_a_collection_takes_only_what_is_there(store: Store) -> None:
     assert [g.id for g in store.collections(deleted=True)] == [group.id]
     assert store.restore_collection(group.id).content == group.content
     assert [g.id for g in store.collections()] == [group.id]
+
+
+def test_collections_are_listed_by_words_in_pages(store: Store) -> None:
+    made = [store.add_collection(Collection(f"Größe {n}", note="100 %")).id for n in range(5)]
+    store.add_collection(Collection("Other", author="Grace"))
+    assert store.count_collections() == 6
+    assert store.count_collections("GRÖSSE 100 %".replace("SS", "ß")) == 5
+    assert [g.content.title for g in store.collections("grace")] == ["Other"]
+    pages = [store.collections("größe", page=page, per_page=2) for page in (1, 2, 3)]
+    assert {group.id for page in pages for group in page} == set(made)
+    assert store.collections("%%") == []
+    with pytest.raises(InputError, match="Only a deleted collection"):
+        store.purge_collection(made[0])
+    store.delete_collection(made[0], 1)
+    assert store.count_collections(deleted=True) == 1
+    store.purge_collection(made[0])
+    with pytest.raises(InputError, match="no collection"):
+        store.restore_collection(made[0])
 
 
 def test_merging_adds_keeps_and_copies(store: Store, tmp_path: Path) -> None:
@@ -308,10 +359,42 @@ def test_migrations_keep_what_is_stored(url: str, monkeypatch: pytest.MonkeyPatc
         assert migrations.migrate(connection, further) == 1
         assert migrations.migrate(connection, further) == 0
     database.close()
-    with pytest.raises(StoreError, match="has schema 2 and this version knows 1: update"):
+    with pytest.raises(StoreError, match="has schema 3 and this version knows 2: update"):
         Store(url)
     monkeypatch.setattr("explorer.findings.database.migrate", lambda connection: 0)
     assert Store(url).get(saved.id) == saved
+
+
+def test_a_database_of_the_first_schema_is_brought_up(url: str) -> None:
+    """Its statements were written by the version that had that schema."""
+    old = (ROOT / "tests" / "data" / "findings_schema_1.sql").read_text("utf-8")
+    place = url.replace("postgresql://", "postgresql+psycopg://")
+    if url.startswith("sqlite"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True)
+    engine = create_engine(place)
+    with engine.begin() as connection:
+        for statement in filter(str.strip, old.split(";\n")):
+            connection.exec_driver_sql(statement.replace("%", "%%"))
+    engine.dispose()
+    store = Store(url)
+    ships, shown, gone = (store.get(letter * 16) for letter in "abc")
+    assert ships.content == sample(note="Second\nversion")
+    assert (ships.version, ships.created) == (2, "2026-11-25T02:43:13.767+00:00")
+    assert shown.content == picture("A picture “it's” 🚢")
+    assert gone.deleted is not None
+    assert store.get_collection("d" * 16).content == Collection(
+        "Both", (shown.id, ships.id), "why *so*", "Ada"
+    )
+    assert store.get_collection("e" * 16).deleted is not None
+    assert titles(store.find(Wanted(word="VERSION", tag="ships", neuron=NeuronRef(0, 7)))) == [
+        "Ships and cars"
+    ]
+    assert store.restore(gone.id).content.tags == ("gone",)
+    assert store.get_collection("d" * 16).content.findings == (shown.id, ships.id, gone.id)
+    store.save(ships.id, 2, view())
+    assert store.get(ships.id).content == view()
+    store.close()
+    assert Store(url).count(Wanted()) == 3
 
 
 def test_a_step_that_fails_is_taken_back_whole(url: str) -> None:
@@ -321,7 +404,7 @@ def test_a_step_that_fails_is_taken_back_whole(url: str) -> None:
         migrations.migrate(connection, broken)
     with database.read() as connection:
         assert not inspect(connection).has_table("half")
-        assert connection.execute(text("SELECT number FROM explorer_schema")).scalar() == 1
+        assert connection.execute(text("SELECT number FROM explorer_schema")).scalar() == 2
     database.close()
 
 
@@ -362,3 +445,121 @@ def test_a_database_out_of_reach_is_said_without_its_password(tmp_path: Path) ->
     (tmp_path / "noise.sqlite").write_bytes(b"no database at all" * 99)
     with pytest.raises(StoreError, match="cannot be used"):
         Store(f"sqlite:///{tmp_path}/noise.sqlite")
+
+
+REMEDIES = [
+    ("locked", "kept it for too long: end that one"),
+    ("full", "Make room on its disk"),
+    ("damaged", "damaged: stop the server, put a copy from before"),
+    ("moved", "was moved away while this server ran.*Put it back, or start"),
+]
+
+
+@pytest.mark.parametrize(("harm", "remedy"), REMEDIES)
+def test_a_file_that_cannot_be_used_says_what_to_do(
+    harm: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "f.sqlite"
+    monkeypatch.setattr("explorer.findings.database.PATIENCE", 1)
+    Store(f"sqlite:///{file}").close()
+    store = Store(f"sqlite:///{file}")
+    saved = store.add(sample(note="x" * 20_000))
+    other = sqlite3.connect(file, isolation_level=None)
+    if harm == "locked":
+        other.execute("BEGIN IMMEDIATE")
+    elif harm == "full":
+        with store._database.read() as connection:  # the only connection of the pool
+            connection.exec_driver_sql("PRAGMA max_page_count=20")
+    elif harm == "damaged":
+        store.close()
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        page = file.read_bytes()
+        file.write_bytes(page[:4096] + b"\x55" * (len(page) - 4096))
+    else:
+        file.rename(tmp_path / "g.sqlite")
+    with pytest.raises(StoreError, match=remedy) as caught:
+        store.add(sample(note="y" * 20_000))
+    assert "Nothing was stored" in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    other.close()
+    store.close()
+    if harm == "moved":
+        (tmp_path / "g.sqlite").rename(file)
+    if harm != "damaged":  # what was there is whole, and goes on
+        again = Store(f"sqlite:///{file}")
+        assert again.find(Wanted()) == [saved]
+        again.add(sample())
+        again.close()
+
+
+def test_a_copy_put_in_a_files_place_is_used_at_once(tmp_path: Path) -> None:
+    file, before = tmp_path / "f.sqlite", tmp_path / "before.sqlite"
+    store = Store(f"sqlite:///{file}")
+    saved = store.add(sample("before"))
+    store.close()  # the last connection empties the log into the file
+    before.write_bytes(file.read_bytes())
+    store.add(sample("after"))
+    store.close()
+    before.replace(file)
+    assert store.find(Wanted()) == [saved]
+    store.add(sample("anew"))
+    store.close()
+    assert Store(f"sqlite:///{file}").count(Wanted()) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which root alone may")
+@pytest.mark.parametrize("closed", ["file", "folder"])
+def test_a_place_without_the_right_to_write_says_so(closed: str, tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="findings-", dir="/tmp"))
+    file = folder / "f.sqlite"
+    Store(f"sqlite:///{file}").close()
+    file.chmod(0o444 if closed == "file" else 0o666)
+    folder.chmod(0o777 if closed == "file" else 0o555)
+    code = (  # the first store loads what that other user may not read
+        "import os, sys; from explorer.findings.store import Store; "
+        "from tests.findings import sample; Store(sys.argv[2]).add(sample()); os.setuid(65534)\n"
+        "try: Store(sys.argv[1]).add(sample())\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    command = [sys.executable, "-c", code, f"sqlite:///{file}", f"sqlite:///{tmp_path}/warm.sqlite"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shutil.rmtree(folder)
+    assert said.startswith("StoreError")
+    assert "Give this user the right to write" in said
+    assert "EXPLORER_DATA" in said
+
+
+def test_postgresql_may_end_connections_between_two_questions(cluster: str) -> None:
+    store = Store(cluster)
+    saved = store.add(sample("survives"))
+    admin = create_engine(cluster.replace("://", "+psycopg://"))
+    with admin.connect() as connection:
+        ended = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        )
+        connection.execute(text(ended + " AND application_name = '' AND state = 'idle'"))
+    admin.dispose()
+    assert store.get(saved.id) == saved
+    store.close()
+    wrong = cluster.replace("explorer@", "nobody@").replace("/postgres", "/nothing")
+    with pytest.raises(StoreError, match=r"does not exist.*Make that database and user"):
+        Store(wrong)
+
+
+def test_a_postgresql_that_stops_is_one_sentence() -> None:
+    with postgres() as address:
+        store = Store(address)
+        store.add(sample())
+    with pytest.raises(StoreError, match=r"cannot be used .*Nothing was stored\. Start that"):
+        store.add(sample())
+    store.close()
+
+
+def test_the_bytes_of_a_collections_own_pictures_are_counted(store: Store) -> None:
+    one, two = own_picture("one"), own_picture("two")
+    group = store.add_collection(Collection("Pictures"), [one, sample(), two])
+    assert store.copied_bytes(group.id) == pytest.approx(2 * len(one.copy), rel=0.2)
+    store.delete(group.content.findings[0], 1)
+    assert store.copied_bytes(group.id) == pytest.approx(len(two.copy), rel=0.2)
+    assert store.copied_bytes("0" * 16) == 0

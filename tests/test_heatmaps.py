@@ -16,9 +16,8 @@ from explorer.heatmaps import (
     MapSettings,
     Reading,
     aligned_neurons,
-    balance,
+    concept_maps,
     default_layers,
-    diffuse,
     direction_maps,
     grounded,
     heatmaps,
@@ -26,10 +25,13 @@ from explorer.heatmaps import (
     neuron_shares,
     patch_affinity,
     read,
+    refinement,
     text_shares,
+    token_vectors,
 )
 from explorer.lens import SecondOrderLens, path_readers, second_order_paths
 from explorer.lens_model import LensModel, bare_lens_model, check_texts, open_lens_model
+from explorer.refinement import FLOOR, SHARPEST, SURE, Refinement, balance, diffuse
 from explorer.relevance import BASELINES, explained_pass
 from tests.tiny import tiny_clip, tiny_images
 
@@ -148,7 +150,14 @@ def test_one_neurons_share_is_its_part_of_a_text_map(reading: Reading) -> None:
     torch.testing.assert_close(one, neuron_shares(reading, 2, [5]), rtol=1e-3, atol=1e-6)
 
 
-def test_refinement_keeps_sums_and_is_symmetric(reading: Reading, lens_model: LensModel) -> None:
+def test_vectors_of_all_tokens_sum_to_the_effect(reading: Reading) -> None:
+    vectors = token_vectors(reading, MapSettings(layers=(0, 2)))
+    total = sum(centred_effects(reading, layer).sum(dim=1) for layer in (0, 2))
+    torch.testing.assert_close(vectors.sum(dim=1), total, rtol=1e-4, atol=1e-5)
+    assert token_vectors(reading, MapSettings(layers=(2, 0))) is vectors  # kept for further texts
+
+
+def test_spreading_keeps_sums_and_is_symmetric(reading: Reading) -> None:
     affinity = patch_affinity(reading)
     ones = torch.ones(3, 16)
     torch.testing.assert_close(affinity.sum(dim=1), ones)
@@ -157,11 +166,87 @@ def test_refinement_keeps_sums_and_is_symmetric(reading: Reading, lens_model: Le
     assert (affinity >= 0).all()
     patches = torch.randn(3, 2, 16, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(diffuse(patches, affinity).sum(dim=2), patches.sum(dim=2))
+
+
+def test_concept_maps_are_spread_shares(reading: Reading, directions: Tensor) -> None:
+    shares = text_shares(reading, directions)[1, :, 1:]
+    expected = shares @ patch_affinity(reading)[1]
+    torch.testing.assert_close(concept_maps(reading, directions, 1), expected)
+
+
+def test_refined_maps_are_made_of_shares_alone(reading: Reading, lens_model: LensModel) -> None:
     turned = lens_model.towards_pictures(lens_model.text_directions(TEXTS))
-    exact = direction_maps(lens_model, reading, turned)
-    refined = heatmaps(lens_model, reading, TEXTS, settings=MapSettings(refine=True))
-    torch.testing.assert_close(refined.sum(dim=(2, 3)), exact.sum(dim=(2, 3)))
-    assert not torch.allclose(refined, exact)
+    affinity = patch_affinity(reading)
+    spread = affinity @ token_vectors(reading)[:, 1:]
+    along = spread @ turned.T
+    norms = spread.norm(dim=2)
+    found = heatmaps(lens_model, reading, TEXTS, settings=MapSettings(refine=True)).flatten(2)
+    for image in range(3):
+        for text in range(len(TEXTS)):
+            share = along[image, :, text]
+            place = int(share.argmax())
+            exponent = min(max(SURE * float(norms[image, place] / share[place]), 1), SHARPEST)
+            floor = FLOOR * norms[image] / norms[image].max()
+            raised = (share.clamp(min=0) / share[place] + floor) / (1 + FLOOR)
+            expected = share[place] * raised**exponent
+            torch.testing.assert_close(found[image, text], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_an_unsure_map_is_drawn_to_its_peak_in_the_same_order() -> None:
+    vectors = torch.tensor([[[1.0, 0.0], [0.5, 0.0], [0.0, 1.0]]])
+    directions = torch.tensor([[1.0, 0.0], [0.1, 0.0]])  # the second hardly agrees with anything
+    how = Refinement.of(vectors, torch.eye(3)[None], directions)
+    assert how.exponents.tolist() == [[1.0, pytest.approx(SURE / 0.1)]]
+    assert how.presence.tolist() == [[1.0, 0.5, 1.0]]
+    same = torch.tensor([[[2.0, 1.0, -1.0], [2.0, 1.0, -1.0]]])
+    sure, unsure = how.apply(same)[0]
+    assert sure[0] == pytest.approx(2) == unsure[0]
+    assert (unsure[1:] < sure[1:]).all()
+    assert unsure.argsort().tolist() == sure.argsort().tolist() == [2, 1, 0]
+    assert sure[1] == pytest.approx(2 * (0.5 + FLOOR * 0.5) / (1 + FLOOR))
+
+
+def test_maps_without_a_positive_value_are_empty() -> None:
+    nothing = torch.zeros(1, 3, 2)
+    how = Refinement.of(nothing, torch.eye(3)[None], torch.eye(2))
+    for patches in (torch.zeros(1, 2, 3), -torch.ones(1, 2, 3)):
+        assert torch.equal(how.apply(patches), torch.zeros(1, 2, 3))
+
+
+def test_refinement_takes_every_method_alike(reading: Reading, lens_model: LensModel) -> None:
+    turned = lens_model.towards_pictures(lens_model.text_directions(TEXTS))
+    how = refinement(reading, turned)
+    for method in ("textspan", "second-order"):
+        plain = direction_maps(lens_model, reading, turned, method).flatten(2)
+        found = heatmaps(lens_model, reading, TEXTS, method, MapSettings(refine=True))
+        torch.testing.assert_close(found.flatten(2), how.apply(plain))
+
+
+def test_fine_maps_average_what_moved_pictures_give(lens_model: LensModel) -> None:
+    images = tiny_images(2)
+    settings = MapSettings(refine=True, fine=True)
+    found = heatmaps(lens_model, images, TEXTS, settings=settings)
+    assert found.shape == (2, 3, 8, 8)
+    once = MapSettings(refine=True)
+    still = heatmaps(lens_model, images, TEXTS, settings=once)
+    half = images.shape[2] // 8
+    padded = torch.nn.functional.pad(images, (half, half, half, half), mode="replicate")
+
+    def moved(down: int, right: int) -> Tensor:
+        top, left = half * (1 + down), half * (1 + right)
+        seen = padded[:, :, top : top + 8 * half, left : left + 8 * half]
+        return heatmaps(lens_model, seen, TEXTS, settings=once)
+
+    parts = {(i, j): moved(i, j) for i in (0, 1) for j in (0, 1)}
+    # the half patch at (5, 4): lower half of patch row 2, left half of patch column 2
+    expected = (
+        parts[0, 0][..., 2, 2] + parts[1, 0][..., 2, 2]
+        + parts[0, 1][..., 2, 1] + parts[1, 1][..., 2, 1]
+    ) / 4  # fmt: skip
+    torch.testing.assert_close(found[..., 5, 4], expected, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(parts[0, 0], still)
+    reading = read(lens_model, images)
+    torch.testing.assert_close(heatmaps(lens_model, reading, TEXTS, settings=settings), found)
 
 
 def test_balancing_keeps_what_is_balanced() -> None:
@@ -180,7 +265,7 @@ def test_maps_do_not_depend_on_the_batch(
     assert whole.shape == (3, 3, 4, 4)
     alone = heatmaps(lens_model, reading.images[1:2], TEXTS[2:], method, settings)
     torch.testing.assert_close(alone[0, 0], whole[1, 2], rtol=1e-3, atol=1e-5)
-    blind = method in ("attention", "rollout")
+    blind = method in ("attention", "rollout") and not refine  # how sure a text is depends on it
     assert torch.allclose(whole[:, 0], whole[:, 1]) == blind
     from_reading = heatmaps(lens_model, reading, TEXTS, method, settings)
     torch.testing.assert_close(from_reading, whole)

@@ -67,7 +67,12 @@ def test_scores_are_counted_plainly() -> None:
     for place in (0, 7, 24, 48):
         above = scaled > THRESHOLDS[place]
         assert sweep[place].tolist() == [(above & mask).sum(), (above | mask).sum()]
-    assert precision[1] == pytest.approx(average_precision_score(mask.ravel(), scaled.ravel()))
+    truth, scores = mask.ravel(), scaled.ravel()
+    assert precision[1] == pytest.approx(average_precision_score(truth, scores))
+    both = average_precision_score(
+        np.concatenate([truth, ~truth]), np.concatenate([scores, 1 - scores])
+    )
+    assert precision[0] == pytest.approx(both)
 
 
 def test_a_perfect_and_an_empty_map() -> None:
@@ -142,8 +147,10 @@ def test_segmentation_is_measured_and_resumed(bundle: Bundle, tmp_path: Path) ->
     assert single["objects"] == single["scenes"] == 4
     assert set(single["methods"]) == set(methods) == set(found["thresholds"])
     for forms in single["methods"].values():
-        for form in ("exact", "refined"):
+        for form in forms:
             assert all(0 <= forms[form][name] <= 1 for name in FIGURES)
+    assert set(single["methods"]["second-order"]) == {"exact", "refined", "fine"}
+    assert set(single["methods"]["legrad"]) == {"exact", "refined"}
     assert len(said) == 4  # a run of scenes of each of the sets
     said.clear()
     files = sorted(tmp_path.glob("*/*.npz"))

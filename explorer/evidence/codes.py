@@ -5,9 +5,9 @@
 - ``random``: texts drawn at random, weights by least squares.
 - ``nonnegative``: matching pursuit that only adds, weights by non-negative least squares
   (Bruckstein, Elad and Zibulevsky 2008).
-- ``lasso``: the first m texts of the lasso's path with its own weights (LARS, scikit-learn). Each
-  path is computed over the atoms nearest to its target; `Lasso.certified` says for how many
-  targets the optimality conditions over the whole dictionary confirm it.
+- ``lasso``: the first m texts of the lasso's path with its own weights (LARS, scikit-learn), which
+  are shrunken; brought to unit length like all. `Lasso.certified` says for how many targets the
+  optimality conditions over the whole dictionary confirm it.
 
 Atoms have unit norm, and so have reconstructions: a projection on a shrunken vector would punish
 few texts twice. (The scripts released with the paper divide atoms per dimension, and project on
@@ -27,7 +27,9 @@ from torch import Tensor
 from explorer.decompose import sparse_codes
 
 SIZES = (2, 4, 8, 16, 32, 64, 128)
-SCREENED = 1024
+SCREENED = 2048  # texts that the lasso's path is first computed over
+ROUNDS = 6  # of adding texts to them
+NEARLY = 0.9  # of the largest slope: such texts come along, to save rounds
 STEPS = 2  # of the lasso's path for each text: some are dropped on the way
 SWEEPS = 12  # of coordinate descent after each text that is added
 RIDGE = 1e-9
@@ -134,36 +136,58 @@ def _descend(weights: Tensor, gram: Tensor, products: Tensor, used: int) -> None
 
 def lasso(targets: Tensor, atoms: Tensor, sizes: Sequence[int], notify: Notify) -> Lasso:
     """Return the lasso's reconstructions at each number of texts."""
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415  slow to import
-    from sklearn.linear_model import lars_path  # noqa: PLC0415
     from threadpoolctl import threadpool_limits  # noqa: PLC0415  comes with scikit-learn
 
     units, exact = atoms.double(), targets.double()
     totals = torch.zeros(len(sizes), *targets.shape, dtype=torch.float64)
-    limits = torch.zeros(len(sizes), len(targets), dtype=torch.float64)
-    near = min(SCREENED, len(units))
-    for row, target in enumerate(exact):
-        ids = (units @ target).abs().topk(near).indices
-        design = units[ids].T.numpy()
-        with warnings.catch_warnings(), threadpool_limits(1):  # threads would wait for each other
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            _, _, path = lars_path(
-                design, target.numpy(), method="lasso", max_iter=STEPS * max(sizes)
-            )
-        counts = (path != 0).sum(axis=0)
-        for place, size in enumerate(sizes):
-            enough = np.flatnonzero(counts >= size)
-            step = int(enough[0]) if len(enough) else path.shape[1] - 1
-            total = torch.from_numpy(design @ path[:, step])
-            totals[place, row] = total
-            limits[place, row] = torch.from_numpy(design.T).mv(target - total).abs().max()
-        if row % 32 == 31 or row + 1 == len(exact):
-            notify(row + 1)
-    certified = []
-    for total, limit in zip(totals, limits, strict=True):
-        largest = ((exact - total).float() @ atoms.float().T).abs().amax(dim=1).double()
-        certified.append(round(float((largest <= limit * (1 + 1e-5) + 1e-6).double().mean()), 4))
-    return Lasso(_unit(totals), certified)
+    proved = torch.zeros(len(sizes), dtype=torch.int64)
+    with threadpool_limits(1):  # threads would wait for each other
+        for row, target in enumerate(exact):
+            totals[:, row], optimal = lasso_path(target, units, sizes)
+            proved += optimal
+            if row % 32 == 31 or row + 1 == len(exact):
+                notify(row + 1)
+    return Lasso(_unit(totals), [round(int(n) / len(exact), 4) for n in proved])
+
+
+def lasso_path(target: Tensor, atoms: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return one target's sums of texts [size, embed] and which are proved optimal [size] bool.
+
+    ``target`` [embed] and ``atoms`` [text, embed] in float64. The path is computed over a part of
+    the dictionary, to which every text that violates its optimality conditions is added until none
+    does: by convexity it is then the path of the whole dictionary.
+    """
+    inside = (atoms @ target).abs().topk(min(SCREENED, len(atoms))).indices
+    totals, optimal = target.new_zeros(len(sizes), len(target)), torch.zeros(len(sizes)).bool()
+    for _ in range(ROUNDS):
+        totals, limits = _path_over(target, atoms[inside], sizes)
+        slopes = ((target - totals) @ atoms.T).abs()  # [size, text]
+        missing = slopes > limits[:, None] * (1 + 1e-9) + 1e-9
+        missing[:, inside] = False
+        optimal = ~missing.any(dim=1)
+        if bool(optimal.all()):
+            break
+        near = (slopes > NEARLY * limits[:, None]).any(dim=0)
+        near[inside] = False
+        inside = torch.cat([inside, torch.nonzero(near)[:, 0]])
+    return totals, optimal
+
+
+def _path_over(target: Tensor, atoms: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return sums at the first steps with enough texts [size, embed], and the largest slopes."""
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415  slow to import
+    from sklearn.linear_model import lars_path  # noqa: PLC0415
+
+    design = atoms.T.numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        steps = STEPS * max(sizes)
+        _, _, path = lars_path(design, target.numpy(), method="lasso", max_iter=steps)
+    counts = (path != 0).sum(axis=0)
+    places = [int(np.flatnonzero(counts >= m)[0]) if (counts >= m).any() else -1 for m in sizes]
+    totals = torch.from_numpy(design @ path[:, places]).T
+    limits = ((target - totals) @ atoms.T).abs().amax(dim=1)
+    return totals, limits
 
 
 def _chunked(targets: Tensor, atoms: Tensor, ids: Tensor) -> Tensor:

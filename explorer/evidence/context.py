@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from explorer.bundle import Bundle
+from explorer.errors import InputError
 from explorer.evidence.evaluation import EvaluationSet, Judge, open_evaluation
 from explorer.evidence.lenspass import LayerTables, LayerView, PassBatch, Probe
 from explorer.evidence.reference import Reference, gather_reference
@@ -20,7 +21,6 @@ from explorer.lens import trace
 from explorer.models import LoadedModel, encode_texts
 
 PASS = "lens pass"
-KIND_LAYERS = 3  # late ones, as many as the paper compares kinds of effects on
 
 
 class Context:
@@ -64,18 +64,17 @@ class Context:
 
     @cached_property
     def kind_neurons(self) -> list[tuple[int, int]]:
-        """(layer, neuron) drawn at random among living ones, evenly over the last layers."""
+        """(layer, neuron) drawn at random among the living ones of the last layer."""
         rng = np.random.default_rng([self.settings.seed, 3])
         layers = self.bundle.neurons["layer"].to_numpy()
-        late = self.layers[-KIND_LAYERS:]
-        share, rest = divmod(self.settings.kind_neurons, len(late))
-        found: list[tuple[int, int]] = []
-        for place, layer in enumerate(late):
-            rows = np.flatnonzero((layers == layer) & self.alive)
-            drawn = rng.choice(rows, min(len(rows), share + (place < rest)), replace=False)
-            start = int(np.flatnonzero(layers == layer)[0])
-            found += [(layer, int(row) - start) for row in sorted(drawn)]
-        return found
+        if not self.alive.any():
+            raise InputError(f"No neuron of the bundle '{self.bundle.name}' has a direction.")
+        last = int(layers[self.alive].max())
+        inside = np.flatnonzero(layers == last)
+        neurons = np.flatnonzero(self.alive[inside])
+        count = min(len(neurons), self.settings.kind_neurons)
+        drawn = rng.choice(neurons, count, replace=False)
+        return [(last, int(neuron)) for neuron in sorted(drawn)]
 
     @cached_property
     def reference(self) -> Reference:

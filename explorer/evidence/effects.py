@@ -9,10 +9,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from explorer.evidence.context import Context
-from explorer.evidence.lenspass import LayerView, PassBatch
+from explorer.evidence.lenspass import PassBatch
 
 
 class Effects:
@@ -28,8 +27,8 @@ class Effects:
         norms = np.zeros((count, self.neurons), np.float16)
         signed = np.zeros_like(norms)
         for view in batch.views:
-            norms[:, view.tables.rows] = _in_thresholds(view, view.norms)
-            signed[:, view.tables.rows] = _in_thresholds(view, view.signed)
+            norms[:, view.tables.rows] = view.in_thresholds(view.norms)
+            signed[:, view.tables.rows] = view.in_thresholds(view.signed)
         records = {view.layer: view.record for view in batch.views}
         peaks = [
             records[layer].post_activations(layer)[..., neuron].amax(1).float().cpu()
@@ -46,9 +45,3 @@ class Effects:
 def probe(context: Context) -> Effects:
     """Return the probe for a bundle."""
     return Effects(len(context.bundle.neurons), context.kind_neurons)
-
-
-def _in_thresholds(view: LayerView, values: Tensor) -> np.ndarray:
-    threshold = view.tables.threshold
-    scaled = torch.where(threshold > 0, values / threshold.clamp(min=1e-30), 0.0)
-    return scaled.clamp(-6e4, 6e4).half().numpy()

@@ -1,8 +1,9 @@
 """Claim 5: second-order effects describe a neuron better than direct or indirect ones.
 
-Paper, sections 3.1 and 3.2. For the same neurons (drawn at random, evenly over the bundle's last
-three layers; the paper too looks at late layers) and the same pictures, three effects on the
-representation are measured, each about its corpus mean:
+Paper, sections 3.1 and 3.2. For the same neurons (drawn at random among the bundle's last layer:
+recomputation is one block there, so that enough neurons are affordable to tell small differences
+apart) and the same pictures, three effects on the representation are measured, each about its
+corpus mean:
 
 - *direct*: `p_0 w` straight to the output;
 - *second-order*: through later attention;
@@ -16,7 +17,10 @@ explains, and its share of the neuron's indirect influence (root mean square, an
 points the same way). The second-order description of the bundle, from far more pictures, is beside.
 
 Pictures: for each neuron those with the strongest activation at any token, which favours no kind,
-pooled over the neurons, and as many drawn at random; all neurons see all of them.
+pooled over the neurons (a draw of the pool, where it is larger than `FIT` and `TEST` allow), and as
+many drawn at random; all neurons see all of them.
+
+Control: the second-order description of another of the neurons.
 """
 
 from __future__ import annotations
@@ -43,7 +47,8 @@ from explorer.lens import trace, write_vectors
 
 NEEDS_EFFECTS = True
 KINDS = ("direct", "second_order", "indirect")
-FIT_EACH, TEST_EACH = 1, 2  # pictures with a neuron's strongest activations
+EACH = 2  # pictures with a neuron's strongest activations
+FIT, TEST = 160, 320  # pictures at most, half of them from those
 TENTH = 0.1
 NAME = "kinds of effects"
 
@@ -56,15 +61,16 @@ class Chosen:
     test: np.ndarray
 
 
-def choose(peaks: np.ndarray, each: int, seed: int) -> np.ndarray:
+def choose(peaks: np.ndarray, each: int, most: int, seed: int) -> np.ndarray:
     """Return pictures [image]: each neuron's ``each`` strongest, and as many others at random.
 
-    ``peaks`` is [image, neuron].
+    ``peaks`` is [image, neuron]. Not more than ``most``: of the strongest a draw, if need be.
     """
-    strongest = np.argsort(-peaks, axis=0, kind="stable")[:each]
-    chosen = np.unique(strongest)
-    others = np.setdiff1d(np.arange(len(peaks)), chosen)
     rng = np.random.default_rng([seed, 9])
+    chosen = np.unique(np.argsort(-peaks, axis=0, kind="stable")[:each])
+    if len(chosen) > most // 2:
+        chosen = rng.choice(chosen, most // 2, replace=False)
+    others = np.setdiff1d(np.arange(len(peaks)), chosen)
     drawn = rng.choice(others, min(len(others), len(chosen)), replace=False)
     return np.sort(np.concatenate([chosen, drawn]))
 
@@ -73,8 +79,8 @@ def measure(context: Context) -> dict[str, Any]:
     """Return the comparison, each figure over neurons."""
     seed = context.settings.seed
     neurons = context.kind_neurons
-    fit = context.reference.images[choose(context.reference.peaks, FIT_EACH, seed)]
-    test = choose(context.record("effects")["peaks"], TEST_EACH, seed)
+    fit = context.reference.images[choose(context.reference.peaks, EACH, FIT, seed)]
+    test = choose(context.record("effects")["peaks"], EACH, TEST, seed)
     effects = _effects(context, Chosen(fit, test))
     labels = context.label_atoms[test]
     rows = np.array([context.bundle.row(*neuron) for neuron in neurons])
@@ -82,7 +88,11 @@ def measure(context: Context) -> dict[str, Any]:
     for kind in KINDS:
         found = effects[kind]
         directions = first_directions(found[: len(fit)])
-        table[kind] = _compare(context, found[len(fit) :], directions, labels)
+        described = _described(context, directions)
+        table[kind] = _scores(found[len(fit) :], directions, described, labels)
+        if kind == "second_order":
+            swapped = np.roll(described, 1, axis=0)
+            table["other_neuron"] = _scores(found[len(fit) :], directions, swapped, labels)
     own = np.array(context.bundle.directions[rows], np.float32)
     own_text = reconstructions(context)[rows]
     table["second_order_of_the_build"] = _scores(
@@ -93,6 +103,7 @@ def measure(context: Context) -> dict[str, Any]:
         kind: {name: figure(values, seed) for name, values in columns.items()}
         for kind, columns in table.items()
     }
+    result["other_neuron"] = {name: result["other_neuron"][name] for name in ("pearson", "auprc")}
     for kind in KINDS:
         result[kind] |= _influence(tested[kind], tested["indirect"], seed)
     for other in ("direct", "indirect"):
@@ -103,8 +114,10 @@ def measure(context: Context) -> dict[str, Any]:
     return {
         **context.facts(),
         "neurons": [list(neuron) for neuron in neurons],
+        "layer": neurons[0][0],
         "fit_pictures": len(fit),
         "test_pictures": len(test),
+        "chance_auprc": round(strongest_tenth(len(test)) / len(test), 5),
         "texts": min(context.bundle.concept_ids.shape[1], *context.atoms.shape),
         **result,
     }
@@ -122,14 +135,17 @@ def first_directions(effects: np.ndarray) -> np.ndarray:
     return (vectors * signs[:, None]).float().numpy()
 
 
-def _compare(
-    context: Context, effects: np.ndarray, directions: np.ndarray, labels: np.ndarray
-) -> dict[str, np.ndarray]:
+def _described(context: Context, directions: np.ndarray) -> np.ndarray:
+    """Return the directions' sparse reconstructions from texts: [neuron, embed]."""
     atoms = context.atoms
     m = min(context.bundle.concept_ids.shape[1], *atoms.shape)
     code = sparse_codes(directions, atoms, m)
-    described = reconstruct(atoms, code.ids, code.weights).astype(np.float32)
-    return _scores(effects, directions, described, labels)
+    return reconstruct(atoms, code.ids, code.weights).astype(np.float32)
+
+
+def strongest_tenth(pictures: int) -> int:
+    """Return how many pictures are the strongest tenth."""
+    return max(1, round(TENTH * pictures))
 
 
 def _scores(
@@ -138,7 +154,7 @@ def _scores(
     """Return each measure of each neuron: name -> [neuron]."""
     along = np.einsum("ine,ne->in", effects, directions)
     squares = (effects.astype(np.float64) ** 2).sum(axis=2)
-    top = max(1, round(TENTH * len(effects)))
+    top = strongest_tenth(len(effects))
     agreed = agreement(along, labels @ described.T, top)
     total = np.maximum(squares.sum(axis=0), 1e-30)
     return {

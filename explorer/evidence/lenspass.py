@@ -165,6 +165,12 @@ class LayerView:
         """Centred effects along the neurons' directions: [image, neuron]."""
         return torch.einsum("ikn,kn->in", self.delta, self.tables.gains)
 
+    def in_thresholds(self, values: Tensor) -> Tensor:
+        """Return values [image, neuron] in units of the neurons' thresholds, float16."""
+        threshold = self.tables.threshold
+        scaled = torch.where(threshold > 0, values / threshold.clamp(min=1e-30), 0.0)
+        return scaled.clamp(-6e4, 6e4).half()
+
     def summed(self, coefficients: Tensor) -> Tensor:
         """Return the summed effect of coefficients [image, path, neuron]: [image, embed]."""
         return coefficients.flatten(1) @ self.tables.paths.flatten(0, 1)

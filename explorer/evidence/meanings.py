@@ -110,7 +110,7 @@ def monosemanticity(effects: np.ndarray, embeddings: Tensor) -> np.ndarray:
 
     ``effects`` [image, neuron] are brought to [0, 1] by their least and largest; ``embeddings``
     [image, embed] unit norm. The sum over pairs i < j of `a_i a_j x_i . x_j` is
-    `(|sum a_i x_i|^2 - sum a_i^2) / 2`, so no pair is ever formed. NaN for constant effects.
+    `(|sum a_i x_i|^2 - sum a_i^2) / 2`, so no pair is ever formed. NaN where no pair has weight.
     """
     found = []
     exact = embeddings.double()
@@ -120,5 +120,6 @@ def monosemanticity(effects: np.ndarray, embeddings: Tensor) -> np.ndarray:
         scaled = (part - low) / (high - low)
         squares = scaled.square().sum(0)
         weighted = (scaled.T @ exact).square().sum(1) - squares
-        found.append(weighted / (scaled.sum(0).square() - squares))
+        weights = scaled.sum(0).square() - squares
+        found.append(torch.where(weights > 0, weighted / weights, torch.nan))
     return torch.cat(found).numpy()

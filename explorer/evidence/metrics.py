@@ -18,7 +18,7 @@ def agreement(effects: np.ndarray, predicted: np.ndarray, top: int) -> np.ndarra
     f1 = shared / top
     return np.stack(
         [
-            _cosine(effects - effects.mean(0), predicted - predicted.mean(0)),
+            pearson(effects, predicted),
             _cosine(effects, predicted),
             average_precision(effects, predicted, top),
             f1,
@@ -26,6 +26,11 @@ def agreement(effects: np.ndarray, predicted: np.ndarray, top: int) -> np.ndarra
         ],
         axis=1,
     )
+
+
+def pearson(effects: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Return the Pearson correlation of each column; constant columns correlate 0."""
+    return _cosine(effects - effects.mean(0), predicted - predicted.mean(0))
 
 
 def average_precision(effects: np.ndarray, predicted: np.ndarray, top: int) -> np.ndarray:

@@ -7,7 +7,8 @@ Yan and Weng, "Evaluating neuron explanations: a unified framework with sanity c
 Pearson correlation, cosine, AUPRC, F1 and IoU; not AUC or recall, which do not. For the last three
 a neuron's positives are its strongest 2 % of pictures (at least 5), and as many are predicted. The
 control is another neuron's description of the same layer; beside it the direction itself in place
-of its reconstruction, which no text set can be expected to beat.
+of its reconstruction, which no text set can be expected to beat. `controls` asks the same of what
+is known, to tell a measure that is blind from neurons that do not follow their descriptions.
 
 *Polysemy.* A concept cluster of a neuron's sparse set is label-verified if at least two of the
 neuron's strongest evaluation pictures have labels related to it (cosine with the cluster's weighted
@@ -17,7 +18,8 @@ baseline permutes the pictures' labels.
 
 *Monosemanticity score* (arXiv 2504.02821): the mean cosine of pairs of pictures' embeddings,
 weighted by the product of their effects brought to [0, 1]; here with the model's own embeddings.
-Its baseline permutes the pictures.
+Effects have two signs, and by their least and largest a picture without effect weighs about half;
+beside it, therefore, the score of the positive side alone. The baseline permutes the pictures.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import torch
 
 from explorer.evidence import meanings
 from explorer.evidence.context import Context
+from explorer.evidence.controls import measure_controls
 from explorer.evidence.metrics import METRICS, agreement
 from explorer.evidence.statistics import figure
 
@@ -48,6 +51,13 @@ def measure(context: Context) -> dict[str, Any]:
         "neurons": len(alive),
         "top": count,
         "descriptions": _descriptions(context, effects, alive, count),
+        "controls": measure_controls(
+            context,
+            effects,
+            alive,
+            reconstructions(context)[alive],
+            swapped(context.bundle.neurons["layer"].to_numpy()[alive], context.settings.seed),
+        ),
         "polysemy": _polysemy(context, effects, alive, count),
         "monosemanticity": _monosemanticity(context, effects, alive),
     }
@@ -144,6 +154,7 @@ def _polysemy(
     return {
         "related_cosine": round(checked.related, 5),
         "two_meanings": figure(checked.polysemous, seed),
+        "of_verified": figure(checked.polysemous[checked.verified > 0], seed),
         "permuted": figure(checked.permuted, seed),
         "beyond_permuted": figure(checked.polysemous - checked.permuted, seed),
         "verified_clusters": figure(checked.verified, seed),
@@ -158,15 +169,27 @@ def _monosemanticity(context: Context, effects: np.ndarray, alive: np.ndarray) -
     shuffled = embeddings[
         torch.from_numpy(np.random.default_rng([seed, 7]).permutation(len(effects)))
     ]
-    found = meanings.monosemanticity(effects[:, alive], embeddings)
-    chance = meanings.monosemanticity(effects[:, alive], shuffled)
+    signed = effects[:, alive]
+    found = meanings.monosemanticity(signed, embeddings)
+    chance = meanings.monosemanticity(signed, shuffled)
+    above = meanings.monosemanticity(signed.clip(0), embeddings)
+    above_chance = meanings.monosemanticity(signed.clip(0), shuffled)
     layers = context.bundle.neurons["layer"].to_numpy()[alive]
     return {
         "score": figure(found, seed),
         "permuted": figure(chance, seed),
         "beyond_permuted": figure(found - chance, seed),
+        "positive_side": {
+            "score": figure(above, seed),
+            "permuted": figure(above_chance, seed),
+            "beyond_permuted": figure(above - above_chance, seed),
+        },
         "layers": [
-            {"layer": layer, "score": figure(found[layers == layer], seed)}
+            {
+                "layer": layer,
+                "score": figure(found[layers == layer], seed),
+                "positive_side": figure(above[layers == layer], seed),
+            }
             for layer in context.layers
         ],
     }

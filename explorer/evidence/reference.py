@@ -1,9 +1,9 @@
 """Means and moments over corpus pictures that the bundle does not hold.
 
 A bundle keeps the mean coefficients of the second-order effects over its whole corpus. Mean
-activations at each token (for indirect ablation), mean direct coefficients, and the directions of
-ranks 2 and 3 come from a seeded sample of the corpus's pictures, as the bundle stores them: never
-from the pictures that are classified.
+activations at each token (for indirect ablation), mean direct coefficients, the directions of ranks
+2 and 3, and the effects that controls are fitted on come from a seeded sample of the corpus's
+pictures, as the bundle stores them: never from the pictures that are classified.
 
 The directions of ranks 2 and 3 are the leading right singular vectors of the sample's significant
 centred effects (as strong as the build's threshold) after the neuron's own direction is taken out.
@@ -32,6 +32,7 @@ from explorer.models import LoadedModel, to_rgb
 NAME = "corpus means"
 PART = "reference, unfinished"
 EXTRA_RANKS = 2
+PER_PICTURE = ("peaks", "signed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,8 @@ class Reference:
     """Layer -> [neuron]: significant effects in the sample."""
     peaks: np.ndarray
     """[image, chosen]: largest activation of each neuron of `kinds` at any token."""
+    signed: np.ndarray
+    """[image, neuron] float16: effects along the directions, in thresholds."""
 
 
 def corpus_pixels(bundle: Bundle, loaded: LoadedModel, images: Iterable[int]) -> Tensor:
@@ -97,6 +100,7 @@ def gather_reference(
         by_layer("ranks"),
         by_layer("significant"),
         arrays["peaks"],
+        arrays["signed"],
     )
 
 
@@ -149,7 +153,7 @@ class _Sums:
     """The sample's running sums; memory does not grow with the pictures.
 
     ``state`` holds for each layer the sums of activations and direct coefficients, the number and
-    the second moments of significant effects, and the peaks of every picture so far.
+    the second moments of significant effects, and peaks and signed effects of every picture so far.
     """
 
     def __init__(self, tables: Sequence[LayerTables], chosen: Sequence[tuple[int, int]]) -> None:
@@ -161,7 +165,9 @@ class _Sums:
     def of_batch(self, loaded: LoadedModel, pixels: Tensor) -> list[_Part]:
         """Return what a batch adds."""
         record = trace(loaded.model, pixels, [t.layer for t in self.tables])
-        found = []
+        found: list[_Part] = []
+        neurons = sum(len(table.directions) for table in self.tables)
+        signed = torch.zeros(len(pixels), neurons, dtype=torch.float16)
         for table in self.tables:
             layer = table.layer
             activations = record.post_activations(layer)
@@ -173,11 +179,13 @@ class _Sums:
             found.append(_Part(f"significant_{layer}", mask.sum(0)))
             rows = torch.nonzero(mask.any(dim=0))[:, 0]
             found.append(_Part(f"moments_{layer}", _moments(view, mask, rows), rows))
+            signed[:, table.rows] = view.in_thresholds(view.signed)
         peaks = [
             record.post_activations(layer)[..., neuron].amax(1).float().cpu()
             for layer, neuron in self.chosen
         ]
         found.append(_Part("peaks", torch.stack(peaks, dim=1)))
+        found.append(_Part("signed", signed))
         return found
 
     def add(self, parts: Sequence[_Part], images: int) -> None:
@@ -190,7 +198,7 @@ class _Sums:
                     table = next(t for t in self.tables if name == f"moments_{t.layer}")
                     state[name] = value.new_zeros(len(table.directions), *value.shape[1:])
                 state[name].index_add_(0, rows, value)
-            elif name == "peaks":
+            elif name in PER_PICTURE:
                 state[name] = torch.cat([state[name], value]) if name in state else value
             else:
                 state[name] = state[name] + value if name in state else value
@@ -199,7 +207,7 @@ class _Sums:
 
     def arrays(self, images: int) -> Arrays:
         state = self.state
-        found = {"peaks": state["peaks"].numpy()}
+        found = {name: state[name].numpy() for name in PER_PICTURE}
         for table in self.tables:
             layer = table.layer
             found[f"activations_{layer}"] = (state[f"activations_{layer}"] / images).float().numpy()

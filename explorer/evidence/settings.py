@@ -21,8 +21,8 @@ class EvidenceSettings:
     """Corpus pictures that give the means which the bundle does not hold."""
     text_neurons: int = 768
     """Neurons, the strongest of all layers, on which the ways to choose texts are compared."""
-    kind_neurons: int = 72
-    """Neurons, of the last three layers, whose direct, indirect and second-order effects meet."""
+    kind_neurons: int = 256
+    """Neurons of the last layer whose direct, indirect and second-order effects are compared."""
     batch_size: int = 16
     device: str = "cpu"
     dtype: str = "float32"

@@ -209,11 +209,16 @@ def _ablated(record: Arrays, part: str, seed: int) -> dict[str, Any]:
 def _rows(
     record: Arrays, part: str, cosines: np.ndarray, methods: list[tuple[str, list[int]]], seed: int
 ) -> list[dict[str, Any]]:
-    """Return a row a variant: method, m, recall, share of the lost recall that is kept, cosine."""
+    """Return a row a variant: method, m, recall, cosine of the reconstruction, and shares kept.
+
+    "kept" is of the recall that is lost without the effects, "of_direction" of what the directions
+    themselves keep of it.
+    """
     names: list[tuple[str, int | None]] = [("direction", None), (NEAREST, 1)]
     names += [(method, m) for method, sizes in methods for m in sizes]
     ranks = record[f"{part}_ranks"][:, 0]
-    full, ablated = hits(record[f"{part}_full"]), hits(ranks[:, 0])
+    full = hits(record[f"{part}_full"])
+    ablated, direction = hits(ranks[:, 0]), hits(ranks[:, 1])
     rows = []
     for place, (method, m) in enumerate(names):
         found = hits(ranks[:, place + 1])
@@ -223,6 +228,7 @@ def _rows(
                 "m": m,
                 "recall@1": figure(found, seed),
                 "kept": ratio(found - ablated, full - ablated, seed),
+                "of_direction": ratio(found - ablated, direction - ablated, seed),
                 "reconstruction": figure(cosines[place], seed),
             }
         )

@@ -17,7 +17,6 @@ MOST = 0.9
 HALF = 0.5
 CORRELATED = 0.2
 CARRIED = 0.25
-MANY = 0.1
 PICTOGRAMS = ("pictogram, single", "pictogram, multiple")
 OWN_MAPS = ("second-order", "activation")
 TEN = "hit@10"
@@ -55,9 +54,9 @@ def _ablation(result: Result) -> Verdict:
     worst = max(rows, key=lambda row: _value(row["second_order"]["drop"]))
     drop, beyond = worst["second_order"]["drop"], worst["second_beyond_first"]
     fell = f"in layer {worst['layer']} recall@1 falls by {_points(drop)} points"
-    if not _positive(drop):
+    if not is_positive(drop):
         return Verdict(FAILS, f"even {fell}, which is not told from 0.")
-    if not _positive(beyond):
+    if not is_positive(beyond):
         return Verdict(PARTLY, f"{fell}, but ablating direct effects there costs as much or more.")
     return Verdict(HOLDS, f"{fell}, {_points(beyond)} more than without its direct effects.")
 
@@ -65,18 +64,18 @@ def _ablation(result: Result) -> Verdict:
 def _selectivity(result: Result) -> Verdict:
     every = result["all_layers"]
     kept, lost = every["kept_by_significant"], every["lost_without_significant"]
-    if not _positive(result["drop"]):
+    if not is_positive(result["drop"]):
         return _nothing_lost(result["drop"])
     said = (
         f"of the recall that second-order effects carry, significant ones alone keep "
-        f"{_percent(kept)}; without them {_percent(lost)} is lost."
+        f"{percent(kept)}; without them {percent(lost)} is lost."
     )
-    passed = (_value(kept) >= HALF) + (_value(lost) >= HALF)
+    passed = reaches(kept, HALF) + reaches(lost, HALF)
     return Verdict((FAILS, PARTLY, HOLDS)[passed], said)
 
 
 def _rank(result: Result) -> Verdict:
-    if not _positive(result["drop"]):
+    if not is_positive(result["drop"]):
         return _nothing_lost(result["drop"])
     return _by_share(
         result["all_layers"]["rank_1"]["kept"],
@@ -86,36 +85,32 @@ def _rank(result: Result) -> Verdict:
 
 def _texts(result: Result) -> Verdict:
     part = result["all_neurons"]
-    if not _positive(part["drop"]):
+    if not is_positive(part["drop"]):
         return _nothing_lost(part["drop"])
     last = max((r for r in part["rows"] if r["method"] == "omp"), key=lambda row: row["m"])
-    direction = next(row for row in part["rows"] if row["method"] == "direction")
     beyond = result["strongest"]["omp_beyond_random"]
-    above = all(_positive(row["cosine"]) for row in beyond)
-    whole = _value(direction["kept"])
-    share = _value(last["kept"]) / whole if whole > 0 else 0.0
+    above = all(is_positive(row["cosine"]) for row in beyond)
+    share = last["of_direction"]
     said = (
-        f"{last['m']} texts keep {_share(share)} of the recall that the directions themselves "
+        f"{last['m']} texts keep {percent(share)} of the recall that the directions themselves "
         f"keep, and chosen texts are {'' if above else 'not '}nearer than random ones at every "
         "number."
     )
     if not above:
         return Verdict(FAILS, said)
-    return Verdict(HOLDS if share >= MOST else PARTLY if share >= HALF else FAILS, said)
+    return Verdict(_by_interval(share), said)
 
 
 def _kinds(result: Result) -> Verdict:
     better = []
     for other in ("direct", "indirect"):
-        if _positive(result[f"second_order_beyond_{other}"]["pearson"]):
+        if is_positive(result[f"second_order_beyond_{other}"]["pearson"]):
             better.append(other)
-    found = {
-        kind: _value(result[kind]["pearson"]) for kind in ("second_order", "direct", "indirect")
-    }
+    found = {kind: result[kind]["pearson"] for kind in ("second_order", "direct", "indirect")}
     said = (
         "labels and descriptions correlate with the effect by "
-        f"{_number(found['second_order'])} (second-order), {_number(found['direct'])} (direct) and "
-        f"{_number(found['indirect'])} (indirect)."
+        f"{number(found['second_order'])} (second-order), {number(found['direct'])} (direct) and "
+        f"{number(found['indirect'])} (indirect)."
     )
     return Verdict((FAILS, PARTLY, HOLDS)[len(better)], said)
 
@@ -125,12 +120,12 @@ def _descriptions(result: Result) -> Verdict:
     found, beyond = part["description"]["pearson"], part["beyond_other_neuron"]["pearson"]
     said = (
         "labels and a neuron's own description correlate with its effects by "
-        f"{_number(_value(found))} in the mean, {_number(_value(beyond))} more than with another "
+        f"{number(found)} in the mean, {number(beyond)} more than with another "
         "neuron's description."
     )
-    if not _positive(beyond):
+    if not is_positive(beyond):
         return Verdict(FAILS, said)
-    return Verdict(HOLDS if _value(found) >= CORRELATED else PARTLY, said)
+    return Verdict(HOLDS if reaches(found, CORRELATED) else PARTLY, said)
 
 
 def _polysemy(result: Result) -> Verdict:
@@ -138,28 +133,29 @@ def _polysemy(result: Result) -> Verdict:
     found, chance = _value(part["two_meanings"]), _value(part["permuted"])
     said = (
         f"two unrelated meanings are verified in {100 * found:.1f} % of neurons, by chance in "
-        f"{100 * chance:.1f} %."
+        f"{100 * chance:.1f} %; of the neurons with a verified meaning "
+        f"{percent(part['of_verified'])} have two."
     )
-    if not _positive(part["beyond_permuted"]):
+    if not is_positive(part["beyond_permuted"]):
         return Verdict(FAILS, said)
-    return Verdict(HOLDS if found >= MANY else PARTLY, said)
+    return Verdict(HOLDS if reaches(part["of_verified"], HALF) else PARTLY, said)
 
 
 def _fit(result: Result) -> Verdict:
     second = result["orders"]["second_order"]["logit_share"]
     first = result["orders"]["first_order"]["logit_share"]
     said = (
-        f"second-order effects carry {_percent(second)} of the right answer's lead, direct effects "
-        f"of the same neurons {_percent(first)}."
+        f"second-order effects carry {percent(second)} of the right answer's lead, direct effects "
+        f"of the same neurons {percent(first)}."
     )
-    if not _positive(second):
+    if not is_positive(second):
         return Verdict(FAILS, said)
-    return Verdict(HOLDS if _value(second) >= CARRIED else PARTLY, said)
+    return Verdict(HOLDS if reaches(second, CARRIED) else PARTLY, said)
 
 
 def _segmentation(result: Result) -> Verdict:
     measure, form = "foreground_average_precision", "exact"
-    said, apart, ahead = [], [], []
+    said, apart = [], []
     for name in PICTOGRAMS:
         methods = {key: row[form] for key, row in result["sets"][name]["methods"].items()}
         own = max((key for key in methods if key in OWN_MAPS), key=lambda k: methods[k][measure])
@@ -168,9 +164,8 @@ def _segmentation(result: Result) -> Verdict:
         )
         ours, theirs = methods[own], methods[other]
         apart.append(ours[f"{measure}_interval"][0] > theirs[f"{measure}_interval"][1])
-        ahead.append(ours[measure] > theirs[measure])
         said.append(f"{ours[measure]:.2f} ({own}) against {theirs[measure]:.2f} ({other})")
-    outcome = HOLDS if all(apart) else PARTLY if any(ahead) else FAILS
+    outcome = HOLDS if all(apart) else PARTLY if any(apart) else FAILS
     return Verdict(
         outcome, f"with one object {said[0]}; with several {said[1]}, the best other method."
     )
@@ -193,7 +188,10 @@ def _discovery(result: Result) -> Verdict:
     ]
     if not all(above):
         return Verdict(FAILS, said)
-    enough = all(f >= HALF * w for f, w in zip(found, whole, strict=True))
+    enough = all(
+        part["concepts"][TEN]["interval"][0] >= HALF * part["output"][TEN]["interval"][1]
+        for part in sets
+    )
     return Verdict(HOLDS if enough else PARTLY, said)
 
 
@@ -208,9 +206,11 @@ def _attack(result: Result) -> Verdict:
 
 
 def _by_share(share: Mapping[str, Any], sentence: str) -> Verdict:
-    value = _value(share)
-    outcome = HOLDS if value >= MOST else PARTLY if value >= HALF else FAILS
-    return Verdict(outcome, sentence.format(_percent(share)))
+    return Verdict(_by_interval(share), sentence.format(percent(share)))
+
+
+def _by_interval(share: Mapping[str, Any]) -> str:
+    return HOLDS if reaches(share, MOST) else PARTLY if reaches(share, HALF) else FAILS
 
 
 def _nothing_lost(drop: Mapping[str, Any]) -> Verdict:
@@ -226,19 +226,32 @@ def _value(figure: Mapping[str, Any]) -> float:
     return float(figure["value"] or 0)
 
 
-def _positive(figure: Mapping[str, Any]) -> bool:
+def is_positive(figure: Mapping[str, Any]) -> bool:
+    """Return whether a figure's whole interval is above 0."""
     return bool(figure["interval"] and figure["interval"][0] > 0)
+
+
+def reaches(figure: Mapping[str, Any], least: float) -> bool:
+    """Return whether a figure's whole interval is at ``least`` or above."""
+    return bool(figure["interval"] and figure["interval"][0] >= least)
 
 
 def _points(figure: Mapping[str, Any]) -> str:
     return f"{100 * _value(figure):.1f}"
 
 
-def _percent(figure: Mapping[str, Any]) -> str:
+def percent(figure: Mapping[str, Any]) -> str:
+    """Write a figure's value in percent."""
     return _share(_value(figure))
 
 
-def _number(value: float) -> str:
+def number(figure: Mapping[str, Any]) -> str:
+    """Write a figure's value, such as a correlation, without a unit."""
+    return plain(_value(figure))
+
+
+def plain(value: float) -> str:
+    """Write a number with three digits; what rounds to 0 has no sign."""
     return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")
 
 
@@ -268,8 +281,8 @@ CLAIMS: dict[str, Claim] = {
             "Few pictures carry a neuron's effect",
             "A neuron acts on few pictures, and those few effects are the ones that count.",
             "Of the recall@1 lost when all second-order effects are mean-ablated: holds if the "
-            "significant effects alone keep at least half, and without them at least half is lost. "
-            "Partly if one of the two.",
+            "significant effects alone keep at least half, and without them at least half is lost "
+            "(each by its whole 95 % interval). Partly if one of the two.",
             _selectivity,
         ),
         Claim(
@@ -278,7 +291,8 @@ CLAIMS: dict[str, Claim] = {
             "One direction carries it",
             "Where a neuron acts, its effect keeps to one direction of the joint space.",
             "Of the recall@1 lost when all second-order effects are mean-ablated: holds if their "
-            "projections on one direction a neuron keep at least 90 %. Partly from 50 % on.",
+            "projections on one direction a neuron keep at least 90 % (the whole 95 % interval). "
+            "Partly from 50 % on.",
             _rank,
         ),
         Claim(
@@ -287,8 +301,9 @@ CLAIMS: dict[str, Claim] = {
             "A few texts describe the direction",
             "That direction is a sparse sum of texts.",
             "Holds if the largest number of texts in the bundle keeps at least 90 % of the "
-            "recall@1 that the directions themselves keep, and chosen texts reconstruct better "
-            "than random ones at every number (interval above 0). Partly from 50 % on.",
+            "recall@1 that the directions themselves keep (the whole 95 % interval), and chosen "
+            "texts reconstruct better than random ones at every number (interval above 0). Partly "
+            "from 50 % on.",
             _texts,
         ),
         Claim(
@@ -297,9 +312,9 @@ CLAIMS: dict[str, Claim] = {
             "Direct and indirect effects say less",
             "Second-order effects tell more about what a neuron means than its direct effect on "
             "the output or the whole change when it is ablated.",
-            "Holds if the second-order description predicts effects from labels better (Pearson, "
-            "interval of the difference above 0) than the direct and than the indirect one does "
-            "theirs. Partly if better than one of them.",
+            "Over neurons of the last layer: holds if the second-order description predicts "
+            "effects from labels better (Pearson, interval of the difference above 0) than the "
+            "direct and than the indirect one does theirs. Partly if better than one of them.",
             _kinds,
         ),
         Claim(
@@ -308,8 +323,9 @@ CLAIMS: dict[str, Claim] = {
             "Descriptions say what neurons respond to",
             "From its texts one can tell which new pictures a neuron will act on.",
             "Holds if labels and a neuron's description predict its effects on unseen pictures "
-            "with a mean Pearson correlation of at least 0.2, and better than another neuron's "
-            "description does (interval of the difference above 0). Partly if only better.",
+            "with a mean Pearson correlation of at least 0.2 (the whole 95 % interval), and better "
+            "than another neuron's description does (interval of the difference above 0). Partly "
+            "if only better.",
             _descriptions,
         ),
         Claim(
@@ -318,8 +334,9 @@ CLAIMS: dict[str, Claim] = {
             "One neuron, several meanings",
             "Many neurons stand for several unrelated things.",
             "Holds if the share of neurons with two unrelated, label-verified meanings is above "
-            "that with permuted labels (interval of the difference above 0) and at least 10 %. "
-            "Partly if only above.",
+            "that with permuted labels (interval of the difference above 0), and of the neurons "
+            "with any verified meaning at least half have two (the whole 95 % interval). Partly if "
+            "only above.",
             _polysemy,
         ),
         Claim(
@@ -328,7 +345,7 @@ CLAIMS: dict[str, Claim] = {
             "How much of the output this is",
             "Second-order effects are a substantial part of the output.",
             "Holds if they carry at least a quarter of the right answer's lead over the other "
-            "candidates (interval above 0). Partly if any.",
+            "candidates (the whole 95 % interval). Partly if any (interval above 0).",
             _fit,
         ),
         Claim(
@@ -340,7 +357,7 @@ CLAIMS: dict[str, Claim] = {
             "Foreground average precision of the unrefined maps on pictogram scenes: holds if a "
             "second-order map (token shares, or activations of aligned neurons) is above every "
             "other method on scenes with one and with several objects, intervals apart. Partly if "
-            "its value is the largest on at least one of the two.",
+            "on one of the two.",
             _segmentation,
         ),
         Claim(
@@ -350,7 +367,8 @@ CLAIMS: dict[str, Claim] = {
             "The texts of the neurons that act strongly on a picture name what it shows.",
             "Share of a scene's objects named by the ten best texts: holds if it is above that "
             "of another scene's labels (intervals apart), with one and with several objects, and "
-            "at least half of what the whole output reaches. Partly if only above.",
+            "at least half of what the whole output reaches (lower end against upper end). Partly "
+            "if only above.",
             _discovery,
         ),
         Claim(

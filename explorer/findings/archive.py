@@ -34,8 +34,8 @@ from explorer.findings.model import (
 )
 from explorer.findings.snapshot import Snapshot, absence, check_against
 
-FORMAT, SCHEMA = "second-order-explorer findings", 2
-READABLE = (1, SCHEMA)  # 2 has findings that hold a picture of their own
+FORMAT, SCHEMA = "second-order-explorer findings", 3
+READABLE = (1, 2, SCHEMA)  # 2 has findings that hold a picture of their own, 3 those of views
 JSON_FILE, IMAGES = "findings.json", "images/"
 MOST_BYTES = 10_000_000  # of the zip; what the app lets people upload
 MOST_UNPACKED = 60_000_000  # of all its files together
@@ -107,7 +107,7 @@ def _written(
         "collections": [_stamped(c) for c in collections],
         "images": listed,
     }
-    text = json.dumps(content, ensure_ascii=False, indent=1).encode()
+    text = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True).encode()
     return _zipped({JSON_FILE: text, **pictures}), 1 + len(pictures)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +23,24 @@ URL_VARIABLE = "EXPLORER_DATABASE_URL"
 FOLDER_VARIABLE = "EXPLORER_DATA"
 APP_FOLDER = "second-order-explorer"
 FILE = "findings.sqlite"
+GONE = (0, 0)
 PATIENCE = 30  # seconds a writer waits for the one before it
+ELSEWHERE = f"or name another place with {FOLDER_VARIABLE}"
+REMEDIES = {  # what a database's error says -> what to do
+    "locked": "Another program has kept it for too long: end that one, or wait, and try again.",
+    "readonly": f"Give this user the right to write to it and to its folder, {ELSEWHERE}.",
+    "unable to open": f"Give this user the right to write to its folder, {ELSEWHERE}.",
+    "full": f"Make room on its disk, {ELSEWHERE}.",
+    "disk i/o": f"See whether its disk is full or failing, {ELSEWHERE}.",
+    "malformed": "The file is damaged: stop the server, put a copy from before in its place or "
+    "move it away, and start again.",
+    "not a database": f"Move that file away, {ELSEWHERE}.",
+    "authentication": f"Correct user and password in {URL_VARIABLE}.",
+    "refused": f"Start that server, or correct host and port in {URL_VARIABLE}.",
+    "resolve": f"Correct the host in {URL_VARIABLE}, or see that its name is known here.",
+    "timeout": f"See that the server can be reached from here, or correct {URL_VARIABLE}.",
+    "does not exist": f"Make that database and user, or correct {URL_VARIABLE}.",
+}
 
 
 def database_url(environment: Mapping[str, str] = os.environ) -> str:
@@ -54,10 +72,11 @@ class Database:
             StoreError: the database cannot be reached, or is of a newer version.
         """
         self._url = _checked(url)
+        self._file: tuple[int, int] | None = None  # none to compare with before it is opened
+        self._opening = threading.Lock()
         self._engine = _engine(self._url)
         self._writer = self._engine.execution_options(writes=True)
-        with self.write() as connection:
-            migrate(connection)
+        self._open()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -68,29 +87,69 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection whose changes are committed together at the end, or not at all."""
-        with self._told(), self._writer.begin() as connection:
+        with self._told("Nothing was stored. "), self._writer.begin() as connection:
             yield connection
 
     def close(self) -> None:
         """Give every connection back."""
         self._engine.dispose()
 
+    def _open(self) -> None:
+        self._file = None
+        try:
+            with self._told(), self._writer.begin() as connection:
+                migrate(connection)
+        finally:
+            self._file = _mark(self._url)
+
+    def _look(self, outcome: str) -> None:
+        """See that the file is the one that connections are open to."""
+        mark = _mark(self._url)
+        if self._file in (None, mark):
+            return
+        if mark == GONE:
+            raise StoreError(
+                f"The findings' database {self._url.render_as_string()} was moved away while this "
+                f"server ran. {outcome}Put it back, or start the server anew to begin another."
+            )
+        with self._opening:
+            if self._file not in (None, mark):  # another took its place, a copy from before, say
+                self._engine.dispose()
+                self._open()
+
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, outcome: str = "") -> Iterator[None]:
+        self._look(outcome)
         try:
             yield
         except SQLAlchemyError as error:
-            cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            said = str(getattr(error, "orig", None) or error).strip()
+            remedy = next((text for sign, text in REMEDIES.items() if sign in said.lower()), "")
+            remedy = remedy or (
+                f"Check that it is there and writable, or set {URL_VARIABLE} to another."
+            )
+            cause = said.splitlines()[0].rstrip(".:")
             raise StoreError(
                 f"The findings' database {self._url.render_as_string()} cannot be used ({cause}). "
-                f"Check that it is there and writable, or set {URL_VARIABLE} to another."
+                f"{outcome}{remedy}"
             ) from error
+
+
+def _mark(url: URL) -> tuple[int, int] | None:
+    """What tells a SQLite file from another under its name; None for other databases."""
+    if not url.drivername.startswith("sqlite"):
+        return None
+    try:
+        found = Path(str(url.database)).stat()
+    except OSError:
+        return GONE
+    return found.st_dev, found.st_ino
 
 
 def _checked(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise InputError(_wanted(url)) from error
     kind = parsed.drivername.partition("+")[0]
     if kind in {"postgres", "postgresql"}:
@@ -110,6 +169,14 @@ def _wanted(url: str) -> str:
 def _engine(url: URL) -> Engine:
     if url.drivername.startswith("postgresql"):
         return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+    _make_folder(url)
+    engine = create_engine(url, connect_args={"timeout": PATIENCE})
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _make_folder(url: URL) -> None:
     try:
         Path(str(url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -117,14 +184,11 @@ def _engine(url: URL) -> Engine:
             f"The folder of {url.database} cannot be made ({error.strerror}): name another with "
             f"{FOLDER_VARIABLE}."
         ) from error
-    engine = create_engine(url, connect_args={"timeout": PATIENCE})
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", _begin)
-    return engine
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin where `_begin` says
+    connection.create_function("lower", 1, _lower, deterministic=True)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     end = time.monotonic() + PATIENCE
@@ -135,6 +199,11 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
             if time.monotonic() > end:
                 raise
             time.sleep(0.02)
+
+
+def _lower(text: Any) -> Any:
+    """SQL's `lower` beyond ASCII."""
+    return text.lower() if isinstance(text, str) else text
 
 
 def _begin(connection: Connection) -> None:

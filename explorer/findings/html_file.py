@@ -13,12 +13,12 @@ from html import escape
 from pathlib import Path
 
 from explorer.findings import notes
-from explorer.findings.model import SavedCollection, SavedFinding
+from explorer.findings.model import ORIGIN, SavedCollection, SavedFinding
 from explorer.findings.snapshot import NeuronShot, Shot, Snapshot
 from explorer.palette import CLUSTER_COLOURS
 
 Address = Callable[[str, dict[str, object]], str]
-"""A page's name and parameters -> its whole address on the server that exports."""
+"""A page's name and parameters -> its whole address on the server that exports; "" without one."""
 
 STYLE = (Path(__file__).parent / "html_file.css").read_text("utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -26,13 +26,18 @@ POLICY = (
     f"default-src 'none'; img-src data:; style-src 'sha256-{_STYLE_HASH}'; "
     "base-uri 'none'; form-action 'none'"
 )
-BAR, LINE, TEXTS, WIDTH = 13, 20, 190, 520  # of the chart, pixels
+BAR, LINE, TEXTS, WIDTH = 13, 20, 170, 440  # of the chart, pixels
 
 
 def finding_file(snapshot: Snapshot, address: Address | None = None) -> str:
     """Return a finding's HTML file; ``address`` makes its links back to the server."""
     saved = snapshot.saved
-    back = _back(address, "finding", {"id": saved.id}, "Open in the explorer")
+    back = _back(
+        address,
+        "finding",
+        {"id": saved.id, "digest": saved.content.bundle.digest},
+        "Open in the explorer",
+    )
     body = f"<h1>{escape(saved.content.title)}</h1>{_byline(saved)}{back}"
     return _page(saved.content.title, body + _content(snapshot, address))
 
@@ -93,7 +98,7 @@ def signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
 
 
-def _short(text: str, most: int = 27) -> str:
+def _short(text: str, most: int = 24) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -123,11 +128,11 @@ def _by(author: str, changed: str, more: str = "") -> str:
 def _back(
     address: Address | None, page: str, params: dict[str, object], text: str, css: str = "back"
 ) -> str:
-    if address is None:
+    to = address(page, params) if address else ""
+    if not to:
         return ""
     return (
-        f'<p class="{css}"><a href="{escape(address(page, params))}" '
-        f'rel="noopener noreferrer">{escape(text)}</a></p>'
+        f'<p class="{css}"><a href="{escape(to)}" rel="noopener noreferrer">{escape(text)}</a></p>'
     )
 
 
@@ -141,8 +146,25 @@ def _content(snapshot: Snapshot, address: Address | None) -> str:
         parts.append(f"<p>Texts: {quoted}</p>")
     if snapshot.pictures:
         parts.append(f'<div class="pictures large">{_pictures(snapshot.pictures)}</div>')
+    parts += _links(snapshot.saved, address) if snapshot.bundled else []
     parts += [_neuron(shot, snapshot.saved, address) for shot in snapshot.neurons]
     return "".join(parts)
+
+
+def _links(saved: SavedFinding, address: Address | None) -> list[str]:
+    """The ways back to the view that it was found in, and to its picture."""
+    content = saved.content
+    links = []
+    if content.origin:
+        view = {key: value for key, value in content.settings.items() if key != ORIGIN}
+        where = {**view, "digest": content.bundle.digest}
+        links.append(_back(address, content.origin, where, "Open the view it was found in"))
+    if content.kind in {"image", "copy"}:
+        named = {"image": content.image} if content.kind == "image" else {"finding": saved.id}
+        texts = {"texts": ",".join(content.texts)} if content.texts else {}
+        picture = {**content.own_settings, "digest": content.bundle.digest, **named, **texts}
+        links.append(_back(address, "image", picture, "Open this picture in the explorer"))
+    return links
 
 
 def _neuron(shot: NeuronShot, saved: SavedFinding, address: Address | None) -> str:
@@ -178,5 +200,5 @@ def _pictures(shots: Sequence[Shot]) -> str:
 
 
 def _effect(effect: float | None) -> str:
-    shown = "" if effect is None else f"{effect:+.3g}".replace("-", "−")
+    shown = "" if effect is None else f"{effect:+#.3g}".rstrip(".").replace("-", "−")
     return f" <small>{shown}</small>" if shown else ""

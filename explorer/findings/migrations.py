@@ -43,6 +43,16 @@ STEPS: tuple[Step, ...] = (
             finding TEXT NOT NULL REFERENCES findings (id) ON DELETE CASCADE,
             place INTEGER NOT NULL, PRIMARY KEY (collection, finding))""",
     ),
+    (  # findings may be about a page's view from here on, which version 1 cannot read
+        "DROP INDEX findings_by_change",
+        "CREATE INDEX findings_by_change ON findings (deleted, changed, id)",
+        "CREATE INDEX findings_by_creation ON findings (deleted, created, id)",
+        "CREATE INDEX findings_there ON findings (deleted, id)",
+        "CREATE INDEX findings_by_author ON findings (deleted, author)",
+        "CREATE INDEX findings_by_name ON findings (deleted, bundle_name, bundle_digest)",
+        "CREATE INDEX collections_by_change ON collections (changed)",
+        "CREATE INDEX collection_findings_by_finding ON collection_findings (finding)",
+    ),
 )
 LOCK = 7_203_614_551  # of PostgreSQL's advisory locks, this package's own
 

@@ -12,7 +12,6 @@ import binascii
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +32,7 @@ LARGEST = 2**31 - 1
 ORIGIN = "from"  # the setting that names the page; without it, that of the neuron or picture
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 ID = re.compile(r"[0-9a-f]{16}")
 
 Settings = Mapping[str, Any]
@@ -69,13 +69,14 @@ class NeuronRef:
 
 @dataclass(frozen=True)
 class Finding:
-    """What someone found: exactly one of neurons and a picture, and what there is to say.
+    """What someone found: neurons, or a picture, or what a page showed; and what there is to say.
 
     A picture is one of the bundle's, by its number ``image``, or a small copy that the finding
     holds itself (``copy``, see `explorer.findings.copy`). ``texts`` belong to a picture (what its
     heatmaps were drawn for); ``settings`` are those of the page it was saved from, as JSON values:
     with them the page's address can be made again. They are the neuron's or picture's own page's,
-    unless `ORIGIN` among them names another.
+    unless `ORIGIN` among them names another. With neither neurons nor picture the finding is about
+    the view of that other page.
     """
 
     bundle: BundleRef
@@ -96,15 +97,16 @@ class Finding:
             InputError: one sentence that says what is wrong and what is possible.
         """
         _named("finding", self.title, self.note, self.author)
-        self._check_subject()
         _check_settings(self.settings)
+        self._check_subject()
         if len(self.tags) > MOST_TAGS:
             raise InputError(f"{len(self.tags)} tags are too many: a finding has {MOST_TAGS}.")
         if self.tags != clean_tags(self.tags):
             raise InputError("Tags are lower-case words without commas, each once, in order.")
 
     def _check_subject(self) -> None:
-        if sum((bool(self.neurons), self.image is not None, bool(self.copy))) != 1:
+        subjects = sum((bool(self.neurons), self.image is not None, bool(self.copy)))
+        if subjects != 1 and (subjects or not self.origin):
             raise InputError("A finding is about neurons or about a picture: give one of the two.")
         if len(self.neurons) > MOST_NEURONS:
             raise InputError(
@@ -117,7 +119,7 @@ class Finding:
         elif self.copy:
             _check_copy(self.copy)
         elif self.texts:
-            raise InputError("Texts belong to a finding about a picture, not about neurons.")
+            raise InputError("Texts belong to a finding about a picture alone.")
         if len(self.texts) > MOST_TEXTS:
             raise InputError(f"{len(self.texts)} texts are too many: write {MOST_TEXTS} at most.")
         for text in self.texts:
@@ -125,10 +127,18 @@ class Finding:
 
     @property
     def kind(self) -> str:
-        """``neurons``, ``image`` (the bundle's) or ``copy`` (a picture of the finding's own)."""
+        """``neurons``, ``image`` (the bundle's), ``copy`` (a picture of its own) or ``view``."""
         if self.neurons:
             return "neurons"
-        return "copy" if self.copy else "image"
+        if self.copy:
+            return "copy"
+        return "view" if self.image is None else "image"
+
+    @property
+    def origin(self) -> str:
+        """The page that it was saved from, if that is not its subject's own; else empty."""
+        found = self.settings.get(ORIGIN)
+        return found if isinstance(found, str) else ""
 
     @property
     def own_settings(self) -> Settings:
@@ -144,6 +154,8 @@ class Finding:
         if self.copy:
             encoded = base64.b64encode(self.copy).decode("ascii")
             return {"copy": encoded, "texts": list(self.texts), "settings": dict(self.settings)}
+        if self.image is None:
+            return {"settings": dict(self.settings)}
         return {"image": self.image, "texts": list(self.texts), "settings": dict(self.settings)}
 
     def to_json(self) -> dict[str, Any]:
@@ -204,7 +216,12 @@ def read_subject(kind: Any, subject: Any) -> dict[str, Any]:
         parts = _object("A finding's subject", subject, ("copy", "texts", "settings"))
         texts = tuple(_strings("texts", parts["texts"]))
         return {"copy": _decoded(parts["copy"]), "texts": texts, "settings": parts["settings"]}
-    raise InputError(f"A finding's kind is 'neurons', 'image' or 'copy', not {str(kind)[:40]!r}.")
+    if kind == "view":
+        parts = _object("A finding's subject", subject, ("settings",))
+        return {"settings": parts["settings"]}
+    raise InputError(
+        f"A finding's kind is 'neurons', 'image', 'copy' or 'view', not {str(kind)[:40]!r}."
+    )
 
 
 @dataclass(frozen=True)
@@ -345,9 +362,9 @@ def _check_copy(data: object) -> None:
 
 def _printable(what: str, text: str, allowed: str = "") -> None:
     """Refuse control characters and halves of surrogate pairs, which databases refuse too."""
-    for character in text:
-        if unicodedata.category(character) in {"Cc", "Cs"} and character not in allowed:
-            raise InputError(f"{what} holds the control character U+{ord(character):04X}.")
+    for found in _UNPRINTABLE.finditer(text):
+        if found[0] not in allowed:
+            raise InputError(f"{what} holds the control character U+{ord(found[0]):04X}.")
 
 
 def _whole(what: str, value: object) -> None:

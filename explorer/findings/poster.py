@@ -17,12 +17,15 @@ SIZE = (1600, 900)
 MARGIN = 70
 COLUMNS, ROWS, CELL, GAP = 4, 3, 196, 14
 BARS, BAR_STEP = 14, 43
-TEXTS, BAR_ROOM = 250, 300  # pixels for a concept's text and for the longest bar
+TEXTS, BAR_ROOM = 250, 280  # pixels for a concept's text and for the longest bar
 INK, MUTED, LINE, GROUND = "#1c2027", "#565e6b", "#dedcd5", "#fcfcfa"
 MOST, STACKED = 6, 3  # neurons on a slide; of which so many stand above each other
 TOP, BOTTOM = 190, 830  # of the room for them
 WORDS, CELLS, LARGEST_CELL = 4, 7, 170  # texts and pictures of each; pixels
+TITLE_SIZE, SMALLER = 44, 31  # pixels; the smaller one for titles of two lines
 _FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf")
+_BOLD = ("DejaVuSans-Bold.ttf", "NotoSans-Bold.ttf", "LiberationSans-Bold.ttf", "Arial_Bold.ttf")
+_NO_CHARACTER = "\uffff"  # fonts draw it as the box that stands for what they lack
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -83,10 +86,15 @@ def _panel(
         colour = CLUSTER_COLOURS[bar.colour]
         y = top + 48 + place * 32
         pen.rounded_rectangle((left, y + 5, left + 10, y + 21), 3, fill=colour)
-        _write(pen, (left + 20, y), f"{bar.text} {signed(bar.weight)}", 20, MUTED, text - 30)
-    room = width - text
-    cell = min(LARGEST_CELL, height - 60, (room + GAP) // 3 - GAP)
-    for place, picture in enumerate(shot.pictures[: (room + GAP) // (cell + GAP)]):
+        weight = f" {signed(bar.weight)}"
+        rest = text - 40 - round(pen.textlength(weight, font=_font(20)))
+        line = _fitted(pen, bar.text, 20, rest) + weight
+        pen.text((left + 20, y), line, fill=MUTED, font=_font(20))
+    room = width - text + GAP
+    largest = min(LARGEST_CELL, height - 60) + GAP
+    fitting = min(max(-(-room // largest), 3), CELLS)  # as many as fill the row
+    cell = min(largest, room // fitting) - GAP
+    for place, picture in enumerate(shot.pictures[:fitting]):
         _picture(canvas, pen, picture, (left + text + place * (cell + GAP), top + 46), cell)
 
 
@@ -101,10 +109,24 @@ def _png(canvas: Image.Image) -> bytes:
 
 
 def _head(pen: ImageDraw.ImageDraw, title: str, facts: Sequence[str], foot: str) -> None:
-    _write(pen, (MARGIN, 48), title, 44, INK, SIZE[0] - 2 * MARGIN)
+    _title(pen, title, SIZE[0] - 2 * MARGIN)
     _write(pen, (MARGIN, 112), "   ·   ".join(facts), 22, MUTED, SIZE[0] - 2 * MARGIN)
     pen.line((MARGIN, 160, SIZE[0] - MARGIN, 160), fill=LINE, width=2)
     _write(pen, (MARGIN, SIZE[1] - 52), foot, 18, MUTED, SIZE[0] - 2 * MARGIN)
+
+
+def _title(pen: ImageDraw.ImageDraw, title: str, room: int) -> None:
+    """The title on one line, or on two smaller ones."""
+    line, font = _drawable(title), _font(TITLE_SIZE, _BOLD)
+    if pen.textlength(line, font=font) <= room:
+        pen.text((MARGIN, 44), line, fill=INK, font=font)
+        return
+    font, words, first = _font(SMALLER, _BOLD), line.split(), ""
+    while words and pen.textlength(f"{first} {words[0]}".strip(), font=font) <= room:
+        first = f"{first} {words.pop(0)}".strip()
+    lines = [first, " ".join(words)] if first else [line]
+    for place, text in enumerate(lines):
+        pen.text((MARGIN, 28 + 38 * place), _cut(pen, text, font, room), fill=INK, font=font)
 
 
 def _bars(pen: ImageDraw.ImageDraw, bars: tuple[Bar, ...], left: int, top: int) -> None:
@@ -161,8 +183,11 @@ def _write(
 
 
 def _fitted(pen: ImageDraw.ImageDraw, text: str, size: int, room: int) -> str:
-    """A text cut short, with dots, where it is wider than its room in pixels."""
-    font, line = _font(size), " ".join(text.split())
+    """What can be drawn of a text, cut short where it is wider than its room in pixels."""
+    return _cut(pen, _drawable(text), _font(size), room)
+
+
+def _cut(pen: ImageDraw.ImageDraw, line: str, font: Font, room: int) -> str:
     if pen.textlength(line, font=font) <= room:
         return line
     while line and pen.textlength(line + "…", font=font) > room:
@@ -170,9 +195,22 @@ def _fitted(pen: ImageDraw.ImageDraw, text: str, size: int, room: int) -> str:
     return line.rstrip() + "…"
 
 
+def _drawable(text: str) -> str:
+    """A text on one line without the characters that the font lacks: better none than boxes."""
+    return " ".join("".join(filter(_known, text)).split())
+
+
 @cache
-def _font(size: int) -> Font:
-    for name in _FONTS:
+def _known(character: str) -> bool:
+    if character.isascii() or character.isspace():
+        return True
+    font = _font(20)
+    return bytes(font.getmask(character)) != bytes(font.getmask(_NO_CHARACTER))
+
+
+@cache
+def _font(size: int, names: Sequence[str] = _FONTS) -> Font:
+    for name in names:
         try:
             return ImageFont.truetype(name, size)
         except OSError:

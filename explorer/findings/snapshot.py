@@ -64,12 +64,16 @@ class NeuronShot:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A finding with all that an export draws; ``missing`` says why there is nothing to draw."""
+    """A finding with all that an export draws.
+
+    ``missing`` says why some of it is not here; ``bundled`` whether its bundle is.
+    """
 
     saved: SavedFinding
     neurons: tuple[NeuronShot, ...] = ()
     pictures: tuple[Shot, ...] = ()
     missing: str = ""
+    bundled: bool = True
 
     @property
     def shots(self) -> list[Shot]:
@@ -86,18 +90,21 @@ def take(saved: SavedFinding, bundle: Bundle | None, heatmaps: Heatmaps | None =
     """Read what a finding is about from its bundle; without it the snapshot says so."""
     content = saved.content
     if bundle is None:
-        return Snapshot(saved, pictures=_copy(content), missing=absence(content.bundle))
+        missing = absence(content.bundle)
+        return Snapshot(saved, pictures=_copy(content), missing=missing, bundled=False)
     try:
         check_against(content, bundle)
     except InputError as error:
-        return Snapshot(saved, missing=str(error))
+        return Snapshot(saved, missing=str(error), bundled=False)
     if not content.neurons:
-        pictures = list(_copy(content))
+        pictures, missing = list(_copy(content)), ""
         if content.image is not None:
             pictures.append(picture(bundle, content.image))
-        for caption, data in heatmaps(content) if heatmaps else ():
-            pictures.append(Shot(caption, data))
-        return Snapshot(saved, pictures=tuple(pictures))
+        try:
+            pictures += [Shot(*drawn) for drawn in heatmaps(content)] if heatmaps else []
+        except InputError as error:
+            missing = str(error)
+        return Snapshot(saved, pictures=tuple(pictures), missing=missing)
     return Snapshot(
         saved, tuple(neuron_shot(bundle, ref.layer, ref.neuron) for ref in content.neurons)
     )

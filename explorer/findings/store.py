@@ -10,14 +10,26 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, Table, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    Select,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from explorer.errors import ConflictError, InputError
 from explorer.findings.database import Database
+from explorer.findings.migrations import LOCK
 from explorer.findings.model import (
     BundleRef,
     Collection,
@@ -32,6 +44,7 @@ from explorer.findings.model import (
 from explorer.findings.tables import COLLECTIONS, FINDINGS, MEMBERS, NEURONS, TAGS
 
 PER_PAGE = 20
+MOST_FACETS = 500  # tags, authors and bundles that filters offer
 SORTS = {
     "changed": FINDINGS.c.changed.desc(),
     "created": FINDINGS.c.created.desc(),
@@ -87,10 +100,35 @@ class Store:
 
     # findings
 
-    def add(self, finding: Finding) -> SavedFinding:
-        """Store a new finding and return it with its id."""
+    def add(
+        self, finding: Finding, identifier: str = "", into: str | Collection = ""
+    ) -> SavedFinding:
+        """Store a new finding and return it with its id, or do nothing at all.
+
+        Args:
+            finding: what is stored.
+            identifier: from `new_id`, for an attempt that may be repeated: what is there under it
+                with the same content is not stored again.
+            into: the id of a collection, or a new collection, that it is put into at once.
+
+        Raises:
+            InputError: there is no such collection, or it is deleted.
+        """
         with self._database.write() as connection:
-            return _insert_finding(connection, SavedFinding(**_fresh(), content=finding))
+            if identifier:
+                query = select(FINDINGS).where(FINDINGS.c.id == check_id(identifier))
+                row = connection.execute(query).mappings().first()
+                if row is not None and _findings(connection, [row])[0].content == finding:
+                    return _finding(connection, identifier)
+                identifier = "" if row is not None else identifier
+            stamps = _fresh() | ({"id": identifier} if identifier else {})
+            saved = _insert_finding(connection, SavedFinding(**stamps, content=finding))
+            if isinstance(into, Collection):
+                group = replace(into, findings=(*into.findings, saved.id))
+                _insert_collection(connection, SavedCollection(**_fresh(), content=group))
+            elif into:
+                _append(connection, into, saved.id)
+            return saved
 
     def get(self, identifier: str) -> SavedFinding:
         """Return a finding, deleted ones too (their ``deleted`` says when).
@@ -133,22 +171,20 @@ class Store:
             InputError: there is none, or it is not deleted.
         """
         with self._database.write() as connection:
-            if _row(connection, FINDINGS, check_id(identifier))["deleted"] is None:
-                raise InputError("Only a deleted finding can be erased: delete it first.")
-            connection.execute(delete(FINDINGS).where(FINDINGS.c.id == identifier))
+            _purge(connection, FINDINGS, identifier)
 
     def find(self, wanted: Wanted, page: int = 1, per_page: int = PER_PAGE) -> list[SavedFinding]:
         """Return one page of findings, from 1 on."""
         if wanted.sort not in SORTS:
             raise InputError(f"Findings are sorted by {', '.join(SORTS)}, not {wanted.sort!r}.")
         query = (
-            _filtered(select(FINDINGS), wanted)
+            _filtered(select(FINDINGS.c.id), wanted)
             .order_by(SORTS[wanted.sort], FINDINGS.c.id)
             .limit(per_page)
             .offset((page - 1) * per_page)
         )
         with self._database.read() as connection:
-            return _findings(connection, connection.execute(query).mappings().all())
+            return _listed_findings(connection, connection.execute(query).scalars().all())
 
     def count(self, wanted: Wanted) -> int:
         """Return how many findings there are."""
@@ -157,13 +193,13 @@ class Store:
             return int(connection.execute(query).scalar_one())
 
     def facets(self) -> Facets:
-        """Return tags, authors and bundles of the findings that are there."""
+        """Return the most frequent tags, authors and bundles of the findings that are there."""
         there = FINDINGS.c.deleted.is_(None)
         number = func.count()
 
         def counted(*columns: Any, query: Select[Any]) -> list[Any]:
             query = query.where(there).group_by(*columns).order_by(number.desc(), *columns)
-            return list(connection.execute(query).all())
+            return list(connection.execute(query.limit(MOST_FACETS)).all())
 
         with self._database.read() as connection:
             joined = TAGS.join(FINDINGS, FINDINGS.c.id == TAGS.c.finding)
@@ -179,10 +215,20 @@ class Store:
 
     # collections
 
-    def add_collection(self, collection: Collection) -> SavedCollection:
-        """Store a new collection; raises InputError if it names a finding that is not there."""
+    def add_collection(
+        self, collection: Collection, findings: Sequence[Finding] = ()
+    ) -> SavedCollection:
+        """Store a new collection, and new findings at its end, together or not at all.
+
+        Raises:
+            InputError: it names a finding that is not there.
+        """
         with self._database.write() as connection:
-            saved = SavedCollection(**_fresh(), content=collection)
+            new = [SavedFinding(**_fresh(), content=finding) for finding in findings]
+            for item in new:
+                _insert_finding(connection, item)
+            ids = (*collection.findings, *(item.id for item in new))
+            saved = SavedCollection(**_fresh(), content=replace(collection, findings=ids))
             _insert_collection(connection, saved)
         return saved
 
@@ -216,17 +262,7 @@ class Store:
             InputError: there is no such collection or finding, or one is deleted.
         """
         with self._database.write() as connection:
-            row = _row(connection, COLLECTIONS, check_id(identifier), lock=True)
-            if row["deleted"] is not None:
-                raise InputError("This collection was deleted: bring it back first.")
-            members = MEMBERS.c.collection == identifier
-            found = select(MEMBERS.c.finding).where(members, MEMBERS.c.finding == finding)
-            if connection.execute(found).first() is None:
-                last = select(func.max(MEMBERS.c.place)).where(members)
-                place = connection.execute(last).scalar()
-                start = 0 if place is None else place + 1
-                _insert_members(connection, identifier, [check_id(finding)], start)
-                _claim(connection, COLLECTIONS, identifier, row["version"], {})
+            _append(connection, identifier, finding)
             return _collection(connection, identifier)
 
     def delete_collection(self, identifier: str, version: int) -> None:
@@ -240,24 +276,58 @@ class Store:
             _unmark(connection, COLLECTIONS, identifier)
             return _collection(connection, identifier)
 
-    def collections(self, holding: str = "", deleted: bool = False) -> list[SavedCollection]:
-        """Return all collections, the last changed first; ``holding``: those with that finding."""
-        marked = COLLECTIONS.c.deleted.is_not(None) if deleted else COLLECTIONS.c.deleted.is_(None)
-        query = select(COLLECTIONS).where(marked)
-        if holding:
-            inside = select(MEMBERS.c.collection).where(MEMBERS.c.finding == holding)
-            query = query.where(COLLECTIONS.c.id.in_(inside))
-        query = query.order_by(COLLECTIONS.c.changed.desc(), COLLECTIONS.c.id)
+    def purge_collection(self, identifier: str) -> None:
+        """Erase a deleted collection for good, its findings stay; raises as `purge` does."""
+        with self._database.write() as connection:
+            _purge(connection, COLLECTIONS, identifier)
+
+    def collections(
+        self, word: str = "", deleted: bool = False, page: int = 1, per_page: int = PER_PAGE
+    ) -> list[SavedCollection]:
+        """Return one page of the collections that hold all words, the last changed first."""
+        query = (
+            _listed(select(COLLECTIONS), word, deleted)
+            .order_by(COLLECTIONS.c.changed.desc(), COLLECTIONS.c.id)
+            .limit(per_page)
+            .offset((page - 1) * per_page)
+        )
         with self._database.read() as connection:
             return _collections(connection, connection.execute(query).mappings().all())
 
-    def members(self, collection: SavedCollection) -> list[SavedFinding]:
-        """Return a collection's findings in its order."""
-        ids = collection.content.findings
+    def count_collections(self, word: str = "", deleted: bool = False) -> int:
+        """Return how many collections there are."""
+        query = _listed(select(func.count()).select_from(COLLECTIONS), word, deleted)
         with self._database.read() as connection:
-            query = select(FINDINGS).where(FINDINGS.c.id.in_(ids))
-            rows = {row["id"]: row for row in connection.execute(query).mappings()}
-            return _findings(connection, [rows[i] for i in ids if i in rows])
+            return int(connection.execute(query).scalar_one())
+
+    def titles(self, holding: str = "") -> dict[str, str]:
+        """Return the collections' titles by id, sorted; ``holding``: those with that finding."""
+        query = select(COLLECTIONS.c.id, COLLECTIONS.c.title).where(COLLECTIONS.c.deleted.is_(None))
+        if holding:
+            inside = select(MEMBERS.c.collection).where(MEMBERS.c.finding == holding)
+            query = query.where(COLLECTIONS.c.id.in_(inside))
+        query = query.order_by(func.lower(COLLECTIONS.c.title), COLLECTIONS.c.id)
+        with self._database.read() as connection:
+            return {row.id: row.title for row in connection.execute(query)}
+
+    def members(
+        self, collection: SavedCollection, start: int = 0, most: int | None = None
+    ) -> list[SavedFinding]:
+        """Return a collection's findings in its order, from ``start`` on."""
+        ids = collection.content.findings[start : None if most is None else start + most]
+        with self._database.read() as connection:
+            return _listed_findings(connection, ids)
+
+    def copied_bytes(self, identifier: str) -> int:
+        """Return how many bytes the pictures have that a collection's findings hold themselves."""
+        query = (
+            select(func.sum(func.length(FINDINGS.c.subject)))
+            .select_from(MEMBERS.join(FINDINGS, FINDINGS.c.id == MEMBERS.c.finding))
+            .where(MEMBERS.c.collection == identifier, FINDINGS.c.kind == "copy")
+            .where(FINDINGS.c.deleted.is_(None))
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar() or 0) * 3 // 4  # written in base64
 
     # imports
 
@@ -274,6 +344,8 @@ class Store:
         names: dict[str, str] = {}
         made: list[str] = []
         with self._database.write() as connection:
+            if connection.dialect.name == "postgresql":  # two imports of one file take turns
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             for saved in findings:
                 kept, fate = _merge_finding(connection, saved)
                 names[saved.id] = kept
@@ -288,13 +360,14 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """An id that nothing has yet."""
     return secrets.token_hex(8)
 
 
 def _fresh() -> dict[str, Any]:
     now = _now()
-    return {"id": _new_id(), "version": 1, "created": now, "changed": now, "deleted": None}
+    return {"id": new_id(), "version": 1, "created": now, "changed": now, "deleted": None}
 
 
 def _times(saved: Saved) -> dict[str, Any]:
@@ -355,6 +428,20 @@ def _insert_members(
         connection.execute(insert(MEMBERS), rows)
 
 
+def _append(connection: Connection, identifier: str, finding: str) -> None:
+    row = _row(connection, COLLECTIONS, check_id(identifier), lock=True)
+    if row["deleted"] is not None:
+        raise InputError("This collection was deleted: bring it back first.")
+    members = MEMBERS.c.collection == identifier
+    found = select(MEMBERS.c.finding).where(members, MEMBERS.c.finding == finding)
+    if connection.execute(found).first() is None:
+        last = select(func.max(MEMBERS.c.place)).where(members)
+        place = connection.execute(last).scalar()
+        start = 0 if place is None else place + 1
+        _insert_members(connection, identifier, [check_id(finding)], start)
+        _claim(connection, COLLECTIONS, identifier, row["version"], {})
+
+
 def _row(connection: Connection, table: Table, identifier: str, lock: bool = False) -> RowMapping:
     query = select(table).where(table.c.id == identifier)
     row = connection.execute(query.with_for_update() if lock else query).mappings().first()
@@ -386,10 +473,25 @@ def _claim(
 
 
 def _unmark(connection: Connection, table: Table, identifier: str) -> None:
-    row = _row(connection, table, check_id(identifier))
-    if row["deleted"] is not None:
-        query = update(table).where(table.c.id == identifier)
-        connection.execute(query.values(deleted=None, version=row["version"] + 1))
+    _row(connection, table, check_id(identifier))
+    query = update(table).where(table.c.id == identifier, table.c.deleted.is_not(None))
+    connection.execute(query.values(deleted=None, version=table.c.version + 1))
+
+
+def _purge(connection: Connection, table: Table, identifier: str) -> None:
+    query = delete(table).where(table.c.id == check_id(identifier), table.c.deleted.is_not(None))
+    if connection.execute(query).rowcount == 0:
+        _row(connection, table, identifier)
+        raise InputError(f"Only a deleted {_WHAT[table.name]} can be erased: delete it first.")
+
+
+def _listed(query: Select[Any], word: str, deleted: bool) -> Select[Any]:
+    columns = COLLECTIONS.c
+    query = query.where(columns.deleted.is_not(None) if deleted else columns.deleted.is_(None))
+    searched = func.lower(columns.title + " " + columns.note + " " + columns.author)
+    for part in word.lower().split():
+        query = query.where(searched.contains(part, autoescape=True))
+    return query
 
 
 def _filtered(query: Select[Any], wanted: Wanted) -> Select[Any]:
@@ -430,6 +532,13 @@ def _findings(connection: Connection, rows: Sequence[RowMapping]) -> list[SavedF
         for finding, tag in connection.execute(query):
             tags[finding].append(tag)
     return [SavedFinding(**_stamps(row), content=_content(row, tags[row["id"]])) for row in rows]
+
+
+def _listed_findings(connection: Connection, ids: Sequence[str]) -> list[SavedFinding]:
+    """The findings of these ids, in their order: sorting ids is far less work than whole rows."""
+    query = select(FINDINGS).where(FINDINGS.c.id.in_(ids))
+    rows = {row["id"]: row for row in connection.execute(query).mappings()}
+    return _findings(connection, [rows[i] for i in ids if i in rows])
 
 
 def _stamps(row: RowMapping) -> dict[str, Any]:
@@ -478,7 +587,7 @@ def _merge_finding(connection: Connection, saved: SavedFinding) -> tuple[str, st
     if _findings(connection, [row])[0].content == saved.content:
         _unmark(connection, FINDINGS, saved.id)
         return saved.id, "present"
-    copy = _insert_finding(connection, _undeleted(saved, _new_id()))
+    copy = _insert_finding(connection, _undeleted(saved, new_id()))
     return copy.id, "copied"
 
 
@@ -494,7 +603,7 @@ def _merge_collection(
     if row is not None and _collections(connection, [row])[0].content == wanted:
         _unmark(connection, COLLECTIONS, saved.id)
         return ""
-    identifier = saved.id if row is None else _new_id()
+    identifier = saved.id if row is None else new_id()
     times = _times(saved) | {"id": identifier, "deleted": None}
     _insert_collection(connection, SavedCollection(**times, content=wanted))
     return identifier

@@ -182,7 +182,7 @@ def read_neurons(
         sort=_read_choice(params, "sort", SORTS, problems),
         order=_read_choice(params, "order", ("asc", "desc"), problems),
         word=" ".join(params.get("word", "").split())[:WORD_LENGTH],
-        page=_read_page(params.get("page", ""), problems),
+        page=read_page(params.get("page", ""), problems),
         view=_read_view(params.get("view", ""), problems),
         ranges=_read_ranges(params, problems),
         title=" ".join(params.get("list", "").split())[:TITLE_LENGTH],
@@ -269,7 +269,8 @@ def _read_list(
     return tuple(known[:LIST_LENGTH])
 
 
-def _read_page(text: str, problems: list[str]) -> int:
+def read_page(text: str, problems: list[str]) -> int:
+    """A page of results, from 1 on; the first, and a sentence, for what is no number."""
     page = whole(text)
     if text and not page:
         problems.append(f"“{text}” is no page number: the first page is shown.")

@@ -28,7 +28,8 @@ def body(page: Page, query: AttackQuery) -> None:
         "nothing to do with either. Put those things beside the first, and the model may take it "
         "for the second.</p>"
         '<p class="caption">Such pictures are for auditing and defence: they show what a model '
-        "confuses before anyone else finds out, and which neurons to mend.</p>"
+        "confuses before anyone else finds out, and which neurons to mend.</p>",
+        pieces.measured(page.view),
     )
     query = _choose(page, query)
     if not query.source or not query.target:
@@ -43,16 +44,17 @@ def body(page: Page, query: AttackQuery) -> None:
         f"<h2>What speaks for “{_safe(query.target)}” and is neither</h2>"
         '<p class="caption">The neurons whose directions separate the two also carry these, which '
         "are close to neither: their sparse sets, weighted by separation and sign, give a "
-        "shortlist, and the concepts' own pictures have the last word. The bar is how much "
-        "further than the mean picture they lie towards the target, by cosine; what the sets say "
-        "is in units of the model's output before normalisation.</p>",
+        f"shortlist of {attack.ranking.tried}, each of which was tried beside the source in a few "
+        "scenes. The bar is the gain: how much the picture's cosine with the target, less that "
+        "with the source, rose on average. What the sets say is in units of the model's output "
+        "before normalisation.</p>",
         pieces.concepts(page.view, attack.ranking),
         pieces.left_out(attack.ranking),
     )
     _save(page, query, attack)
     _batch(page, query, attack)
     _why(page, query)
-    adversarial_prompts.section(page, query, attack.ranking.texts)
+    adversarial_prompts.section(page, query, list(attack.ranking.shown))
 
 
 def _save(page: Page, query: AttackQuery, attack: Attack) -> None:
@@ -153,10 +155,9 @@ def _live(page: Page, query: AttackQuery) -> None:
         done = len(batch.attempts)
         st.progress(done / query.count, text=f"{done} of {query.count} pictures")
     if batch.attempts:
-        frame.draw(
-            pieces.tally(query, batch.attempts),
-            pieces.attempts(page.view, query, batch.attempts),
-        )
+        frame.draw(pieces.tally(query, batch.attempts))
+    shown = batch.attempts or data.examples(page.view, query)
+    frame.draw(pieces.attempts(page.view, query, shown))
 
 
 def _why(page: Page, query: AttackQuery) -> None:

@@ -21,6 +21,7 @@ from explorer.ui.loaders import View
 from explorer.uploads import decode
 
 PROPOSED = 6
+EXAMPLES = 4  # pictures that stand on the page before a batch is made
 BATCH = "_attack_batch"
 
 
@@ -44,9 +45,23 @@ def find_attack(view: View, query: AttackQuery) -> Attack:
     return _attack(view.key, view.bundle.manifest.identity, query.source, query.target, view)
 
 
-@st.cache_resource(max_entries=32, show_spinner="Reading the neurons' sets …")
+@st.cache_resource(max_entries=32, show_spinner="Concepts are tried beside the source …")
 def _attack(key: str, identity: str, source: str, target: str, _view: View) -> Attack:
     return Attack.of(_view.bundle, source, target)
+
+
+def examples(view: View, query: AttackQuery) -> list[Attempt]:
+    """The first few pictures of a batch, made at once. Raises InputError as `find_attack` does."""
+    attack = find_attack(view, query)
+    identity = view.bundle.manifest.identity
+    return _examples(view.key, identity, query.source, query.target, query.seed, attack)
+
+
+@st.cache_resource(max_entries=32, show_spinner="A few pictures are made …")
+def _examples(
+    key: str, identity: str, source: str, target: str, seed: int, _attack: Attack
+) -> list[Attempt]:
+    return list(_attack.attempts(EXAMPLES, seed=seed))
 
 
 def proposals(view: View, seed: int) -> list[Pair]:
@@ -63,10 +78,7 @@ def scene_of(view: View, query: AttackQuery, number: int) -> AttackScene:
     """A batch's scene again, from its address. Raises InputError if it cannot be made."""
     attack = find_attack(view, query)
     pair = attack.ranking.source, attack.ranking.target
-    return compose_attack(
-        view.bundle, *pair, attack.ranking.texts, seed=query.seed, number=number,
-        pushes=attack.pushes,
-    )  # fmt: skip
+    return compose_attack(view.bundle, *pair, attack.ranking.shown, seed=query.seed, number=number)
 
 
 def batch_of(view: View, query: AttackQuery) -> Batch:

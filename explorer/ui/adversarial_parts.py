@@ -19,6 +19,21 @@ LEFT_OUT = 12
 NEURONS = 12
 
 
+def measured(view: View) -> str:
+    """How often such pictures fool this model, where that was measured."""
+    found = view.bundle.manifest.evidence.get("attack", {})
+    rates = {name: row["two_way"]["mean"] for name, row in found.get("methods", {}).items()}
+    if not {"second-order", "random", "none"} <= rates.keys():
+        return ""
+    more = parts.link("evidence", "How it was measured", bundle=view.key, claim="attack")
+    return (
+        f"<p>On {found['pairs']:,} pairs of this bundle's classes, {found['scenes']:,} pictures "
+        f"each, <b>{glossary.share(rates['second-order'])}</b> were taken for the second class; "
+        f"with things drawn at random in their place {glossary.share(rates['random'])}, with "
+        f"nothing {glossary.share(rates['none'])}. {more}</p>"
+    )
+
+
 def pair_links(view: View, pairs: Sequence[Pair], seed: int) -> str:
     """Proposed pairs, each a link."""
     chips = (
@@ -38,7 +53,7 @@ def pair_links(view: View, pairs: Sequence[Pair], seed: int) -> str:
 
 def concepts(view: View, ranking: Ranking) -> str:
     """The ranked concepts: score, pictures, and the neurons that carry each."""
-    most = max([1e-9, *(concept.push for concept in ranking.concepts)])
+    most = max([1e-9, *(concept.gain or 0.0 for concept in ranking.concepts)])
     rows = "".join(_concept(view, concept, most) for concept in ranking.concepts)
     return f'<ol class="concepts-found">{rows}</ol>'
 
@@ -56,12 +71,14 @@ def _concept(view: View, concept: SpuriousConcept, most: float) -> str:
         + f" through “{escape(carrier.text)}”"
         for carrier in concept.carriers[:CARRIERS]
     )
-    shown = vocabulary(view.bundle).pictures[concept.text][:SHOWN]
+    others = vocabulary(view.bundle).pictures[concept.text]
+    gain = concept.gain or 0.0
+    shown = [*concept.pictures, *(i for i in others if i not in concept.pictures)][:SHOWN]
     return (
         f'<li><div class="what">{name}<span class="num">'
-        f"{glossary.signed(concept.push)}</span></div>"
+        f"{glossary.signed(gain)}</span></div>"
         f'<div class="rank" role="presentation"><i style="width:'
-        f'{max(0, 100 * concept.push / most):.0f}%"></i></div>{parts.strip(view, shown, wide=True)}'
+        f'{max(0, 100 * gain / most):.0f}%"></i></div>{parts.strip(view, shown, wide=True)}'
         f'<div class="from">from {carriers}; the sets say {glossary.effect(concept.score)}. '
         f"Cosine with the source "
         f"{glossary.signed(concept.near_source)}, the target "

@@ -26,8 +26,9 @@ const filled = (card, hint) => {
   const strip = element("div", "strip");
   strip.append(...hint.pictures.map(pictured));
   const where = element("div", "where", hint.name);
+  const shows = element("div", "shows", hint.shows && `pictures: ${hint.shows}`);
   const facts = element("div", "facts", hint.facts);
-  card.replaceChildren(strip, where, element("div", "concepts", hint.concepts), facts);
+  card.replaceChildren(strip, where, element("div", "concepts", hint.concepts), shows, facts);
 };
 const placed = (card, { clientX, clientY }) => {
   const { width, height } = card.getBoundingClientRect();

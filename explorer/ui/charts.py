@@ -18,6 +18,9 @@ CONFIG: dict[str, Any] = {"displayModeBar": False, "responsive": True, "scrollZo
 NEUTRAL = "#8b919a"
 # blue to orange through grey, told apart by all readers
 DIVERGING = [[0, "#0072B2"], [0.5, "#d9d9dd"], [1, "#D55E00"]]
+# the same, pale enough for figures in dark ink on it
+PALE = [[0, "#6fb3dc"], [0.5, "#ececf0"], [1, "#f2a766"]]
+INK = "#1c2027"
 BAR_HEIGHT = 19
 TEXT_LENGTH = 26
 

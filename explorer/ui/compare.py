@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from explorer.errors import InputError
 from explorer.facts import relative_effects
-from explorer.ui import frame, glossary, parts, picture_choice, pins, save_finding
+from explorer.ui import (
+    frame,
+    glossary,
+    highlights,
+    neuron_maps,
+    parts,
+    picture_choice,
+    pins,
+    save_finding,
+)
 from explorer.ui.address import PINS, write_places
 from explorer.ui.frame import Page
 from explorer.ui.grouping import NEGATIVE, POSITIVE
@@ -45,11 +54,10 @@ def body(page: Page, image: int | None) -> None:
 
 def _empty(view: View) -> str:
     """What pins are, and a first set to try."""
-    scores = np.where(view.silent, -1, view.neurons["polysemy"].fillna(-1).to_numpy())
-    best = [int(row) for row in np.argsort(-scores, kind="stable")[:SUGGESTED]]
+    best = [found.row for found in highlights.held(view)[:SUGGESTED]]
     suggested = parts.link(
         "compare",
-        f"Compare the {len(best)} most polysemantic neurons",
+        f"Compare {len(best)} striking neurons",
         css="button first",
         bundle=view.key,
         **{PINS: write_places([view.place(row) for row in best])},
@@ -68,6 +76,16 @@ def _columns(cells: list[str]) -> str:
     return (
         f'<div class="compare" style="--columns: {len(cells)}; --row: {ROW[len(cells)]}">'
         f"{inner}</div>"
+    )
+
+
+def _named_columns(view: View, rows: list[int], cells: list[str]) -> str:
+    """One cell a neuron, under its name: far down the page the cards are out of sight."""
+    return _columns(
+        [
+            f'<p class="caption"><b>{_name(view, row)}</b></p>{cell}'
+            for row, cell in zip(rows, cells, strict=True)
+        ]
     )
 
 
@@ -140,7 +158,7 @@ def _concepts(view: View, rows: list[int]) -> str:
         if shared
         else '<p class="caption">No text is in two of the sparse sets.</p>'
     )
-    own = _columns([_own(view, held, shared) for held in sets])
+    own = _named_columns(view, rows, [_own(view, held, shared) for held in sets])
     return (
         f"<h2>Concepts they share</h2>{first}<h2>Concepts of one alone</h2>"
         f'<p class="caption">The heaviest texts that no other of these sets holds.</p>{own}'
@@ -171,7 +189,7 @@ def _pictures(view: View, rows: list[int]) -> str:
         cells = [parts.strip(view, parts.strongest(view, row, PICTURES, end)) for row in rows]
         ends.append(
             f'<h2>{title}</h2><p class="caption">The {PICTURES} pictures whose effect points most '
-            f"strongly {meaning} each neuron's direction.</p>{_columns(cells)}"
+            f"strongly {meaning} each neuron's direction.</p>{_named_columns(view, rows, cells)}"
         )
     return "".join(ends)
 
@@ -207,21 +225,30 @@ def _on_a_picture(page: Page, rows: list[int], image: int | None) -> None:
         return
     try:
         effects = chosen.effects(view)
+        sources = neuron_maps.on_one_picture(view, rows, chosen.picture(view), effects)
     except InputError as error:
         frame.draw(parts.notice(str(error)))
         return
     relative = relative_effects(view.bundle, effects)
-    figures = [
-        (
-            _name(view, row),
-            glossary.effect(float(effects[row])),
-            f"{glossary.signed(float(relative[row]))} × its typical effect",
+    name = escape(chosen.name)
+    cells = [
+        f'<figure class="shot"><img src="{source}" alt="Where {name} drives '
+        f'{glossary.neuron_name(*view.place(row))}"></figure>'
+        + parts.figures(
+            [
+                (
+                    _name(view, row),
+                    glossary.effect(float(effects[row])),
+                    f"{glossary.signed(float(relative[row]))} × its typical effect",
+                )
+            ]
         )
-        for row in rows
+        for row, source in zip(rows, sources, strict=True)
     ]
     frame.draw(
-        f'<div class="chosen"><div class="frame">{chosen.shown(view)}</div>'
-        f"<div><h2>{escape(chosen.name)}</h2>{parts.figures(figures)}"
+        f"<h3>{name}</h3>"
         '<p class="caption">The effect of this picture minus the mean over all pictures, in units '
-        "of the output before normalisation.</p></div></div>"
+        "of the output before normalisation. Colour: the patches from which a neuron's effect "
+        "comes, relative to its strongest.</p>",
+        _columns(cells),
     )

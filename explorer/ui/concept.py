@@ -12,15 +12,20 @@ from numpy.typing import NDArray
 
 from explorer.errors import InputError
 from explorer.query import LONGEST, Term, format_query
-from explorer.search import TextSearch
+from explorer.search import Hit, TextSearch
 from explorer.ui import charts, frame, glossary, live, parts, save_finding, search
 from explorer.ui.frame import Page
+from explorer.ui.grouping import NEGATIVE, POSITIVE
+from explorer.ui.labelled import labelled
 from explorer.ui.loaders import View
 from explorer.ui.theme import ACCENT
 
 NEIGHBOURS = 18
 NEURONS = 12  # of either sign
 PICTURES = 18
+BY = "by"  # the address parameter
+DIRECTION, SETS, LABELS = "direction", "sets", "labels"
+EVIDENCE = {DIRECTION: "By direction", SETS: "By sets", LABELS: "By pictures’ labels"}
 NEAREST = 0.02  # share of the neurons that are counted by layer where no set holds the text
 
 
@@ -49,8 +54,7 @@ def body(page: Page) -> None:
         _layers(view, found)
     with right:
         _pictures(view, found)
-    _neurons(view, found)
-    save_finding.of_neurons(page, [hit.row for hit in found.towards(NEURONS)], text)
+    _neurons(page, found)
 
 
 def as_query(text: str) -> str:
@@ -191,23 +195,76 @@ def _pictures(view: View, found: TextSearch) -> None:
     )
 
 
-def _neurons(view: View, found: TextSearch) -> None:
-    for title, meaning, show, hits in (
-        ("Neurons that write it", "nearest to", search.TOWARDS, found.towards(NEURONS)),
-        ("Neurons that write against it", "most opposed to", search.AWAY, found.away(NEURONS)),
+def read_evidence(page: Page) -> tuple[str, list[str]]:
+    """By what to find neurons; by direction, and a sentence, where the address can't be read."""
+    asked = page.params.get(BY, DIRECTION)
+    if asked in EVIDENCE:
+        return asked, []
+    return DIRECTION, [f"“{asked}” finds no neurons. Possible: {', '.join(EVIDENCE)}."]
+
+
+def _neurons(page: Page, found: TextSearch) -> None:
+    """The neurons that write the text, and those that write against it, by one kind of evidence."""
+    view, text = page.view, found.terms[0].text
+    by, problems = read_evidence(page)
+    frame.show_problems(problems)
+    nav = parts.choices("concept", "Evidence", EVIDENCE, by, BY, bundle=view.key, text=text)
+    towards, away = _hits(view, found, by)
+    frame.draw(
+        f'<div class="claim-head next"><h2>Which neurons write it</h2>{nav}</div>',
+        f'<p class="caption">{_said(by)}</p>',
+    )
+    note = search.labels_note if by == LABELS else search.found_by
+    for title, none, hits in (
+        ("Towards it", "No neuron writes it.", towards),
+        ("Away from it", "No neuron writes against it.", away),
     ):
-        more = parts.link(
-            "search", "more", bundle=view.key, q=as_query(found.terms[0].text), show=show
-        )
-        frame.draw(
-            f"<h2>{title}</h2>"
-            f'<p class="caption">Those whose direction is {meaning} the text; with its weight '
-            f"where their set holds it. {search.TRUST_SAID} See {more}.</p>",
-            parts.cards(
-                (
-                    parts.card(view, hit.row, note=search.found_by(found, hit), small=True)
-                    for hit in hits
-                ),
-                small=True,
+        cards = parts.cards(
+            (
+                parts.card(
+                    view,
+                    hit.row,
+                    note=note(found, hit),
+                    small=True,
+                    end=NEGATIVE if by == LABELS and hit.end < 0 else POSITIVE,
+                )
+                for hit in hits
             ),
+            small=True,
         )
+        frame.draw(f"<h3>{title}</h3>", cards if hits else f'<p class="muted">{none}</p>')
+    more = parts.link(
+        "search",
+        "All of them in Search",
+        css="button",
+        bundle=view.key,
+        q=as_query(text),
+        show={DIRECTION: search.TOWARDS, SETS: search.SETS, LABELS: search.LABELS}[by],
+    )
+    frame.draw(f'<div class="actions">{more}</div>')
+    save_finding.of_neurons(page, [hit.row for hit in towards or away], text)
+
+
+def _hits(view: View, found: TextSearch, by: str) -> tuple[list[Hit], list[Hit]]:
+    """Neurons towards the text and away from it, best first."""
+    if by == LABELS:
+        ends = (POSITIVE, NEGATIVE)
+        towards, away = (labelled(view, found.terms, NEURONS, end) for end in ends)
+    elif by == SETS:
+        hits = found.sets(len(found.weights))
+        towards = [hit for hit in hits if hit.score > 0][:NEURONS]
+        away = [hit for hit in hits if hit.score < 0][:NEURONS]
+    else:
+        towards, away = found.towards(NEURONS), found.away(NEURONS)
+    return towards, away
+
+
+def _said(by: str) -> str:
+    return {
+        DIRECTION: "Those whose direction is nearest to the text, and most opposed to it. "
+        f"{search.TRUST_SAID}",
+        SETS: "Those whose sparse set holds the text, with positive or negative weight. "
+        f"{search.TRUST_SAID}",
+        LABELS: "Those with the most top pictures that carry the text as label or keyword, at the "
+        "positive end of the direction or at the negative one.",
+    }[by]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
+from explorer.evidence.checks import CHECKS
 from explorer.evidence.registry import SECTIONS
 from explorer.evidence.verdicts import CLAIMS, FAILS, HOLDS, PARTLY, Claim, Verdict
-from explorer.ui import charts, evidence_views, frame, parts
+from explorer.ui import charts, evidence_views, frame, parts, save_finding
 from explorer.ui.evidence_plots import Figure, Scale
 from explorer.ui.evidence_views import Number, Shown
 from explorer.ui.frame import Page
@@ -43,12 +45,16 @@ def body(page: Page, asked: str) -> None:
     if asked:
         claim = CLAIMS[asked]
         _section(page, claim, evidence.get(claim.section), whole=True)
+        save_finding.of_view(page, claim.title)
         return
     frame.draw(
         "<h1>Evidence</h1>"
         '<p class="lead">Does the paper’s story hold for this model? Each of its claims, in our '
         "words, measured on pictures that took no part in the build, with a verdict from a rule "
-        "stated beside it. Nothing is left out when it fails.</p>",
+        "stated beside it. Nothing is left out when it fails.</p>"
+    )
+    save_finding.of_view(page, "Evidence")
+    frame.draw(
         _baseline(page, evidence),
         _summary(page, evidence),
     )
@@ -77,12 +83,12 @@ def _summary(page: Page, evidence: Mapping[str, Any]) -> str:
     rows = []
     for claim in _claims(page):
         read = _read(claim, evidence.get(claim.section))
-        verdict = read[0] if read else None
+        verdict = read.verdict if read else None
         text = verdict.because if verdict else "not measured yet"
         name = parts.link("evidence", escape(claim.title), bundle=page.view.key, claim=claim.key)
         rows.append(
             f"<tr><td>{_badge(verdict)}</td><td>{name}"
-            f'<span class="because muted">{escape(_sentence(text))}</span></td></tr>'
+            f'<span class="because muted">{_tied(_sentence(text))}</span></td></tr>'
         )
     return (
         '<h2>In brief</h2><table class="verdicts"><thead><tr><th>Verdict</th><th>Claim</th></tr>'
@@ -97,39 +103,65 @@ def _badge(verdict: Verdict | None) -> str:
     return f'<span class="verdict {CLASSES[outcome]}">{MARKS[outcome]} {outcome}</span>'
 
 
-def _read(claim: Claim, result: Result | None) -> tuple[Verdict, Shown] | None:
-    """Verdict and plots of a result; None without one, or where another version wrote it."""
+class _Reading(NamedTuple):
+    """What a result says of a claim."""
+
+    verdict: Verdict
+    shown: Shown
+    checks: list[str]
+    """Why it may not hold and what was checked, where it does not hold."""
+
+
+def _read(claim: Claim, result: Result | None) -> _Reading | None:
+    """Read a result; None without one, or where another version wrote it."""
     if not result:
         return None
     try:
-        return claim.judge(result), evidence_views.VIEWS[claim.key](result)
+        verdict = claim.judge(result)
+        checks = CHECKS[claim.key](result) if _doubted(claim, verdict) else []
+        return _Reading(verdict, evidence_views.VIEWS[claim.key](result), checks)
     except (KeyError, TypeError):
         return None
+
+
+def _doubted(claim: Claim, verdict: Verdict) -> bool:
+    return claim.key in CHECKS and verdict.outcome != HOLDS
 
 
 def _section(page: Page, claim: Claim, result: Result | None, whole: bool) -> None:
     """A claim: its sentence, verdict and rule, figures, plots; or how to measure it."""
     heading = "h1" if whole else "h2"
     read = _read(claim, result)
-    verdict, shown = read or (None, None)
     head = (
         f'<div class="claim-head{"" if whole else " next"}">'
-        f"<{heading}>{escape(claim.title)}</{heading}>{_badge(verdict)}</div>"
+        f"<{heading}>{escape(claim.title)}</{heading}>{_badge(read and read.verdict)}</div>"
         f"<p>{escape(claim.sentence)}</p>"
     )
-    if not result or not verdict or not shown:
+    if not result or not read:
         frame.draw(head, _steps(page, claim.key) if whole else "", _command(page, claim.section))
         return
-    reason = f"<p><b>{escape(verdict.outcome.capitalize())}:</b> {escape(verdict.because)}</p>"
-    rule = f'<p class="caption rule">Rule. {escape(claim.rule)}</p>'
+    verdict, shown, checks = read
+    reason = f"<p><b>{escape(verdict.outcome.capitalize())}:</b> {_tied(verdict.because)}</p>"
+    rule = f'<p class="caption rule">Rule. {_tied(claim.rule)}</p>'
     steps = _steps(page, claim.key) if whole else ""
     frame.draw(head, steps, reason, parts.figures(map(_tile, shown.numbers)), rule)
     _drawn(claim.key, shown, whole)
+    if checks:
+        frame.draw(_checked(checks, whole))
     if whole:
         frame.draw(_settings(result), _table(claim.section, result))
     else:
         more = _more(page, claim.key, len(shown.plots) - 1)
         frame.draw(f'<p class="caption">{_settings_line(result)} {more}</p>')
+
+
+def _checked(checks: Sequence[str], whole: bool) -> str:
+    """Why the claim may not hold, and what was checked to rule out a bug."""
+    rows = "".join(f"<li>{_tied(said)}</li>" for said in checks)
+    title = "Why, and what was checked"
+    if whole:
+        return f"<h2>{title}</h2><ul>{rows}</ul>"
+    return f"<details><summary>{title}</summary><ul>{rows}</ul></details>"
 
 
 def _steps(page: Page, key: str) -> str:
@@ -147,7 +179,7 @@ def _steps(page: Page, key: str) -> str:
 
 def _drawn(key: str, shown: Shown, whole: bool) -> None:
     for place, plot in enumerate(shown.plots if whole else shown.plots[:1]):
-        frame.draw(f'<p class="caption">{escape(plot.caption)}</p>')
+        frame.draw(f'<p class="caption">{_tied(plot.caption)}</p>')
         name = f"evidence_{key}_{place}"
         st.plotly_chart(plot.figure, config=charts.CONFIG, key=name, width="stretch")
 
@@ -173,8 +205,13 @@ def _why(number: Number) -> str:
         return f"{said}; not defined, since nothing is lost"
     if figure["interval"]:
         low, high = (scale.one(end, unit=False) for end in figure["interval"])
-        said += f"; 95 % interval {low} to {high}"
+        said += f"; 95\u00a0% interval {low} to {high}"
     return f"{said}; n\u00a0=\u00a0{figure['count']:,}"
+
+
+def _tied(text: str) -> str:
+    """Escape a text and keep its numbers together with their unit."""
+    return re.sub(r"(?<=\d) (?=%)", "&nbsp;", escape(text))
 
 
 def _sentence(text: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
@@ -18,7 +19,8 @@ from explorer.ui.charts import NEUTRAL, axis_title
 Figure = Mapping[str, Any]
 
 SECOND, DIRECT, INDIRECT = COLOURS[0], COLOURS[1], COLOURS[2]
-ROW = 30
+ROW = 36
+WRAP = 22  # characters of a row's name before it goes on below
 HEIGHT = 300
 SPREAD = 0.16  # between series at one place of the axis
 LEGEND = {
@@ -90,17 +92,23 @@ def dots(rows: Sequence[Dot], scale: Scale, reference: float | None = None) -> g
         "y": list(range(len(rows))),
         "error_x": _bars([row.figure for row in rows], scale),
         "marker": {"color": [row.colour for row in rows], "size": 10},
+        "cliponaxis": False,
         "customdata": [[row.name, scale.text(row.figure)] for row in rows],
         "hovertemplate": "<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
     }
     names = {
         "tickvals": list(range(len(rows))),
-        "ticktext": [charts.literal(row.name) for row in rows],
+        "ticktext": ["<br>".join(wrap(charts.literal(row.name), WRAP)) for row in rows],
         "range": [len(rows) - 0.5, -0.5],
         "showgrid": False,
         "zeroline": False,
     }
-    across = {"title": axis_title(scale.title), "rangemode": "tozero"}
+    across = {
+        "title": axis_title(scale.title),
+        "rangemode": "tozero",
+        "showgrid": True,
+        "zeroline": True,
+    }
     more = {} if reference is None else {"shapes": [_rule(scale.factor * reference, "x")]}
     return charts.figure(trace, ROW * len(rows) + 66, across, names, **more)
 

@@ -348,7 +348,9 @@ def kinds(result: Result) -> Shown:
     def rows(measure: str) -> list[Dot]:
         named = [Dot(name, result[kind][measure], c) for kind, (name, c) in KIND_NAMES.items()]
         build = result["second_order_of_the_build"].get(measure)
-        return named + ([Dot("second-order, as in the bundle", build, COLOURS[4])] if build else [])
+        other = result["other_neuron"].get(measure)
+        named += [Dot("second-order, as in the bundle", build, COLOURS[4])] if build else []
+        return named + ([Dot("another neuron's description", other)] if other else [])
 
     return Shown(
         [
@@ -364,12 +366,14 @@ def kinds(result: Result) -> Shown:
             Plot(
                 f"Correlation, over {result['test_pictures']:,} unseen pictures, of a neuron's "
                 "effect with what its description and the picture's label predict; mean of "
-                f"{len(result['neurons'])} neurons. Bars: 95 % intervals over neurons.",
+                f"{len(result['neurons'])} neurons of layer {result['layer']}. Bars: 95 % "
+                "intervals over neurons.",
                 plots.dots(rows("pearson"), CORRELATION),
             ),
             Plot(
-                "Area under the precision-recall curve for the strongest tenth of the pictures.",
-                plots.dots(rows("auprc"), Scale("AUPRC")),
+                "Area under the precision-recall curve for the strongest tenth of the pictures; "
+                "dotted: by chance.",
+                plots.dots(rows("auprc"), Scale("AUPRC"), result["chance_auprc"]),
             ),
             Plot(
                 "Share of the squared effects on unseen pictures that one direction, fitted on "
@@ -398,8 +402,8 @@ def kinds(result: Result) -> Shown:
 
 def descriptions(result: Result) -> Shown:
     """How well labels and descriptions predict effects."""
-    part = result["descriptions"]
-    layers = part["layers"]
+    part, controls = result["descriptions"], result["controls"]
+    layers = [a | b for a, b in zip(part["layers"], controls["layers"], strict=True)]
     metrics = {"pearson": "Pearson", "cosine": "cosine", "auprc": "AUPRC", "f1": "F1", "iou": "IoU"}
     predictors = (
         ("description", "own description", SECOND),
@@ -421,19 +425,33 @@ def descriptions(result: Result) -> Shown:
                 "descriptions.other_neuron.pearson",
             ),
             Number(
-                "Own direction, without words",
-                part["direction"]["pearson"],
+                "Labels, fitted on the corpus",
+                controls["fitted"],
                 CORRELATION,
-                "descriptions.direction.pearson",
+                "controls.fitted",
             ),
-            Number(
-                "Own description, AUPRC",
-                part["description"]["auprc"],
-                Scale(f"AUPRC; {part['chance_auprc']:.3f} by chance"),
-                "descriptions.description.auprc",
-            ),
+            Number("Planted neurons", controls["planted"], CORRELATION, "controls.planted"),
         ],
         [
+            Plot(
+                "What tells a neuron's effects on unseen pictures, mean over neurons. Blue: its "
+                "description with the picture's label. Green: labels alone, however they are "
+                "used: they can tell. Grey: controls, from planted neurons that do what their "
+                "direction says (the most this measure can show) to another neuron's description.",
+                plots.dots(
+                    [
+                        Dot("planted neurons, own description", controls["planted"]),
+                        Dot("labels, fitted on the corpus", controls["fitted"], INDIRECT),
+                        Dot("labels of its top pictures", controls["top_labels"], INDIRECT),
+                        Dot("own description", part["description"]["pearson"], SECOND),
+                        Dot("own direction, no texts", part["direction"]["pearson"]),
+                        Dot("own direction, no labels", controls["output"]),
+                        Dot("own description, corpus pictures", controls["corpus"]),
+                        Dot("another neuron's description", part["other_neuron"]["pearson"]),
+                    ],
+                    CORRELATION,
+                ),
+            ),
             Plot(
                 "Neurons by the correlation, over unseen pictures, of their effect with what their "
                 "description and the picture's label predict; in grey another neuron's "
@@ -451,6 +469,7 @@ def descriptions(result: Result) -> Shown:
                 "The same by layer, mean over neurons with 95 % intervals.",
                 plots.lines(
                     [
+                        Series("labels, fitted", INDIRECT, [r["fitted"] for r in layers]),
                         Series("own description", SECOND, [r["description"] for r in layers]),
                         Series("another neuron's", NEUTRAL, [r["other_neuron"] for r in layers]),
                     ],
@@ -488,12 +507,17 @@ def polysemy(result: Result) -> Shown:
                 "polysemy.two_meanings",
             ),
             Number("By chance", part["permuted"], percent("of neurons"), "polysemy.permuted"),
-            Number("Monosemanticity score", score["score"], Scale("mean"), "monosemanticity.score"),
             Number(
-                "The score by chance",
-                score["permuted"],
-                Scale("mean"),
-                "monosemanticity.permuted",
+                "Two meanings, if any",
+                part["of_verified"],
+                percent("of neurons with a verified meaning"),
+                "polysemy.of_verified",
+            ),
+            Number(
+                "Monosemanticity score",
+                score["score"],
+                Scale(f"mean; {score['permuted']['value'] or 0:.3f} by chance"),
+                "monosemanticity.score",
             ),
         ],
         [
@@ -511,10 +535,15 @@ def polysemy(result: Result) -> Shown:
             ),
             Plot(
                 "Monosemanticity score (arXiv 2504.02821) by layer: how alike a neuron's pictures "
-                "are to the model itself, weighted by the neuron's effects; dotted: with pictures "
-                "exchanged at random.",
+                "are to the model itself, weighted by the neuron's effects (brought to 0 … 1), or "
+                "by its positive effects alone; dotted: with pictures exchanged at random.",
                 plots.lines(
-                    [Series("score", SECOND, [row["score"] for row in layers])],
+                    [
+                        Series("all effects", SECOND, [row["score"] for row in layers]),
+                        Series(
+                            "positive effects", INDIRECT, [row["positive_side"] for row in layers]
+                        ),
+                    ],
                     [str(row["layer"]) for row in layers],
                     Scale("monosemanticity score"),
                     "layer",
@@ -579,7 +608,7 @@ def segmentation(result: Result) -> Shown:
         for method, forms in part["methods"].items():
             own = method in ("second-order", "activation")
             title = METHOD_NAMES.get(method, method)
-            for form in ("exact", "refined"):
+            for form in forms:
                 figure = _scene_figure(forms[form], "foreground_average_precision", part["scenes"])
                 colour = SECOND if own else NEUTRAL
                 rows.append(Dot(f"{title}, {form}", figure, colour))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from explorer.ui import glossary, parts
+from explorer.facts import neuron_facts
+from explorer.ui import glossary, grouping, parts, routes, spread
 from explorer.ui.address import NeuronsQuery
 from explorer.ui.loaders import View
 from explorer.ui.selection import match_strength, matching_texts, select
@@ -21,7 +23,8 @@ def selected(view: View, query: NeuronsQuery) -> pd.DataFrame:
     """Every neuron of a query's selection, in its order, whatever page is shown.
 
     Columns: Layer, Neuron, every measure under its name on the page (unrounded), Concepts,
-    Strongest pictures (labels of those on its card) and, for a word, Matching concept and Weight.
+    Strongest pictures (labels of those on its card), Shared by its pictures (words with the number
+    of top pictures that carry each) and, for a word, Matching concept and Weight.
     """
     rows = select(view, query).rows
     table = described(view, rows)
@@ -47,6 +50,10 @@ def described(view: View, rows: Sequence[int] | NDArray[np.int64]) -> pd.DataFra
     columns["Strongest pictures"] = [
         LABELS.join(view.labels[image] for image in parts.strongest(view, int(row))) for row in rows
     ]
+    columns["Shared by its pictures"] = [
+        LABELS.join(f"{word} {count}" for word, count in grouping.shared_words(view, int(row)))
+        for row in rows
+    ]
     return pd.DataFrame(columns)
 
 
@@ -70,3 +77,30 @@ def parquet_bytes(view: View, query: NeuronsQuery) -> bytes:
     buffer = io.BytesIO()
     selected(view, query).to_parquet(buffer, index=False)
     return buffer.getvalue()
+
+
+def neuron_json(view: View, row: int) -> str:
+    """A neuron's page as JSON.
+
+    `neuron_facts` with all texts, and what the pictures share, the heads that carry the effect, the
+    random sample by interval of effect (in typical effects).
+    """
+    layer, neuron = view.place(row)
+    whole = view.bundle.concept_ids.shape[1]
+    blocks, shares = routes.shares(view, row)
+    held = int((np.asarray(view.bundle.concept_ids[row]) >= 0).sum())
+    cosines = np.asarray(view.bundle.concept_cosines[row, :held], np.float64)
+    facts = neuron_facts(view.bundle, layer, neuron, whole) | {
+        "reconstruction_cosines": cosines.round(4).tolist(),
+        "shared_words": dict(grouping.shared_words(view, row)),
+        "heads": [
+            {"block": block, "head": head, "share": round(float(share), 4)}
+            for block, line in zip(blocks, shares, strict=True)
+            for head, share in enumerate(line)
+        ],
+        "intervals": [
+            {"effect": interval.name, "share": round(interval.share, 4)}
+            for interval in spread.intervals(view, row)
+        ],
+    }
+    return json.dumps(facts, ensure_ascii=False, indent=1)

@@ -21,10 +21,10 @@ from starlette.routing import Route
 
 from explorer import access
 from explorer.errors import ExplorerError, InputError
-from explorer.ui import glossary, loaders
+from explorer.ui import glossary, grouping, loaders
 from explorer.ui.loaders import View
 
-PICTURES, HINTS = "pictures", "hints"
+PICTURES, HINTS, FACTS = "pictures", "hints", "facts"
 HINT_PICTURES = 4
 HINT_MEASURES = ("agreement", "polysemy")
 KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
@@ -46,11 +46,17 @@ def hints_address(view: View) -> str:
     return _folder(view, HINTS)
 
 
+def facts_address(view: View) -> str:
+    """Where neurons are served whole, as JSON; a row's number goes behind it."""
+    return _folder(view, FACTS)
+
+
 def routes() -> list[Route]:
     """What the server answers beside Streamlit's own addresses."""
     return [
         Route(f"/{PICTURES}/{{bundle}}/{{ticket}}/{{number:int}}", _picture),
         Route(f"/{HINTS}/{{bundle}}/{{ticket}}/{{number:int}}", _hint),
+        Route(f"/{FACTS}/{{bundle}}/{{ticket}}/{{number:int}}", _facts),
     ]
 
 
@@ -67,6 +73,7 @@ def hint(view: View, row: int) -> dict[str, Any]:
     return {
         "name": glossary.neuron_name(layer, neuron),
         "concepts": str(view.column("concepts")[row]) or "no concepts",
+        "shows": ", ".join(f"{word} {n}" for word, n in grouping.shared_words(view, row)),
         "facts": " · ".join(facts),
         "pictures": [
             {"src": picture_address(view, image), "label": view.labels[image]} for image in images
@@ -115,11 +122,26 @@ async def _picture(request: Request) -> Response:
     return Response(data, media_type=f"image/{picture_kind(data)}", headers=KEPT)
 
 
+def _neuron_asked(request: Request) -> tuple[View, int]:
+    view, row = _asked(request)
+    if row >= len(view.neurons):
+        raise InputError(f"There is no neuron in row {row} of this bundle.")
+    return view, row
+
+
 async def _hint(request: Request) -> Response:
     try:
-        view, row = _asked(request)
-        if row >= len(view.neurons):
-            raise InputError(f"There is no neuron in row {row} of this bundle.")
+        view, row = _neuron_asked(request)
     except ExplorerError as error:
         return PlainTextResponse(str(error), 404)
     return JSONResponse(hint(view, row), headers=KEPT)
+
+
+async def _facts(request: Request) -> Response:
+    from explorer.ui import export  # noqa: PLC0415  it draws on pages, which ask for files
+
+    try:
+        view, row = _neuron_asked(request)
+    except ExplorerError as error:
+        return PlainTextResponse(str(error), 404)
+    return Response(export.neuron_json(view, row), media_type="application/json", headers=KEPT)

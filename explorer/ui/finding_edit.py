@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from html import escape
 
 import streamlit as st
@@ -22,31 +23,48 @@ from explorer.ui.findings_query import read_neurons, write_neurons
 from explorer.ui.frame import Page
 
 
-def leave(identifier: str) -> None:
-    """Forget an edit under way, so that the next one begins from what is stored then."""
-    st.session_state.pop(f"_base_{identifier}", None)
+def under_way(identifier: str) -> SavedFinding | None:
+    """What this visitor's edit of a finding began from; None where none is under way.
+
+    An edit lasts while its form is shown: then the text typed into it is kept in the session.
+    """
+    state = st.session_state
+    if f"_edit_title_{identifier}" not in state:
+        state.pop(f"_base_{identifier}", None)
+    base: SavedFinding | None = state.get(f"_base_{identifier}")
+    return base
 
 
-def form(page: Page, saved: SavedFinding) -> None:
-    """The form, begun from the finding as it was when the edit began."""
-    base = _base(saved)
-    before = base.content
-    back = parts.link("finding", "Cancel", css="button", bundle=page.view.key, id=saved.id)
+def form(page: Page, base: SavedFinding, now: SavedFinding | None) -> None:
+    """The form, begun from `base`; ``now`` is what is stored, None where that cannot be read."""
+    st.session_state[f"_base_{base.id}"] = base
+    before, key = base.content, base.id
+    back = parts.link("finding", "Cancel", css="button", bundle=page.view.key, id=base.id)
     frame.draw(f"<h1>Edit “{escape(before.title)}”</h1>")
+    if now is not None and now.deleted is not None:
+        _deleted(now)
     with st.form("_edit_form", border=False):
-        title = st.text_input("Title", before.title, max_chars=TITLE_LENGTH, key="_edit_title")
-        neurons = ""
-        if before.neurons:
-            neurons = st.text_input("Neurons", write_neurons(before.neurons), key="_edit_neurons")
-        note = st.text_area(
-            "Note (Markdown)", before.note, max_chars=NOTE_LENGTH, height=260, key="_edit_note"
+        title = st.text_input(
+            "Title", before.title, max_chars=TITLE_LENGTH, key=f"_edit_title_{key}"
         )
-        tags = st.text_input("Tags", ", ".join(before.tags), key="_edit_tags")
+        neurons = ""
+        if before.kind in {"neurons", "view"}:
+            written = write_neurons(before.neurons)
+            neurons = st.text_input("Neurons", written, key=f"_edit_neurons_{key}")
+        note = st.text_area(
+            "Note (Markdown)",
+            before.note,
+            max_chars=NOTE_LENGTH,
+            height=260,
+            key=f"_edit_note_{key}",
+        )
+        tags = st.text_input("Tags", ", ".join(before.tags), key=f"_edit_tags_{key}")
         author = before.author
         if not gate.user():  # else it stays with who first saved it
-            author = save_finding.author_input("_edit_author", before.author)
-        sent = st.form_submit_button("Save", type="primary")
-    frame.draw(f'<div class="actions">{back}</div>')
+            author = save_finding.author_input(f"_edit_author_{key}", before.author)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            sent = st.form_submit_button("Save", type="primary")
+            frame.draw(f'<div class="actions">{back}</div>')
     if not sent:
         return
     try:
@@ -58,9 +76,18 @@ def form(page: Page, saved: SavedFinding) -> None:
             tags=clean_tags(tags),
             author=author,
         )
-        _save(page, saved, wanted)
+        _save(page, base, wanted)
     except ExplorerError as error:
         frame.show_problems([str(error)])
+
+
+def _deleted(now: SavedFinding) -> None:
+    """Someone deleted it meanwhile: what is written stays."""
+    reason = "This finding was deleted meanwhile. Your text still stands below: bring the finding "
+    frame.draw(parts.notice(f"{reason}back to save it."))
+    frame.show_problems(findings_data.problems())
+    again = partial(findings_data.restore, now)
+    st.button("Bring it back", key="_restore", on_click=findings_data.attempt, args=(again,))
 
 
 def _neurons(before: Finding, text: str) -> tuple[NeuronRef, ...]:
@@ -69,25 +96,16 @@ def _neurons(before: Finding, text: str) -> tuple[NeuronRef, ...]:
     return save_finding.checked_neurons(view, text) if view else read_neurons(text)
 
 
-def _base(saved: SavedFinding) -> SavedFinding:
-    """The finding as it was when this visitor began to edit it."""
-    base: SavedFinding = st.session_state.setdefault(f"_base_{saved.id}", saved)
-    return base
-
-
-def _save(page: Page, saved: SavedFinding, wanted: Finding) -> None:
-    key = f"_base_{saved.id}"
-    base: SavedFinding = st.session_state[key]
+def _save(page: Page, base: SavedFinding, wanted: Finding) -> None:
     try:
-        findings_data.store().save(saved.id, base.version, wanted)
+        findings_data.store().save(base.id, base.version, wanted)
     except ConflictError as error:
-        theirs = findings_data.store().get(saved.id)
+        theirs = findings_data.store().get(base.id)
         _conflict(str(error), theirs)
         if theirs.deleted is None:  # the next attempt is made knowing what is there
-            st.session_state[key] = replace(base, version=theirs.version)
+            st.session_state[f"_base_{base.id}"] = replace(base, version=theirs.version)
         return
-    leave(saved.id)
-    frame.go("finding", bundle=page.view.key, id=saved.id)
+    frame.go("finding", bundle=page.view.key, id=base.id)
     st.rerun()
 
 

@@ -21,8 +21,7 @@ def heatmaps(view: View, finding: Finding) -> list[tuple[str, bytes]]:
     if finding.neurons or not finding.texts:
         return []
     settings = tuple(sorted((key, str(value)) for key, value in finding.settings.items()))
-    with st.spinner("The model reads the picture …"):
-        return _drawn(*live.stamp(view), finding.image, finding.copy, finding.texts, settings, view)
+    return _drawn(*live.stamp(view), finding.image, finding.copy, finding.texts, settings, view)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -14,6 +14,8 @@ from explorer.findings.snapshot import Snapshot, take
 from explorer.ui import finding_maps, findings_data, frame
 from explorer.ui.frame import Page
 
+MOST_COPIED = archive.MOST_BYTES * 9 // 10  # beside them stand the texts
+
 
 def section(page: Page, saved: SavedFinding) -> None:
     """A finding's address and files."""
@@ -21,36 +23,54 @@ def section(page: Page, saved: SavedFinding) -> None:
     name = file_name(saved.content.title)
     _address(address)
     with st.container(key="lens_downloads", horizontal=True):
-        _download("Web page (HTML)", lambda: html_of(saved), f"{name}.html", "text/html")
+        top = findings_data.top_address()
+        _download("Web page (HTML)", lambda: html_of(saved, top), f"{name}.html", "text/html")
         _download("JSON and pictures", lambda: zip_of([saved]), f"{name}.zip", "application/zip")
         if saved.content.neurons:
             _download("Neurons (CSV)", lambda: csv_of([saved]), f"{name}.csv", "text/csv")
             _posters(saved, name)
 
 
-def collection_section(page: Page, saved: SavedCollection, members: Sequence[SavedFinding]) -> None:
+def collection_section(page: Page, saved: SavedCollection) -> None:
     """A collection's address and files."""
     address = findings_data.whole_address("collection", {"bundle": page.view.key, "id": saved.id})
     name = file_name(saved.content.title)
+
+    def members() -> list[SavedFinding]:
+        return findings_data.store().members(saved)
+
+    back = partial(findings_data.whole_address, top=findings_data.top_address())
+    size = findings_data.store().copied_bytes(saved.id)
     _address(address)
+    if size > MOST_COPIED:  # a file that is made after the page cannot say so
+        frame.show_problems(
+            [
+                f"Its findings hold pictures of {size / 1e6:.1f} MB, too much for one file of JSON "
+                f"and pictures ({MOST_COPIED / 1e6:.1f} MB): export them one by one or in smaller "
+                "collections."
+            ]
+        )
     with st.container(key="lens_downloads", horizontal=True):
         _download(
             "Web page (HTML)",
-            lambda: html_file.collection_file(
-                saved, snapshots(members), findings_data.whole_address
-            ),
+            lambda: html_file.collection_file(saved, snapshots(members()), back),
             f"{name}.html",
             "text/html",
         )
-        _download(
-            "JSON and pictures", lambda: zip_of(members, [saved]), f"{name}.zip", "application/zip"
-        )
-        _download("Neurons (CSV)", lambda: csv_of(members), f"{name}.csv", "text/csv")
+        if size <= MOST_COPIED:
+            _download(
+                "JSON and pictures",
+                lambda: zip_of(members(), [saved]),
+                f"{name}.zip",
+                "application/zip",
+            )
+        _download("Neurons (CSV)", lambda: csv_of(members()), f"{name}.csv", "text/csv")
 
 
-def html_of(saved: SavedFinding) -> str:
-    """A finding's HTML file."""
-    return html_file.finding_file(snapshots([saved])[0], findings_data.whole_address)
+def html_of(saved: SavedFinding, top: str) -> str:
+    """A finding's HTML file; ``top`` is the app's own address."""
+    back = partial(findings_data.whole_address, top=top)
+    return html_file.finding_file(snapshots([saved])[0], back)
 
 
 def zip_of(members: Sequence[SavedFinding], groups: Sequence[SavedCollection] = ()) -> bytes:

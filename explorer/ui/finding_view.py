@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 
 import streamlit as st
 
 from explorer.errors import ExplorerError, InputError
-from explorer.findings.model import ORIGIN, Collection, SavedFinding
+from explorer.findings.model import (
+    ORIGIN,
+    Collection,
+    SavedCollection,
+    SavedFinding,
+    clean_line,
+)
 from explorer.findings.snapshot import absence
 from explorer.ui import (
     finding_edit,
@@ -16,11 +23,12 @@ from explorer.ui import (
     findings_data,
     findings_parts,
     frame,
+    gate,
     glossary,
     grouping,
     parts,
 )
-from explorer.ui.frame import NAVIGATION, Page
+from explorer.ui.frame import Page
 from explorer.ui.loaders import View
 from explorer.ui.save_finding import NEW_COLLECTION
 
@@ -32,17 +40,21 @@ LARGE = 480  # pixels of the long side of a picture of its own
 def body(page: Page) -> None:
     """The finding that the address names, or why there is none."""
     identifier = page.params.get("id", "")
+    editing = finding_edit.under_way(identifier) if page.params.get("edit") == "1" else None
     try:
         saved = findings_data.store().get(identifier)
-        if saved.deleted is not None:
-            _deleted(page, saved)
-        elif page.params.get("edit") == "1":
-            finding_edit.form(page, saved)
+        if page.params.get("edit") == "1" and (editing or saved.deleted is None):
+            finding_edit.form(page, editing or saved, saved)
+        elif saved.deleted is not None:
+            deleted(saved)
         else:
-            finding_edit.leave(saved.id)
             _finding(page, saved)
     except ExplorerError as error:
-        lost(page, "finding", str(error))
+        if editing:  # what is being written is not lost with what it was made from
+            frame.show_problems([str(error)])
+            finding_edit.form(page, editing, None)
+        else:
+            lost(page, "finding", str(error))
 
 
 def lost(page: Page, what: str, reason: str) -> None:
@@ -56,16 +68,13 @@ def lost(page: Page, what: str, reason: str) -> None:
     )
 
 
-def _deleted(page: Page, saved: SavedFinding) -> None:
-    frame.draw(
-        f"<h1>{escape(saved.content.title)}</h1>",
-        parts.notice("This finding was deleted."),
-    )
-    st.button("Bring it back", key="_restore", on_click=_restore, args=(saved.id,))
-
-
-def _restore(identifier: str) -> None:
-    findings_data.store().restore(identifier)
+def deleted(saved: SavedFinding | SavedCollection) -> None:
+    """What stands where something was deleted, and the way to have it back."""
+    what = "finding" if isinstance(saved, SavedFinding) else "collection"
+    frame.draw(f"<h1>{escape(saved.content.title)}</h1>", parts.notice(f"This {what} was deleted."))
+    frame.show_problems(findings_data.problems())
+    again = partial(findings_data.restore, saved)
+    st.button("Bring it back", key="_restore", on_click=findings_data.attempt, args=(again,))
 
 
 def _finding(page: Page, saved: SavedFinding) -> None:
@@ -83,7 +92,7 @@ def _finding(page: Page, saved: SavedFinding) -> None:
         frame.draw(parts.notice(absence(content.bundle)))
     elif content.neurons:
         _neurons(view, saved)
-    else:
+    elif content.kind != "view":
         _picture(view, saved)
     _groups(page, saved)
     finding_share.section(page, saved)
@@ -91,29 +100,27 @@ def _finding(page: Page, saved: SavedFinding) -> None:
 
 def _actions(page: Page, saved: SavedFinding) -> None:
     edit = parts.link("finding", "Edit", css="button", bundle=page.view.key, id=saved.id, edit=1)
-    origin = findings_data.origin_href(saved.content)
-    if origin:
-        name = str(saved.content.settings[ORIGIN])
-        shown = escape(NAVIGATION.get(name, name.capitalize()))
+    content = saved.content
+    address, name = findings_data.origin_href(content), content.origin
+    if ORIGIN not in content.settings and len(content.neurons) < 2:
+        address = findings_data.subject_href(content, identifier=saved.id)
+        name = "neuron" if content.neurons else "image"
+    if address:
         edit = (
-            f'<a class="button" href="{escape(origin)}" data-page="{escape(name)}">'
-            f"Open where it was found: {shown}</a>{edit}"
+            f'<a class="button first" href="{escape(address)}" data-page="{escape(name)}">'
+            f"Open as it was found: {escape(findings_parts.page_name(name))}</a>{edit}"
         )
     with st.container(horizontal=True, vertical_alignment="center", key="lens_actions"):
         frame.draw(f'<div class="actions">{edit}</div>')
         st.button("Delete", key="_delete", on_click=_delete, args=(page, saved))
-    problem = st.session_state.pop("_delete_problem", "")
-    if problem:
-        frame.show_problems([problem])
+    frame.show_problems(findings_data.problems())
 
 
 def _delete(page: Page, saved: SavedFinding) -> None:
-    try:
-        findings_data.store().delete(saved.id, saved.version)
-    except ExplorerError as error:
-        st.session_state["_delete_problem"] = str(error)
-        return
-    frame.go("findings", bundle=page.view.key, undo=saved.id)
+    findings_data.attempt(
+        lambda: findings_data.store().delete(saved.id, saved.version),
+        lambda: frame.go("findings", bundle=page.view.key, undo=saved.id),
+    )
 
 
 def _neurons(view: View, saved: SavedFinding) -> None:
@@ -151,10 +158,10 @@ def _picture(view: View, saved: SavedFinding) -> None:
     number = content.image
     if number is None:
         name = "A picture of its own"
-        shown = findings_parts.strip(findings_parts.copy(content, LARGE))
+        shown = findings_parts.copy(content, LARGE)
     elif number < len(view.labels):
         name = f"Picture {number:,}: {view.labels[number]}"
-        shown = parts.strip(view, [number])
+        shown = parts.image(view, number)
     else:
         frame.draw(parts.notice(f"This bundle has no picture {number}."))
         return
@@ -168,30 +175,34 @@ def _picture(view: View, saved: SavedFinding) -> None:
     frame.draw(
         f"<h2>{linked}</h2>",
         f'<p class="caption">Looked at for:</p><div class="chips">{chips}</div>' if chips else "",
-        f'<div class="picture-large">{shown}</div>',
-        _maps(view, saved),
+        _maps(view, saved, shown),
     )
 
 
-def _maps(view: View, saved: SavedFinding) -> str:
-    """Where each of its texts comes from in the picture."""
+def _maps(view: View, saved: SavedFinding, shown: str) -> str:
+    """The picture, and beside it where each of its texts comes from."""
+    problem, maps = "", []
     try:
-        found = finding_maps.heatmaps(view, saved.content)
+        with st.spinner("The model reads the picture …"):
+            maps = finding_maps.heatmaps(view, saved.content)
     except InputError as error:
-        return parts.notice(str(error))
+        problem = parts.notice(str(error))
+    images = [(shown, "The picture")] + [
+        (f'<img src="{parts.picture_source(file)}" alt="{escape(caption)}">', escape(caption))
+        for caption, file in maps
+    ]
     shots = "".join(
-        f'<figure class="shot"><img src="{parts.picture_source(file)}" alt="{escape(caption)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-        for caption, file in found
+        f'<figure class="shot">{image}<figcaption>{caption}</figcaption></figure>'
+        for image, caption in images
     )
-    return f'<div class="shots">{shots}</div>' if shots else ""
+    return f'{problem}<div class="shots">{shots}</div>'
 
 
 def _groups(page: Page, saved: SavedFinding) -> None:
     """The collections it is in, and a way into further ones."""
     store = findings_data.store()
-    inside = {group.id: group.content.title for group in store.collections(holding=saved.id)}
-    others = {g.id: g.content.title for g in store.collections() if g.id not in inside}
+    inside = store.titles(holding=saved.id)
+    others = {key: title for key, title in store.titles().items() if key not in inside}
     links = " · ".join(
         parts.link("collection", escape(title), bundle=page.view.key, id=identifier)
         for identifier, title in inside.items()
@@ -211,10 +222,11 @@ def _groups(page: Page, saved: SavedFinding) -> None:
         return
     try:
         if group == NEW_COLLECTION:
-            made = Collection(" ".join(name.split()), author=saved.content.author)
-            group = store.add_collection(made).id
-        store.append(group, saved.id)
-    except InputError as error:
+            author = gate.user() or str(st.session_state.get("_author", ""))
+            store.add_collection(Collection(clean_line(name), (saved.id,), author=author))
+        else:
+            store.append(group, saved.id)
+    except ExplorerError as error:
         frame.show_problems([str(error)])
         return
     st.rerun()

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import streamlit as st
 
 from explorer.bundle import MANIFEST, Bundle, Manifest
-from explorer.errors import BundleError
+from explorer.errors import BundleError, ExplorerError
 from explorer.findings.database import database_url
-from explorer.findings.model import ORIGIN, BundleRef, Finding
+from explorer.findings.model import ORIGIN, BundleRef, Finding, Saved, SavedFinding
 from explorer.findings.store import Store
 from explorer.ui import loaders
 from explorer.ui.address import PAGES, href
 from explorer.ui.findings_query import linkable
 from explorer.ui.loaders import View
+
+QUIET = 30.0  # seconds without a question after one that the database did not answer
+T = TypeVar("T")
+_silent: dict[str, float] = {}  # address of a database -> when it may be asked again
 
 
 def store() -> Store:
@@ -27,6 +33,48 @@ def store() -> Store:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _store(url: str) -> Store:
     return Store(url)
+
+
+def asked(question: Callable[[Store], T], otherwise: T) -> T:
+    """What a page shows beside its own matter: no database out of reach may keep it waiting."""
+    try:
+        url = database_url()
+        if time.monotonic() < _silent.get(url, 0.0):
+            return otherwise
+        return question(store())
+    except ExplorerError:
+        _silent[database_url()] = time.monotonic() + QUIET
+        return otherwise
+
+
+def attempt(action: Callable[[], object], then: Callable[[], object] = lambda: None) -> None:
+    """From a widget's callback: do it and what follows, or keep the reason why not."""
+    try:
+        action()
+    except ExplorerError as error:
+        st.session_state["_problem"] = str(error)
+    else:
+        then()
+
+
+def problems() -> list[str]:
+    """Why the last `attempt` failed, once."""
+    found = st.session_state.pop("_problem", "")
+    return [found] if found else []
+
+
+def restore(saved: Saved) -> None:
+    """Bring a deleted finding or collection back."""
+    kept = store()
+    again = kept.restore if isinstance(saved, SavedFinding) else kept.restore_collection
+    again(saved.id)
+
+
+def erase(saved: Saved) -> None:
+    """Erase a deleted finding or collection for good."""
+    kept = store()
+    purge = kept.purge if isinstance(saved, SavedFinding) else kept.purge_collection
+    purge(saved.id)
 
 
 def reference(view: View) -> BundleRef:
@@ -78,7 +126,7 @@ def subject_href(content: Finding, place: int = 0, identifier: str = "") -> str:
     """
     view = view_of(content.bundle)
     page = "neuron" if content.neurons else "image"
-    if view is None or page not in PAGES:
+    if view is None or content.kind == "view":
         return ""
     settings = linkable(content.own_settings)
     if content.neurons:
@@ -92,24 +140,29 @@ def subject_href(content: Finding, place: int = 0, identifier: str = "") -> str:
 
 def origin_href(content: Finding) -> str:
     """The address of the page it was saved from, as it was; empty for its subject's own page."""
-    view, page = view_of(content.bundle), content.settings.get(ORIGIN)
-    if view is None or not isinstance(page, str) or page not in PAGES:
+    view, page = view_of(content.bundle), content.origin
+    if view is None or page not in PAGES:
         return ""
     settings = {k: v for k, v in linkable(content.settings).items() if k != ORIGIN}
     return href(page, **(settings | {"bundle": view.key}))
 
 
-def whole_address(page: str, params: Mapping[str, object]) -> str:
+def whole_address(page: str, params: Mapping[str, object], top: str | None = None) -> str:
     """A page's address with scheme and host, as this visitor's browser reaches the server.
 
-    A parameter ``digest`` becomes the key of the bundle that has it here.
+    ``top`` is `top_address` where it was asked for during the page's run: files are made after it.
+
+    A parameter ``digest`` becomes the key of the bundle that has it here. Empty where there is no
+    such page: an imported finding may have been saved from any.
     """
+    if page not in PAGES:
+        return ""
     given = linkable({key: value for key, value in params.items() if key != "digest"})
     digest = params.get("digest")
     if isinstance(digest, str):
         view = view_of(BundleRef("any", digest))
         given |= {"bundle": view.key} if view else {}
-    return top_address() + href(page, **given)
+    return (top_address() if top is None else top) + href(page, **given)
 
 
 def top_address() -> str:

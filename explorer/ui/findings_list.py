@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
@@ -9,7 +10,14 @@ import streamlit as st
 
 from explorer.errors import ExplorerError, InputError
 from explorer.findings import archive
-from explorer.findings.model import Collection, SavedFinding
+from explorer.findings.model import (
+    TITLE_LENGTH,
+    Collection,
+    NeuronRef,
+    SavedCollection,
+    SavedFinding,
+    clean_line,
+)
 from explorer.findings.store import PER_PAGE, Facets, Merged, Store, Wanted
 from explorer.ui import findings_data, findings_parts, frame, gate, parts
 from explorer.ui.address import WORD_LENGTH
@@ -26,6 +34,7 @@ from explorer.ui.findings_query import (
 from explorer.ui.frame import Page
 
 EVERY = "all"
+FEW = 6  # collections that need no search
 
 
 def body(page: Page, query: FindingsQuery) -> None:
@@ -33,10 +42,11 @@ def body(page: Page, query: FindingsQuery) -> None:
     frame.draw(
         "<h1>Findings</h1>"
         '<p class="caption">What people saw in neurons and pictures, with their notes. Save one '
-        "from a neuron’s page; every finding and collection has an address to share.</p>"
+        "from any page; every finding and collection has an address to share.</p>"
     )
     try:
         store = findings_data.store()
+        frame.show_problems(findings_data.problems())
         _undo(page, query, store)
         _parts(page, query)
         {FINDINGS: _findings, COLLECTIONS: _collections, DELETED: _deleted, IMPORT: _import}[
@@ -67,26 +77,34 @@ def _undo(page: Page, query: FindingsQuery, store: Store) -> None:
     """What was deleted a moment ago, and the way to have it back."""
     if not query.undo:
         return
-    collection = query.show == COLLECTIONS
-    saved = store.get_collection(query.undo) if collection else store.get(query.undo)
+    get = store.get_collection if query.show == COLLECTIONS else store.get
+    try:
+        saved: SavedFinding | SavedCollection = get(query.undo)
+    except InputError as error:
+        frame.show_problems([str(error)])
+        return
     if saved.deleted is None:
         return
     with st.container(key="lens_undo", horizontal=True, vertical_alignment="center"):
         frame.draw(parts.notice(f"“{saved.content.title}” was deleted."))
-        st.button("Undo", key="_undo", on_click=_restore, args=(page, saved.id, collection))
+        st.button("Undo", key="_undo", on_click=_restore, args=(page, saved))
 
 
-def _restore(page: Page, identifier: str, collection: bool) -> None:
-    store = findings_data.store()
-    restore = store.restore_collection if collection else store.restore
-    restore(identifier)
-    frame.go("collection" if collection else "finding", bundle=page.view.key, id=identifier)
+def _restore(page: Page, saved: SavedFinding | SavedCollection) -> None:
+    name = "finding" if isinstance(saved, SavedFinding) else "collection"
+    findings_data.attempt(
+        lambda: findings_data.restore(saved),
+        lambda: frame.go(name, bundle=page.view.key, id=saved.id),
+    )
 
 
 def _findings(page: Page, query: FindingsQuery, store: Store) -> None:
     facets = store.facets()
     _toolbar(page, query, facets)
-    wanted = Wanted(query.word, query.tag, query.author, query.of, sort=query.sort)
+    about = re.fullmatch(r"([0-9]{1,4})[.]([0-9]{1,9})", query.word)
+    neuron = NeuronRef(int(about[1]), int(about[2])) if about else None
+    word = "" if neuron else query.word
+    wanted = Wanted(word, query.tag, query.author, query.of, neuron, query.sort)
     total = store.count(wanted)
     if not total:
         frame.draw(_nothing(page, bool(facets.bundles)), css="empty")
@@ -117,7 +135,7 @@ def _toolbar(page: Page, query: FindingsQuery, facets: Facets) -> None:
     with st.container(key="lens_tools"):
         columns = st.columns([1.5, 1, 1, 1, 1], gap="small")
     columns[0].text_input(
-        "Search", key="_word", placeholder="title, note, tag", max_chars=WORD_LENGTH, **change
+        "Search", key="_word", placeholder="title, note, 9.105", max_chars=WORD_LENGTH, **change
     )
     names = {"tag": "Tag", "author": "Author", "of": "Bundle"}
     for column, (key, known) in zip(columns[1:4], choices.items(), strict=True):
@@ -138,7 +156,7 @@ def _changed(page: Page, before: FindingsQuery) -> None:
         "" if state[f"_{key}"] == EVERY else str(state[f"_{key}"])
         for key in ("tag", "author", "of")
     )
-    word = " ".join(state["_word"].split())
+    word = clean_line(state["_word"])
     query = FindingsQuery(before.show, word, tag, author, of, state["_sort"])
     frame.address(page, **query.params())
 
@@ -152,7 +170,7 @@ def _nothing(page: Page, some: bool) -> str:
         "collection", "Open the polysemy report", css="button", bundle=key, id=REPORT
     )
     return (
-        "<h2>No findings yet</h2><p>Open a neuron and press “Save as finding”, or begin with the "
+        "<h2>No findings yet</h2><p>Press “Save as finding” on any page, or begin with the "
         f'neurons of this bundle that mean several things:</p><div class="actions">{report}</div>'
     )
 
@@ -176,18 +194,46 @@ def _pager(page: Page, query: FindingsQuery, pages: int) -> str:
 
 
 def _collections(page: Page, query: FindingsQuery, store: Store) -> None:
-    key = page.view.key
-    cards = [_report_card(page)]
-    for saved in store.collections():
-        cards.append(findings_parts.collection_card(saved, store.members(saved), key))
-    frame.draw(parts.cards(cards))
-    with st.form("_new_collection", border=False):
-        title = st.text_input("A new collection", placeholder="its title", key="_new_title")
-        sent = st.form_submit_button("Make it")
+    key, every = page.view.key, store.count_collections()
+    if every > FEW:
+        st.session_state["_word"] = query.word
+        with st.container(key="lens_tools"):
+            st.columns([1.5, 4])[0].text_input(
+                "Search",
+                key="_word",
+                placeholder="title, note, author",
+                max_chars=WORD_LENGTH,
+                on_change=_searched,
+                args=(page, query),
+            )
+    total = store.count_collections(query.word) if query.word else every
+    pages = max(1, -(-total // PER_PAGE))
+    shown = min(query.page, pages)
+    cards = [] if query.word else [_report_card(page)]
+    for saved in store.collections(query.word, page=shown):
+        members = store.members(saved, most=findings_parts.CARD_PICTURES)
+        cards.append(findings_parts.collection_card(saved, members, key))
+    if cards:
+        frame.draw(parts.cards(cards), _pager(page, query.at(shown), pages))
+    else:
+        back = parts.link("findings", "Show all", css="button", bundle=key, show=COLLECTIONS)
+        frame.draw(f"<h2>Nothing found</h2><p>No collection holds these words.</p>{back}")
+    with st.form("_new_collection", border=False), st.container(key="lens_new"):
+        columns = st.columns([1.5, 1, 2.5], gap="small", vertical_alignment="bottom")
+        title = columns[0].text_input(
+            "A new collection", placeholder="its title", key="_new_title", max_chars=TITLE_LENGTH
+        )
+        sent = columns[1].form_submit_button("Make it")
     if sent:
-        made = store.add_collection(Collection(" ".join(title.split()), author=gate.user()))
+        author = gate.user() or str(st.session_state.get("_author", ""))
+        made = store.add_collection(Collection(clean_line(title), author=author))
         frame.go("collection", bundle=key, id=made.id)
         st.rerun()
+
+
+def _searched(page: Page, before: FindingsQuery) -> None:
+    word = clean_line(st.session_state["_word"])
+    frame.address(page, **FindingsQuery(before.show, word).params())
 
 
 def _report_card(page: Page) -> str:
@@ -201,40 +247,35 @@ def _report_card(page: Page) -> str:
 
 
 def _deleted(page: Page, query: FindingsQuery, store: Store) -> None:
-    findings = store.find(Wanted(deleted=True), query.page)
-    groups = store.collections(deleted=True)
-    if not findings and not groups:
+    wanted = Wanted(deleted=True)
+    total = max(store.count(wanted), store.count_collections(deleted=True))
+    if not total:
         frame.draw("<h2>Nothing deleted</h2>", css="empty")
         return
+    pages = -(-total // PER_PAGE)
+    shown = min(query.page, pages)
     frame.draw('<p class="caption">Deleted findings and collections stay here until erased.</p>')
-    for saved in groups:
-        with st.container(border=True, key=f"lens_deleted_{saved.id}"):
-            frame.draw(f"<h3>{escape(saved.content.title)}</h3>", findings_parts.byline(saved))
-            st.button(
-                "Bring the collection back",
-                key=f"_back_{saved.id}",
-                on_click=_restore,
-                args=(page, saved.id, True),
-            )
-    for item in findings:
-        _deleted_finding(page, item)
+    for group in store.collections(deleted=True, page=shown):
+        _deleted_one(page, group)
+    for finding in store.find(wanted, shown):
+        _deleted_one(page, finding)
+    frame.draw(_pager(page, query.at(shown), pages))
 
 
-def _deleted_finding(page: Page, saved: SavedFinding) -> None:
+def _deleted_one(page: Page, saved: SavedFinding | SavedCollection) -> None:
+    collection = isinstance(saved, SavedCollection)
+    kind = "Collection: " if collection else ""
     with st.container(border=True, key=f"lens_deleted_{saved.id}"):
-        frame.draw(f"<h3>{escape(saved.content.title)}</h3>", findings_parts.byline(saved))
+        frame.draw(f"<h3>{kind}{escape(saved.content.title)}</h3>", findings_parts.byline(saved))
         with st.container(horizontal=True, key=f"lens_row_{saved.id}"):
-            st.button(
-                "Bring back",
-                key=f"_back_{saved.id}",
-                on_click=_restore,
-                args=(page, saved.id, False),
-            )
-            st.button("Erase for good", key=f"_erase_{saved.id}", on_click=_purge, args=(saved.id,))
+            st.button("Bring back", key=f"_back_{saved.id}", on_click=_restore, args=(page, saved))
+            with st.popover("Erase for good"):
+                st.write("Nothing brings it back then.")
+                st.button("Erase it", key=f"_erase_{saved.id}", on_click=_purge, args=(saved,))
 
 
-def _purge(identifier: str) -> None:
-    findings_data.store().purge(identifier)
+def _purge(saved: SavedFinding | SavedCollection) -> None:
+    findings_data.attempt(lambda: findings_data.erase(saved))
 
 
 def _import(page: Page, query: FindingsQuery, store: Store) -> None:

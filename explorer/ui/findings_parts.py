@@ -12,6 +12,7 @@ from explorer.findings import notes
 from explorer.findings.copy import opened
 from explorer.findings.model import Finding, SavedCollection, SavedFinding
 from explorer.ui import findings_data, glossary, parts
+from explorer.ui.frame import NAVIGATION
 from explorer.ui.loaders import View
 
 CARD_PICTURES = 8
@@ -22,7 +23,7 @@ SUMMARY = 160  # characters of a note on a card
 def byline(saved: SavedFinding | SavedCollection) -> str:
     """Who, when, which version; for a finding also of which bundle."""
     content = saved.content
-    items = [f"by {escape(content.author)}" if content.author else "without a name"]
+    items = [f"by {escape(content.author)}"] if content.author else []
     items.append(f"changed {moment(saved.changed)}")
     if saved.version > 1:
         items.append(f"version {saved.version}")
@@ -59,19 +60,29 @@ def card(saved: SavedFinding, key: str, extra: str = "") -> str:
     content = saved.content
     view = findings_data.view_of(content.bundle)
     shown = strip_of(view, content)
-    label = ", ".join(content.tags)
     body = (
         f'{shown}<div class="where">{escape(subject(content))}</div>'
         f'<div class="concepts">{escape(content.title)}</div>'
         f'<div class="excerpt">{escape(excerpt(content.note))}</div>'
-        f'<div class="where">{escape(content.author or "without a name")} · '
-        f"{moment(saved.changed)}{' · ' + escape(label) if label else ''}</div>{extra}"
+        f'<div class="where">{_foot(saved, ", ".join(content.tags))}</div>{extra}'
     )
     return parts.link("finding", body, css="card", bundle=view.key if view else key, id=saved.id)
 
 
+def page_name(name: str) -> str:
+    """What a page is called."""
+    return NAVIGATION.get(name, name.capitalize())
+
+
+def _foot(saved: SavedFinding | SavedCollection, more: str = "") -> str:
+    items = (saved.content.author, moment(saved.changed), more)
+    return escape(" · ".join(filter(None, items)))
+
+
 def subject(content: Finding) -> str:
     """What a finding is about, in words."""
+    if content.kind == "view":
+        return f"The page {page_name(content.origin)}"
     if content.image is not None:
         return f"Picture {content.image:,}"
     if content.copy:
@@ -126,12 +137,8 @@ def _reduced(data: bytes, longest: int) -> bytes:
 
 def known_rows(view: View, content: Finding) -> list[int]:
     """The rows of a finding's neurons, those aside that the bundle does not have."""
-    neurons = view.neurons.groupby("layer").size()
-    return [
-        view.bundle.row(ref.layer, ref.neuron)
-        for ref in content.neurons
-        if ref.layer in neurons.index and ref.neuron < neurons[ref.layer]
-    ]
+    places = ((ref.layer, ref.neuron) for ref in content.neurons)
+    return [view.bundle.row(*place) for place in places if view.has(*place)]
 
 
 def excerpt(text: str) -> str:
@@ -143,8 +150,9 @@ def excerpt(text: str) -> str:
 def collection_card(saved: SavedCollection, members: Sequence[SavedFinding], key: str) -> str:
     """A collection in brief, with a picture of each of its first findings."""
     cells: list[str] = []
+    views = {ref: findings_data.view_of(ref) for ref in {item.content.bundle for item in members}}
     for item in members[:CARD_PICTURES]:
-        view = findings_data.view_of(item.content.bundle)
+        view = views[item.content.bundle]
         if item.content.copy:
             cells.append(copy(item.content))
         elif view:
@@ -155,7 +163,6 @@ def collection_card(saved: SavedCollection, members: Sequence[SavedFinding], key
         f'{shown}<div class="where">{count} finding{"" if count == 1 else "s"}</div>'
         f'<div class="concepts">{escape(saved.content.title)}</div>'
         f'<div class="excerpt">{escape(excerpt(saved.content.note))}</div>'
-        f'<div class="where">{escape(saved.content.author or "without a name")} · '
-        f"{moment(saved.changed)}</div>"
+        f'<div class="where">{_foot(saved)}</div>'
     )
     return parts.link("collection", body, css="card", bundle=key, id=saved.id)

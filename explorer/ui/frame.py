@@ -54,6 +54,7 @@ class Page:
     view: View
     params: dict[str, str]
     problems: list[str] = field(default_factory=list)
+    saves: list[str] = field(default_factory=list)  # buttons to save it that are drawn already
 
 
 def begin(name: str) -> Page:
@@ -70,7 +71,7 @@ def begin(name: str) -> Page:
     if refusal is not None:
         draw(refusal)
         st.stop()
-    params = st.query_params.to_dict()
+    params = {key: value for key, value in st.query_params.to_dict().items() if value}
     arrive(name, {})
     folder = loaders.bundles_folder()
     found = loaders.find_bundles(folder)
@@ -120,6 +121,11 @@ def address(page: Page, /, **params: Any) -> None:
     """From a widget's callback: change the address of the page that is shown."""
     kept = {"bundle": page.view.key, PINS: st.query_params.get(PINS, ""), **params}
     st.query_params.from_dict({key: str(value) for key, value in kept.items() if value != ""})
+
+
+def change(page: Page, /, **params: Any) -> None:
+    """From a widget's callback: change these parameters of the address, keep its others."""
+    address(page, **(page.params | {"bundle": page.view.key} | params))
 
 
 def _mount_router() -> None:

@@ -8,7 +8,8 @@ from html import escape
 
 import streamlit as st
 
-from explorer.ui import export, frame, glossary, neuron_table, parts, save_finding
+from explorer.query import Term, format_query
+from explorer.ui import export, frame, glossary, neuron_table, parts, ranges, save_finding
 from explorer.ui.address import (
     LISTED,
     MATCH,
@@ -17,7 +18,6 @@ from explorer.ui.address import (
     TITLE_LENGTH,
     WORD_LENGTH,
     NeuronsQuery,
-    Range,
 )
 from explorer.ui.frame import Page
 from explorer.ui.selection import Selection, select
@@ -67,9 +67,18 @@ def toolbar(page: Page, query: NeuronsQuery) -> None:
         on_change=_changed,
         args=(page, query),
     )
-    with columns[4].popover("Ranges", width="stretch"):
-        _range_form(page, query)
-    _active_ranges(page, query)
+    with columns[4]:
+        ranges.popover(page.view, query.ranges, lambda spans: _ranged(page, query, spans))
+    ranges.chips(
+        page.view,
+        "neurons",
+        query.ranges,
+        lambda spans: replace(query, ranges=spans, page=1).params(),
+    )
+
+
+def _ranged(page: Page, before: NeuronsQuery, spans: ranges.Ranges) -> None:
+    frame.address(page, **replace(before, ranges=spans, page=1).params())
 
 
 def _heading(page: Page, query: NeuronsQuery) -> None:
@@ -102,61 +111,6 @@ def _heading(page: Page, query: NeuronsQuery) -> None:
 def _retitled(page: Page, before: NeuronsQuery) -> None:
     title = " ".join(st.session_state["_title"].split())
     frame.address(page, **replace(before, title=title).params())
-
-
-def _range_form(page: Page, query: NeuronsQuery) -> None:
-    """Bounds for one measure; they are put into the address together."""
-    present = [key for key in glossary.MEASURES if key in page.view.neurons]
-    with st.form("_ranges", border=False, clear_on_submit=True):
-        st.selectbox(
-            "Measure",
-            present,
-            format_func=lambda key: glossary.MEASURES[key].name,
-            key="_range_key",
-        )
-        st.number_input("From", value=None, key="_range_low", step=None, format="%g")
-        st.number_input("To", value=None, key="_range_high", step=None, format="%g")
-        st.caption("Shares run from 0 to 1. Leave one empty to keep that side open.")
-        st.form_submit_button("Filter", on_click=_ranged, args=(page, query))
-
-
-def _ranged(page: Page, before: NeuronsQuery) -> None:
-    state = st.session_state
-    low, high = state["_range_low"], state["_range_high"]
-    if low is not None and high is not None and low > high:
-        low, high = high, low
-    span = Range(state["_range_key"], low, high)
-    others = tuple(other for other in before.ranges if other.key != span.key)
-    ranges = others if low is None and high is None else (*others, span)
-    frame.address(page, **replace(before, ranges=ranges, page=1).params())
-
-
-def _active_ranges(page: Page, query: NeuronsQuery) -> None:
-    """The ranges in force, each with a way to lift it."""
-    if not query.ranges:
-        return
-    chips = []
-    for span in query.ranges:
-        left = tuple(other for other in query.ranges if other != span)
-        name = f"{glossary.MEASURES[span.key].name} {_bounds(span)}"
-        chips.append(
-            parts.link(
-                "neurons",
-                f'{escape(name)} <span aria-hidden="true">×</span>',
-                css="chip",
-                marks=f' aria-label="Lift the filter {escape(name)}"',
-                bundle=page.view.key,
-                **replace(query, ranges=left, page=1).params(),
-            )
-        )
-    frame.draw(f'<div class="chips">{"".join(chips)}</div>')
-
-
-def _bounds(span: Range) -> str:
-    low, high = (None if end is None else f"{end:.6g}" for end in (span.low, span.high))
-    if low is None or high is None:
-        return f"up to {high}" if low is None else f"from {low}"
-    return f"{low} to {high}"
 
 
 def sort_name(key: str) -> str:
@@ -207,13 +161,23 @@ def results(page: Page, query: NeuronsQuery) -> None:
         )
     params = {"bundle": page.view.key, **query.params()}
     frame.draw(parts.pager("neurons", shown, selection.pages, **params))
+    if not query.places:  # a list has its button above
+        title = f"Neurons with “{query.word}”" if query.word else "Neurons"
+        save_finding.of_neurons(page, [int(row) for row in rows], title)
     _downloads(page, query, len(selection.rows))
 
 
 def _downloads(page: Page, query: NeuronsQuery, count: int) -> None:
     """The whole selection as a file, made when asked for."""
     name = "neurons" if not query.places else "list"
-    with st.container(key="lens_downloads", horizontal=True):
+    filters = {
+        key: value
+        for key, value in query.params().items()
+        if key not in ("sort", "order", "view", "list", "page")
+    }
+    on_map = parts.link("atlas", "Show on the atlas", css="button", bundle=page.view.key, **filters)
+    with st.container(key="lens_downloads", horizontal=True, vertical_alignment="center"):
+        st.html(parts.block(on_map), width="content")
         for text, suffix, mime, make in (
             ("CSV", "csv", "text/csv", export.csv_bytes),
             ("Parquet", "parquet", "application/vnd.apache.parquet", export.parquet_bytes),
@@ -238,7 +202,8 @@ def _summary(query: NeuronsQuery, selection: Selection, page: int) -> str:
     if query.word:
         names = ", ".join(f"“{escape(name)}”" for name in selection.texts[:6])
         more = f" and {len(selection.texts) - 6:,} more" if len(selection.texts) > 6 else ""
-        text += f" Their concept sets contain {names}{more}."
+        text += f" Their concept sets contain {names}{more}"
+        text += ", those opposed to it last." if query.sort_key == MATCH else "."
     elif query.view == TABLE:
         text += (
             " A heading sorts by its column. Effects are in units of the model's output before "
@@ -271,6 +236,9 @@ def _nothing(page: Page, query: NeuronsQuery, selection: Selection) -> str:
         hint = (
             f"<p>Spelt alike: {near}</p>" if near else "<p>Try a simpler or more common word.</p>"
         )
+        asked = format_query([Term(query.word)])
+        meant = parts.link("search", "search by what it means", bundle=page.view.key, q=asked)
+        hint += f"<p>Or {meant}: the model reads any text.</p>"
         reason = (
             f"No text of this bundle's dictionary of {len(page.view.bundle.texts):,} contains "
             f"“{escape(query.word)}”."

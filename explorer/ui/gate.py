@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 
@@ -24,7 +23,6 @@ _KEEP = """export default function ({ data }) {
 
 def passed() -> str | None:
     """Let the visitor in (None), or return what the page ends with instead, as HTML."""
-    _warn()
     try:
         header = access.user_header()
     except InputError as error:
@@ -78,14 +76,3 @@ def _ask(secret: str) -> str:
             st.rerun()
         time.sleep(PAUSE)
     return parts.notice("That is not the password of this server.")
-
-
-@st.cache_resource(show_spinner=False)
-def _warn() -> None:
-    """Once a process: say on the server's console that everybody may come in."""
-    try:
-        warning = access.exposure(st.get_option("server.address"))
-    except InputError:
-        return  # every page says it
-    if warning:
-        print(f"warning: {warning}", file=sys.stderr, flush=True)

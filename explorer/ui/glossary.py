@@ -20,8 +20,10 @@ def count(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """A share of 1 as a whole percentage."""
-    return f"{value:.0%}".replace("%", " %") if math.isfinite(value) else MISSING
+    """A share of 1 as a whole percentage, with a true minus."""
+    if not math.isfinite(value):
+        return MISSING
+    return f"{round(100 * value) + 0:,} %".replace("-", "−")
 
 
 def effect(value: float) -> str:
@@ -156,6 +158,7 @@ PAGE_MEASURES = (
     "selectivity",
     "reconstruction",
     "label_diversity",
+    "positive_share",
     "max_norm",
 )
 CARD_MEASURES = ("agreement", "polysemy", "selectivity")

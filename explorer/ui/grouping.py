@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from explorer.ui.loaders import View
 
+SHARED = 3  # words said of a neuron's pictures
+COVERED = 0.6  # share of a word's pictures that earlier words may have told of already
 COLOURS = 6  # clusters that get a colour of their own
 REST = COLOURS  # colour of all others
 LEAST_SHARE = 0.02  # of a side's squared weights, for a colour
@@ -203,3 +205,37 @@ def named(view: View, pictures: Sequence[Picture]) -> PictureGroup:
         return PictureGroup("", 0, tuple(pictures))
     word = max(telling, key=lambda word: (telling[word], counts[word], word))
     return PictureGroup(word, counts[word], tuple(pictures))
+
+
+def shared_words(view: View, row: int, end: int = POSITIVE) -> list[tuple[str, int]]:
+    """What the top pictures of one end have in common: up to three words, each with its count.
+
+    Words of labels, keywords and looks that two or more of the pictures carry; whole labels, many
+    pictures and rare words first, each telling mostly of pictures that the ones before do not.
+    """
+    return view.held(f"shared words {row} {end}", lambda view: _shared_words(view, row, end))
+
+
+def _shared_words(view: View, row: int, end: int) -> list[tuple[str, int]]:
+    images = [int(image) for image in view.bundle.top_images[row, end] if image >= 0]
+    labels = Counter(view.labels[image].lower() for image in images)
+    carriers: dict[str, set[int]] = {}
+    for image in images:
+        for word in view.words[image]:
+            carriers.setdefault(word, set()).add(image)
+    total = len(view.words)
+    merits = {
+        word: (len(held) + labels[word]) * math.log(total / view.word_counts[word])
+        for word, held in carriers.items()
+        if len(held) > 1
+    }
+    told: set[int] = set()
+    found: list[tuple[str, int]] = []
+    for word in sorted(merits, key=lambda word: (-merits[word], word)):
+        held = carriers[word]
+        if len(held & told) <= COVERED * len(held):
+            found.append((word, len(held)))
+            told |= held
+        if len(found) == SHARED:
+            break
+    return found

@@ -55,6 +55,11 @@ def striking(view: View, most: int = 9) -> list[Highlight]:
     return (chosen + spare)[:most]
 
 
+def held(view: View) -> list[Highlight]:
+    """The striking neurons of a view, found once."""
+    return view.held("striking", striking)
+
+
 def _merit(view: View) -> NDArray[np.float64]:
     """Every neuron's standing in the scores, up to 1; 0 for silent ones."""
     ranks = pd.DataFrame({key: view.neurons[key].rank(pct=True) for key in SCORES}).fillna(0)

@@ -5,6 +5,8 @@ The model is loaded when first asked for, once for all sessions, and the page sa
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,28 @@ from explorer.ui.loaders import View
 
 if TYPE_CHECKING:
     from explorer.lens_model import LensModel
+
+
+_preparing: set[tuple[str, int]] = set()  # bundles whose model some thread has begun to load
+
+
+def prepare(view: View) -> threading.Thread | None:
+    """Load the model in the background, for a visitor who is about to need it.
+
+    Returns the thread the first time, then None. What goes wrong is said when the model is needed.
+    """
+    known = stamp(view)
+    if known in _preparing:
+        return None
+    _preparing.add(known)
+
+    def load() -> None:
+        with suppress(InputError):
+            opened(*known, view.bundle)
+
+    thread = threading.Thread(target=load, name="prepare the model", daemon=True)
+    thread.start()
+    return thread
 
 
 def search(view: View, query: str) -> TextSearch:

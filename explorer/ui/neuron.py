@@ -16,12 +16,13 @@ from explorer.ui import (
     grouping,
     neuron_maps,
     parts,
+    picture_choice,
     rebuild,
     routes,
     save_finding,
     spread,
 )
-from explorer.ui.address import whole
+from explorer.ui.address import whole, write_places
 from explorer.ui.frame import Page
 from explorer.ui.grouping import Cluster, Picture
 from explorer.ui.loaders import View
@@ -29,10 +30,22 @@ from explorer.ui.loaders import View
 BARS = 24
 LEADING = 6
 DOUBTFUL = 0.6  # agreement below which the page warns
-WIDTHS = (1, 1.5)
+WIDTHS = (1.5, 1)
+HEAD = (4, 1)
 PICTURES = "pictures"  # the address parameter
 STRONGEST, GROUPED = "strongest", "grouped"
 PICTURE_ORDERS = {STRONGEST: "Strongest first", GROUPED: "Grouped by likeness"}
+CARRIED = (PICTURES, neuron_maps.WHERE, picture_choice.IMAGE)  # along to the next number
+ENDS = (grouping.POSITIVE, grouping.NEGATIVE)
+MAPS_SAID = (
+    " Colour: the patches from which the effect comes, relative to the strongest of each picture."
+)
+END_SAID = {
+    grouping.POSITIVE: "The {} pictures whose effect points most strongly along the neuron's "
+    "direction. The number is the effect minus its mean over all pictures, in units of the output "
+    "before normalisation. A coloured edge: the concept cluster that the picture is near to.",
+    grouping.NEGATIVE: "The {} pictures whose effect points most strongly against the direction.",
+}
 
 
 def read_row(page: Page) -> tuple[int, list[str]]:
@@ -52,29 +65,36 @@ def read_row(page: Page) -> tuple[int, list[str]]:
     except InputError as error:
         problems.append(str(error))
         row = view.bundle.row(layer if layer in view.layers else view.layers[-1], 0)
+    if problems:
+        problems[-1] += f" {glossary.neuron_name(*view.place(row))} is shown instead."
+    others = neuron_maps.problems(page)
     order = params.get(PICTURES, STRONGEST)
     if order not in PICTURE_ORDERS:
         choices = " or ".join(PICTURE_ORDERS)
-        return row, [*problems, f"“{order}” is no value for “{PICTURES}”: write {choices}."]
-    if problems:
-        problems[-1] += f" {glossary.neuron_name(*view.place(row))} is shown instead."
-    return row, problems
+        others.append(f"“{order}” is no value for “{PICTURES}”: write {choices}.")
+    return row, problems + others
 
 
-def heading(view: View, row: int) -> None:
-    """Name, leading concepts, previous and next."""
+def heading(page: Page, row: int) -> None:
+    """Name, leading concepts, what its pictures show, previous and next."""
+    view = page.view
     layer, neuron = view.place(row)
     name = glossary.neuron_name(layer, neuron)
     frame.title(name)
-    steps = _step(view, row - 1, "← Previous", "prev") + _step(view, row + 1, "Next →", "next")
+    steps = _step(page, row - 1, "← Previous", "prev") + _step(page, row + 1, "Next →", "next")
     clusters = grouping.concept_clusters(view, row)
     facts = parts.facts(view, row) if clusters else ""
     frame.draw(
         f'<div class="neuron-head"><div><h1>{name}</h1>{facts}</div>'
         f'<nav class="actions" aria-label="Neighbouring numbers">{steps}'
-        f"{parts.pin_button(layer, neuron, wide=True)}</nav></div>",
-        _chips(view, clusters),
+        f"{parts.pin_button(layer, neuron, wide=True)}</nav></div>"
     )
+    with st.container(key="lens_head"):
+        left, right = st.columns(HEAD, vertical_alignment="top")
+    with left:
+        frame.draw(_chips(view, clusters), parts.shown_words(view, row))
+    with right:
+        save_finding.of_neuron(page, row)
     if view.silent[row]:
         frame.draw(parts.notice(_silence(view, row)))
     elif view.agreement(row) < DOUBTFUL:
@@ -90,12 +110,15 @@ def _doubt(view: View, row: int) -> str:
     )
 
 
-def _step(view: View, row: int, text: str, rel: str) -> str:
+def _step(page: Page, row: int, text: str, rel: str) -> str:
+    """The way to another number, looked at in the same way."""
+    view = page.view
     if not 0 <= row < len(view.neurons):
         return f'<span class="button">{text}</span>'
     layer, neuron = view.place(row)
+    kept = {key: page.params[key] for key in CARRIED if key in page.params}
     return parts.link(
-        "neuron", text, css="button", rel=rel, bundle=view.key, layer=layer, neuron=neuron
+        "neuron", text, css="button", rel=rel, bundle=view.key, layer=layer, neuron=neuron, **kept
     )
 
 
@@ -129,28 +152,23 @@ def _silence(view: View, row: int) -> str:
 
 
 def body(page: Page, row: int) -> None:
-    """Concepts beside pictures, the spread of effects beside the other end, measures."""
+    """The pictures of both ends beside the texts, intervals beside strengths, measures."""
     view = page.view
-    save_finding.of_neuron(page, row)
     clusters = grouping.concept_clusters(view, row)
     if not clusters:
         _measures(view, row)
         return
     left, right = st.columns(WIDTHS, gap="large")
     with left:
+        _pictures(page, row, clusters)
+    with right:
         _concepts(page, row, clusters)
-    with right:
-        _responses(page, row, clusters)
     left, right = st.columns(WIDTHS, gap="large")
     with left:
-        _norms(view, row)
-    with right:
-        _other_end(view, row, clusters)
-    left, right = st.columns(WIDTHS, gap="large")
-    with left:
+        spread.examples(view, row)
         routes.section(view, row)
     with right:
-        spread.examples(view, row)
+        _norms(view, row)
     neuron_maps.try_a_picture(page, row)
     _measures(view, row)
     rebuild.downloads(view, row)
@@ -188,66 +206,57 @@ def _concepts(page: Page, row: int, clusters: list[Cluster]) -> None:
     rebuild.slider(page, row, count)
 
 
-def _responses(page: Page, row: int, clusters: list[Cluster]) -> None:
-    """The positive end, strongest first or grouped, as the address says."""
+def _pictures(page: Page, row: int, clusters: list[Cluster]) -> None:
+    """Both ends, each for itself: strongest first or grouped, plain or under their maps."""
     view = page.view
-    pictures = grouping.top_pictures(view, row, grouping.POSITIVE, clusters)
+    ends = [grouping.top_pictures(view, row, end, clusters) for end in ENDS]
+    frame.draw("<h2>Pictures it responds to</h2>")
+    with st.container(key="lens_how", horizontal=True, vertical_alignment="center", gap="medium"):
+        grouped = _order(page, row)
+        mapped = neuron_maps.toggle(page, row)
+    sources = _sources(page, row, [*ends[0], *ends[1]]) if mapped else {}
+    for end, pictures in zip(ENDS, ends, strict=True):
+        if not pictures:
+            continue
+        heading = "<h2>Pictures at the other end</h2>" if end == grouping.NEGATIVE else ""
+        said = END_SAID[end].format(len(pictures)) + (MAPS_SAID if sources else "")
+        tiles = (
+            parts.groups(view, grouping.picture_groups(view, row, end, pictures), sources)
+            if grouped
+            else parts.tiles(view, pictures, sources)
+        )
+        frame.draw(f'{heading}<p class="caption">{said}</p>{tiles}')
+
+
+def _order(page: Page, row: int) -> bool:
+    """Whether the pictures stand in groups; a choice that changes the address."""
     grouped = page.params.get(PICTURES) == GROUPED
-    frame.draw(
-        "<h2>Pictures it responds to</h2>"
-        f'<p class="caption">The {len(pictures)} pictures whose effect points most strongly along '
-        "the neuron's direction. The number is the effect minus its mean over all pictures, in "
-        "units of the output before normalisation. A coloured edge: the concept cluster that the "
-        "picture is near to.</p>"
-    )
     st.session_state["_pictures"] = GROUPED if grouped else STRONGEST
     st.segmented_control(
         "Order of the pictures",
         [STRONGEST, GROUPED],
-        format_func=lambda choice: PICTURE_ORDERS[choice],
+        format_func=PICTURE_ORDERS.__getitem__,
         key="_pictures",
         label_visibility="collapsed",
-        on_change=_order_pictures,
+        on_change=_ordered,
         args=(page, row),
     )
-    sources = _sources(page, row, pictures)
-    if not grouped:
-        frame.draw(parts.tiles(view, pictures, sources))
-        return
-    for group in grouping.picture_groups(view, row, grouping.POSITIVE, pictures):
-        frame.draw(parts.group_heading(group), parts.tiles(view, group.pictures, sources))
+    return grouped
+
+
+def _ordered(page: Page, row: int) -> None:
+    layer, neuron = page.view.place(row)
+    order = GROUPED if st.session_state["_pictures"] == GROUPED else ""
+    frame.change(page, layer=layer, neuron=neuron, **{PICTURES: order})
 
 
 def _sources(page: Page, row: int, pictures: list[Picture]) -> dict[int, str]:
-    """The pictures under their maps, where the switch is on and the model can be loaded."""
-    if not neuron_maps.toggle(page, row):
-        return {}
+    """The pictures under their maps, where the model can be loaded."""
     try:
-        sources = neuron_maps.overlays(page.view, row, pictures)
+        return neuron_maps.overlays(page.view, row, pictures)
     except InputError as error:
         frame.draw(parts.notice(str(error)))
         return {}
-    frame.draw(
-        '<p class="caption">Colour: the patches from which the effect comes, relative to the '
-        "strongest of each picture.</p>"
-    )
-    return sources
-
-
-def _order_pictures(page: Page, row: int) -> None:
-    layer, neuron = page.view.place(row)
-    order = GROUPED if st.session_state["_pictures"] == GROUPED else ""
-    frame.address(page, layer=layer, neuron=neuron, **{PICTURES: order})
-
-
-def _other_end(view: View, row: int, clusters: list[Cluster]) -> None:
-    pictures = grouping.top_pictures(view, row, grouping.NEGATIVE, clusters)
-    frame.draw(
-        "<h2>Pictures at the other end</h2>"
-        f'<p class="caption">The {len(pictures)} pictures whose effect points most strongly '
-        "against the direction.</p>",
-        parts.tiles(view, pictures),
-    )
 
 
 def _norms(view: View, row: int) -> None:
@@ -273,10 +282,23 @@ def similar(view: View, row: int) -> None:
     pairs = [(int(r), float(c)) for r, c in zip(rows, cosines, strict=True) if r >= 0]
     if not pairs:
         return
+    own = view.place(row)
+    nearest = [own, *(view.place(other) for other, _ in pairs[: parts.MOST_PINS - 1])]
+    actions = parts.link(
+        "compare",
+        f"Compare with the nearest {len(nearest) - 1}",
+        css="button",
+        bundle=view.key,
+        pins=write_places(nearest),
+    )
+    actions += parts.link(
+        "atlas", "Show on the atlas", css="button", bundle=view.key, at=write_places([own])
+    )
     frame.draw(
         "<h2>Similar neurons</h2>"
         '<p class="caption">Neurons of any layer whose directions are nearest in the joint space '
         "of pictures and texts; the cosine says how near.</p>",
+        f'<div class="actions">{actions}</div>',
         parts.cards(
             (
                 parts.card(

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.facts import relative_effects
 from explorer.ui import frame, glossary, live, parts, picture_choice
+from explorer.ui.address import Place
 from explorer.ui.frame import Page
 from explorer.ui.grouping import Picture
 from explorer.ui.loaders import View
+
+if TYPE_CHECKING:
+    from explorer.heatmaps import Reading
 
 KEPT = ("pictures", "texts", "where")  # how the page is shown, beside its neuron
 WHERE = "where"  # the address parameter: "1" lays each picture's map over it
@@ -59,12 +66,46 @@ def _paint(
     bundle: Bundle,
 ) -> list[bytes]:
     """Each picture under its map, as a WebP file; positive shares of an effect of the sign."""
-    from explorer import painting  # noqa: PLC0415  torch is not needed to browse
-    from explorer.framing import Framing  # noqa: PLC0415
-    from explorer.heatmaps import neuron_shares, read  # noqa: PLC0415
-    from explorer.segment import scaled  # noqa: PLC0415
+    from explorer.heatmaps import read  # noqa: PLC0415  torch is not needed to browse
 
     reading = read(live.opened(path, stamp, bundle), pictures)
+    return _painted_reading(reading, (layer, neuron), pictures, signs, side)
+
+
+def on_one_picture(
+    view: View, rows: Sequence[int], picture: Image.Image, effects: NDArray[np.float32]
+) -> list[str]:
+    """Sources of one picture under the map of each of some neurons; one reading serves all.
+
+    effects: [neuron], of the picture. Raises InputError if the model cannot be loaded.
+    """
+    from explorer.heatmaps import read  # noqa: PLC0415  torch is not needed to browse
+
+    with st.spinner("The model reads the picture …"):
+        reading = read(live.opened(*live.stamp(view), view.bundle), [picture])
+        files = [
+            _painted_reading(
+                reading, view.place(row), [picture], [-1 if effects[row] < 0 else 1], LARGE
+            )[0]
+            for row in rows
+        ]
+    return [parts.picture_source(file) for file in files]
+
+
+def _painted_reading(
+    reading: Reading,
+    place: Place,
+    pictures: Sequence[Image.Image],
+    signs: Sequence[int],
+    side: int,
+) -> list[bytes]:
+    """One neuron's map over each picture of a reading, as WebP files."""
+    from explorer import painting  # noqa: PLC0415  torch is not needed to browse
+    from explorer.framing import Framing  # noqa: PLC0415
+    from explorer.heatmaps import neuron_shares  # noqa: PLC0415
+    from explorer.segment import scaled  # noqa: PLC0415
+
+    layer, neuron = place
     patches = neuron_shares(reading, layer, [neuron])[:, 0, 1:]
     grids = patches.unflatten(1, reading.lens_model.grid)
     files = []
@@ -78,6 +119,14 @@ def _paint(
     return files
 
 
+def problems(page: Page) -> list[str]:
+    """What the address says of maps in vain."""
+    asked = page.params.get(WHERE, "")
+    if asked in {"", "1"}:
+        return []
+    return [f"“{asked}” is no value for “{WHERE}”: write 1 or leave it out."]
+
+
 def toggle(page: Page, row: int) -> bool:
     """Whether the pictures carry their maps; a switch that changes the address."""
     on = page.params.get(WHERE) == "1"
@@ -88,10 +137,8 @@ def toggle(page: Page, row: int) -> bool:
 
 def _switched(page: Page, row: int) -> None:
     layer, neuron = page.view.place(row)
-    kept = {key: value for key, value in page.params.items() if key != WHERE}
-    asked = {WHERE: 1} if st.session_state["_where"] else {}
-    frame.address(
-        page, **(kept | {"bundle": page.view.key, "layer": layer, "neuron": neuron} | asked)
+    frame.change(
+        page, layer=layer, neuron=neuron, **{WHERE: "1" if st.session_state["_where"] else ""}
     )
 
 

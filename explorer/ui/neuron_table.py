@@ -11,6 +11,7 @@ from explorer.ui.address import NeuronsQuery
 from explorer.ui.loaders import View
 from explorer.ui.selection import Selection
 
+THUMBNAILS = 4
 PLACES = {"layer": "Layer", "neuron": "Neuron"}
 
 
@@ -18,7 +19,8 @@ def table(view: View, query: NeuronsQuery, rows: Sequence[int], selection: Selec
     """One page of the selection; ``rows`` in the order shown."""
     keys = [key for key in glossary.MEASURES if key in view.neurons]
     heads = [_head(view, query, key, name) for key, name in PLACES.items()]
-    heads += ["<th>Concepts</th>"]
+    heads += ["<th>Strongest pictures</th>", "<th>Concepts</th>"]
+    heads += [f'<th title="{parts.SHOWS_WHY}">Shared by its pictures</th>']
     heads += ["<th>Match</th>"] if query.word else []
     heads += [_head(view, query, key, glossary.MEASURES[key].name) for key in keys]
     body = "".join(_row(view, query, row, keys, selection) for row in rows)
@@ -58,7 +60,9 @@ def _row(
     silent = ' <span class="muted">silent</span>' if view.silent[row] else ""
     cells = [
         f"<td>{layer}</td><td>{opened}{silent}</td>"
+        f'<td class="thumbs">{parts.strip(view, parts.strongest(view, row, THUMBNAILS))}</td>'
         f'<td class="concepts">{escape(str(view.column("concepts")[row]))}</td>'
+        f'<td class="shared">{parts.words_said(view, row)}</td>'
     ]
     if query.word:
         text, weight = selection.matched[row]

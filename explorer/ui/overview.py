@@ -6,6 +6,7 @@ from html import escape
 
 import streamlit as st
 
+from explorer.query import LONGEST
 from explorer.ui import frame, glossary, highlights, parts, save_finding
 from explorer.ui.frame import Page
 from explorer.ui.highlights import Highlight
@@ -27,9 +28,19 @@ def introduction(view: View) -> None:
             "there can be read in words. On its way it passes the attention heads of later layers: "
             "that is its second-order effect. Here you see this effect for every neuron, and "
             "which neurons stand for several unrelated things.</p>"
+        )
+        st.text_input(
+            "Find neurons by words",
+            key="_q",
+            placeholder="a word, or two with +: bicycle, cup + trophy",
+            max_chars=LONGEST,
+            on_change=_asked,
+            args=(view,),
+        )
+        frame.draw(
             '<div class="actions">'
             f"{parts.link('neurons', 'Browse all neurons', css='button first', bundle=view.key)}"
-            f"{parts.link('search', 'Search by words', css='button', bundle=view.key)}"
+            f"{parts.link('atlas', 'See them on a map', css='button', bundle=view.key)}"
             f"{frame.random_link(view)}</div>"
         )
     with drawing:
@@ -38,9 +49,16 @@ def introduction(view: View) -> None:
         )
 
 
+def _asked(view: View) -> None:
+    text = " ".join(st.session_state["_q"].split())
+    st.session_state["_q"] = ""
+    if text:
+        frame.go("search", bundle=view.key, q=text)
+
+
 def striking_neuron(view: View) -> None:
     """The most striking polysemantic neuron, its pictures grouped by meaning."""
-    found = _striking(view)
+    found = highlights.held(view)
     if not found:
         return
     best = found[0]
@@ -80,7 +98,11 @@ def _meanings(view: View, best: Highlight) -> str:
 
 def headline_figures(view: View) -> None:
     """How much there is in this bundle, and how good it is."""
-    frame.draw(parts.figures(_figures(view)))
+    more = parts.link("evidence", "the paper’s claims, measured on it", bundle=view.key)
+    frame.draw(
+        parts.figures(_figures(view)),
+        f'<p class="caption below">What is in this bundle; see also {more}.</p>',
+    )
 
 
 def _figures(view: View) -> list[tuple[str, str, str]]:
@@ -111,7 +133,7 @@ def _figures(view: View) -> list[tuple[str, str, str]]:
 def more_neurons(page: Page) -> None:
     """A strip of further striking neurons, and all of them to save."""
     view = page.view
-    found = _striking(view)[1:]
+    found = highlights.held(view)[1:]
     if not found:
         return
     every = parts.link("neurons", "all neurons by polysemy", bundle=view.key, sort="polysemy")
@@ -128,12 +150,8 @@ def more_neurons(page: Page) -> None:
         ),
     )
     save_finding.of_neurons(
-        page, [item.row for item in _striking(view)], "Neurons with several meanings"
+        page, [item.row for item in highlights.held(view)], "Neurons with several meanings"
     )
-
-
-def _striking(view: View) -> list[Highlight]:
-    return view.held("striking", highlights.striking)
 
 
 def _whole_rows(images: list[int]) -> list[int]:

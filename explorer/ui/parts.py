@@ -17,6 +17,7 @@ from explorer.ui.loaders import View
 CARD_PICTURES = 8
 MOST_PINS = 4
 SMALL_CARD_PICTURES = 6
+SHOWS_WHY = "Words of labels and keywords that its top pictures share, with the number of pictures"
 
 
 def picture_source(data: bytes) -> str:
@@ -121,6 +122,11 @@ def pin_button(layer: int, neuron: int, wide: bool = False) -> str:
     return pin_link((layer, neuron), left, text, say, css)
 
 
+def copy_button(text: str, address: str) -> str:
+    """A button that copies what the server answers at an address; see router.js."""
+    return f'<button type="button" class="button" data-copy="{escape(address)}">{text}</button>'
+
+
 def block(*parts: str, css: str = "") -> str:
     """Everything drawn stands in such a block, which carries the app's typography."""
     return f'<div class="lens {css}">{"".join(parts)}</div>'
@@ -166,6 +172,18 @@ def _tile(view: View, picture: Picture, source: str | None) -> str:
     )
 
 
+def groups(
+    view: View, found: Sequence[PictureGroup], sources: Mapping[int, str] | None = None
+) -> str:
+    """Groups of pictures, small ones beside each other; ``sources`` as in `tiles`."""
+    blocks = (
+        f'<section class="group" style="--count: {len(group.pictures)}">{group_heading(group)}'
+        f"{tiles(view, group.pictures, sources)}</section>"
+        for group in found
+    )
+    return f'<div class="groups">{"".join(blocks)}</div>'
+
+
 def group_heading(group: PictureGroup) -> str:
     """What a group of pictures shares, and in how many of them."""
     if group.word:
@@ -201,23 +219,53 @@ def card(
     pictures: Sequence[int] | None = None,
     small: bool = False,
     title: str = "",
+    end: int = grouping.POSITIVE,
 ) -> str:
     """A neuron in brief, all of it a link to its page; `note` is HTML.
 
-    `pictures`: which images to show instead of the strongest ones; `title`: instead of concepts.
+    `pictures`: which images to show instead of the strongest ones of the `end`; `title`: instead of
+    concepts and of what the pictures share.
     """
     layer, neuron = view.place(row)
     if pictures is None:
-        pictures = strongest(view, row, SMALL_CARD_PICTURES if small else CARD_PICTURES)
+        pictures = strongest(view, row, SMALL_CARD_PICTURES if small else CARD_PICTURES, end)
+    shows = "" if title else _shows(view, row, end)
     concepts = escape(title or str(view.column("concepts")[row])) or "no concepts"
     silent = " · silent" if view.silent[row] else ""
     body = (
         f"{strip(view, pictures)}"
         f'<div class="where">{glossary.neuron_name(layer, neuron)}{silent}</div>'
-        f'<div class="concepts">{concepts}</div>{note}{"" if small else facts(view, row)}'
+        f'<div class="concepts">{concepts}</div>{shows}{note}'
+        f"{'' if small else facts(view, row)}"
     )
     whole = link("neuron", body, css="card", bundle=view.key, layer=layer, neuron=neuron)
     return f'<div class="cardbox">{whole}{pin_button(layer, neuron)}</div>'
+
+
+def _shows(view: View, row: int, end: int) -> str:
+    """What the pictures share, in one line of a card."""
+    said = words_said(view, row, end) or "nothing in common"
+    return f'<div class="shows" title="{SHOWS_WHY}">pictures: {said}</div>'
+
+
+def words_said(view: View, row: int, end: int = grouping.POSITIVE) -> str:
+    """What the pictures of one end share, each word with its count."""
+    words = grouping.shared_words(view, row, end)
+    return ", ".join(f"{escape(word)} {count}" for word, count in words)
+
+
+def shown_words(view: View, row: int) -> str:
+    """What the pictures of the positive end share, in a sentence; nothing for a dead neuron."""
+    count = sum(image >= 0 for image in view.bundle.top_images[row, grouping.POSITIVE])
+    if not count:
+        return ""
+    words = grouping.shared_words(view, row)
+    said = ", ".join(f"<b>{escape(word)}</b> in {held}" for word, held in words)
+    return (
+        f'<p class="caption">Of its {count} top pictures, {said}.</p>'
+        if words
+        else f'<p class="caption">Its {count} top pictures share no word.</p>'
+    )
 
 
 def facts(view: View, row: int) -> str:

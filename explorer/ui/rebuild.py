@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +10,8 @@ import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
 
-from explorer.facts import neuron_facts
-from explorer.ui import charts, frame, glossary
+from explorer.findings import poster
+from explorer.ui import charts, export, files, frame, glossary, parts
 from explorer.ui.address import whole
 from explorer.ui.frame import Page
 from explorer.ui.grouping import Cluster
@@ -88,11 +87,7 @@ def slider(page: Page, row: int, count: int) -> None:
 def _changed(page: Page, row: int, most: int) -> None:
     layer, neuron = page.view.place(row)
     count = int(st.session_state["_texts"])
-    kept = {key: value for key, value in page.params.items() if key != TEXTS}
-    asked = {TEXTS: count} if count < most else {}
-    frame.address(
-        page, **(kept | {"bundle": page.view.key, "layer": layer, "neuron": neuron} | asked)
-    )
+    frame.change(page, layer=layer, neuron=neuron, **{TEXTS: count if count < most else ""})
 
 
 def curve(cosines: NDArray[np.float32], count: int) -> go.Figure:
@@ -124,15 +119,16 @@ def curve(cosines: NDArray[np.float32], count: int) -> go.Figure:
 
 
 def downloads(view: View, row: int) -> None:
-    """The page's facts as JSON and the direction as a NumPy file."""
+    """The facts as JSON, to copy or as a file, the direction as NumPy, the neuron on a slide."""
     layer, neuron = view.place(row)
     name = f"{view.key}-layer{layer}-neuron{neuron}"
+    frame.draw("<h2>Take it along</h2>")
     with st.container(key="lens_downloads", horizontal=True):
+        button = parts.copy_button("Copy as JSON", f"{files.facts_address(view)}{row}")
+        st.html(parts.block(button), width="content")
         st.download_button(
             "Facts as JSON",
-            lambda: json.dumps(
-                neuron_facts(view.bundle, layer, neuron), ensure_ascii=False, indent=1
-            ),
+            lambda: export.neuron_json(view, row),
             file_name=f"{name}.json",
             mime="application/json",
             on_click="ignore",
@@ -142,6 +138,13 @@ def downloads(view: View, row: int) -> None:
             lambda: vector_file(view, row),
             file_name=f"{name}.npy",
             mime="application/octet-stream",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Slide (PNG)",
+            lambda: poster.neuron_poster(view.bundle, layer, neuron),
+            file_name=f"{name}.png",
+            mime="image/png",
             on_click="ignore",
         )
 

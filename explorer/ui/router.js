@@ -22,6 +22,30 @@ const onClick = (event) => {
   if (innerWidth < 768 && link.closest('[data-testid="stSidebar"]'))
     document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click();
 };
+const put = async (text) => {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea"); // without HTTPS there is no clipboard
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+};
+const onCopy = async (event) => {
+  const button = event.target.closest?.("button[data-copy]");
+  if (!button) return;
+  const name = button.textContent;
+  const say = (text) => (button.textContent = text);
+  try {
+    const answer = await fetch(button.dataset.copy);
+    if (!answer.ok) throw new Error(answer.statusText);
+    await put(await answer.text());
+    say("Copied");
+  } catch {
+    say("Could not be copied");
+  }
+  setTimeout(say, 1600, name);
+};
 const onKey = (event) => {
   const side = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
   const busy = event.target.closest?.("input, textarea, select, [role], [contenteditable]");
@@ -31,6 +55,7 @@ const onKey = (event) => {
 if (!window.lensRouter) {
   window.lensRouter = { seen: null };
   document.addEventListener("click", onClick);
+  document.addEventListener("click", onCopy);
   document.addEventListener("keydown", onKey);
 }
 export default function ({ data }) {

@@ -26,10 +26,11 @@ from explorer.findings.model import (
     Collection,
     Finding,
     NeuronRef,
+    SavedFinding,
     clean_line,
     clean_tags,
 )
-from explorer.findings.store import Wanted
+from explorer.findings.store import Wanted, new_id
 from explorer.ui import findings_data, frame, gate, grouping, parts
 from explorer.ui.findings_query import linkable, read_neurons, write_neurons
 from explorer.ui.frame import Page
@@ -56,6 +57,12 @@ class Draft:
     texts: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     title: str = ""
+    identifier: str = field(default_factory=new_id)  # saving it twice stores it once
+
+    @property
+    def about(self) -> bool:
+        """Whether the form asks for neurons."""
+        return self.image is None and self.picture is None
 
 
 def button(
@@ -74,13 +81,15 @@ def button(
     Args:
         page: the page under way.
         neurons: layer and neuron of each, if the finding is about neurons.
-        image: the picture's number in the bundle, if it is about a picture.
+        image: the picture's number in the bundle, if it is about a picture; with neither neurons
+            nor a picture it is about the view that the settings lead to.
         picture: the picture itself, RGB, if it is none of the bundle's; the finding keeps a copy.
         texts: what the picture was asked about.
         settings: the page's address parameters that show the same again; JSON values.
         title: a first title.
         key: of the widget, where a page has several.
     """
+    page.saves.append(key)
     refs = tuple(NeuronRef(layer, neuron) for layer, neuron in neurons)
     draft = Draft(refs, image, picture, tuple(texts), dict(settings or {}), title)
     if st.button("Save as finding", key=f"_{key}"):
@@ -121,45 +130,47 @@ def of_picture(page: Page, name: str, texts: Sequence[str], subject: int | Image
 
 
 def of_neurons(page: Page, rows: Sequence[int], title: str = "") -> None:
-    """The button of a page that shows several neurons, whose view the finding opens again."""
+    """The button of a page that shows several neurons, whose view the finding opens again.
+
+    Without neurons the finding is about the view itself.
+    """
     places = [page.view.place(row) for row in rows[:MOST_NEURONS]]
-    if not places:
-        return
     shown = {key: value for key, value in page.params.items() if key != "bundle"}
     settings = linkable(shown) | {ORIGIN: page.name}
     with st.container(key="lens_save", horizontal=True):
         button(page, neurons=places, settings=settings, title=title[:TITLE_LENGTH])
 
 
-def _about(view: View, ref: NeuronRef) -> list[Any]:
-    """The last findings about a neuron; none where the database cannot be read."""
-    try:
-        digest = findings_data.reference(view).digest
-        return findings_data.store().find(Wanted(digest=digest, neuron=ref), per_page=3)
-    except ExplorerError:
-        return []  # saving says what is wrong
+def of_view(page: Page, title: str) -> None:
+    """The button of a page that shows neither neurons nor a picture to save, if it has none yet."""
+    if not page.saves:
+        of_neurons(page, [], title)
 
 
-@st.dialog("Save as finding", width="medium")
+def _about(view: View, ref: NeuronRef) -> list[SavedFinding]:
+    """The last findings about a neuron; none where the database cannot be read: saving says why."""
+    wanted = Wanted(digest=findings_data.reference(view).digest, neuron=ref)
+    return findings_data.asked(lambda store: store.find(wanted, per_page=3), [])
+
+
+@st.dialog("Save as finding", width="medium", dismissible=False)  # a click beside it loses nothing
 def _dialog(view: View, draft: Draft) -> None:
     form(view, draft)
 
 
 def form(view: View, draft: Draft) -> None:
     """Title, note, tags, author and collection; what is saved opens on its own page."""
-    try:
-        groups = {saved.id: saved.content.title for saved in findings_data.store().collections()}
-    except ExplorerError as error:
-        frame.show_problems([str(error)])
-        return
+    groups, problem = _groups()
     with st.form("_save_form", border=False):
         title = st.text_input("Title", draft.title, max_chars=TITLE_LENGTH, key="_save_title")
         neurons = ""
-        if draft.neurons:
+        if draft.about:
+            view_alone = ORIGIN in draft.settings
             neurons = st.text_input(
                 "Neurons",
                 write_neurons(draft.neurons),
-                help="layer.neuron; several with commas between",
+                placeholder="none: the finding is about this view" if view_alone else None,
+                help="layer.neuron, as in 9.105; several with commas between",
                 key="_save_neurons",
             )
         if draft.picture is not None:
@@ -179,14 +190,18 @@ def form(view: View, draft: Draft) -> None:
             key="_save_group",
         )
         name = st.text_input("Title of a new collection", max_chars=TITLE_LENGTH, key="_save_name")
-        sent = st.form_submit_button("Save", type="primary")
+        with st.container(horizontal=True):
+            sent = st.form_submit_button("Save", type="primary")
+            if st.form_submit_button("Cancel"):
+                st.rerun()
     if not sent:
+        frame.show_problems([problem] if problem else [])
         return
     try:
         finding = Finding(
             bundle=findings_data.reference(view),
             title=clean_line(title),
-            neurons=checked_neurons(view, neurons) if draft.neurons else (),
+            neurons=checked_neurons(view, neurons) if draft.about else (),
             image=draft.image,
             copy=copy_of(draft.picture) if draft.picture is not None else b"",
             texts=draft.texts,
@@ -195,13 +210,26 @@ def form(view: View, draft: Draft) -> None:
             tags=clean_tags(tags),
             author=author,
         )
-        identifier = _stored(finding, group, clean_line(name))
+        into: str | Collection = "" if group == NO_COLLECTION else group
+        if group == NEW_COLLECTION:
+            into = Collection(clean_line(name), author=author)
+        identifier = findings_data.store().add(finding, draft.identifier, into).id
     except ExplorerError as error:
         frame.show_problems([str(error)])
         return
     st.session_state["_author"] = author
     frame.go("finding", bundle=view.key, id=identifier)
     st.rerun()
+
+
+def _groups() -> tuple[dict[str, str], str]:
+    """The collections' titles; or those known before, and why they cannot be read now."""
+    state = st.session_state
+    try:
+        state["_save_groups"] = findings_data.store().titles()
+    except ExplorerError as error:
+        return state.get("_save_groups", {}), str(error)
+    return state["_save_groups"], ""
 
 
 def author_input(key: str, before: str = "") -> str:
@@ -225,15 +253,3 @@ def checked_neurons(view: View, text: str) -> tuple[NeuronRef, ...]:
     for ref in refs:
         view.bundle.row(ref.layer, ref.neuron)
     return refs
-
-
-def _stored(finding: Finding, group: str, name: str) -> str:
-    """Store a finding, and put it into the chosen collection; return its id."""
-    store = findings_data.store()
-    new = Collection(name, author=finding.author) if group == NEW_COLLECTION else None
-    saved = store.add(finding)
-    if new is not None:
-        group = store.add_collection(new).id
-    if group != NO_COLLECTION:
-        store.append(group, saved.id)
-    return saved.id

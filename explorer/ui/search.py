@@ -15,17 +15,24 @@ from explorer.facts import relative_effects
 from explorer.query import LONGEST, Term, format_query
 from explorer.search import Hit, TextSearch, products
 from explorer.ui import frame, glossary, live, parts, picture_choice, save_finding
-from explorer.ui.address import LIST_LENGTH, TITLE_LENGTH, write_places
+from explorer.ui.address import LIST_LENGTH, TITLE_LENGTH, read_page, write_places
 from explorer.ui.frame import Page
-from explorer.ui.grouping import NEGATIVE
+from explorer.ui.grouping import NEGATIVE, POSITIVE
+from explorer.ui.labelled import labelled
 from explorer.ui.loaders import View
 from explorer.ui.picture_choice import Chosen
 from explorer.ui.selection import PER_PAGE
 
 TEXT, PICTURE = "text", "picture"
 MODES = {TEXT: "Texts", PICTURE: "A picture"}
-TOWARDS, AWAY, SETS, BOTH = "towards", "away", "sets", "both"
-SHOWN = {TOWARDS: "Towards it", AWAY: "Away from it", SETS: "In its set", BOTH: "Carries all"}
+TOWARDS, AWAY, SETS, BOTH, LABELS = "towards", "away", "sets", "both", "labels"
+SHOWN = {
+    TOWARDS: "Towards it",
+    AWAY: "Away from it",
+    SETS: "In its set",
+    LABELS: "In its pictures’ labels",
+    BOTH: "Carries all",
+}
 BY = {"effect": "By effect", "relative": "By effect ÷ typical effect"}
 TRUSTED, PLAIN = "trusted", "plain"
 RANKS = {TRUSTED: "Shown in pictures first", PLAIN: "By score alone"}
@@ -88,11 +95,8 @@ def read_query(page: Page) -> tuple[SearchQuery, list[str]]:
     if rank not in RANKS:
         problems.append(f"“{rank}” is no ranking. Possible: {', '.join(RANKS)}.")
         rank = TRUSTED
-    number = params.get("page", "1")
-    if not number.isdecimal() or int(number) < 1:
-        problems.append(f"“{number}” is no page number: the first page is shown.")
-        number = "1"
-    return SearchQuery(mode, text, image, show, by, rank, int(number)), problems
+    number = read_page(params.get("page", ""), problems)
+    return SearchQuery(mode, text, image, show, by, rank, number), problems
 
 
 def toolbar(page: Page, query: SearchQuery) -> None:
@@ -128,6 +132,7 @@ def _text(page: Page, query: SearchQuery) -> None:
     )
     if not query.text:
         frame.draw(_start(view))
+        live.prepare(view)
         return
     try:
         found = live.search(view, query.text)
@@ -141,14 +146,16 @@ def _text(page: Page, query: SearchQuery) -> None:
     show = query.show if query.show in kinds else next(iter(kinds))
     here = {"bundle": view.key} | replace(query, page=1).params()
     nav = parts.choices("search", "Which neurons", kinds, show, "show", **here)
-    nav += parts.choices("search", "Ranking", RANKS, query.rank, "rank", **here)
-    hits = _hits(found, show)
-    order = f" {TRUST_SAID}" if query.rank == TRUSTED else ""
+    if show != LABELS:
+        nav += parts.choices("search", "Ranking", RANKS, query.rank, "rank", **here)
+    hits = labelled(view, found.terms, LIMIT) if show == LABELS else _hits(found, show)
+    order = f" {TRUST_SAID}" if query.rank == TRUSTED and show != LABELS else ""
     frame.draw(
         f'<div class="actions">{nav}</div>',
         f'<p class="caption">{_explained(show, found)}{order}</p>',
     )
-    _cards(page, query, hits, lambda hit: found_by(found, hit))
+    note = labels_note if show == LABELS else found_by
+    _cards(page, query, hits, lambda hit: note(found, hit))
 
 
 def _asked(page: Page) -> None:
@@ -180,6 +187,9 @@ def _explained(show: str, found: TextSearch) -> str:
         SETS: "Neurons whose sparse set of concepts holds "
         + ("texts of the query, by the signed sum of their weights" if several else "the text")
         + "; behind them those that hold a near text, by its weight times its cosine.",
+        LABELS: "Neurons with the most top pictures whose label or keywords are "
+        + ("every added text: by the least of the counts" if several else "the text")
+        + ". No embedding has a say in it. The pictures are those of that end.",
         BOTH: "Neurons that stand for every added text at the same end of their direction: by the "
         "least of the texts' cosines"
         + (", less what they carry of the texts taken away" if found.signs.min() < 0 else "")
@@ -207,6 +217,14 @@ def found_by(found: TextSearch, hit: Hit) -> str:
     if held or near:
         marks.append(f"<b>set</b> {', '.join(held or near)}")
     return f'<div class="match">{" · ".join(marks)}</div>'
+
+
+def labels_note(found: TextSearch, hit: Hit) -> str:
+    """In how many of its top pictures each text is named."""
+    pictures = int((found.bundle.top_images[hit.row, 0 if hit.end > 0 else 1] >= 0).sum())
+    end = "" if hit.end > 0 else " of its negative end"
+    said = ", ".join(f"{escape(text)} {count:.0f}" for text, count in hit.found)
+    return f'<div class="match"><b>labels</b> {said} of {pictures}{end}</div>'
 
 
 def _near_texts(view: View, found: TextSearch) -> str:
@@ -369,11 +387,6 @@ def _effect_note(effects: NDArray[np.float32], relative: NDArray[np.float32], ro
     )
 
 
-def _its_end(view: View, hit: Hit) -> list[int] | None:
-    """Pictures of the end where a neuron carries the texts; None for the usual ones."""
-    return parts.strongest(view, hit.row, end=NEGATIVE) if hit.end < 0 else None
-
-
 # --- cards ----------------------------------------------------------------------------------------
 
 
@@ -390,7 +403,8 @@ def _cards(page: Page, query: SearchQuery, hits: list[Hit], note: Callable[[Hit]
     shown = hits[(number - 1) * PER_PAGE : number * PER_PAGE]
     frame.draw(
         parts.cards(
-            parts.card(view, hit.row, note=note(hit), pictures=_its_end(view, hit)) for hit in shown
+            parts.card(view, hit.row, note=note(hit), end=NEGATIVE if hit.end < 0 else POSITIVE)
+            for hit in shown
         )
     )
     title = query.text or "Neurons of a picture"

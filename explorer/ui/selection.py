@@ -16,6 +16,7 @@ PER_PAGE = 24
 TABLE_PAGE = 50
 NEAR_TEXTS = 3
 LEAST_WEIGHT = 0.005  # a concept that rounds to nothing is no match
+APART = 1e-6  # keeps the two sides apart where trust is nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ def select(view: View, query: NeuronsQuery) -> Selection:
         texts = [view.bundle.texts[i] for i in ids]
         near = [] if ids else spelt_like(view.folded_texts, query.word)
         strength, place = match_strength(view, ids)
-        mask &= strength >= LEAST_WEIGHT
+        mask &= np.abs(strength) >= LEAST_WEIGHT
     rows = _ordered(view, np.flatnonzero(mask), query, strength)
     per_page = TABLE_PAGE if query.view == TABLE else PER_PAGE
     selection = Selection(rows, {}, texts, near, per_page)
@@ -114,20 +115,24 @@ def spelt_like(folded: list[str], word: str) -> list[str]:
 
 
 def match_strength(view: View, ids: list[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Largest weight of a matching concept per neuron (0 for none), and its place in the set."""
+    """Weight of each neuron's matching concept (0 for none), and its place in the set.
+
+    Of several the one it stands for most; one that it is opposed to only where there is no other.
+    """
     wanted = np.zeros(len(view.bundle.texts) + 1, dtype=bool)  # the last one stands for id -1
     wanted[ids] = True
     hits = wanted[np.asarray(view.bundle.concept_ids)]
-    weights = np.where(hits, np.abs(view.bundle.concept_weights), 0).astype(np.float32)
-    place: NDArray[np.int64] = weights.argmax(axis=1)
-    return weights.max(axis=1), place
+    weights = np.where(hits, view.bundle.concept_weights, 0).astype(np.float32)
+    stands = weights.max(axis=1) >= LEAST_WEIGHT
+    place: NDArray[np.int64] = np.where(stands, weights.argmax(axis=1), weights.argmin(axis=1))
+    return np.take_along_axis(weights, place[:, None], axis=1)[:, 0], place
 
 
 def _ordered(
     view: View, rows: NDArray[np.int64], query: NeuronsQuery, strength: NDArray[np.float32]
 ) -> NDArray[np.int64]:
     key = query.sort_key
-    values = strength * view.trust if key == MATCH else _values(view, query, key)
+    values = strength * (view.trust + APART) if key == MATCH else _values(view, query, key)
     chosen = values[rows]
     chosen = np.where(np.isnan(chosen), np.inf, -chosen if query.falling else chosen)
     plain = key in (*PLACES, LISTED)

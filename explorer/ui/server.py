@@ -1,4 +1,4 @@
-"""How the app's server answers: at once.
+"""What the app's server does as it starts: it says who may use it, and sees to quick answers.
 
 The server's listening socket lacks TCP_NODELAY, and so does every connection it accepts: a small
 answer, sent as head and body, then waits up to 40 ms for the browser to acknowledge the head
@@ -8,11 +8,17 @@ answer, sent as head and body, then waits up to 40 ms for the browser to acknowl
 from __future__ import annotations
 
 import socket
+import sys
+import threading
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import streamlit as st
+
+from explorer import access
+from explorer.errors import ExplorerError, InputError
+from explorer.ui import highlights, loaders
 
 DESCRIPTORS = Path("/proc/self/fd")  # Linux; elsewhere nothing changes
 
@@ -20,8 +26,30 @@ DESCRIPTORS = Path("/proc/self/fd")  # Linux; elsewhere nothing changes
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncGenerator[None, None]:
     """What the server does from its start to its end; its socket listens already."""
+    warn()
     answer_at_once()
+    threading.Thread(target=warm_up, name="warm up", daemon=True).start()
     yield
+
+
+def warn() -> None:
+    """Say on the console who may use this server, where that is everybody."""
+    try:
+        warning = access.exposure(st.get_option("server.address"))
+    except InputError as error:
+        warning = f"{error} Every page is closed until then."
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
+
+
+def warm_up() -> None:
+    """Open the first bundle and derive what every page needs, while the first browser loads."""
+    found = loaders.find_bundles(loaders.bundles_folder())
+    for key, path in list(found.items())[:1]:
+        with suppress(ExplorerError):  # the page that opens it says what is wrong
+            view = loaders.open_view(key, path)
+            highlights.held(view)
+            _ = view.ranks, view.silent
 
 
 def answer_at_once(descriptors: Path = DESCRIPTORS) -> int:

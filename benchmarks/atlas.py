@@ -1,0 +1,179 @@
+"""The map of very many neurons under the hand: a real browser pans, zooms and draws a lasso on it.
+
+The neurons of a bundle are drawn again until there are as many as asked for, each a little beside
+its first place. What is timed is the browser's frames while the pointer moves: the time from one to
+the next. Without a graphics card Chromium draws WebGL on the processor, and says so.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.app import PATIENCE, find_chromium, opened_bundle, running_app
+from explorer.bundle import (
+    ARRAYS,
+    MANIFEST,
+    OTHER_FILES,
+    TABLES,
+    Bundle,
+    Manifest,
+    hash_file,
+)
+from explorer.errors import InputError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+STEPS = 40  # pointer moves of one gesture
+BESIDE = 0.01  # standard deviation of a copy's place; the map spans 2
+_MAP = ".js-plotly-plot"
+_COUNT = """() => {
+  window.frames_ms = [];
+  let last = performance.now();
+  const next = (now) => {
+    window.frames_ms.push(now - last);
+    last = now;
+    requestAnimationFrame(next);
+  };
+  requestAnimationFrame(next);
+}"""
+_RENDERER = """() => {
+  const gl = document.createElement("canvas").getContext("webgl");
+  const facts = gl.getExtension("WEBGL_debug_renderer_info");
+  return gl.getParameter(facts ? facts.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
+}"""
+
+
+def bench_atlas(bundle: str = "", neurons: int = 50_000, seed: int = 0) -> dict[str, Any]:
+    """Open the map of ``neurons`` points and move on it as a hand does.
+
+    Returns ``renderer``, ``drawn_ms`` (until the map can be used), ``chosen`` (neurons of the
+    lasso) and ``frames_ms``: gesture -> median and p95 of the time between frames.
+
+    Raises InputError if there is no such bundle or browser, or fewer neurons than layers are asked.
+    """
+    chromium = find_chromium()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        widen(opened_bundle(bundle), neurons, folder / "wide", np.random.default_rng(seed))
+        with running_app(folder) as (address, _):
+            return {"neurons": neurons, **_measure(f"http://{address}/atlas", chromium)}
+
+
+def widen(bundle: Bundle, neurons: int, folder: Path, draw: np.random.Generator) -> Bundle:
+    """A bundle of as many neurons in each layer as it takes, copies of those of another one.
+
+    Pictures, texts and tables that no neuron is in are links. Neighbours are drawn by chance.
+    """
+    layers = bundle.neurons["layer"].to_numpy()
+    kept = np.unique(layers)
+    each = neurons // len(kept)
+    if each < 1:
+        raise InputError(f"Ask for at least {len(kept)} neurons: one a layer.")
+    rows = np.concatenate([draw.choice(np.flatnonzero(layers == layer), each) for layer in kept])
+    folder.mkdir(parents=True)
+    for name in ARRAYS:
+        array = np.asarray(getattr(bundle, name))
+        if len(array) == len(layers):
+            array = array[rows]
+        if name == "atlas":
+            array = (array + draw.normal(0, BESIDE, array.shape)).astype(np.float32)
+        elif name == "neighbours":
+            array = draw.integers(0, len(rows), array.shape).astype(array.dtype)
+        np.save(folder / f"{name}.npy", array)
+    table = bundle.neurons.iloc[rows].reset_index(drop=True)
+    table["neuron"] = np.tile(np.arange(each), len(kept)).astype(table["neuron"].dtype)
+    table.to_parquet(folder / "neurons.parquet")
+    for name in {*TABLES, *OTHER_FILES} - {"neurons.parquet"}:
+        (folder / name).symlink_to((bundle.path / name).resolve())
+    content = asdict(bundle.manifest) | {"name": folder.name, "evidence": {}}
+    names = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
+    content["files"] = {name: hash_file(folder / name) for name in names}
+    Manifest(**content).write(folder)
+    return Bundle.open(folder)
+
+
+def _measure(target: str, chromium: str) -> dict[str, Any]:
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415  only the browser's part
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(1000 * PATIENCE)
+        page.goto(target)
+        page.wait_for_selector(f"{_MAP} .nsewdrag")
+        drawn = page.evaluate("performance.now()")
+        page.wait_for_timeout(2000)  # its first frames are behind
+        page.locator(_MAP).scroll_into_view_if_needed()
+        page.evaluate(_COUNT)
+        box = page.locator(_MAP).bounding_box()
+        if box is None:
+            raise InputError("The map did not draw itself: open the Atlas page to see why.")
+        x, y = box["x"] + box["width"] / 2, box["y"] + min(box["height"], 900 - box["y"]) / 2
+        frames = {
+            name: _frames(page, gesture)
+            for name, gesture in (
+                ("hover", lambda: _hover(page, x, y)),
+                ("pan", lambda: _pan(page, x, y)),
+                ("zoom", lambda: _zoom(page, x, y)),
+                ("lasso", lambda: _lasso(page, x, y)),
+            )
+        }
+        heading = page.wait_for_selector("text=neurons chosen")
+        found = {
+            "renderer": page.evaluate(_RENDERER),
+            "drawn_ms": round(drawn),
+            "chosen": int((heading.inner_text() if heading else "0").split()[0].replace(",", "")),
+            "frames_ms": frames,
+        }
+        browser.close()
+        return found
+
+
+def _frames(page: Page, gesture: Callable[[], None]) -> dict[str, float]:
+    page.evaluate("window.frames_ms = []")
+    gesture()
+    taken = sorted(page.evaluate("window.frames_ms"))
+    return {
+        "median": round(statistics.median(taken), 1),
+        "p95": round(taken[math.ceil(0.95 * len(taken)) - 1], 1),
+        "frames": len(taken),
+    }
+
+
+def _hover(page: Page, x: float, y: float) -> None:
+    for step in range(STEPS):
+        page.mouse.move(x - 200 + 8 * step, y - 60 + 3 * step)
+
+
+def _pan(page: Page, x: float, y: float) -> None:
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for step in range(STEPS):
+        page.mouse.move(x + 3 * step, y + step)
+    page.mouse.up()
+
+
+def _zoom(page: Page, x: float, y: float) -> None:
+    page.mouse.move(x, y)
+    for _ in range(10):
+        page.mouse.wheel(0, -100)
+        page.wait_for_timeout(50)
+
+
+def _lasso(page: Page, x: float, y: float) -> None:
+    page.locator(f'{_MAP} [data-val="lasso"]').click()
+    turns = [2 * math.pi * step / STEPS for step in range(STEPS)]
+    page.mouse.move(x + 120, y)
+    page.mouse.down()
+    for turn in turns:
+        page.mouse.move(x + 120 * math.cos(turn), y + 120 * math.sin(turn))
+    page.mouse.up()
