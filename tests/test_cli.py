@@ -209,6 +209,18 @@ def test_bench_lens_passes_its_options(
     assert asked[:3] == ["ViT-B-32", [8, 9, 10], 16]
 
 
+def test_bench_maps_passes_its_options(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list = []
+    monkeypatch.setattr(
+        explorer.benchmark, "bench_maps", lambda *given: asked.append(given) or {"ratio": 1.0}
+    )
+    assert run(capsys, "bench", "maps", "--threads", 2, "--batch", 4) == {"ratio": 1.0}
+    assert run(capsys, "bench", "maps", "--model", "x", "--repeats", 3) == {"ratio": 1.0}
+    assert asked == [("ViT-B-32", 4, 30, 2, "cpu"), ("x", 1, 3, None, "cpu")]
+
+
 def test_bench_omp_compares_with_scikit_learn(
     capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from explorer.benchmark import bench_lens
+from explorer.benchmark import bench_lens, bench_maps
 from explorer.errors import InputError, UnsupportedModelError
 from explorer.lens import SecondOrderLens
 from explorer.models import (
@@ -382,6 +382,31 @@ def test_inputs_that_are_not_square(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModelError, match="32 x 48") as error:
         load_model(f"local-dir:{tmp_path}")
     sentence(error)
+
+
+MAP_ROWS = {
+    "one_text": 1.25, "one_text_refined": 1.25, "ten_texts": 1.5, "ten_texts_refined": 1.5,
+}  # fmt: skip
+
+
+def test_bench_maps(folder: Path, tiny_bundle: Path) -> None:
+    before = torch.get_num_threads()
+    for source in (f"local-dir:{folder}", str(tiny_bundle)):
+        result = bench_maps(source, batch=2, repeats=2, threads=1)
+        assert result["threads"] == 1
+        assert torch.get_num_threads() == before
+        rows = {name: row for name, row in result.items() if name in MAP_ROWS}
+        assert set(rows) == set(MAP_ROWS)
+        for row in rows.values():
+            assert row["ratio"] == row["seconds"] / result["forward_s"]
+        held = all(row["ratio"] <= MAP_ROWS[name] for name, row in rows.items())
+        assert result["within_limits"] is held
+        assert result["text_s"] > 0
+        assert json.loads(json.dumps(result)) == result
+    with pytest.raises(InputError, match="measures nothing"):
+        bench_maps(source, repeats=0)
+    with pytest.raises(InputError, match="no model"):
+        bench_maps("no-such-model")
 
 
 def test_bench_lens(folder: Path) -> None:
