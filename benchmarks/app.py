@@ -99,8 +99,17 @@ def running_app(folder: Path | None = None) -> Iterator[tuple[str, int]]:
         _await(address, process)
         yield address, process.pid
     finally:
-        process.terminate()
+        stop(process)
+
+
+def stop(process: subprocess.Popen[Any]) -> None:
+    """End a server: asked first, by force if it still computes half a minute later."""
+    process.terminate()
+    try:
         process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 class Session:

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import pandas as pd
 import pytest
 
+from benchmarks.app import stop
 from explorer.bundle import Manifest, seal
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -91,8 +92,7 @@ def server(bundles: Path, chromium: str) -> Iterator[str]:
         written = log.read()
         assert "Traceback" not in written, written
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        stop(process)
         log.close()
 
 

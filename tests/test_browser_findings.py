@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from benchmarks.app import stop
 from explorer.bundle import Bundle
 from explorer.findings import archive, html_file
 from explorer.findings.database import FILE
@@ -63,8 +64,7 @@ def serving(bundles: Path, data: Path, **settings: str) -> Iterator[str]:
         written = log.read()
         assert "Traceback" not in written, written
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        stop(process)
         log.close()
 
 
