@@ -49,7 +49,7 @@ CONTROLS = ("untried", "random, tried", "nearest, tried", "indirect, tried")
 METHODS = ("second-order", *BASELINES, *CONTROLS)
 RESAMPLES = 2000
 PAIRS = 50
-SCENES = 40
+SCENES = 100
 Progress = Callable[[str], None]
 
 
