@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from explorer.bundle import Bundle
-from explorer.ui import adversarial_parts, loaders
+from explorer.attack_pairs import Pair
+from explorer.bundle import Bundle, reseal_evidence
+from explorer.ui import adversarial_data, adversarial_parts, loaders
 from explorer.ui.adversarial_query import (
     AttackQuery,
     classes_of,
@@ -96,6 +98,45 @@ def test_what_was_measured_is_said(view: View) -> None:
     told = replace(view.bundle.manifest, evidence=figures)
     html = adversarial_parts.measured(View("tiny", replace(view.bundle, manifest=told)))
     assert all(said in html for said in ("50 pairs", "40 pictures", "51", "claim=attack"))
+
+
+def test_measured_pairs_are_proposed_first_and_need_no_drawing(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = tmp_path / "bundles" / "told"
+    shutil.copytree(tiny_bundle, copied)
+    pairs = [
+        {"source": "red circle", "target": "blue square", "second-order": 0.25},
+        {**PAIR, "second-order": 0.75},
+    ]
+    figures = {"pairs": 2, "scenes": 100, "methods": {}, "by_pair": pairs}
+    reseal_evidence(Bundle.open(copied), {"attack": figures})
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(copied.parent))
+    drawn = []
+    monkeypatch.setattr(
+        adversarial_data, "propose_pairs", lambda *a: drawn.append(a) or [Pair(*PAIR.values())]
+    )
+    app = run()
+    html = html_of(app)
+    assert "What speaks for “red circle”" in html, "the best measured pair is opened"
+    assert "2 pairs that were measured" in html
+    assert html.index("blue square → red circle") < html.index("red circle → blue square")
+    assert "75" in html[html.index("blue square → red circle") :][:80]
+    assert not drawn
+    app.button(key="_attack_draw").click().run()
+    assert drawn
+    assert "Pairs drawn by the seed" in html_of(app)
+
+
+def test_pairs_are_drawn_only_where_the_address_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(
+        adversarial_data, "propose_pairs", lambda *a: drawn.append(a) or [Pair(*PAIR.values())]
+    )
+    run(**PAIR)
+    assert not drawn
+    assert "Pairs drawn by the seed" in html_of(run(seed="77"))
+    assert len(drawn) == 1
 
 
 def test_a_batch_is_made_tick_by_tick_and_can_be_stopped() -> None:

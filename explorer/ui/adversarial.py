@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from explorer.ui import adversarial_parts as pieces
 from explorer.ui import adversarial_prompts, frame, image_parts, save_finding
 from explorer.ui.adversarial_query import MOST_PICTURES, SEEDS, AttackQuery, classes_of
 from explorer.ui.frame import Page
+from explorer.ui.loaders import View
 from explorer.uploads import SUFFIXES
 
 TICK = 0.2  # seconds between two pictures of a batch
@@ -74,13 +76,11 @@ def _safe(text: str) -> str:
 def _choose(page: Page, query: AttackQuery) -> AttackQuery:
     """Widgets that write the address; the first proposed pair where it names none."""
     view = page.view
-    try:
-        pairs = data.proposals(view, query.seed)
-    except InputError as error:
-        pairs = []
-        frame.show_problems([str(error)])
-    if not query.source and not query.target and pairs:
-        query = replace(query, source=pairs[0].source, target=pairs[0].target)
+    listed = data.measured_pairs(view)
+    if not query.source and not query.target:
+        listed = listed or _drawn(view, query)
+        if listed:
+            query = replace(query, source=listed[0].pair.source, target=listed[0].pair.target)
     state = st.session_state  # the address decides: widgets are set from it on every run
     state["_source"], state["_target"] = query.source or None, query.target or None
     state["_seed"], state["_count"] = query.seed, query.count
@@ -92,13 +92,25 @@ def _choose(page: Page, query: AttackQuery) -> AttackQuery:
     columns[1].selectbox("Taken for", labels, key="_target", placeholder="a class", **change)
     columns[2].number_input("Pictures", 1, MOST_PICTURES, key="_count", **change)
     columns[3].number_input("Seed", 0, SEEDS, key="_seed", **change)
-    if pairs:
-        frame.draw(
-            '<p class="caption">Striking pairs, drawn by the seed: the model recognises both, they '
-            "are unlike, and the second is the likeliest such class for the first.</p>",
-            pieces.pair_links(view, pairs, query.seed),
-        )
+    _propose(page, query, listed)
     return query
+
+
+def _drawn(view: View, query: AttackQuery) -> list[data.Proposal]:
+    try:
+        return data.proposals(view, query.seed)
+    except InputError as error:
+        frame.show_problems([str(error)])
+        return []
+
+
+@st.fragment
+def _propose(page: Page, query: AttackQuery, listed: Sequence[data.Proposal]) -> None:
+    """Pairs to look at, and a button that draws others: only these few lines run again."""
+    if st.session_state.get("_attack_draw", False):
+        listed = _drawn(page.view, query)
+    frame.draw(pieces.proposals(page.view, listed, query.seed))
+    st.button("Draw other pairs", key="_attack_draw", help="By the seed; takes a few seconds.")
 
 
 def _changed(page: Page, before: AttackQuery) -> None:

@@ -23,6 +23,7 @@ from explorer.uploads import decode
 PROPOSED = 6
 EXAMPLES = 4  # pictures that stand on the page before a batch is made
 BATCH = "_attack_batch"
+OWN = "second-order"  # the measured method that this page shows
 
 
 @dataclass
@@ -39,13 +40,22 @@ class Batch:
         return self.coming is not None
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """A pair to look at."""
+
+    pair: Pair
+    share: float | None = None
+    """Share of its pictures that were taken for the target, where that was measured."""
+
+
 def find_attack(view: View, query: AttackQuery) -> Attack:
     """A pair's ranked concepts. Raises InputError if none is left."""
     live.lens_model(view)
     return _attack(view.key, view.bundle.manifest.identity, query.source, query.target, view)
 
 
-@st.cache_resource(max_entries=32, show_spinner="Concepts are tried beside the source …")
+@st.cache_resource(max_entries=32, show_spinner="The best concepts are tried beside the source, some 100 pictures …")
 def _attack(key: str, identity: str, source: str, target: str, _view: View) -> Attack:
     return Attack.of(_view.bundle, source, target)
 
@@ -64,9 +74,18 @@ def _examples(
     return list(_attack.attempts(EXAMPLES, seed=seed))
 
 
-def proposals(view: View, seed: int) -> list[Pair]:
-    """A few striking pairs. Raises InputError if the bundle has none."""
-    return _proposals(view.key, view.bundle.manifest.identity, seed, view)
+def measured_pairs(view: View) -> list[Proposal]:
+    """The measured pairs that are most often taken for the target; none if none were measured."""
+    found = view.bundle.manifest.evidence.get("attack", {}).get("by_pair", [])
+    rows = [row for row in found if OWN in row]
+    best = sorted(rows, key=lambda row: -row[OWN])[:PROPOSED]
+    return [Proposal(Pair(row["source"], row["target"]), row[OWN]) for row in best]
+
+
+def proposals(view: View, seed: int) -> list[Proposal]:
+    """A few pairs drawn by a seed; seconds of work. Raises InputError if the bundle has none."""
+    found = _proposals(view.key, view.bundle.manifest.identity, seed, view)
+    return [Proposal(pair) for pair in found]
 
 
 @st.cache_resource(max_entries=32, show_spinner="The model looks for striking pairs …")

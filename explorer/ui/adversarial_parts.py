@@ -8,8 +8,8 @@ from html import escape
 from explorer.adversarial import Ranking, SpuriousConcept, vocabulary
 from explorer.attack_audit import Audit
 from explorer.attack_batch import Attempt
-from explorer.attack_pairs import Pair
 from explorer.ui import glossary, image_parts, parts
+from explorer.ui.adversarial_data import Proposal
 from explorer.ui.adversarial_query import AttackQuery, write_scene
 from explorer.ui.loaders import View
 
@@ -34,21 +34,37 @@ def measured(view: View) -> str:
     )
 
 
-def pair_links(view: View, pairs: Sequence[Pair], seed: int) -> str:
-    """Proposed pairs, each a link."""
-    chips = (
-        parts.link(
-            "adversarial",
-            f"{escape(pair.source)} → {escape(pair.target)}",
-            css="chip",
-            bundle=view.key,
-            source=pair.source,
-            target=pair.target,
-            seed=seed or None,
+def proposals(view: View, listed: Sequence[Proposal], seed: int) -> str:
+    """Proposed pairs, each a link, with where they come from."""
+    if not listed:
+        return ""
+    if listed[0].share is None:
+        where = (
+            "Pairs drawn by the seed: the model recognises both, they are unlike, and the second "
+            "is the likeliest such class for the first."
         )
-        for pair in pairs
+    else:
+        found = view.bundle.manifest.evidence["attack"]
+        where = (
+            f"Of the {found['pairs']:,} pairs that were measured, those most often taken for the "
+            f"second class: the share of {found['scenes']:,} pictures."
+        )
+    chips = "".join(_pair(view, proposal, seed) for proposal in listed)
+    return f'<p class="caption">{where}</p><div class="chips">{chips}</div>'
+
+
+def _pair(view: View, proposal: Proposal, seed: int) -> str:
+    pair, share = proposal.pair, proposal.share
+    measured = "" if share is None else f' <span class="num">{glossary.share(share)}</span>'
+    return parts.link(
+        "adversarial",
+        f"{escape(pair.source)} → {escape(pair.target)}{measured}",
+        css="chip",
+        bundle=view.key,
+        source=pair.source,
+        target=pair.target,
+        seed=seed or None,
     )
-    return f'<div class="chips">{"".join(chips)}</div>'
 
 
 def concepts(view: View, ranking: Ranking) -> str:
