@@ -33,7 +33,7 @@ REACH = 0.15  # standard deviation of a step in space, in sides of the grid
 STEPS = 2
 BALANCING_STEPS = 20
 FLOOR = 0.2
-SURE = 0.4  # cosine
+SURE = 0.35  # cosine
 SHARPEST = 5.0
 
 

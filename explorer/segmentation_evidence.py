@@ -96,7 +96,7 @@ def measure_segmentation(
     bundle: Bundle,
     *,
     scenes: int = 500,
-    photographic: int = 200,
+    photographic: int = 500,
     calibration: int = 100,
     methods: Sequence[str] = METHODS,
     seed: int = 0,
