@@ -12,13 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import streamlit as st
 from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartParser
+from starlette.requests import Request
 
 from explorer import access
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.ui import export, files, glossary, live, loaders, parts, server
 from explorer.ui.loaders import View
+from explorer.uploads import MAX_BYTES
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +172,44 @@ def test_connections_of_a_listening_socket_answer_at_once() -> None:
 
 def test_where_descriptors_are_not_listed_nothing_changes(tmp_path: Path) -> None:
     assert server.answer_at_once(tmp_path / "nowhere") == 0
+
+
+def rolled_over(size: int) -> bool:
+    """Whether an upload of so many bytes passes through a file on disk."""
+    parts = (
+        b'--x\r\nContent-Disposition: form-data; name="f"; filename="f.png"\r\n\r\n',
+        b"0" * size,
+        b"\r\n--x--\r\n",
+    )
+
+    async def parse() -> bool:
+        coming = iter(parts)
+
+        async def receive() -> dict[str, Any]:
+            part = next(coming, b"")
+            return {"type": "http.request", "body": part, "more_body": bool(part)}
+
+        kind = (b"content-type", b"multipart/form-data; boundary=x")
+        request = Request({"type": "http", "method": "PUT", "headers": [kind]}, receive)
+        async with request.form() as form:
+            sent = form["f"]
+            assert isinstance(sent, UploadFile)
+            assert sent.size == size
+            return bool(sent.file._rolled)
+
+    return asyncio.run(parse())
+
+
+def test_uploads_never_pass_through_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MultiPartParser, "spool_max_size", MultiPartParser.spool_max_size)
+    assert rolled_over(MAX_BYTES), "without it they do"
+
+    async def start() -> None:
+        async with server.lifespan(st.App(__file__)):
+            pass
+
+    asyncio.run(start())
+    assert not rolled_over(MAX_BYTES)
 
 
 def test_facts_are_those_of_the_download(view: View) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import platform
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -341,6 +343,31 @@ def test_an_upload_takes_the_addresss_place_until_it_is_cleared() -> None:
     assert not app.exception
     assert "<h2>Example 1</h2>" in html_of(app)
     assert app.file_uploader[0].value is None
+
+
+def test_an_upload_is_written_nowhere(tmp_path: Path) -> None:
+    """Everything this process opens for writing is listened to while an upload is studied."""
+    written: list[object] = []
+    listening = True
+
+    def listen(event: str, args: tuple[object, ...]) -> None:
+        if listening and event == "open" and args[0] != "/dev/null":
+            path, mode, flags = args
+            plain = isinstance(mode, str) and not set(mode) & set("wax+")
+            if not plain and int(flags) & (os.O_WRONLY | os.O_RDWR):
+                written.append(path)
+
+    sys.addaudithook(listen)  # it cannot be taken back, so it stops listening at the end
+    try:
+        (tmp_path / "control").write_bytes(b"1")
+        assert len(written) == 1, "what is written is heard of"
+        app = run(texts="red, blue")
+        sent = ("mine.png", png_of(draw("blue", "square").resize((90, 45))), "image/png")
+        app.file_uploader[0].set_value(sent).run()
+        assert "<h2>mine.png</h2>" in html_of(app)
+        assert written[1:] == []
+    finally:
+        listening = False
 
 
 def test_a_damaged_upload_is_one_sentence_and_no_study() -> None:

@@ -34,6 +34,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera that sees a test card
+    "--use-fake-ui-for-media-stream",
 ]
 PATIENCE = 90_000  # ms; a shared machine may be slow
 WIDTHS = {1440: 900, 390: 844}

@@ -61,6 +61,18 @@ def test_upload_is_studied_kept_and_cleared(visit: Visit, upload: Path) -> None:
     visit.check()
 
 
+def test_a_picture_is_taken_with_the_camera(visit: Visit) -> None:  # noqa: F811
+    visit.page.context.grant_permissions(["camera"])
+    visit.open(IMAGE, HEADING)
+    visit.page.get_by_text("Camera", exact=True).click()
+    visit.page.wait_for_function("document.querySelector('video')?.readyState >= 2")
+    visit.page.get_by_role("button", name="Take Photo").click()
+    visit.page.wait_for_selector('h2:has-text("camera-input")')
+    visit.page.get_by_role("button", name="Clear my picture").click()
+    visit.page.wait_for_selector('h2:text-is("Example 1")')
+    visit.check()
+
+
 def test_example_and_back(visit: Visit) -> None:  # noqa: F811
     visit.open(IMAGE, HEADING)
     visit.page.locator(".examples a").nth(4).click()

@@ -3,6 +3,8 @@
 The server's listening socket lacks TCP_NODELAY, and so does every connection it accepts: a small
 answer, sent as head and body, then waits up to 40 ms for the browser to acknowledge the head
 (Nagle's algorithm and delayed acknowledgement). A page of pictures has many such answers.
+
+An upload stays in memory: what is above 1 MB would otherwise pass through a temporary file.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import streamlit as st
+from starlette.formparsers import MultiPartParser
 
 from explorer import access
 from explorer.errors import ExplorerError, InputError
@@ -28,6 +31,7 @@ async def lifespan(app: st.App) -> AsyncGenerator[None, None]:
     """What the server does from its start to its end; its socket listens already."""
     warn()
     answer_at_once()
+    keep_uploads_in_memory()
     threading.Thread(target=warm_up, name="warm up", daemon=True).start()
     yield
 
@@ -50,6 +54,11 @@ def warm_up() -> None:
             view = loaders.open_view(key, path)
             highlights.held(view)
             _ = view.ranks, view.silent
+
+
+def keep_uploads_in_memory() -> None:
+    """Have no upload that Streamlit takes at all written to disk while it arrives."""
+    MultiPartParser.spool_max_size = (st.get_option("server.maxUploadSize") + 1) * 2**20
 
 
 def answer_at_once(descriptors: Path = DESCRIPTORS) -> int:
