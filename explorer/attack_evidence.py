@@ -20,6 +20,7 @@ the held-out pictures. Intervals are bootstrap intervals over pairs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from explorer.adversarial import (
 )
 from explorer.attack_pairs import Classes, Pair, propose_pairs
 from explorer.attack_scenes import ADDED, compose_attack
-from explorer.attack_trials import best_by_trial, gains
+from explorer.attack_trials import gains
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.evidence.work import Work, stream
@@ -46,7 +47,8 @@ from explorer.indirect import IndirectEffects, measure_indirect
 
 BASELINES = ("none", "random", "nearest", "indirect")
 CONTROLS = ("untried", "random, tried", "nearest, tried", "indirect, tried")
-METHODS = ("second-order", *BASELINES, *CONTROLS)
+OWN = "second-order"
+METHODS = (OWN, *BASELINES, *CONTROLS)
 RESAMPLES = 2000
 PAIRS = 50
 SCENES = 100
@@ -55,6 +57,15 @@ Progress = Callable[[str], None]
 
 Shown = Mapping[str, Sequence[int]]
 """Concept -> the pictures that may stand for it."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a method adds to a pair's scenes."""
+
+    shown: Shown
+    gains: Mapping[str, float] = field(default_factory=dict)
+    """Concept -> what it gained beside the source, where it was tried; largest first."""
 
 
 def measure_attack(
@@ -100,17 +111,23 @@ def measure_attack(
     words = vocabulary(bundle)
 
     def take(places: range) -> Mapping[str, NDArray[Any]]:
-        hits, shown = [], []
+        hits, concepts, gained = [], [], []
         for number in places:
             pair = chosen[number]
             ways = choices(bundle, pair, classes, settings, indirect, seed + number)
             made = {name: ways[name]() for name in methods}
             hits.append(
-                [_attack(bundle, classes, pair, made[name], n, seed + number) for name in methods]
+                [
+                    _attack(bundle, classes, pair, made[name].shown, n, seed + number)
+                    for name in methods
+                ]
             )
-            own = [words.labels.index(text) for text in made.get("second-order", ())]
-            shown.append(own + [-1] * (settings.concepts - len(own)))
-        return {"hits": np.array(hits), "concepts": np.array(shown)}
+            own = made[OWN].gains if OWN in made else {}
+            lacking = [-1] * (settings.concepts - len(own))
+            concepts.append([words.labels.index(text) for text in own] + lacking)
+            gained.append([*own.values(), *lacking])
+        arrays = {"hits": hits, "concepts": concepts, "gains": gained}
+        return {name: np.array(rows) for name, rows in arrays.items()}
 
     kept = stream(Work(work), f"attack-{n}", len(chosen), 1, take, say)
     hits = {name: kept["hits"][:, place] for place, name in enumerate(methods)}
@@ -120,6 +137,11 @@ def measure_attack(
             "target": pair.target,
             **{name: round(float(found[place, :, 0].mean()), 4) for name, found in hits.items()},
             "concepts": [words.labels[i] for i in kept["concepts"][place] if i >= 0],
+            "gains": [
+                float(gain)
+                for i, gain in zip(kept["concepts"][place], kept["gains"][place], strict=True)
+                if i >= 0
+            ],
         }
         for place, pair in enumerate(chosen)
     ]
@@ -145,7 +167,7 @@ def choices(
     settings: AttackSettings,
     indirect: IndirectEffects | None,
     seed: int,
-) -> dict[str, Callable[[], Shown]]:
+) -> dict[str, Callable[[], Chosen]]:
     """Return how each method finds what it adds to the scenes of one pair."""
     words = vocabulary(bundle)
     embeddings = (classes.embedding(pair.source), classes.embedding(pair.target))
@@ -154,32 +176,35 @@ def choices(
     allowed = np.flatnonzero(close.allowed)
     count = settings.concepts
 
-    def by_chance(labels: Iterable[str]) -> Shown:
-        return {label: words.pictures[label] for label in labels}
+    def by_chance(labels: Iterable[str]) -> Chosen:
+        return Chosen({label: words.pictures[label] for label in labels})
 
     def best(scores: NDArray[Any]) -> list[str]:
         order = allowed[np.argsort(-scores[allowed], kind="stable")]
         return [words.labels[i] for i in order[:SHORTLIST]]
 
-    def tried(labels: Sequence[str]) -> Shown:
-        shown = preferred(bundle, labels, picture_pushes(bundle, *embeddings))
+    def tried(shown: Shown) -> Chosen:
         gained = gains(bundle, pair.source, pair.target, embeddings, shown)
-        return {label: shown[label] for label in list(gained)[:count]}
+        kept = dict(list(gained.items())[:count])
+        return Chosen({label: shown[label] for label in kept}, kept)
+
+    def listed(labels: Sequence[str]) -> Chosen:
+        return tried(preferred(bundle, labels, picture_pushes(bundle, *embeddings)))
 
     drawn = [words.labels[i] for i in np.random.default_rng([seed, 2]).permutation(allowed)]
-    ways: dict[str, Callable[[], Shown]] = {
-        "second-order": lambda: best_by_trial(bundle, ranking, embeddings, count).shown,
-        "none": dict,
+    ways: dict[str, Callable[[], Chosen]] = {
+        OWN: lambda: tried(ranking.shown),
+        "none": lambda: Chosen({}),
         "random": lambda: by_chance(drawn),
-        "random, tried": lambda: tried(drawn[:SHORTLIST]),
+        "random, tried": lambda: listed(drawn[:SHORTLIST]),
         "untried": lambda: by_chance(concept.text for concept in ranking.concepts[:count]),
         "nearest": lambda: by_chance(best(close.target)[:count]),
-        "nearest, tried": lambda: tried(best(close.target)),
+        "nearest, tried": lambda: listed(best(close.target)),
     }
     if indirect is not None:
-        listed = best(indirect.scores(bundle, *embeddings))
-        ways["indirect"] = lambda: by_chance(listed[:count])
-        ways["indirect, tried"] = lambda: tried(listed)
+        reached = best(indirect.scores(bundle, *embeddings))
+        ways["indirect"] = lambda: by_chance(reached[:count])
+        ways["indirect, tried"] = lambda: listed(reached)
     return ways
 
 
@@ -219,12 +244,12 @@ def _draws(count: int, seed: int) -> NDArray[np.int64]:
 
 def _verdict(two_way: dict[str, NDArray[np.float64]], seed: int) -> dict[str, Any]:
     """Whether the second-order concepts beat every baseline, and by how much random ones."""
-    own = two_way.get("second-order")
+    own = two_way.get(OWN)
     if own is None:
         return {}
     mine = own.mean(axis=1)
     low = _interval(mine, seed)[0]
-    others = {n: v.mean(axis=1) for n, v in two_way.items() if n != "second-order"}
+    others = {n: v.mean(axis=1) for n, v in two_way.items() if n != OWN}
     random = float(others["random"].mean()) if "random" in others else None
     return {
         "beats_every_baseline": all(

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from explorer.adversarial import NEAR, Floats, stems, vocabulary
+from explorer.adversarial import NEAR, Floats, stems, text_embeddings, vocabulary
 from explorer.attack_scenes import APART, compose_attack
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.lens_model import LensModel, open_lens_model
-from explorer.models import encode_images, encode_texts
+from explorer.models import encode_images
 
 PLAIN = (10, 11, 12)  # numbers of the scenes in which a source must be recognised
 RUNNERS_UP = 30  # classes nearest to a source's picture among which its target is looked for
@@ -46,7 +46,7 @@ class Classes:
 
     @classmethod
     def of(cls, bundle: Bundle) -> Classes:
-        """Encode the names, once a bundle.
+        """Look the names up in the dictionary, or encode them, once a bundle.
 
         Raises:
             InputError: the bundle has held-out pictures of fewer than two names.
@@ -60,11 +60,10 @@ class Classes:
                 f"The bundle '{bundle.name}' has held-out pictures of {len(labels)} names: two "
                 "classes are needed for an attack."
             )
-        opened = open_lens_model(bundle)
-        with opened.lock:
-            embeddings = encode_texts(opened.loaded, labels).numpy()
+        embeddings = np.stack(text_embeddings(bundle, labels))
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
         _KEPT.clear()
-        _KEPT[key] = cls(bundle, opened, labels, embeddings)
+        _KEPT[key] = cls(bundle, open_lens_model(bundle), labels, embeddings)
         return _KEPT[key]
 
     def place(self, label: str) -> int:

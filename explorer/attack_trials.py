@@ -43,23 +43,40 @@ def find_concepts(
 ) -> Ranking:
     """Return a pair's spurious concepts that gain most in trials, largest gain first.
 
-    ``embeddings`` are the text embeddings of source and target, [embed] each.
+    ``embeddings`` are the text embeddings of source and target, [embed] each. A pair that the
+    bundle's evidence holds was tried when that was measured, and is not tried again.
 
     Raises:
         InputError: as `rank_concepts` does, or nothing shows the source.
     """
     ranking = rank_concepts(bundle, source, target, embeddings, settings)
-    return best_by_trial(bundle, ranking, embeddings, settings.concepts)
+    gained = recorded(bundle, ranking, settings)
+    if not gained:
+        gained = gains(bundle, source, target, embeddings, ranking.shown)
+    return best_by_trial(ranking, gained, settings.concepts)
 
 
-def best_by_trial(
-    bundle: Bundle, ranking: Ranking, embeddings: tuple[Floats, Floats], count: int
-) -> Ranking:
+def best_by_trial(ranking: Ranking, gained: Mapping[str, float], count: int) -> Ranking:
     """Return a ranking with only the ``count`` concepts that gain most, largest gain first."""
-    gained = gains(bundle, ranking.source, ranking.target, embeddings, ranking.shown)
     listed = {concept.text: concept for concept in ranking.concepts}
     kept = tuple(replace(listed[text], gain=gain) for text, gain in list(gained.items())[:count])
     return replace(ranking, concepts=kept, tried=len(listed))
+
+
+def recorded(bundle: Bundle, ranking: Ranking, settings: AttackSettings) -> dict[str, float]:
+    """Return the gains of the best concepts as the bundle's evidence holds them, largest first.
+
+    None where the pair was not measured, or was with other settings or another shortlist.
+    """
+    measured = bundle.manifest.evidence.get("attack", {})
+    if (measured.get("near"), measured.get("neurons")) != (settings.near, settings.neurons):
+        return {}
+    for row in measured.get("by_pair", ()):
+        if (row["source"], row["target"]) == (ranking.source, ranking.target):
+            found = dict(zip(row["concepts"], row.get("gains", ()), strict=False))
+            usable = len(found) == settings.concepts and found.keys() <= ranking.shown.keys()
+            return found if usable else {}
+    return {}
 
 
 def gains(

@@ -13,6 +13,7 @@ import streamlit as st
 from explorer.adversarial import text_embeddings
 from explorer.attack_audit import Audit, audit
 from explorer.attack_batch import Attack, Attempt
+from explorer.attack_evidence import OWN
 from explorer.attack_pairs import Classes, Pair, propose_pairs
 from explorer.attack_scenes import AttackScene, compose_attack
 from explorer.ui import live
@@ -23,7 +24,6 @@ from explorer.uploads import decode
 PROPOSED = 6
 EXAMPLES = 4  # pictures that stand on the page before a batch is made
 BATCH = "_attack_batch"
-OWN = "second-order"  # the measured method that this page shows
 
 
 @dataclass
@@ -55,7 +55,10 @@ def find_attack(view: View, query: AttackQuery) -> Attack:
     return _attack(view.key, view.bundle.manifest.identity, query.source, query.target, view)
 
 
-@st.cache_resource(max_entries=32, show_spinner="The best concepts are tried beside the source, some 100 pictures …")
+@st.cache_resource(
+    max_entries=32,
+    show_spinner="The best concepts are tried beside the source, some 100 pictures …",
+)
 def _attack(key: str, identity: str, source: str, target: str, _view: View) -> Attack:
     return Attack.of(_view.bundle, source, target)
 
