@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice, permutations
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ from explorer.attack_evidence import METHODS, measure_attack
 from explorer.attack_images import generate, load_pipeline, prompts
 from explorer.attack_pairs import Classes, Pair, propose_pairs, unlike
 from explorer.attack_scenes import APART, check_hidden, compose_attack
-from explorer.attack_trials import FINAL, FINALISTS, find_concepts, gains
-from explorer.bundle import Bundle
+from explorer.attack_trials import FINAL, FINALISTS, find_concepts, gains, recorded
+from explorer.bundle import Bundle, reseal_evidence
 from explorer.cli import main
 from explorer.errors import InputError
 from explorer.indirect import indirect_directions, recompute
@@ -183,6 +184,39 @@ def test_the_best_by_trial_are_kept(bundle: Bundle, pair: tuple) -> None:
     assert [(c.text, c.gain) for c in found.concepts] == list(gained.items())[:2]
     assert find_concepts(bundle, SOURCE, TARGET, pair, two) == found
     assert found.as_dict()["concepts"][0]["gain"] == round(found.concepts[0].gain or 0, 4)
+
+
+def test_a_measured_pair_is_not_tried_again(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = tmp_path / "tiny"
+    shutil.copytree(bundle.path, copied)
+    held = Bundle.open(copied)
+    settings = AttackSettings(neurons=50, concepts=2, near=1.0)
+    source, target = next(
+        (one, other)
+        for one, other in permutations(Classes.of(held).labels, 2)
+        if _has_concepts(held, one, other, settings)
+    )
+    found = measure_attack(
+        held, pairs=[Pair(source, target)], n=1, methods=METHODS[:2], settings=settings
+    )
+    embeddings = tuple(np.stack(text_embeddings(held, [source, target])))
+    tried = find_concepts(held, source, target, embeddings, settings)
+    (row,) = found["by_pair"]
+    assert row["concepts"] == [concept.text for concept in tried.concepts]
+    assert row["gains"] == pytest.approx([c.gain for c in tried.concepts], abs=1e-5)
+    held = reseal_evidence(held, {"attack": found})
+    monkeypatch.setattr(attack_trials, "gains", None)  # a trial would now fail
+    again = find_concepts(held, source, target, embeddings, settings)
+    assert [c.text for c in again.concepts] == row["concepts"]
+    assert [c.gain for c in again.concepts] == row["gains"]
+    assert again.tried == tried.tried
+    for other in (replace(settings, near=0.9999), replace(settings, concepts=1)):
+        with pytest.raises(TypeError):
+            find_concepts(held, source, target, embeddings, other)
+    assert recorded(held, replace(again, source=target, target=source), settings) == {}
+    assert recorded(held, replace(again, concepts=again.concepts[:1]), settings) == {}
 
 
 def test_trials_never_show_the_picture_that_is_attacked(
