@@ -636,12 +636,16 @@ def discovery(result: Result) -> Shown:
         "concepts": ("concepts of the picture", SECOND),
         "sets": ("merged sparse sets", COLOURS[4]),
         "output": ("whole output's nearest texts", INDIRECT),
+        "likely": ("both together (“likely in it”)", COLOURS[2]),
         "chance": ("another scene's labels", NEUTRAL),
     }
     numbers, drawn = [], []
-    for name, part in result.items():
-        if not isinstance(part, Mapping) or "concepts" not in part:
-            continue
+    named = {
+        name: part
+        for name, part in result.items()
+        if isinstance(part, Mapping) and "concepts" in part
+    }
+    for name, part in named.items():
         hits = [key for key in part["concepts"] if key.startswith("hit@")]
         series = [
             Series(
@@ -674,7 +678,38 @@ def discovery(result: Result) -> Shown:
                 ),
             )
         )
-    return Shown(numbers, drawn)
+    sure = {name: part for name, part in named.items() if "confidence" in part}
+    numbers += [
+        Number(
+            f"Present told from absent, {name}",
+            _mean(part["confidence"]["auc"], part["scenes"]),
+            percent("of pairs of a present and an absent text"),
+            f"{name}.confidence.auc",
+        )
+        for name, part in sure.items()
+    ]
+    return Shown(numbers, [*drawn, _doubted(sure)] if sure else drawn)
+
+
+def _doubted(named: Mapping[str, Result]) -> Plot:
+    """Which texts the Image page calls doubtful, by set of scenes."""
+    kinds = (("present", SECOND), ("absent", NEUTRAL))
+    return Plot(
+        "Texts that the Image page calls doubtful, of things in a scene (blue) and of things in "
+        "another one. Bars: 95 % intervals over scenes.",
+        plots.dots(
+            [
+                Dot(
+                    f"{name}, {kind}",
+                    _mean(part["confidence"][f"{kind}_doubted"], part["scenes"]),
+                    colour,
+                )
+                for name, part in named.items()
+                for kind, colour in kinds
+            ],
+            percent("of texts called doubtful"),
+        ),
+    )
 
 
 def _mean(row: Result, scenes: int) -> Figure:
