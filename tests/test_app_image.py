@@ -196,6 +196,11 @@ def test_measured_rates_stand_beside_what_is_discovered(view: View) -> None:
     measured = {"discovery": {"pictogram, single": rate, "pictogram, multiple": rate}}
     object.__setattr__(view.bundle.manifest, "evidence", measured)
     assert image_parts.hit_rates(view).count("50 %") == 2
+    photographs = {"photographic, single": rate, "photographic, multiple": rate}
+    object.__setattr__(
+        view.bundle.manifest, "evidence", {"discovery": measured["discovery"] | photographs}
+    )
+    assert image_parts.hit_rates(view).count("50 %") == 4
 
 
 def test_every_state_has_an_address(view: View) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from explorer.bundle import Bundle
-from explorer.discovery_evidence import measure_discovery
+from explorer.discovery_evidence import RANKINGS, _auc, _confidence, measure_discovery
 from explorer.errors import InputError
 from explorer.seeded_scenes import SceneSet, draw_scene
 from explorer.segmentation_evidence import (
@@ -178,9 +178,31 @@ def test_discovery_is_measured(bundle: Bundle) -> None:
     for kind in ("pictogram, single", "pictogram, multiple"):
         part = found[kind]
         assert part["scenes"] == 4
-        for source in ("concepts", "sets", "chance", "output"):
+        for source in (*RANKINGS, "chance"):
             figures = part[source]
             assert set(figures) == {"hit@1", "cosine@1", "hit@3", "cosine@3"}
             if part["objects_in_dictionary"]:
                 assert figures["hit@1"]["mean"] <= figures["hit@3"]["mean"]
                 assert figures["cosine@1"]["mean"] <= figures["cosine@3"]["mean"] + 1e-6
+
+
+def test_confidence_is_scored_as_by_counting_pairs() -> None:
+    nan = np.nan
+    present = np.array([[0.99, 0.2, nan], [0.9, nan, nan], [0.7, 0.95, 0.86]])
+    absent = np.array([[0.1, nan, nan], [nan, nan, nan], [0.9, 0.84, nan]])
+    found = _confidence(present, absent, 0)
+    pairs = [
+        (yes > no) + (yes == no) / 2
+        for yes in present[~np.isnan(present)]
+        for no in absent[~np.isnan(absent)]
+    ]
+    assert found["auc"]["mean"] == pytest.approx(np.mean(pairs), abs=1e-4)
+    assert found["auc"]["interval"][0] <= found["auc"]["mean"] <= found["auc"]["interval"][1]
+    assert found["present_doubted"]["mean"] == pytest.approx(2 / 6, abs=1e-4)
+    assert found["absent_doubted"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
+    assert found["doubtful_below"] == 0.85
+
+
+def test_confidence_of_present_texts_alone_tells_nothing_apart() -> None:
+    found = _auc(np.array([0.5, 0.6]), np.array([True, True]), np.array([0, 1]), 0)
+    assert found == {"mean": None, "interval": None}

@@ -82,19 +82,25 @@ def likely(texts: Sequence[str], mapped: Callable[[str], str]) -> str:
 def hit_rates(view: View) -> str:
     """How often discovery names what is there, as measured; nothing where it wasn't."""
     measured = view.bundle.manifest.evidence.get("discovery", {})
-    try:
+
+    def named(pool: str) -> str:
         alone, among = (
-            measured[f"pictogram, {kind}"]["concepts"]["hit@10"]["mean"]
+            glossary.share(measured[f"{pool}, {kind}"]["concepts"]["hit@10"]["mean"])
             for kind in ("single", "multiple")
         )
+        return f"{alone} of the objects that stand alone and {among} of those among others"
+
+    try:
+        said = [
+            "In scenes of drawings in a style unseen in training, ten such concepts name "
+            f"{named('pictogram')}"
+        ]
     except KeyError:
         return ""
+    if "photographic, single" in measured:
+        said.append(f"in scenes of photographic cut-outs, {named('photographic')}")
     more = parts.link("evidence", "Evidence", bundle=view.key, claim="discovery")
-    return (
-        '<p class="caption below">In scenes of pictures in a style unseen in training, ten such '
-        f"concepts name {glossary.share(alone)} of the objects that stand alone and "
-        f"{glossary.share(among)} of those among others. {more}.</p>"
-    )
+    return f'<p class="caption below">{"; ".join(said)}. {more}.</p>'
 
 
 def concept_list(view: View, concepts: Sequence[FoundConcept], mapped: Callable[[str], str]) -> str:
