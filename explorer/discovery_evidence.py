@@ -78,6 +78,7 @@ def measure_discovery(
         ]
         result[scene_set.name] = {
             **_figures(bundle, opened, labels, ranked, top, seed),
+            "unfamiliar": _unfamiliar(bundle, labels, ranked, found["unfamiliar"], seed),
             "confidence": _confidence(found["present"], found["absent"], seed),
         }
     return result
@@ -95,7 +96,8 @@ def _looked_at(
     """Return each scene's labels, and what was found in all of them.
 
     For each of `RANKINGS` the best texts [scene, most], and the confidence of `present` and
-    `absent` texts [scene, object]; -1 and NaN where there are fewer.
+    `absent` texts [scene, object]; -1 and NaN where there are fewer. `unfamiliar` [scene] is what
+    the Image page says of a picture.
     """
     size = opened.loaded.image_size
     labels = [draw_scene(bundle, scene_set, n, size).labels for n in range(scenes + 1)]
@@ -114,6 +116,7 @@ def _looked_at(
             if texts:
                 sure = presence.confidence(opened.text_directions(texts))
                 found[name][: len(texts)] = sure.numpy()
+        found["unfamiliar"] = np.array(presence.unfamiliar(bundle))
         return found
 
     def take(places: range) -> Mapping[str, np.ndarray]:
@@ -141,6 +144,34 @@ def _rankings(
         "sets": np.argsort(-support, kind="stable")[:most],
         "output": np.argsort(-near, kind="stable")[:most],
         "likely": np.array(presence.likely(most), np.int64),
+    }
+
+
+def _known(bundle: Bundle, labels: list[tuple[str, ...]]) -> list[list[int]]:
+    """Return the places in the dictionary of each scene's labels, of those that it has."""
+    place = {text: number for number, text in enumerate(bundle.texts)}
+    return [[place[label] for label in scene if label in place] for scene in labels]
+
+
+def _unfamiliar(
+    bundle: Bundle,
+    labels: list[tuple[str, ...]],
+    ranked: list[dict[str, np.ndarray]],
+    flags: np.ndarray,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the share of scenes called unfamiliar, and of objects named in them and elsewhere."""
+    hits = [
+        [float(text in found["concepts"]) for text in texts]
+        for texts, found in zip(_known(bundle, labels), ranked, strict=True)
+    ]
+    apart = {"named": flags, "named_elsewhere": ~flags}
+    return {
+        "scenes": _mean_with_interval([[float(flag)] for flag in flags], seed),
+        **{
+            name: _mean_with_interval([hits[n] for n in np.flatnonzero(chosen)], seed)
+            for name, chosen in apart.items()
+        },
     }
 
 
@@ -186,8 +217,7 @@ def _figures(
     top: Sequence[int],
     seed: int,
 ) -> dict[str, Any]:
-    place = {text: number for number, text in enumerate(bundle.texts)}
-    known = [[place[label] for label in scene if label in place] for scene in labels]
+    known = _known(bundle, labels)
     asked = {name: known for name in RANKINGS} | {"chance": known[1:] + known[:1]}
     atoms = opened.dictionary.numpy()
     figures: dict[str, Any] = {

@@ -71,8 +71,8 @@ class Presence:
     def unfamiliar(self, bundle: Bundle) -> bool:
         """Whether no text is as near to the output as is usual among the bundle's own pictures.
 
-        What is then read off the picture is right less often: of objects in scenes and
-        photographs, discovery names a third as many.
+        What is then read off the picture is right less often; how much less, the evidence on
+        discovery says.
         """
         _, whole = self._sorted
         return bool(len(whole)) and float(whole[-1]) < _least_nearness(bundle)

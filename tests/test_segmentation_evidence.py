@@ -9,7 +9,13 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from explorer.bundle import Bundle
-from explorer.discovery_evidence import RANKINGS, _auc, _confidence, measure_discovery
+from explorer.discovery_evidence import (
+    RANKINGS,
+    _auc,
+    _confidence,
+    _unfamiliar,
+    measure_discovery,
+)
 from explorer.errors import InputError
 from explorer.seeded_scenes import SceneSet, draw_scene
 from explorer.segmentation_evidence import (
@@ -184,6 +190,16 @@ def test_discovery_is_measured(bundle: Bundle) -> None:
             if part["objects_in_dictionary"]:
                 assert figures["hit@1"]["mean"] <= figures["hit@3"]["mean"]
                 assert figures["cosine@1"]["mean"] <= figures["cosine@3"]["mean"] + 1e-6
+
+
+def test_unfamiliar_scenes_are_counted_apart(bundle: Bundle) -> None:
+    one, other = bundle.texts[:2]
+    labels = [(one,), (one, other), (other, "no text of the dictionary")]
+    ranked = [{"concepts": np.array(places)} for places in ([0, 5], [7, 0], [0])]
+    found = _unfamiliar(bundle, labels, ranked, np.array([False, True, True]), 0)
+    assert found["scenes"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
+    assert found["named"]["mean"] == pytest.approx(1 / 3, abs=1e-4)
+    assert found["named_elsewhere"]["mean"] == 1
 
 
 def test_confidence_is_scored_as_by_counting_pairs() -> None:
