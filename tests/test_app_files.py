@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import platform
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +27,8 @@ from explorer.errors import InputError
 from explorer.ui import export, files, glossary, live, loaders, parts, server
 from explorer.ui.loaders import View
 from explorer.uploads import MAX_BYTES
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -174,6 +179,43 @@ def test_where_descriptors_are_not_listed_nothing_changes(tmp_path: Path) -> Non
     assert server.answer_at_once(tmp_path / "nowhere") == 0
 
 
+_ARENAS = """
+import ctypes, sys, threading
+from explorer.ui.server import share_arenas
+if sys.argv[1] == "shared":
+    assert share_arenas()
+together = threading.Barrier(12)
+def work():
+    for _ in range(200):
+        kept = [bytearray(5000) for _ in range(50)]
+    together.wait()  # all are alive at once, and none can use an arena that another has left
+threads = [threading.Thread(target=work) for _ in range(12)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+file = libc.fopen(sys.argv[2].encode(), b"w")
+libc.malloc_info(0, ctypes.c_void_p(file))
+libc.fclose(ctypes.c_void_p(file))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
+def test_threads_share_few_arenas(tmp_path: Path) -> None:
+    counts = {}
+    for way in ("shared", "apart"):
+        told = tmp_path / way
+        subprocess.run([sys.executable, "-c", _ARENAS, way, str(told)], check=True, cwd=ROOT)
+        counts[way] = told.read_text().count("<heap nr=")
+    assert counts["shared"] <= server.ARENAS
+    assert counts["apart"] > counts["shared"], "without it there are more"
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.ctypes, "CDLL", lambda name: object())
+    assert server.share_arenas() is False
+
+
 def rolled_over(size: int) -> bool:
     """Whether an upload of so many bytes passes through a file on disk."""
     parts = (
@@ -195,7 +237,7 @@ def rolled_over(size: int) -> bool:
             sent = form["f"]
             assert isinstance(sent, UploadFile)
             assert sent.size == size
-            return bool(sent.file._rolled)
+            return bool(sent.file._rolled)  # type: ignore[attr-defined]
 
     return asyncio.run(parse())
 
