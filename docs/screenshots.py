@@ -124,10 +124,10 @@ def chromium() -> Iterator[Browser]:
 
 def _settle(page: Page) -> None:
     page.wait_for_selector("h1", timeout=PATIENCE)
-    page.wait_for_function(
-        "!document.querySelector('[data-testid=stStatusWidget], [data-testid=stSpinner]')",
-        timeout=PATIENCE,
+    page.wait_for_selector(
+        '[data-test-script-state="notRunning"]', state="attached", timeout=PATIENCE
     )
+    page.wait_for_function("!document.querySelector('[data-testid=stSpinner]')", timeout=PATIENCE)
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1500)  # charts draw themselves in
 
