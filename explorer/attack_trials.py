@@ -66,7 +66,7 @@ def best_by_trial(ranking: Ranking, gained: Mapping[str, float], count: int) -> 
 def recorded(bundle: Bundle, ranking: Ranking, settings: AttackSettings) -> dict[str, float]:
     """Return the gains of the best concepts as the bundle's evidence holds them, largest first.
 
-    None where the pair was not measured, or was with other settings or another shortlist.
+    Empty where the pair was not measured, or was with other settings or another shortlist.
     """
     measured = bundle.manifest.evidence.get("attack", {})
     if (measured.get("near"), measured.get("neurons")) != (settings.near, settings.neurons):
