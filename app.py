@@ -7,8 +7,8 @@ then it runs the file anew for every view of a page.
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from explorer.ui import files, server
-from explorer.ui.address import PAGES
+from explorer.ui.address.address import PAGES
+from explorer.ui.server import files, server
 
 if get_script_run_ctx(suppress_warning=True) is None:
     app = st.App(__file__, routes=files.routes(), lifespan=server.lifespan)

@@ -27,8 +27,8 @@ from urllib.parse import urlencode
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
-from explorer.ui.glossary import MEASURES
-from explorer.ui.loaders import FOLDER_VARIABLE, bundles_folder, find_bundles
+from explorer.ui.core.glossary import MEASURES
+from explorer.ui.data.loaders import FOLDER_VARIABLE, bundles_folder, find_bundles
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120.0  # seconds for a page, or for the server to start
@@ -117,8 +117,8 @@ class Session:
 
     def __init__(self, address: str) -> None:
         """Connect; nothing is run yet."""
-        from websockets.sync.client import connect  # noqa: PLC0415  the app's own dependency
-        from websockets.typing import Subprotocol  # noqa: PLC0415
+        from websockets.sync.client import connect
+        from websockets.typing import Subprotocol
 
         self._manager = connect(
             f"ws://{address}/_stcore/stream", subprotocols=[Subprotocol("streamlit")], max_size=None
@@ -138,8 +138,8 @@ class Session:
 
         Raises InputError if it raises an exception of its own.
         """
-        from streamlit.proto.BackMsg_pb2 import BackMsg  # noqa: PLC0415
-        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg  # noqa: PLC0415
+        from streamlit.proto.BackMsg_pb2 import BackMsg
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
         request = BackMsg()
         request.rerun_script.page_name = "" if page == "home" else page
@@ -178,7 +178,7 @@ def find_chromium() -> str:
     """Return the path of Chromium. Raises InputError if it or playwright is missing."""
     found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     try:
-        import playwright.sync_api  # noqa: F401, PLC0415  only the browser's part needs it
+        import playwright.sync_api  # noqa: F401  only the browser's part needs it
     except ImportError as error:
         raise InputError(
             "Install tests/requirements.txt: playwright drives the browser."
@@ -242,9 +242,9 @@ def _first_views(
     address: str, bundle: Bundle, chromium: str, draw: random.Random
 ) -> dict[str, dict[str, int]]:
     """Page -> bytes and milliseconds of one visit with an empty cache."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415
+    from playwright.sync_api import sync_playwright
 
-    from explorer.ui.address import PAGES  # noqa: PLC0415
+    from explorer.ui.address.address import PAGES
 
     found = {}
     with sync_playwright() as playwright:

@@ -18,15 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.app import PATIENCE, find_chromium, opened_bundle, running_app
-from explorer.bundle import (
-    ARRAYS,
-    MANIFEST,
-    OTHER_FILES,
-    TABLES,
-    Bundle,
-    Manifest,
-    hash_file,
-)
+from explorer.bundle import ARRAYS, MANIFEST, OTHER_FILES, TABLES, Bundle, Manifest, hash_file
 from explorer.errors import InputError
 
 if TYPE_CHECKING:
@@ -102,7 +94,7 @@ def widen(bundle: Bundle, neurons: int, folder: Path, draw: np.random.Generator)
 
 
 def _measure(target: str, chromium: str) -> dict[str, Any]:
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415  only the browser's part
+    from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

@@ -57,7 +57,7 @@ def bench_omp(
     every target compared), share_equal_supports (of the targets), max_weight_difference (over the
     targets with the same atoms), and the sizes. Raises InputError on sizes that don't fit together.
     """
-    from sklearn.linear_model import orthogonal_mp  # noqa: PLC0415 - slow to import
+    from sklearn.linear_model import orthogonal_mp
 
     compared = targets if sklearn_targets is None else sklearn_targets
     if not 1 <= compared <= targets:

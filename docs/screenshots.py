@@ -112,7 +112,7 @@ def taken(views: Sequence[View], *, full: bool = True) -> Iterator[tuple[View, I
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """The system's Chromium, headless."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415  for screenshots alone
+    from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])

@@ -1,6 +1,8 @@
 """About & credits: what this bundle was made of, by whom, and whether it is whole."""
 
-from explorer.ui import about, frame, save_finding
+from explorer.ui.about import sections as about
+from explorer.ui.shell import frame
+from explorer.ui.widgets import save_finding
 
 page = frame.begin("about")
 frame.show_problems(page.problems)

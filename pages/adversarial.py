@@ -1,7 +1,9 @@
 """Adversarial: pictures of one class, with unrelated things added, that are taken for another."""
 
-from explorer.ui import adversarial, frame, save_finding
-from explorer.ui.adversarial_query import read_attack
+from explorer.ui.adversarial import sections as adversarial
+from explorer.ui.data.adversarial_query import read_attack
+from explorer.ui.shell import frame
+from explorer.ui.widgets import save_finding
 
 page = frame.begin("adversarial")
 reading = read_attack(page.params, page.view)

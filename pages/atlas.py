@@ -1,6 +1,8 @@
 """Atlas: all neurons on one map, near each other where their directions agree."""
 
-from explorer.ui import atlas, frame, save_finding
+from explorer.ui.atlas import sections as atlas
+from explorer.ui.shell import frame
+from explorer.ui.widgets import save_finding
 
 page = frame.begin("atlas")
 query, problems = atlas.read_query(page)

@@ -1,6 +1,7 @@
 """Collection: findings in an order, or the polysemy report of a bundle."""
 
-from explorer.ui import collection_view, frame
+from explorer.ui.findings import collection as collection_view
+from explorer.ui.shell import frame
 
 page = frame.begin("collection")
 frame.show_problems(page.problems)

@@ -1,6 +1,8 @@
 """Concept: a text, the texts near it, the neurons that write it, its pictures."""
 
-from explorer.ui import concept, frame, save_finding
+from explorer.ui.concept import sections as concept
+from explorer.ui.shell import frame
+from explorer.ui.widgets import save_finding
 
 page = frame.begin("concept")
 frame.show_problems(page.problems)

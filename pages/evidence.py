@@ -1,6 +1,7 @@
 """Evidence: the paper's claims, measured on this bundle."""
 
-from explorer.ui import evidence, frame
+from explorer.ui.evidence import sections as evidence
+from explorer.ui.shell import frame
 
 page = frame.begin("evidence")
 claim, problems = evidence.read_claim(page)

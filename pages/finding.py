@@ -1,6 +1,7 @@
 """Finding: one finding, to read, edit and share."""
 
-from explorer.ui import finding_view, frame
+from explorer.ui.findings import view as finding_view
+from explorer.ui.shell import frame
 
 page = frame.begin("finding")
 frame.show_problems(page.problems)

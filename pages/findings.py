@@ -1,7 +1,8 @@
 """Findings: what people saved, filtered and sorted as the address says."""
 
-from explorer.ui import findings_list, frame
-from explorer.ui.findings_query import read_findings
+from explorer.ui.address.findings_query import read_findings
+from explorer.ui.findings import listing as findings_list
+from explorer.ui.shell import frame
 
 page = frame.begin("findings")
 query, problems = read_findings(page.params)

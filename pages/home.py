@@ -1,6 +1,8 @@
 """Overview: what this is, one striking neuron, and where to go from here."""
 
-from explorer.ui import frame, overview, save_finding
+from explorer.ui.home import sections as overview
+from explorer.ui.shell import frame
+from explorer.ui.widgets import save_finding
 
 page = frame.begin("home")
 frame.title("Overview")

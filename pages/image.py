@@ -1,7 +1,9 @@
 """Image: one picture under the lens, its concepts and neurons, and where texts come from."""
 
-from explorer.ui import frame, image, save_finding
-from explorer.ui.image_query import read_image
+from explorer.ui.data.image_query import read_image
+from explorer.ui.image import sections as image
+from explorer.ui.shell import frame
+from explorer.ui.widgets import save_finding
 
 page = frame.begin("image")
 reading = read_image(page.params, page.view)

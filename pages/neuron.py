@@ -1,6 +1,7 @@
 """Neuron: what one neuron means, and which pictures say so."""
 
-from explorer.ui import frame, neuron
+from explorer.ui.neuron import sections as neuron
+from explorer.ui.shell import frame
 
 page = frame.begin("neuron")
 row, problems = neuron.read_row(page)

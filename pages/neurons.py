@@ -1,7 +1,9 @@
 """Neurons: the gallery, filtered and sorted as the address says."""
 
-from explorer.ui import frame, gallery, save_finding
-from explorer.ui.address import read_neurons
+from explorer.ui.address.address import read_neurons
+from explorer.ui.neurons import gallery
+from explorer.ui.shell import frame
+from explorer.ui.widgets import save_finding
 
 page = frame.begin("neurons")
 reading = read_neurons(page.params, page.view.layers, page.view.has)

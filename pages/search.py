@@ -1,6 +1,8 @@
 """Search: neurons by texts with + and −, or by a picture."""
 
-from explorer.ui import frame, save_finding, search
+from explorer.ui.search import sections as search
+from explorer.ui.shell import frame
+from explorer.ui.widgets import save_finding
 
 page = frame.begin("search")
 query, problems = search.read_query(page)

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 from explorer.build import BuildSettings, build
 from explorer.bundle import MANIFEST, verify
-from explorer.pictures import PictureStore
-from tests.tiny import save_tiny
+from explorer.bundle.pictures import PictureStore
+from tests.support.tiny import save_tiny
 
 COLOURS = ("red", "green", "blue", "black", "orange", "purple")
 SHAPES = ("circle", "square", "triangle")

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from explorer.bundle import Bundle, verify
-from explorer.lens_model import LensModel, open_lens_model
-from explorer.segment import PictureReading, SegmentSettings, segment
+from explorer.picture.model import LensModel, open_lens_model
+from explorer.picture.segment import PictureReading, SegmentSettings, segment
 
 SHIPPED = Path(__file__).parents[1] / "precomputed" / "picto"
 SHAPES = {"portrait": (240, 420), "landscape": (420, 240), "square": (300, 300)}

@@ -129,7 +129,7 @@ def minilm_embed(folder: Path, texts: list[str], batch_size: int = 256) -> np.nd
         ExplorerError: ``transformers`` is missing.
     """
     try:
-        from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415  only the recipe needs it
+        from transformers import AutoModel, AutoTokenizer
     except ImportError as error:
         raise ExplorerError(
             "the text teacher needs transformers: pip install -r explorer/demo/requirements.txt"

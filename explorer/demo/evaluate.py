@@ -11,7 +11,7 @@ from torch import Tensor
 
 from explorer.demo.features import Corpus, ViewMaker, normalise
 from explorer.demo.pictures import HELD_OUT_SETS
-from explorer.demo.scenes import SceneObject, SceneSettings, compose
+from explorer.scenes.compose import SceneObject, SceneSettings, compose
 
 SCENE_SETTINGS = SceneSettings(smallest=0.40, largest=0.65, tilt=0.0, flip=0.0, jitter=0.0)
 

@@ -26,8 +26,8 @@ from open_clip.transformer import VisionTransformer
 from PIL import Image
 from torch import Tensor
 
-from explorer.demo.scenes import SceneObject, SceneSettings, compose, draw_background
 from explorer.demo.tower import IMAGE_MEAN, IMAGE_STD
+from explorer.scenes.compose import SceneObject, SceneSettings, compose, draw_background
 
 PHOTO_SET, SAMPLE_SET = "tiny_imagenet_train_40k.parquet", "imagenet_samples_500.parquet"
 HELD_OUT_A_CLASS = 20

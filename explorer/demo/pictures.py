@@ -237,7 +237,7 @@ def draw(
     svg_body: str, view: tuple[float, float, float, float], size: int, ink: str
 ) -> Image.Image:
     """Render an Iconify body (its ``viewBox`` in ``view``) into a square RGBA picture."""
-    import resvg_py  # noqa: PLC0415  only the recipe needs it
+    import resvg_py
 
     left, top, width, height = view
     colour = f' color="{ink}"' if ink else ""

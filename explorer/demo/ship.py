@@ -18,7 +18,7 @@ import pandas as pd
 from PIL import Image
 from wordfreq import zipf_frequency
 
-from explorer.pictures import PictureStore
+from explorer.bundle.pictures import PictureStore
 
 SHIPPED_STYLE = "twemoji"
 MONO_A_CONCEPT = 6

@@ -78,8 +78,8 @@ def load_dino(visual: torch.nn.Module, onnx_file: Path, image_size: int) -> None
 def dino_state(onnx_file: Path, image_size: int) -> dict[str, Tensor]:
     """Return the state dict (open_clip names, float32) of blocks 0-10 and the embeddings."""
     try:
-        import onnx  # noqa: PLC0415  only the recipe needs it
-        from onnx import numpy_helper  # noqa: PLC0415
+        import onnx
+        from onnx import numpy_helper
     except ImportError as error:
         raise ExplorerError(
             "reading the image tower needs onnx: pip install -r explorer/demo/requirements.txt"

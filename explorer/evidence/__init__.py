@@ -3,9 +3,9 @@
 Importing this package loads neither torch nor scikit-learn, so that pages can use `verdicts`.
 """
 
+from explorer.evidence.figures import bootstrap_interval
 from explorer.evidence.registry import SECTIONS
 from explorer.evidence.runner import measure
 from explorer.evidence.settings import EvidenceSettings
-from explorer.evidence.statistics import bootstrap_interval
 
 __all__ = ["SECTIONS", "EvidenceSettings", "bootstrap_interval", "measure"]

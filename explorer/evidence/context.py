@@ -18,7 +18,7 @@ from explorer.evidence.reference import Reference, gather_reference
 from explorer.evidence.settings import EvidenceSettings
 from explorer.evidence.work import Arrays, Say, Work, stream
 from explorer.lens import trace
-from explorer.models import LoadedModel, encode_texts
+from explorer.lens.models import LoadedModel, encode_texts
 
 PASS = "lens pass"
 

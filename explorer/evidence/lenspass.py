@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from explorer.bundle import Bundle
-from explorer.directions import one_thread
+from explorer.describe.directions import one_thread
 from explorer.evidence.evaluation import Judge
 from explorer.lens import Trace, second_order_paths
 

@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from explorer.bundle import Bundle
-from explorer.directions import one_thread
+from explorer.describe.directions import one_thread
+from explorer.describe.sample import draw_sample
 from explorer.evidence.evaluation import batches
 from explorer.evidence.lenspass import LayerTables, LayerView
 from explorer.evidence.work import SAVE_SECONDS, Arrays, Reporter, Say, Stopped, Work
-from explorer.examples import draw_sample
 from explorer.lens import trace
-from explorer.models import LoadedModel, to_rgb
+from explorer.lens.models import LoadedModel, to_rgb
 
 NAME = "corpus means"
 PART = "reference, unfinished"

@@ -45,7 +45,7 @@ class Section:
         return import_module(self.module)
 
 
-_HERE = "explorer.evidence."
+_HERE = "explorer.evidence.measures."
 _ALL = (
     Section("recall", _HERE + "recall", "recognition of the evaluation pictures"),
     Section("ablation", _HERE + "ablation", "where second-order effects matter"),
@@ -57,14 +57,17 @@ _ALL = (
     Section("fit", _HERE + "fit", "what second-order effects carry of the output"),
     Section(
         "segmentation",
-        "explorer.segmentation_evidence",
+        "explorer.evidence.measures.segmentation",
         "objects found by text",
         "measure_segmentation",
     ),
     Section(
-        "discovery", "explorer.discovery_evidence", "concepts found in scenes", "measure_discovery"
+        "discovery",
+        "explorer.evidence.measures.discovery",
+        "concepts found in scenes",
+        "measure_discovery",
     ),
-    Section("attack", "explorer.attack_evidence", "semantic attacks", "measure_attack"),
+    Section("attack", "explorer.evidence.measures.attack", "semantic attacks", "measure_attack"),
 )
 SECTIONS: dict[str, Section] = {section.name: section for section in _ALL}
 CLAIMS = "claims"

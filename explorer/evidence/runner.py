@@ -36,8 +36,8 @@ def measure(
             used.
         Stopped: after Ctrl-C.
     """
-    from explorer.evidence.context import Context  # noqa: PLC0415  torch only when measuring
-    from explorer.evidence.work import Work  # noqa: PLC0415
+    from explorer.evidence.context import Context
+    from explorer.evidence.work import Work
 
     settings = settings or EvidenceSettings()
     sections = chosen(only)
@@ -80,7 +80,7 @@ def _add_probes(context: Context, modules: dict[str, Any]) -> None:
     """Have the one pass serve every section asked for."""
     wanted = {name: module for name, module in modules.items() if hasattr(module, "probe")}
     if any(getattr(module, "NEEDS_EFFECTS", False) for module in modules.values()):
-        from explorer.evidence import effects  # noqa: PLC0415  torch only when measuring
+        from explorer.evidence.measures import effects
 
         wanted[SHARED] = effects
     for name, module in wanted.items():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from explorer.bundle import Bundle
+from explorer.bundle.facts import concepts_of, images_of
 from explorer.errors import InputError
-from explorer.facts import concepts_of, images_of
 from explorer.findings.model import BundleRef, Finding, SavedFinding
 from explorer.palette import CLUSTER_COLOURS
 

@@ -1,0 +1,1 @@
+"""Semantic adversarial pictures: concepts, scenes, trials, audit."""

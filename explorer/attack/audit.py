@@ -1,0 +1,261 @@
+"""Why a picture was taken for the wrong class, and what mending those neurons would give.
+
+The reverse of `explorer.adversarial`. For a picture, the class it shows and the class it is taken
+for:
+
+1. A neuron's *push* is its centred second-order effect on the picture along its own direction,
+   times the direction's cosine with the difference of the two texts, wrong minus right.
+2. The neurons that push most are mean-ablated: their activations are replaced, at every token, by
+   the mean over a sample of the corpus, and the forward pass is run anew, so everything after
+   them is recomputed.
+3. Concepts responsible: what the pushing neurons' sparse sets say, weighted by push, for texts
+   that are close to neither class.
+
+Axes: neuron (by bundle row), token, text, embed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from explorer.attack.concepts import (
+    NEAR,
+    Closeness,
+    Floats,
+    closeness,
+    label_scores,
+    pooled_scores,
+    vocabulary,
+)
+from explorer.bundle import Bundle
+from explorer.errors import InputError
+from explorer.lens import trace
+from explorer.lens.models import to_rgb
+from explorer.picture.discover import all_effects
+from explorer.picture.maps import read
+from explorer.picture.model import LensModel, open_lens_model
+
+SAMPLE = 48  # pictures whose mean activations stand in for an ablated neuron's
+STEPS = (1, 2, 5, 10, 20, 50, 100, 200)
+"""Numbers of neurons that are tried until the prediction is right."""
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Pusher:
+    """A neuron that moved the picture towards the wrong class."""
+
+    layer: int
+    neuron: int
+    effect: float
+    """Along its own direction, less its mean; units of the output."""
+    push: float
+    """The part of it along the difference of the two classes."""
+    concepts: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Why a picture is taken for one class rather than another."""
+
+    right: str
+    wrong: str
+    before: tuple[float, float]
+    """Cosines of the picture with right and wrong."""
+    after: tuple[float, float]
+    """The same with `ablated` neurons at their mean."""
+    ablated: int
+    neurons: tuple[Pusher, ...]
+    """Those ablated, largest push first."""
+    concepts: tuple[tuple[str, float], ...]
+    """(concept, what the pushing neurons' sets say for it), strongest first."""
+
+    @property
+    def corrected(self) -> bool:
+        """Whether the prediction between the two is right after the ablation."""
+        return self.after[0] >= self.after[1]
+
+
+def audit(
+    bundle: Bundle,
+    picture: Image.Image,
+    right: str,
+    wrong: str,
+    embeddings: tuple[Floats, Floats],
+    *,
+    steps: Sequence[int] = STEPS,
+    concepts: int = 8,
+) -> Audit:
+    """Name what pushed a picture from ``right`` to ``wrong``, and ablate it until that is mended.
+
+    ``embeddings`` are the two texts', [embed] each. The smallest number of neurons in ``steps``
+    that mends the prediction is ablated, the largest if none does.
+
+    Raises:
+        InputError: no neuron pushes the picture that way, or the model cannot be loaded.
+    """
+    opened = open_lens_model(bundle)
+    reading = read(opened, opened.loaded.preprocess(to_rgb(picture))[None])
+    effects = all_effects(bundle, reading)[0]
+    pushes = _pushes(bundle, effects, embeddings)
+    order = np.argsort(-pushes, kind="stable")
+    order = order[pushes[order] > 0]
+    if not len(order):
+        raise InputError(f"No neuron moves this picture from “{right}” to “{wrong}”.")
+    texts = functional.normalize(torch.from_numpy(np.stack(embeddings)), dim=1)
+    before = _cosines(reading.trace.representation, texts)
+    means = mean_activations(bundle)
+    after, count = before, 0
+    for step in steps:
+        count = min(step, len(order))
+        after = _cosines(
+            ablated_output(opened, bundle, reading.images, order[:count], means), texts
+        )
+        if after[0] >= after[1] or count == len(order):
+            break
+    rows = [int(row) for row in order[:count]]
+    table = bundle.neurons
+    return Audit(
+        right,
+        wrong,
+        before,
+        after,
+        count,
+        tuple(
+            Pusher(
+                int(table["layer"].iloc[row]),
+                int(table["neuron"].iloc[row]),
+                float(effects[row]),
+                float(pushes[row]),
+                str(table["concepts"].iloc[row]),
+            )
+            for row in rows
+        ),
+        _concepts(bundle, order, pushes, closeness(bundle, right, wrong, embeddings), concepts),
+    )
+
+
+@torch.no_grad()
+def ablated_output(
+    opened: LensModel,
+    bundle: Bundle,
+    images: Tensor,
+    rows: Sequence[int] | NDArray[np.int64],
+    means: Mapping[int, Tensor],
+) -> Tensor:
+    """Return the output with some neurons at their mean activation: [image, embed].
+
+    ``images`` are preprocessed, ``rows`` the bundle's rows of the neurons, ``means`` layer ->
+    [token, neuron].
+    """
+    layers, numbers = bundle.neurons["layer"].to_numpy(), bundle.neurons["neuron"].to_numpy()
+    chosen: dict[int, list[int]] = defaultdict(list)
+    for row in rows:
+        chosen[int(layers[row])].append(int(numbers[row]))
+    visual = opened.loaded.model.visual
+    with opened.lock, _ablating(visual, chosen, means):
+        output = visual(images.to(visual.conv1.weight))
+    return output[0] if isinstance(output, tuple) else output
+
+
+@contextmanager
+def _ablating(
+    visual: Any, chosen: Mapping[int, list[int]], means: Mapping[int, Tensor]
+) -> Iterator[None]:
+    """Hold neurons' activations at their means for the passes of this thread."""
+    owner, handles = threading.get_ident(), []
+
+    def hold(layer: int) -> Any:
+        def hook(module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+            if threading.get_ident() != owner:
+                return None
+            active = args[0].clone()
+            active[:, :, chosen[layer]] = means[layer][:, chosen[layer]].to(active)
+            return (active, *args[1:])
+
+        return hook
+
+    try:
+        for layer in chosen:
+            block = visual.transformer.resblocks[layer]
+            handles.append(block.mlp.c_proj.register_forward_pre_hook(hold(layer)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def mean_activations(bundle: Bundle, count: int = SAMPLE) -> dict[int, Tensor]:
+    """Return mean activations over the bundle's first sampled pictures: layer -> [token, neuron].
+
+    The pictures are the random ones whose effects the bundle keeps; the means are kept too.
+    """
+    key = f"{bundle.path}{bundle.manifest.identity}{count}"
+    if key in _MEANS:
+        return _MEANS[key]
+    opened = open_lens_model(bundle)
+    images = np.asarray(bundle.sample_images)[:count]
+    totals: dict[int, Tensor] = {}
+    for start in range(0, len(images), BATCH):
+        shown = (bundle.pictures.image(int(i)) for i in images[start : start + BATCH])
+        pixels = torch.stack([opened.loaded.preprocess(to_rgb(picture)) for picture in shown])
+        with opened.lock:
+            record = trace(opened.loaded.model, pixels.to(opened.loaded.device), opened.layers)
+        for layer in opened.layers:
+            total = record.post_activations(layer).sum(dim=0)
+            totals[layer] = totals[layer] + total if layer in totals else total
+    _MEANS.clear()  # one bundle's at a time
+    _MEANS[key] = {layer: total / len(images) for layer, total in totals.items()}
+    return _MEANS[key]
+
+
+_MEANS: dict[str, dict[int, Tensor]] = {}
+
+
+def _pushes(
+    bundle: Bundle, effects: NDArray[np.float64], embeddings: tuple[Floats, Floats]
+) -> NDArray[np.float64]:
+    difference = embeddings[1] - embeddings[0]
+    unit = difference / max(float(np.linalg.norm(difference)), 1e-9)
+    pushes: NDArray[np.float64] = effects * (np.asarray(bundle.directions, np.float32) @ unit)
+    return pushes
+
+
+def _cosines(output: Tensor, texts: Tensor) -> tuple[float, float]:
+    right, wrong = (functional.normalize(output.float().cpu(), dim=1) @ texts.T)[0].tolist()
+    return right, wrong
+
+
+def _concepts(
+    bundle: Bundle,
+    order: NDArray[np.int64],
+    pushes: NDArray[np.float64],
+    close: Closeness,
+    most: int,
+) -> tuple[tuple[str, float], ...]:
+    rows = order[: STEPS[-1]]
+    ids, weights = np.asarray(bundle.concept_ids[rows]), np.asarray(bundle.concept_weights[rows])
+    # a positive push is a positive effect along a direction that points to the wrong class, or a
+    # negative one along a direction that points away; the concept seen is the effect's own side
+    toward = pushes[rows].astype(np.float32)
+    support = pooled_scores(ids, weights, toward, len(bundle.texts))
+    scores = label_scores(bundle, support)
+    labels = vocabulary(bundle).labels
+    best = [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] > 0]
+    kept = [i for i in best if not close.reasons[i]][:most]
+    return tuple((labels[i], float(scores[i])) for i in kept)
+
+
+__all__ = ["NEAR", "Audit", "Pusher", "ablated_output", "audit", "mean_activations"]

@@ -1,0 +1,134 @@
+"""A batch of adversarial pictures: composed one by one, scored, and written with their recipes."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from explorer.attack.concepts import USUAL, AttackSettings, Ranking
+from explorer.attack.concepts import text_embeddings as embed_texts
+from explorer.attack.scenes import ADDED, AttackScene, compose_attack
+from explorer.attack.trials import find_concepts, pair_scores
+from explorer.bundle import Bundle
+from explorer.errors import InputError
+from explorer.picture.painting import encode
+
+MOST = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """One picture with what the model says of it."""
+
+    scene: AttackScene
+    source_score: float
+    """Cosine of picture and source text."""
+    target_score: float
+    plain: tuple[float, float]
+    """Source and target score of the same scene with nothing added."""
+
+    @property
+    def fooled(self) -> bool:
+        """Whether the target scores above the source."""
+        return self.target_score > self.source_score
+
+    @property
+    def fooled_before(self) -> bool:
+        """Whether it does with nothing added."""
+        return self.plain[1] > self.plain[0]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return recipe and scores, ready for JSON."""
+        return {
+            "recipe": self.scene.recipe.as_dict(),
+            "source_score": round(self.source_score, 5),
+            "target_score": round(self.target_score, 5),
+            "taken_for_target": self.fooled,
+            "without_additions": [round(v, 5) for v in self.plain],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Attack:
+    """A pair with its ranked concepts, ready to compose any number of pictures."""
+
+    bundle: Bundle
+    ranking: Ranking
+    texts: np.ndarray
+    """[2, embed]: source and target."""
+
+    @classmethod
+    def of(
+        cls, bundle: Bundle, source: str, target: str, settings: AttackSettings = USUAL
+    ) -> Attack:
+        """Rank and try a pair's concepts. Raises InputError as `find_concepts` does."""
+        first, second = embed_texts(bundle, [source, target])
+        ranking = find_concepts(bundle, source, target, (first, second), settings)
+        return cls(bundle, ranking, np.stack([first, second]))
+
+    def attempts(self, count: int, *, seed: int = 0, added: int = ADDED) -> Iterator[Attempt]:
+        """Compose and score pictures one by one; stop by taking no more.
+
+        Raises InputError for a count outside 1 to 1,000, or as `compose_attack` does.
+        """
+        if not 1 <= count <= MOST:
+            raise InputError(f"{count} pictures cannot be made: ask for 1 to {MOST:,}.")
+        pair = self.ranking.source, self.ranking.target
+        for number in range(count):
+            both = [
+                compose_attack(self.bundle, *pair, shown, seed=seed, number=number, added=added)
+                for shown in (self.ranking.shown, {})
+            ]
+            scores = self.scores([scene.image for scene in both])
+            yield Attempt(both[0], *scores[0], plain=scores[1])
+
+    def scores(self, pictures: Sequence[Image.Image]) -> list[tuple[float, float]]:
+        """Return each picture's cosine with source and target."""
+        found = pair_scores(self.bundle, pictures, self.texts)
+        return [(float(source), float(target)) for source, target in found]
+
+
+def zip_file(ranking: Ranking, attempts: Iterable[Attempt]) -> bytes:
+    """Return a zip of PNG pictures, their recipes and scores, and the ranked concepts."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        records = []
+        for attempt in attempts:
+            name = f"{file_stem(ranking)}-{attempt.scene.recipe.number:04d}.png"
+            _store(archive, name, encode(attempt.scene.image))
+            records.append({"file": name, **attempt.as_dict()})
+        whole = {**ranking.as_dict(), "pictures": records, "purpose": PURPOSE}
+        _store(
+            archive,
+            "recipes.json",
+            (json.dumps(whole, ensure_ascii=False, indent=1) + "\n").encode(),
+        )
+    return buffer.getvalue()
+
+
+PURPOSE = (
+    "Pictures that a model confuses, made to audit and defend it: the source object is whole and "
+    "dominant, the target is absent."
+)
+
+
+def file_stem(ranking: Ranking) -> str:
+    """Return a file name without its ending for a pair."""
+    parts = (
+        re.sub(r"[^a-z0-9]+", "-", t.lower()).strip("-") for t in (ranking.source, ranking.target)
+    )
+    return "-as-".join(part[:40] or "class" for part in parts)
+
+
+def _store(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # the same bytes every time
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(entry, data)

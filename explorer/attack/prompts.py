@@ -1,0 +1,113 @@
+"""Adversarial pictures by text-to-image, for whoever has a model: prompts, and their pictures.
+
+Prompts are written from a template over the concepts and can be copied into any tool. With the
+optional package `diffusers` and a model that the user names, pictures are generated here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from explorer.errors import InputError
+from explorer.scenes.compose import caption
+
+TEMPLATE = "a photo of {source} in the foreground, large and whole, with {concepts} behind it"
+CONCEPTS = 3
+NO_DIFFUSERS = (
+    "Generating pictures from prompts needs the optional package diffusers: install it with "
+    "'pip install diffusers', or copy the prompts into another tool."
+)
+
+
+def prompts(
+    source: str,
+    concepts: Sequence[str],
+    count: int,
+    *,
+    seed: int = 0,
+    template: str = TEMPLATE,
+) -> list[str]:
+    """Return ``count`` seeded prompts, each with up to three of the concepts.
+
+    Raises InputError for no concept, or a template without {source} and {concepts}.
+    """
+    if not concepts:
+        raise InputError("Prompts need at least one concept.")
+    if "{source}" not in template or "{concepts}" not in template:
+        raise InputError("A prompt's template needs {source} and {concepts} in it.")
+    made = []
+    for number in range(count):
+        rng = np.random.default_rng([seed, number, 5])
+        chosen = rng.choice(len(concepts), min(CONCEPTS, len(concepts)), replace=False)
+        shown = caption([concepts[int(i)] for i in chosen])
+        made.append(template.format(source=caption([source]), concepts=shown))
+    return made
+
+
+def load_pipeline(model: str, device: str = "cpu") -> Any:
+    """Open a text-to-image pipeline: a folder or a name that diffusers knows.
+
+    Raises InputError if diffusers is missing or the model cannot be opened.
+    """
+    try:
+        from diffusers import DiffusionPipeline
+    except ImportError as error:
+        raise InputError(NO_DIFFUSERS) from error
+    try:
+        return DiffusionPipeline.from_pretrained(model).to(device)
+    except Exception as error:  # whatever a missing or damaged model leads to
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"The text-to-image model '{model}' cannot be opened ({reason}): name a folder that "
+            "diffusers saved, or a model it can reach."
+        ) from error
+
+
+def generate(
+    pipeline: Any,
+    texts: Sequence[str],
+    *,
+    seed: int = 0,
+    steps: int = 30,
+    progress: Callable[[float], object] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    **settings: Any,
+) -> Iterator[Image.Image]:
+    """Yield one picture a prompt; the same seed gives the same pixels.
+
+    ``progress`` gets the share done; where ``stopped`` says so, the picture under way is dropped
+    and nothing more comes. Further settings go to the pipeline.
+    """
+    import torch
+
+    for number, text in enumerate(texts):
+        if stopped():
+            return
+        halted = False
+
+        def after_step(
+            pipe: Any, step: int, timestep: Any, kwargs: dict[str, Any], done: int = number
+        ) -> dict[str, Any]:
+            nonlocal halted
+            if progress:
+                progress((done + (step + 1) / steps) / len(texts))
+            if stopped():
+                halted = True
+                pipe._interrupt = True  # diffusers' own way to stop between steps
+            return kwargs
+
+        pipeline._interrupt = False
+        made = pipeline(
+            text,
+            num_inference_steps=steps,
+            generator=torch.Generator().manual_seed(seed + number),
+            callback_on_step_end=after_step,
+            **settings,
+        ).images[0]
+        if halted:
+            return
+        yield made

@@ -1,0 +1,70 @@
+"""``python -m explorer demo images|train|bundle``: how the shipped bundle was made."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+DICTIONARY_WORDS = 6_000
+
+
+def main(argv: list[str]) -> int:
+    """Run one step of the recipe; return the exit status.
+
+    Raises:
+        ExplorerError: a package, a registry client or an earlier step is missing.
+    """
+    parser = argparse.ArgumentParser(prog="python -m explorer demo", description=__doc__)
+    parser.add_argument("step", choices=["images", "train", "bundle"])
+    parser.add_argument("--work", type=Path, default=Path("demo-work"), help="working folder")
+    parser.add_argument("--photos", type=Path, help="folder with the training photographs")
+    parser.add_argument("--views", type=int, help="train on the first so many views")
+    parser.add_argument("--out", type=Path, default=Path("precomputed/picto"), help="bundle folder")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(argv)
+    result = {"images": _images, "train": _train, "bundle": _bundle}[options.step](options)
+    print(json.dumps(result) if options.json else "\n".join(f"{k}: {v}" for k, v in result.items()))
+    return 0
+
+
+def _images(options: argparse.Namespace) -> dict:
+    from explorer.demo.pictures import render_store
+    from explorer.demo.ship import write_store
+    from explorer.demo.sources import fetch_sources
+
+    table = render_store(fetch_sources(options.work / "sources"), options.work / "pictures")
+    shipped = write_store(options.work / "pictures", options.work / "store")
+    return {"rendered": len(table), "shipped": shipped, "store": str(options.work / "store")}
+
+
+def _train(options: argparse.Namespace) -> dict:
+    from dataclasses import replace
+
+    from explorer.demo.sources import fetch_sources
+    from explorer.demo.train import TrainSettings, train
+
+    settings = TrainSettings()
+    if options.views:
+        settings = replace(settings, views=options.views)
+    sources = fetch_sources(options.work / "sources")
+    figures = train(sources, options.work / "pictures", options.photos, options.work, settings)
+    return {"model": str(options.work / "model"), "figures": figures}
+
+
+def _bundle(options: argparse.Namespace) -> dict:
+    from explorer.build import BuildSettings, build
+    from explorer.bundle import Bundle, reseal_evidence
+    from explorer.evidence import measure
+
+    settings = BuildSettings(
+        model=f"local-dir:{options.work / 'model'}",
+        images=f"store:{options.work / 'store'}",
+        texts="corpus+common",
+        words=DICTIONARY_WORDS,
+        out=options.out,
+    )
+    bundle = Bundle.open(build(settings))
+    figures = measure(bundle, ["recall"])
+    reseal_evidence(bundle, figures)
+    return {"bundle": str(bundle.path), **figures}

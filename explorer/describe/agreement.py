@@ -1,0 +1,97 @@
+"""Whether a neuron's texts tell its pictures: the check of a description on what it describes.
+
+A sparse set says where a direction points, which need not be what the neuron's pictures show: the
+neuron adds its direction to them whatever they are. The agreement of a neuron is the chance that,
+of one of its top pictures and a picture drawn at random, the top one lies farther along the
+weighted sum of its leading texts, those that people read (farther back, for pictures of the
+negative end). Top pictures are drawn by their squared effect. It is an AUROC: 1 when the texts put
+every top picture before all others, 0.5 when they tell nothing. Neither labels nor a threshold is
+needed.
+
+The same can be asked of any text that is searched for: do a neuron's pictures show it
+(`text_agreement`)?
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK = 512
+UNKNOWN = 0.5  # of a neuron without texts or pictures
+
+
+def text_sums(
+    ids: NDArray[np.integer],
+    weights: NDArray[np.floating],
+    atoms: NDArray[np.float32],
+    leading: int,
+) -> NDArray[np.float32]:
+    """Return the weighted sum of each neuron's `leading` heaviest texts, [neuron, embed].
+
+    ids, weights: [neuron, m], -1 where there is no text; atoms: [text, embed], unit norm.
+    """
+    sizes = np.where(ids >= 0, np.abs(weights), -1)
+    heaviest = np.argsort(-sizes, axis=1, kind="stable")[:, :leading]
+    ids = np.take_along_axis(ids, heaviest, axis=1)
+    weights = np.take_along_axis(weights, heaviest, axis=1)
+    sums = np.zeros((len(ids), atoms.shape[1]), np.float32)
+    for place in range(ids.shape[1]):
+        held = ids[:, place] >= 0
+        sums[held] += weights[held, place, None].astype(np.float32) * atoms[ids[held, place]]
+    return sums
+
+
+def agreement(
+    sums: NDArray[np.float32],
+    images: NDArray[np.float32],
+    top_images: NDArray[np.integer],
+    top_effects: NDArray[np.floating],
+) -> NDArray[np.float32]:
+    """Return each neuron's agreement in [0, 1]: [neuron] float32.
+
+    sums: [neuron, embed], see `text_sums`; images: [image, embed], centred embeddings of the
+    corpus; top_images, top_effects: [neuron, end, image], -1 where there is no picture, end 0 the
+    positive one.
+    """
+    found = np.full(len(sums), UNKNOWN, np.float32)
+    for start in range(0, len(sums), CHUNK):
+        for place, along in enumerate(sums[start : start + CHUNK] @ images.T):
+            neuron = start + place
+            held = top_images[neuron] >= 0
+            weights = np.where(held, top_effects[neuron].astype(np.float64), 0) ** 2
+            if not weights.any() or along.min() == along.max():
+                continue
+            rank = _ranks(along)[top_images[neuron]]
+            rank[1] = 1 - rank[1]
+            found[neuron] = (weights * rank).sum() / weights.sum()
+    return found
+
+
+def text_agreement(
+    text: NDArray[np.float32],
+    images: NDArray[np.floating],
+    top_images: NDArray[np.integer],
+    top_effects: NDArray[np.floating],
+) -> NDArray[np.float32]:
+    """Return each neuron's agreement with one text instead of its own: [neuron] float32.
+
+    text: [embed]; images: [image, embed], embeddings of the corpus; top_images, top_effects: as in
+    `agreement`. The same figure as `agreement` gives with this text for every neuron.
+    """
+    ranks = _ranks(np.asarray(images, np.float32) @ text)[top_images]
+    ranks[:, 1] = 1 - ranks[:, 1]
+    weights = np.where(top_images >= 0, np.square(top_effects, dtype=np.float32), 0)
+    total = weights.sum(axis=(1, 2))
+    found = np.full(len(total), UNKNOWN, np.float32)
+    held = total > 0
+    found[held] = np.einsum("nei,nei->n", weights, ranks)[held] / total[held]
+    return found
+
+
+def _ranks(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the share of values below each, equal ones counted half: [value]."""
+    ordered = np.sort(values)
+    below, above = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    ranks: NDArray[np.float32] = ((below + above) / 2 / len(values)).astype(np.float32)
+    return ranks

@@ -1,0 +1,261 @@
+"""How often pictures with spurious concepts fool the model, beside baselines.
+
+For each pair of classes the same scenes (source, background, place) are made with concepts from
+
+- `second-order`: `explorer.attack_trials.find_concepts`;
+- `none`: nothing added;
+- `random`: drawn at random;
+- `nearest`: the texts nearest to the target;
+- `indirect`: the neurons whose indirect effects separate the classes;
+- `untried`: the second-order shortlist's best by score, their pictures drawn by chance;
+- `random, tried`, `nearest, tried`, `indirect, tried`: these baselines' shortlists with the
+  second-order method's last step, so that nothing differs but where the shortlist comes from. They
+  say how much of a success is owed to the neurons, and how much to the trials.
+
+All leave out the same texts: close to either class by the text tower or by their words. Success
+is the share of pictures classified as the target, between the two classes and among all classes of
+the held-out pictures. Intervals are bootstrap intervals over pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.attack.concepts import (
+    SHORTLIST,
+    USUAL,
+    AttackSettings,
+    closeness,
+    picture_pushes,
+    preferred,
+    rank_concepts,
+    vocabulary,
+)
+from explorer.attack.indirect import IndirectEffects, measure_indirect
+from explorer.attack.pairs import Classes, Pair, propose_pairs
+from explorer.attack.scenes import ADDED, compose_attack
+from explorer.attack.trials import gains
+from explorer.bundle import Bundle
+from explorer.errors import InputError
+from explorer.evidence.work import Work, stream
+
+BASELINES = ("none", "random", "nearest", "indirect")
+CONTROLS = ("untried", "random, tried", "nearest, tried", "indirect, tried")
+OWN = "second-order"
+METHODS = (OWN, *BASELINES, *CONTROLS)
+RESAMPLES = 2000
+PAIRS = 50
+SCENES = 100
+Progress = Callable[[str], None]
+
+
+Shown = Mapping[str, Sequence[int]]
+"""Concept -> the pictures that may stand for it."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a method adds to a pair's scenes."""
+
+    shown: Shown
+    gains: Mapping[str, float] = field(default_factory=dict)
+    """Concept -> what it gained beside the source, where it was tried; largest first."""
+
+
+def measure_attack(
+    bundle: Bundle,
+    *,
+    pairs: int | Sequence[Pair] = PAIRS,
+    n: int = SCENES,
+    methods: Sequence[str] = METHODS,
+    settings: AttackSettings = USUAL,
+    seed: int = 0,
+    work: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Return success rates of attacks, two-way and among all classes, by method.
+
+    With `work`, a folder, an interrupted measurement goes on at the pair where it stopped.
+
+    Args:
+        bundle: with held-out pictures, whose names are the classes.
+        pairs: how many striking pairs to propose, or the pairs themselves.
+        n: scenes a pair and method.
+        methods: of `METHODS`.
+        settings: how concepts are ranked.
+        seed: of pairs, scenes and resampling.
+        progress: called with a sentence now and then.
+
+    Raises:
+        InputError: a method is unknown, or the bundle has too few pictures.
+    """
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown or n < 1:
+        raise InputError(
+            f"{unknown[0]!r} is no way to choose concepts: choose among {', '.join(METHODS)}."
+            if unknown
+            else "An attack is measured on at least one scene a pair."
+        )
+    say = progress or (lambda line: None)
+    classes = Classes.of(bundle)
+    chosen = propose_pairs(bundle, classes, pairs, seed) if isinstance(pairs, int) else list(pairs)
+    indirect = (
+        measure_indirect(bundle, seed, say) if any("indirect" in name for name in methods) else None
+    )
+    words = vocabulary(bundle)
+
+    def take(places: range) -> Mapping[str, NDArray[Any]]:
+        hits, concepts, gained = [], [], []
+        for number in places:
+            pair = chosen[number]
+            ways = choices(bundle, pair, classes, settings, indirect, seed + number)
+            made = {name: ways[name]() for name in methods}
+            hits.append(
+                [
+                    _attack(bundle, classes, pair, made[name].shown, n, seed + number)
+                    for name in methods
+                ]
+            )
+            own = made[OWN].gains if OWN in made else {}
+            lacking = [-1] * (settings.concepts - len(own))
+            concepts.append([words.labels.index(text) for text in own] + lacking)
+            gained.append([*own.values(), *lacking])
+        arrays = {"hits": hits, "concepts": concepts, "gains": gained}
+        return {name: np.array(rows) for name, rows in arrays.items()}
+
+    kept = stream(Work(work), f"attack-{n}", len(chosen), 1, take, say)
+    hits = {name: kept["hits"][:, place] for place, name in enumerate(methods)}
+    rows = [
+        {
+            "source": pair.source,
+            "target": pair.target,
+            **{name: round(float(found[place, :, 0].mean()), 4) for name, found in hits.items()},
+            "concepts": [words.labels[i] for i in kept["concepts"][place] if i >= 0],
+            "gains": [
+                float(gain)
+                for i, gain in zip(kept["concepts"][place], kept["gains"][place], strict=True)
+                if i >= 0
+            ],
+        }
+        for place, pair in enumerate(chosen)
+    ]
+    return {
+        "pairs": len(rows),
+        "scenes": n,
+        "classes": len(classes.labels),
+        "rule": propose_pairs.__doc__.splitlines()[0] if propose_pairs.__doc__ else "",
+        "near": settings.near,
+        "neurons": settings.neurons,
+        "seed": seed,
+        "bootstrap": {"resamples": RESAMPLES, "over": "pairs"},
+        "methods": {name: _figures(found, seed) for name, found in hits.items()},
+        "verdict": _verdict({name: found[..., 0] for name, found in hits.items()}, seed),
+        "by_pair": rows,
+    }
+
+
+def choices(
+    bundle: Bundle,
+    pair: Pair,
+    classes: Classes,
+    settings: AttackSettings,
+    indirect: IndirectEffects | None,
+    seed: int,
+) -> dict[str, Callable[[], Chosen]]:
+    """Return how each method finds what it adds to the scenes of one pair."""
+    words = vocabulary(bundle)
+    embeddings = (classes.embedding(pair.source), classes.embedding(pair.target))
+    ranking = rank_concepts(bundle, pair.source, pair.target, embeddings, settings)
+    close = closeness(bundle, pair.source, pair.target, embeddings, settings.near)
+    allowed = np.flatnonzero(close.allowed)
+    count = settings.concepts
+
+    def by_chance(labels: Iterable[str]) -> Chosen:
+        return Chosen({label: words.pictures[label] for label in labels})
+
+    def best(scores: NDArray[Any]) -> list[str]:
+        order = allowed[np.argsort(-scores[allowed], kind="stable")]
+        return [words.labels[i] for i in order[:SHORTLIST]]
+
+    def tried(shown: Shown) -> Chosen:
+        gained = gains(bundle, pair.source, pair.target, embeddings, shown)
+        kept = dict(list(gained.items())[:count])
+        return Chosen({label: shown[label] for label in kept}, kept)
+
+    def listed(labels: Sequence[str]) -> Chosen:
+        return tried(preferred(bundle, labels, picture_pushes(bundle, *embeddings)))
+
+    drawn = [words.labels[i] for i in np.random.default_rng([seed, 2]).permutation(allowed)]
+    ways: dict[str, Callable[[], Chosen]] = {
+        OWN: lambda: tried(ranking.shown),
+        "none": lambda: Chosen({}),
+        "random": lambda: by_chance(drawn),
+        "random, tried": lambda: listed(drawn[:SHORTLIST]),
+        "untried": lambda: by_chance(concept.text for concept in ranking.concepts[:count]),
+        "nearest": lambda: by_chance(best(close.target)[:count]),
+        "nearest, tried": lambda: listed(best(close.target)),
+    }
+    if indirect is not None:
+        reached = best(indirect.scores(bundle, *embeddings))
+        ways["indirect"] = lambda: by_chance(reached[:count])
+        ways["indirect, tried"] = lambda: listed(reached)
+    return ways
+
+
+def _attack(
+    bundle: Bundle, classes: Classes, pair: Pair, shown: Shown, n: int, seed: int
+) -> list[tuple[float, float, float]]:
+    """Return (fooled of two, fooled of all, margin) of n scenes."""
+    named = pair.source, pair.target
+    scenes = [
+        compose_attack(bundle, *named, shown, seed=seed, number=number, added=ADDED).image
+        for number in range(n)
+    ]
+    scores = classes.scores(scenes)
+    source, target = classes.place(pair.source), classes.place(pair.target)
+    margin = scores[:, target] - scores[:, source]
+    whole = scores.argmax(1) == target
+    return [(float(m > 0), float(a), float(m)) for m, a in zip(margin, whole, strict=True)]
+
+
+def _figures(hits: NDArray[np.float64], seed: int) -> dict[str, Any]:
+    """``hits`` [pair, scene, (two, all, margin)]."""
+    named = zip(("two_way", "all_classes", "margin"), hits.mean(axis=1).T, strict=True)
+    return {name: {"mean": round(float(v.mean()), 4), "interval": _interval(v, seed)}
+            for name, v in named}  # fmt: skip
+
+
+def _interval(values: NDArray[np.float64], seed: int) -> list[float]:
+    """Return the 95 % percentile interval of the mean of ``values`` [pair]."""
+    draws = _draws(len(values), seed)
+    low, high = np.quantile(values[draws].mean(axis=1), (0.025, 0.975))
+    return [round(float(low), 4), round(float(high), 4)]
+
+
+def _draws(count: int, seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, 3]).integers(count, size=(RESAMPLES, count))
+
+
+def _verdict(two_way: dict[str, NDArray[np.float64]], seed: int) -> dict[str, Any]:
+    """Whether the second-order concepts beat every baseline, and by how much random ones."""
+    own = two_way.get(OWN)
+    if own is None:
+        return {}
+    mine = own.mean(axis=1)
+    low = _interval(mine, seed)[0]
+    others = {n: v.mean(axis=1) for n, v in two_way.items() if n != OWN}
+    random = float(others["random"].mean()) if "random" in others else None
+    return {
+        "beats_every_baseline": all(
+            low > _interval(v, seed)[1] for n, v in others.items() if n in BASELINES
+        ),
+        "intervals_apart": {n: low > _interval(v, seed)[1] for n, v in others.items()},
+        "paired_difference": {n: _interval(mine - v, seed) for n, v in others.items()},
+        "times_random": round(float(mine.mean()) / random, 2) if random else None,
+    }

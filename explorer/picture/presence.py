@@ -1,0 +1,106 @@
+"""How surely a text is in a picture: both what its patches say and what the whole output says.
+
+Any text has a map, also one that isn't there. Two things tell them apart, each as the share of the
+dictionary's texts that a text is ahead of:
+
+- `patches`: the text's strongest patches (`explorer.heatmaps.strongest_patches`), which find a
+  small object among others;
+- `whole`: the cosine with the model's whole output, which knows photographs better than the
+  second-order effects alone.
+
+The confidence is 1 less the geometric mean of the two shares that it is behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from explorer.bundle import Bundle
+from explorer.picture.discover import join_near
+from explorer.picture.maps import Reading, concept_maps, strongest_patches
+
+DOUBTFUL = 0.85  # below it a text is said to be doubtful
+UNUSUAL = 0.05  # of the bundle's pictures are as far from every text as an unfamiliar one
+SAMPLED = 1000  # of them are looked at
+
+
+@dataclass(frozen=True, eq=False)
+class Presence:
+    """How surely texts are in the picture of a reading, whose images are its windows.
+
+    The best of the windows counts.
+    """
+
+    reading: Reading
+
+    @cached_property
+    def _dictionary(self) -> tuple[Tensor, Tensor]:
+        return self._strengths(self.reading.lens_model.dictionary)
+
+    @cached_property
+    def _sorted(self) -> tuple[Tensor, Tensor]:
+        patches, whole = self._dictionary
+        return patches.sort().values, whole.sort().values
+
+    def confidence(self, directions: Tensor) -> Tensor:
+        """Return a share from 0 to 1 for directions [text, embed]; 1 without a dictionary: [text].
+
+        Directions are those of `LensModel.text_directions`.
+        """
+        if not len(self.reading.lens_model.dictionary):
+            return torch.ones(len(directions))
+        return self._standing(self._strengths(directions))
+
+    def likely(self, top: int) -> list[int]:
+        """Return the dictionary's places of the `top` most confident texts; near ones count once.
+
+        Fewer where the dictionary has fewer.
+        """
+        atoms = self.reading.lens_model.dictionary
+        if not len(atoms):
+            return []
+        scores = self._standing(self._dictionary).numpy()
+        return [place for place, _ in join_near(atoms.numpy(), scores, top)]
+
+    def unfamiliar(self, bundle: Bundle) -> bool:
+        """Whether no text is as near to the output as is usual among the bundle's own pictures.
+
+        What is then read off the picture is right less often; how much less, the evidence on
+        discovery says.
+        """
+        _, whole = self._sorted
+        return bool(len(whole)) and float(whole[-1]) < _least_nearness(bundle)
+
+    def _standing(self, strengths: tuple[Tensor, Tensor]) -> Tensor:
+        behind = torch.ones(len(strengths[0]))
+        for own, others in zip(strengths, self._sorted, strict=True):
+            behind = behind * (1 - torch.searchsorted(others, own, side="left") / len(others))
+        return 1 - behind.sqrt()
+
+    @torch.no_grad()
+    def _strengths(self, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the strongest patches' mean and the whole output's cosine: [text] each."""
+        windows = range(len(self.reading.images))
+        patches = [
+            strongest_patches(concept_maps(self.reading, directions, window)) for window in windows
+        ]
+        output = functional.normalize(self.reading.trace.representation.float().cpu(), dim=1)
+        whole = directions.float().cpu() @ output.T
+        return torch.stack(patches).amax(dim=0), whole.amax(dim=1)
+
+
+@lru_cache(maxsize=8)
+def _least_nearness(bundle: Bundle) -> float:
+    """Return the nearest text's cosine that all but `UNUSUAL` of the bundle's pictures reach."""
+    step = max(1, len(bundle.image_embeddings) // SAMPLED)
+    pictures = torch.from_numpy(np.array(bundle.image_embeddings[::step], np.float32))
+    texts = torch.from_numpy(bundle.text_embeddings.astype(np.float32))
+    texts = functional.normalize(texts - torch.from_numpy(np.array(bundle.text_mean)), dim=1)
+    nearest = (functional.normalize(pictures, dim=1) @ texts.T).amax(dim=1)
+    return float(nearest.quantile(UNUSUAL))

@@ -1,0 +1,1 @@
+"""Scenes: pictures composed from cut-outs, with exact masks and captions."""

@@ -1,0 +1,359 @@
+"""Text search: near texts and pictures, and the neurons that a combination of texts leads to.
+
+Let `e_t` be the unit embedding of text `t`, `m` the mean of the dictionary's embeddings and `a_t`
+the centred text, `(e_t - m)` at unit norm: what the sparse descriptions are made of (paper, section
+4.2). For texts with signs `s_t` (see `explorer.query`)
+
+    a = sum over t of s_t a_t, at unit norm       the combined text, compared with directions
+    q = m + sum over t of s_t (e_t - m), likewise what near texts and pictures are searched with
+
+so that of a single text `q` is its embedding. Neurons are found in three ways:
+
+1. by direction: the cosine of `a` and the neuron's direction, towards (positive) or away;
+2. by set: the texts' signed weights in the neuron's sparse set; beside it the weight of a near text
+   times its cosine with `a`;
+3. both, the *polysemy search* for several added texts: a neuron carries all of them at one end of
+   its direction `d` (end +1 or -1) by
+
+       max over ends of [ min over added t of end d.a_t  -  max(0, max over taken t of end d.a_t) ]
+
+   and counts only if every added text lies at that end and the result is positive.
+
+Scores are cosines and weights; with `trust` the order is that of score times trust. The pages give
+`told`: where a direction points need not be what the neuron's pictures show, so neurons whose
+pictures do not show the text come later.
+
+A text outside the dictionary is embedded with the bundle's model. Axes: text neuron image embed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.bundle import Bundle
+from explorer.describe.agreement import text_agreement
+from explorer.errors import InputError
+from explorer.search.query import Term, parse_query
+
+Embed = Callable[[list[str]], NDArray[np.float32]]
+"""Texts -> unit embeddings [text, embed]."""
+
+NEAR_COSINE = 0.4  # between centred texts; one random pair in a hundred reaches it
+CANCELLED = 1e-3  # norm below which a combination is nothing but rounding
+LEAST_WEIGHT = 0.005  # a weight that rounds to nothing is no match
+CHUNK = 4096  # rows that are widened to float32 at once
+ENDS = {1: "positive", -1: "negative"}
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A neuron that was found."""
+
+    row: int
+    score: float
+    found: tuple[tuple[str, float], ...] = ()
+    """Texts with their weight in the set, or (polysemy search) their cosine."""
+    end: int = 0
+    """Polysemy search: the end of the direction where the texts are, 1 or -1."""
+
+
+@dataclass(frozen=True, eq=False)
+class TextSearch:
+    """A query with its texts' embeddings; every result is computed when first asked for."""
+
+    bundle: Bundle
+    query: str
+    terms: tuple[Term, ...]
+    places: tuple[int, ...]
+    """Row of each text in the dictionary, -1 outside it."""
+    embeddings: NDArray[np.float32]
+    """[text, embed], unit norm."""
+    trust: NDArray[np.float32] | float = 1.0
+    """[neuron], from 0 to 1: what a neuron's score counts for in the order of results."""
+
+    @cached_property
+    def atoms(self) -> NDArray[np.float32]:
+        """The centred texts, [text, embed], unit norm."""
+        return self.bundle.dictionary.centre(self.embeddings)
+
+    @cached_property
+    def signs(self) -> NDArray[np.float32]:
+        """1 for an added text, -1 for one taken away: [text]."""
+        return np.array([term.sign for term in self.terms], np.float32)
+
+    @cached_property
+    def direction(self) -> NDArray[np.float32]:
+        """`a` of the module's equations: [embed], unit norm.
+
+        Raises InputError if the texts cancel out.
+        """
+        return _unit(self.signs @ self.atoms, self.query)
+
+    @cached_property
+    def embedding(self) -> NDArray[np.float32]:
+        """`q` of the module's equations: [embed], unit norm."""
+        mean = np.asarray(self.bundle.text_mean, np.float32)
+        return _unit(mean + self.signs @ (self.embeddings - mean), self.query)
+
+    @cached_property
+    def cosines(self) -> NDArray[np.float32]:
+        """Cosine of every neuron's direction with the combined text, [neuron]."""
+        return self._products[:, -1]
+
+    @cached_property
+    def text_cosines(self) -> NDArray[np.float32]:
+        """Cosine of every neuron's direction with each centred text, [neuron, text]."""
+        return self._products[:, :-1]
+
+    @cached_property
+    def shown(self) -> NDArray[np.float32]:
+        """How well every neuron's pictures show the combined text, [neuron] in [0, 1].
+
+        The chance that a top picture lies nearer to it than a random one (farther from it, for
+        pictures of the negative end); 0.5 is guessing. See `explorer.agreement`.
+        """
+        held = self.bundle
+        return text_agreement(
+            self.direction, held.image_embeddings, held.top_images, held.top_effects
+        )
+
+    @cached_property
+    def told(self) -> NDArray[np.float32]:
+        """How far above guessing pictures show what the direction says, [neuron] in [0, 1]."""
+        told: NDArray[np.float32] = np.clip(np.sign(self.cosines) * (2 * self.shown - 1), 0, 1)
+        return told
+
+    @cached_property
+    def _products(self) -> NDArray[np.float32]:
+        return products(self.bundle.directions, np.vstack([self.atoms, self.direction]))
+
+    @cached_property
+    def text_weights(self) -> NDArray[np.float32]:
+        """Weight of each text in every neuron's sparse set, 0 where it isn't: [neuron, text]."""
+        return self._set_weights(self.places)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float32]:
+        """Signed sum of the texts' weights in every neuron's set, [neuron]."""
+        weights: NDArray[np.float32] = self.text_weights @ self.signs
+        return weights
+
+    def texts(self, top: int) -> list[tuple[int, float]]:
+        """Rows and cosines of the texts nearest to the query but the query's own."""
+        from explorer.describe.dictionary import search
+
+        ids, scores = search(self.bundle.index, self.embedding, top + len(self.terms))
+        near = [
+            (int(i), float(s))
+            for i, s in zip(ids[0], scores[0], strict=True)
+            if i >= 0 and i not in self.places
+        ]
+        return near[:top]
+
+    def towards(self, top: int) -> list[Hit]:
+        """Neurons whose direction is nearest to the combined text, nearest first."""
+        best = np.argsort(-self.cosines * self.trust, kind="stable")[:top]
+        return [Hit(int(r), float(self.cosines[r])) for r in best]
+
+    def away(self, top: int) -> list[Hit]:
+        """Neurons whose direction points most strongly away from the combined text."""
+        best = np.argsort(self.cosines * self.trust, kind="stable")[:top]
+        return [Hit(int(r), float(self.cosines[r])) for r in best]
+
+    def sets(self, top: int) -> list[Hit]:
+        """Neurons whose sparse set holds texts of the query, heaviest signed sum first."""
+        best = _heaviest(self.weights, self.trust, top)
+        return [Hit(int(r), float(self.weights[r]), self._own_texts(int(r))) for r in best]
+
+    def near_sets(self, top: int, near: int = 12) -> list[Hit]:
+        """Neurons whose set holds one of the ``near`` nearest texts, but none of the query's.
+
+        The score is that text's weight times its cosine with the combined text (at least 0.4).
+        """
+        rows, likeness = self._related(near)
+        if not rows:
+            return []
+        weights = self._set_weights(rows)
+        weights[np.any(self.text_weights != 0, axis=1)] = 0
+        scores = weights * likeness
+        places = np.abs(scores).argmax(axis=1)
+        strength = np.take_along_axis(scores, places[:, None], axis=1)[:, 0]
+        texts = self.bundle.texts
+        return [
+            Hit(
+                int(r),
+                float(strength[r]),
+                ((texts[rows[places[r]]], float(weights[r, places[r]])),),
+            )
+            for r in _heaviest(strength, self.trust, top)
+        ]
+
+    def carriers(self, top: int) -> list[Hit]:
+        """Polysemy search: neurons that carry all added texts; [] unless there are two or more."""
+        added, taken = self.signs > 0, self.signs < 0
+        if added.sum() < 2:
+            return []
+        ends = np.array([1, -1], np.float32)
+        signed = self.text_cosines[:, None, :] * ends[:, None]  # [neuron, end, text]
+        carried = signed[:, :, added].min(axis=2)
+        scores = carried - np.maximum(signed[:, :, taken].max(axis=2, initial=0), 0)
+        scores = np.where(carried > 0, scores, 0)
+        side = scores.argmax(axis=1)
+        strength = scores.max(axis=1)
+        best = np.argsort(-strength * self.trust, kind="stable")[:top]
+        return [
+            Hit(int(r), float(strength[r]), self._own_cosines(int(r)), int(ends[side[r]]))
+            for r in best
+            if strength[r] > 0
+        ]
+
+    def pictures(self, top: int) -> list[tuple[int, float]]:
+        """Numbers and cosines of the corpus pictures nearest to the query, nearest first."""
+        scores = products(self.bundle.image_embeddings, self.embedding[None])[:, 0]
+        best = np.argsort(-scores, kind="stable")[:top]
+        return [(int(i), float(scores[i])) for i in best]
+
+    def _own_texts(self, row: int) -> tuple[tuple[str, float], ...]:
+        pairs = zip(self.terms, self.text_weights[row], strict=True)
+        return tuple((term.text, float(weight)) for term, weight in pairs if weight)
+
+    def _own_cosines(self, row: int) -> tuple[tuple[str, float], ...]:
+        pairs = zip(self.terms, self.text_cosines[row], strict=True)
+        return tuple((term.text, float(cosine)) for term, cosine in pairs)
+
+    def _related(self, near: int) -> tuple[list[int], NDArray[np.float32]]:
+        """Dictionary rows of related texts, and their cosines with the combined text."""
+        rows = [row for row, _ in self.texts(near)]
+        atoms = self.bundle.dictionary.centre(np.asarray(self.bundle.text_embeddings[rows]))
+        likeness = atoms @ self.direction
+        kept = likeness >= NEAR_COSINE
+        return [row for row, keep in zip(rows, kept, strict=True) if keep], likeness[kept]
+
+    def _set_weights(self, places: tuple[int, ...] | list[int]) -> NDArray[np.float32]:
+        """Weights of dictionary rows in the sparse sets, [neuron, row]."""
+        ids, held = np.asarray(self.bundle.concept_ids), self.bundle.concept_weights
+        weights = np.zeros((len(ids), len(places)), np.float32)
+        for column, place in enumerate(places):
+            if place >= 0:
+                rows, slots = np.nonzero(ids == place)
+                weights[rows, column] = held[rows, slots]
+        return weights
+
+
+def open_search(bundle: Bundle, query: str, embed: Embed | None = None) -> TextSearch:
+    """Read a query and embed its texts; ``embed`` replaces loading the bundle's model.
+
+    The model is loaded only for texts outside the dictionary.
+
+    Raises InputError for a query that cannot be read or whose texts cancel out.
+    """
+    terms = parse_query(query)
+    dictionary = bundle.dictionary
+    rows = [dictionary.row(term.text) for term in terms]
+    places = tuple(-1 if row is None else row for row in rows)
+    embeddings = np.asarray(bundle.text_embeddings[list(places)], np.float32)
+    unknown = [i for i, place in enumerate(places) if place < 0]
+    if unknown:
+        texts = [terms[i].text for i in unknown]
+        embeddings[unknown] = embed(texts) if embed else _embed(bundle, texts)
+    found = TextSearch(bundle, query.strip(), terms, places, embeddings)
+    _ = found.direction, found.embedding  # refuses texts that cancel out
+    return found
+
+
+def unknown_texts(bundle: Bundle, query: str) -> list[str]:
+    """Texts of a query that the dictionary lacks, so that the model must embed them.
+
+    Raises InputError for a query that cannot be read.
+    """
+    return [t.text for t in parse_query(query) if bundle.dictionary.row(t.text) is None]
+
+
+def search_text(
+    bundle: Bundle, text: str, top: int = 12, embed: Embed | None = None
+) -> dict[str, Any]:
+    """Return what a query leads to, ready for JSON; at most ``top`` entries of each kind.
+
+    Keys: ``texts`` near the query; ``directions`` towards and ``away`` from it (cosine); ``sets``
+    that hold its texts and ``near_sets`` that hold near ones (weight); ``both``: neurons that carry
+    all of several added texts.
+
+    Raises:
+        InputError: the query cannot be read, or its texts cancel out.
+    """
+    found = open_search(bundle, text, embed)
+    texts = bundle.texts
+    return {
+        "bundle": bundle.name,
+        "text": found.query,
+        "in_dictionary": min(found.places) >= 0,
+        "terms": [
+            {"text": term.text, "sign": term.sign, "in_dictionary": place >= 0}
+            for term, place in zip(found.terms, found.places, strict=True)
+        ],
+        "texts": [{"text": texts[i], "cosine": _round(s)} for i, s in found.texts(top)],
+        "directions": [_entry(bundle, hit, "cosine") for hit in found.towards(top)],
+        "away": [_entry(bundle, hit, "cosine") for hit in found.away(top)],
+        "sets": [_entry(bundle, hit, "weight", "weights") for hit in found.sets(top)],
+        "near_sets": [_entry(bundle, hit, "score", "weights") for hit in found.near_sets(top)],
+        "both": [
+            {**_entry(bundle, hit, "score", "cosines"), "end": ENDS[hit.end]}
+            for hit in found.carriers(top)
+        ],
+    }
+
+
+def products(rows: NDArray[np.floating[Any]], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Inner products [row, vector] of stored rows [row, embed] with [vector, embed], in float32.
+
+    The rows, float16 and memory-mapped perhaps, are widened a chunk at a time.
+    """
+    found = np.empty((len(rows), len(vectors)), np.float32)
+    for start in range(0, len(rows), CHUNK):
+        part = slice(start, start + CHUNK)
+        found[part] = np.asarray(rows[part], np.float32) @ vectors.T
+    return found
+
+
+def _unit(vector: NDArray[np.float32], query: str) -> NDArray[np.float32]:
+    norm = float(np.linalg.norm(vector))
+    if norm < CANCELLED:
+        raise InputError(f"The texts of “{query}” cancel out; combine different ones.")
+    unit: NDArray[np.float32] = (vector / norm).astype(np.float32)
+    return unit
+
+
+def _heaviest(
+    scores: NDArray[np.float32], trust: NDArray[np.float32] | float, top: int
+) -> NDArray[np.int64]:
+    strength = np.abs(scores)
+    order = np.lexsort((-strength, -strength * trust))
+    return order[strength[order] >= LEAST_WEIGHT][:top]
+
+
+def _embed(bundle: Bundle, texts: list[str]) -> NDArray[np.float32]:
+    from explorer.lens.models import encode_texts
+
+    embeddings: NDArray[np.float32] = encode_texts(bundle.load_model(), texts).numpy()
+    return embeddings
+
+
+def _entry(bundle: Bundle, hit: Hit, score: str, texts: str = "") -> dict[str, Any]:
+    record = bundle.neurons.iloc[hit.row]
+    entry = {
+        "layer": int(record["layer"]),
+        "neuron": int(record["neuron"]),
+        "concepts": str(record["concepts"]),
+        score: _round(hit.score),
+    }
+    return entry | ({texts: {t: _round(v) for t, v in hit.found}} if texts else {})
+
+
+def _round(value: float) -> float:
+    return round(value, 4)

@@ -1,0 +1,1 @@
+"""Addresses: pure functions from and to the query parameters."""

@@ -1,0 +1,77 @@
+"""Prompts for text-to-image tools, and pictures from them where diffusers is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import streamlit as st
+
+from explorer.attack.prompts import NO_DIFFUSERS, generate, load_pipeline, prompts
+from explorer.errors import InputError
+from explorer.ui.data.adversarial_query import AttackQuery
+from explorer.ui.image import parts as image_parts
+from explorer.ui.shell import frame
+from explorer.ui.shell.frame import Page
+
+PROMPTS = 6
+MADE = "_attack_generated"
+
+
+def section(page: Page, query: AttackQuery, concepts: Sequence[str]) -> None:
+    """Prompts to copy, and what an optional model of the user's makes of them."""
+    texts = prompts(query.source, concepts, PROMPTS, seed=query.seed)
+    frame.draw(
+        "<h2>As prompts</h2>"
+        '<p class="caption">For any text-to-image tool; each names the source and three of the '
+        "concepts.</p>"
+    )
+    st.code("\n".join(texts), language=None, wrap_lines=True)
+    if find_spec("diffusers") is None:
+        frame.draw(f'<p class="caption">{NO_DIFFUSERS}</p>')
+        return
+    _generator(query, texts)
+
+
+@st.fragment
+def _generator(query: AttackQuery, texts: list[str]) -> None:
+    model = st.text_input(
+        "Text-to-image model", key="_diffusion", placeholder="a folder that diffusers saved"
+    )
+    with st.container(horizontal=True):
+        asked = st.button("Generate", key="_generate", disabled=not model.strip())
+        st.button("Stop generating", key="_generate_stop")  # any click ends the run under way
+    key = (query.source, query.target, query.seed, model)
+    if asked:
+        st.session_state[MADE] = (key, [])
+        _generate(query, texts, model.strip())
+    held = st.session_state.get(MADE)
+    if held and held[0] == key and held[1]:
+        frame.draw(
+            image_parts.shots(
+                image_parts.shot(picture, text, image_parts.escape(text))
+                for picture, text in zip(held[1], texts, strict=False)
+            )
+        )
+
+
+def _generate(query: AttackQuery, texts: list[str], model: str) -> None:
+    bar = st.progress(0.0, text="The model is opened …")
+    try:
+        made = generate(
+            _pipeline(model),
+            texts,
+            seed=query.seed,
+            progress=lambda share: bar.progress(min(share, 1.0), text="pictures are generated …"),
+        )
+        for picture in made:
+            st.session_state[MADE][1].append(picture)
+    except InputError as error:
+        frame.show_problems([str(error)])
+    bar.empty()
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _pipeline(model: str) -> Any:
+    return load_pipeline(model)

@@ -1,0 +1,214 @@
+"""The Adversarial page: a pair of classes, its spurious concepts, pictures, and why they fool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from explorer.attack.batch import Attack, file_stem, zip_file
+from explorer.errors import InputError
+from explorer.picture.uploads import SUFFIXES
+from explorer.ui.adversarial import data
+from explorer.ui.adversarial import parts as pieces
+from explorer.ui.adversarial import prompts as adversarial_prompts
+from explorer.ui.data.adversarial_query import MOST_PICTURES, SEEDS, AttackQuery, classes_of
+from explorer.ui.data.loaders import View
+from explorer.ui.image import parts as image_parts
+from explorer.ui.shell import frame
+from explorer.ui.shell.frame import Page
+from explorer.ui.widgets import save_finding
+
+TICK = 0.2  # seconds between two pictures of a batch
+
+
+def body(page: Page, query: AttackQuery) -> None:
+    """The whole page."""
+    frame.draw(
+        "<h1>Adversarial pictures from polysemy</h1>"
+        '<p class="lead">Neurons that tell two classes apart also stand for things that have '
+        "nothing to do with either. Put those things beside the first, and the model may take it "
+        "for the second.</p>"
+        '<p class="caption">Such pictures are for auditing and defence: they show what a model '
+        "confuses before anyone else finds out, and which neurons to mend.</p>",
+        pieces.measured(page.view),
+    )
+    query = _choose(page, query)
+    if not query.source or not query.target:
+        return
+    frame.title(f"{query.source} as {query.target}")
+    try:
+        attack = data.find_attack(page.view, query)
+    except InputError as error:
+        frame.show_problems([str(error)])
+        return
+    frame.draw(
+        f"<h2>What speaks for “{_safe(query.target)}” and is neither</h2>"
+        '<p class="caption">The neurons whose directions separate the two also carry these, which '
+        "are close to neither: their sparse sets, weighted by separation and sign, give a "
+        f"shortlist of {attack.ranking.tried}, each of which was tried beside the source in a few "
+        "scenes. The bar is the gain: how much the picture's cosine with the target, less that "
+        "with the source, rose on average. What the sets say is in units of the model's output "
+        "before normalisation.</p>",
+        pieces.concepts(page.view, attack.ranking),
+        pieces.left_out(attack.ranking),
+    )
+    _save(page, query, attack)
+    _batch(page, query, attack)
+    _why(page, query)
+    adversarial_prompts.section(page, query, list(attack.ranking.shown))
+
+
+def _save(page: Page, query: AttackQuery, attack: Attack) -> None:
+    """The neurons that carry the concepts, each once; the finding opens this pair again."""
+    carriers = [carrier for concept in attack.ranking.concepts for carrier in concept.carriers]
+    rows = [page.view.bundle.row(c.layer, c.neuron) for c in carriers]
+    chosen = replace(page, params=query.params())  # the pair may be a proposal
+    save_finding.of_neurons(
+        chosen, list(dict.fromkeys(rows)), f"{query.source} taken for {query.target}"
+    )
+
+
+def _safe(text: str) -> str:
+    return image_parts.escape(text)
+
+
+def _choose(page: Page, query: AttackQuery) -> AttackQuery:
+    """Widgets that write the address; the first proposed pair where it names none."""
+    view = page.view
+    listed = data.measured_pairs(view)
+    if not query.source and not query.target:
+        listed = listed or _drawn(view, query)
+        if listed:
+            query = replace(query, source=listed[0].pair.source, target=listed[0].pair.target)
+    state = st.session_state  # the address decides: widgets are set from it on every run
+    state["_source"], state["_target"] = query.source or None, query.target or None
+    state["_seed"], state["_count"] = query.seed, query.count
+    labels = classes_of(view)
+    with st.container(key="lens_tools"):
+        columns = st.columns([2, 2, 1, 1], gap="small")
+    change: dict[str, Any] = {"on_change": _changed, "args": (page, query)}
+    columns[0].selectbox("It shows", labels, key="_source", placeholder="a class", **change)
+    columns[1].selectbox("Taken for", labels, key="_target", placeholder="a class", **change)
+    columns[2].number_input("Pictures", 1, MOST_PICTURES, key="_count", **change)
+    columns[3].number_input("Seed", 0, SEEDS, key="_seed", **change)
+    _propose(page, query, listed)
+    return query
+
+
+def _drawn(view: View, query: AttackQuery) -> list[data.Proposal]:
+    try:
+        return data.proposals(view, query.seed)
+    except InputError as error:
+        frame.show_problems([str(error)])
+        return []
+
+
+@st.fragment
+def _propose(page: Page, query: AttackQuery, listed: Sequence[data.Proposal]) -> None:
+    """Pairs to look at, and a button that draws others: only these few lines run again."""
+    if st.session_state.get("_attack_draw", False):
+        listed = _drawn(page.view, query)
+    frame.draw(pieces.proposals(page.view, listed, query.seed))
+    st.button("Draw other pairs", key="_attack_draw", help="By the seed; takes a few seconds.")
+
+
+def _changed(page: Page, before: AttackQuery) -> None:
+    """Write the widgets' values into the address."""
+    state = st.session_state
+    query = AttackQuery(
+        source=state["_source"] or "",
+        target=state["_target"] or "",
+        seed=int(state["_seed"]),
+        count=int(state["_count"]),
+    )
+    frame.address(page, **query.params())
+
+
+def _batch(page: Page, query: AttackQuery, attack: Attack) -> None:
+    """Make pictures live; each tick of the fragment makes one."""
+    batch = data.batch_of(page.view, query)
+    frame.draw(
+        "<h2>Pictures</h2>"
+        '<p class="caption">Each shows the source whole, larger than anything else, and up to '
+        "three of the concepts; the target is in none of them. Scores are cosines of picture and "
+        "text.</p>"
+    )
+    if batch.running:
+        st.button("Stop", on_click=data.stop, args=(page.view, query), key="_attack_stop")
+    else:
+        text = f"Make {query.count} pictures" if not batch.attempts else "Make them again"
+        st.button(
+            text, type="primary", on_click=data.start, args=(page.view, query), key="_attack_start"
+        )
+    st.fragment(_live, run_every=TICK if batch.running else None)(page, query)
+    if batch.attempts and not batch.running:
+        st.download_button(
+            "Pictures and recipes (zip)",
+            partial(zip_file, attack.ranking, batch.attempts),
+            f"{file_stem(attack.ranking)}-{query.seed}.zip",
+            "application/zip",
+            on_click="ignore",
+            key="_attack_zip",
+        )
+
+
+def _live(page: Page, query: AttackQuery) -> None:
+    batch = data.batch_of(page.view, query)
+    if batch.running:
+        try:
+            data.advance(batch)
+        except InputError as error:
+            batch.coming = None
+            frame.show_problems([str(error)])
+            return
+        if not batch.running:
+            st.rerun()
+        done = len(batch.attempts)
+        st.progress(done / query.count, text=f"{done} of {query.count} pictures")
+    if batch.attempts:
+        frame.draw(pieces.tally(query, batch.attempts))
+    shown = batch.attempts or data.examples(page.view, query)
+    frame.draw(pieces.attempts(page.view, query, shown))
+
+
+def _why(page: Page, query: AttackQuery) -> None:
+    """The reverse: what pushed a picture, and the prediction without it."""
+    frame.draw(
+        "<h2>The reverse: why was it taken for that?</h2>"
+        '<p class="caption">For a picture that is taken for the wrong class: the neurons that push '
+        "it there, the concepts they carry, and the prediction with them held at their mean.</p>"
+    )
+    if query.why is not None:
+        scene = data.scene_of(page.view, query, query.why)
+        frame.draw(
+            image_parts.shots(
+                [image_parts.shot(scene.image, f"Picture {query.why}", f"picture {query.why}")]
+            )
+        )
+        _explain(page, partial(data.explain, page.view, query, query.why))
+    sent = st.file_uploader(
+        f"A picture of “{query.source}” that is taken for “{query.target}”",
+        type=list(SUFFIXES),
+        key="_attack_upload",
+        help="It stays in this session, in memory only.",
+    )
+    if sent is not None:
+        upload = partial(
+            data.explain_upload, page.view, sent.getvalue(), query.source, query.target
+        )
+        _explain(page, upload)
+
+
+def _explain(page: Page, make: partial[data.Audit]) -> None:
+    try:
+        found = make()
+    except InputError as error:
+        frame.show_problems([str(error)])
+        return
+    if found.before[0] >= found.before[1]:
+        frame.draw(f"<p>The model does say “{_safe(found.right)}” of this one; all the same:</p>")
+    frame.draw(pieces.explanation(page.view, found))

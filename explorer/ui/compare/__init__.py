@@ -1,0 +1,1 @@
+"""The Compare page: pinned neurons side by side."""

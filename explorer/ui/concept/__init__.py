@@ -1,0 +1,1 @@
+"""The Concept page: one text and the neurons that write it."""

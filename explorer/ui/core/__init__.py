@@ -1,0 +1,1 @@
+"""What the rest of the app stands on: look, names of measures, access."""

@@ -1,0 +1,1 @@
+"""What pages read: bundles, and what is derived from them once."""

@@ -1,0 +1,190 @@
+"""Find bundles, open each once, and keep what several pages derive from it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from explorer.bundle import MANIFEST, Bundle
+from explorer.errors import InputError
+from explorer.ui.core.glossary import MEASURES
+
+T = TypeVar("T")
+
+FOLDER_VARIABLE = "EXPLORER_BUNDLES"
+SHIPPED = "picto"
+SHORTEST_WORD = 3  # letters; shorter parts of a label say nothing
+QUIET = 0.02  # of its layer's median effect; below it a neuron says nothing
+
+
+def bundles_folder() -> Path:
+    """The folder bundles are looked for in."""
+    default = Path(__file__).parents[3] / "precomputed"
+    return Path(os.environ.get(FOLDER_VARIABLE) or default)
+
+
+def find_bundles(folder: Path) -> dict[str, Path]:
+    """Finished bundles by folder name, the shipped one first."""
+    if not folder.is_dir():
+        return {}
+    found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+    return {path.name: path for path in sorted(found, key=lambda path: path.name != SHIPPED)}
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """An opened bundle and what pages derive from it; shared by all sessions, read-only."""
+
+    key: str  # folder name, as addresses carry it
+    bundle: Bundle
+
+    @property
+    def neurons(self) -> pd.DataFrame:
+        """The neuron table."""
+        return self.bundle.neurons
+
+    @property
+    def quiet_below(self) -> float:
+        """Share of its layer's median effect below which a neuron counts as silent."""
+        return QUIET
+
+    @cached_property
+    def layers(self) -> list[int]:
+        """Layers with neurons, in order."""
+        return [int(layer) for layer in np.unique(self.neurons["layer"].to_numpy())]
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Label of each picture; its name where it has none."""
+        table = self.bundle.pictures.table
+        labels = table["label"].fillna("").astype(str)
+        names = table["name"].fillna("").astype(str)
+        return [label or name or "unlabelled" for label, name in zip(labels, names, strict=True)]
+
+    @cached_property
+    def words(self) -> list[frozenset[str]]:
+        """Label and its words, concept, keywords and looks of each picture, in lower case."""
+        table = self.bundle.pictures.table
+        labels, concepts, keywords, looks = (
+            table[name].fillna("").astype(str).str.lower()
+            for name in ("label", "concept", "keywords", "looks")
+        )
+        return [
+            frozenset(
+                {label, concept, *(part.strip() for part in f"{listed},{seen}".split(","))}
+                | {part for part in label.split() if len(part) >= SHORTEST_WORD}
+            )
+            - {""}
+            for label, concept, listed, seen in zip(labels, concepts, keywords, looks, strict=True)
+        ]
+
+    @cached_property
+    def looks(self) -> frozenset[str]:
+        """Words for how pictures are drawn, which are no meanings, in lower case."""
+        listed = self.bundle.pictures.table["looks"].fillna("").astype(str).str.lower().unique()
+        return frozenset(look.strip() for looks in listed for look in looks.split(","))
+
+    @cached_property
+    def word_counts(self) -> Counter[str]:
+        """How many pictures carry each word."""
+        return Counter(word for words in self.words for word in words)
+
+    @cached_property
+    def folded_texts(self) -> list[str]:
+        """The dictionary's texts in lower case."""
+        return [text.casefold() for text in self.bundle.texts]
+
+    def agreement(self, row: int) -> float:
+        """How well a neuron's texts tell its pictures; see `explorer.agreement`."""
+        return float(self.neurons["agreement"].iloc[row])
+
+    @cached_property
+    def trust(self) -> NDArray[np.float32]:
+        """What a neuron's words count for, [neuron]: 1 at agreement 1, 0 from guessing (½) down."""
+        agreement = self.neurons["agreement"].to_numpy(np.float32)
+        return np.nan_to_num(np.clip(2 * agreement - 1, 0, 1))
+
+    @cached_property
+    def image_mean(self) -> NDArray[np.float32]:
+        """Mean of the pictures' embeddings, [embed]."""
+        mean: NDArray[np.float32] = np.mean(self.bundle.image_embeddings, axis=0, dtype=np.float32)
+        return mean
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame:
+        """Share of neurons at or below each neuron's value, per measure."""
+        present = [key for key in MEASURES if key in self.neurons]
+        return self.neurons[present].rank(pct=True)
+
+    @cached_property
+    def silent(self) -> NDArray[np.bool_]:
+        """Neurons without any effect worth describing, [neuron]."""
+        scale = self.neurons["scale"].fillna(0)
+        usual = scale.groupby(self.neurons["layer"]).transform("median")
+        quiet: NDArray[np.bool_] = (scale <= QUIET * usual).to_numpy()
+        return quiet
+
+    @cached_property
+    def significant(self) -> int:
+        """How many pictures, the strongest ones, a neuron's direction was computed from."""
+        chosen = self.bundle.manifest.settings
+        images = int(self.bundle.image_embeddings.shape[0])
+        count = math.ceil(round(float(chosen.get("significant", 0.02)) * images, 6))
+        return min(int(chosen.get("significant_cap", images)), max(2, count), images)
+
+    def column(self, key: str) -> NDArray[Any]:
+        """A column of the neuron table as an array, [neuron]: quicker to pick values from."""
+        return self.held(f"column {key}", lambda view: view.neurons[key].to_numpy())
+
+    def has(self, layer: int, neuron: int) -> bool:
+        """Whether the bundle holds a neuron."""
+        try:
+            self.bundle.row(layer, neuron)
+        except InputError:
+            return False
+        return True
+
+    def place(self, row: int) -> tuple[int, int]:
+        """Layer and neuron of a row."""
+        layers, neurons = self._places
+        return int(layers[row]), int(neurons[row])
+
+    def held(self, key: str, make: Callable[[View], T]) -> T:
+        """What `make` derives from this view, made once."""
+        if key not in self._held:
+            self._held[key] = make(self)
+        return self._held[key]  # type: ignore[return-value]
+
+    @cached_property
+    def _held(self) -> dict[str, object]:
+        return {}
+
+    @cached_property
+    def _places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return self.neurons["layer"].to_numpy(), self.neurons["neuron"].to_numpy()
+
+
+def open_view(key: str, path: Path) -> View:
+    """The view of a bundle; opened again when its manifest changes.
+
+    Raises BundleError with the file and the remedy.
+    """
+    manifest = path / MANIFEST
+    stamp = manifest.stat().st_mtime_ns if manifest.is_file() else 0
+    return _open(key, str(path), stamp)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _open(key: str, path: str, stamp: int) -> View:
+    return View(key, Bundle.open(path))

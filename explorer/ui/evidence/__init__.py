@@ -1,0 +1,1 @@
+"""The Evidence page: the claims of the paper, measured on a bundle."""

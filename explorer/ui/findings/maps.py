@@ -1,0 +1,61 @@
+"""The heatmaps of a finding about a picture, drawn again from its texts and settings."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from explorer.bundle import Bundle
+from explorer.findings.copy import opened
+from explorer.findings.model import Finding
+from explorer.ui.data import live
+from explorer.ui.data.loaders import View
+
+SIDE = 336  # pixels of the long side
+
+
+def heatmaps(view: View, finding: Finding) -> list[tuple[str, bytes]]:
+    """A caption and a PNG for each of the finding's texts; none for a finding about neurons.
+
+    Raises InputError if the model cannot be loaded or the texts cannot be encoded.
+    """
+    if finding.neurons or not finding.texts:
+        return []
+    settings = tuple(sorted((key, str(value)) for key, value in finding.settings.items()))
+    return _drawn(*live.stamp(view), finding.image, finding.copy, finding.texts, settings, view)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _drawn(
+    path: str,
+    stamp: int,
+    image: int | None,
+    copy: bytes,
+    texts: tuple[str, ...],
+    settings: tuple[tuple[str, str], ...],
+    _view: View,
+) -> list[tuple[str, bytes]]:
+    from explorer.picture import painting
+    from explorer.picture.segment import PictureReading, segment
+    from explorer.ui.data.image_query import read_image, settings_of
+    from explorer.ui.image.parts import preview_size
+
+    query = read_image(dict(settings), _view).query
+    bundle: Bundle = _view.bundle
+    picture = opened(copy) if image is None else bundle.pictures.rgb(image)
+    asked = settings_of(query)
+    seen = PictureReading.of(live.opened(path, stamp, bundle), picture, asked.fit)
+    found = segment(bundle, seen, texts, asked)
+    width, height = preview_size(picture.size, SIDE)
+    scale = SIDE / max(width, height)
+    strengths = found.strengths((round(width * scale), round(height * scale)), query.scale)
+    return [
+        (
+            f"Where “{text}” comes from",
+            painting.encode(
+                painting.paint(
+                    picture, strength.numpy(), painting.colour_of(place), query.opacity / 100
+                )
+            ),
+        )
+        for place, (text, strength) in enumerate(zip(found.texts, strengths, strict=True))
+    ]

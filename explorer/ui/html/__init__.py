@@ -1,0 +1,1 @@
+"""Pieces of HTML and plots that several pages share."""

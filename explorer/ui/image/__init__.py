@@ -1,0 +1,1 @@
+"""The Image page: one picture, its concepts, and where texts come from."""

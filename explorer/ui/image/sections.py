@@ -1,0 +1,339 @@
+"""The Image page: one picture, the concepts its neurons add, and where texts come from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from explorer.errors import ExplorerError, InputError
+from explorer.picture import painting
+from explorer.picture.discover import Discovery, neuron_maps
+from explorer.picture.segment import calibrated_threshold, scaled
+from explorer.picture.uploads import MAX_BYTES, SUFFIXES
+from explorer.ui.core import glossary
+from explorer.ui.data.image_query import (
+    FIT_NAMES,
+    FORMS,
+    LEAST_OPACITY,
+    METHOD_NAMES,
+    MOST_SHOWN,
+    SCALES,
+    TEXT_LENGTH,
+    VIEWS,
+    ImageQuery,
+    settings_of,
+    split_texts,
+)
+from explorer.ui.html import parts
+from explorer.ui.image import parts as image_parts
+from explorer.ui.image import source as image_source
+from explorer.ui.image import views as image_views
+from explorer.ui.image.source import Source
+from explorer.ui.shell import frame
+from explorer.ui.shell.frame import Page
+from explorer.ui.widgets import save_finding
+
+SUGGESTED = 3  # likely texts that are looked for first in an upload
+UNFAMILIAR = (
+    "Low confidence: no text is as near to what the model makes of this picture as one is for 95 "
+    "of 100 pictures of the bundle. Concepts and maps may mean little."
+)
+TURN, CAMERA, MISSING = "_image_turn", "_image_camera", "_image_missing"
+GONE = (
+    "This address is of a visitor's own picture, which was kept in their session alone. Upload it "
+    "here to see the same view, or take an example."
+)
+_SCRIPT = (Path(__file__).parent / "image.js").read_text("utf-8")
+
+
+def choose(page: Page, query: ImageQuery) -> Source | None:
+    """Upload, camera and examples; the picture that is under study, if there is one."""
+    frame.draw(
+        "<h1>An image under the lens</h1>"
+        '<p class="lead">Which neurons does a picture drive, what do they add to the model\'s '
+        "output, and where in the picture does a text come from?</p>"
+    )
+    left, right = st.columns([1, 1.4], gap="large")
+    with left:
+        sent = _upload(page, query)
+    with right:
+        found = image_source.examples(page.view)
+        shown = query.scene if query.addressed or sent or query.own else 0
+        if found:
+            frame.draw(
+                '<p class="caption">Or take an example. These scenes are made of pictures the '
+                "model was not trained on, or of photographic cut-outs.</p>",
+                image_parts.strip(page.view, found, shown),
+            )
+    try:
+        if sent is not None and not query.addressed:
+            return image_source.uploaded(*sent)
+        if query.own:
+            frame.draw(parts.notice(GONE))
+            return None
+        return image_source.addressed(page.view, query)
+    except ExplorerError as error:
+        frame.show_problems([str(error)])
+        return None
+
+
+def _upload(page: Page, query: ImageQuery) -> tuple[bytes, str] | None:
+    turn = st.session_state.setdefault(TURN, 0)
+    with st.sidebar:  # an element without size; here it takes no gap of the page
+        st.components.v2.component("lens_image", js=_SCRIPT)(key="lens_image")
+    sent = st.file_uploader(
+        "Upload or paste a picture",
+        type=list(SUFFIXES),
+        key=f"_upload_{turn}",
+        on_change=_sent,
+        args=(page, query, f"_upload_{turn}"),
+        help=f"At most {MAX_BYTES // 1_000_000} MB. It stays in this session, in memory, "
+        "unless you save it in a finding.",
+    )
+    if st.session_state.get(CAMERA):
+        taken = st.camera_input(
+            "Take a picture",
+            key=f"_camera_{turn}",
+            on_change=_sent,
+            args=(page, query, f"_camera_{turn}"),
+        )
+        sent = taken or sent
+    with st.container(horizontal=True):
+        st.toggle("Camera", key=CAMERA)
+        if sent is not None:
+            st.button("Clear my picture", on_click=_clear, args=(page, query))
+    st.session_state[MISSING] = query.own and sent is None
+    return None if sent is None else (sent.getvalue(), sent.name)
+
+
+def _sent(page: Page, query: ImageQuery, key: str) -> None:
+    """A new upload takes the place of what the address named, or is what the address waits for."""
+    own = st.session_state[key] is not None
+    kept = own and st.session_state.get(MISSING)
+    frame.address(page, **(query if kept else query.elsewhere(own=own)).params())
+
+
+def _clear(page: Page, query: ImageQuery) -> None:
+    st.session_state[TURN] += 1
+    image_source.forget()
+    frame.address(page, **query.elsewhere().params())
+
+
+def study(page: Page, query: ImageQuery, source: Source) -> None:
+    """Everything about one picture."""
+    frame.title(source.name)
+    try:
+        found = image_source.find_concepts(page.view, source)
+    except InputError as error:
+        frame.show_problems([str(error)])
+        return
+    likely = image_source.likely_texts(page.view, source)
+    texts = query.texts or source.suggested or likely[:SUGGESTED]
+    number = (query.image or 0) if source.kind == "image" else None
+    save_finding.of_picture(page, source.name, texts, source.picture if number is None else number)
+    _concepts(page, query, source, found, texts)
+    _texts(page, query, source, texts)
+    _neurons(page, query, source, found)
+
+
+def _concepts(
+    page: Page, query: ImageQuery, source: Source, found: Discovery, texts: tuple[str, ...]
+) -> None:
+    view = page.view
+    seen = image_source.read_picture(view, source, "pad")
+    patches = image_source.find_patches(view, source)
+    left, right = st.columns([1, 1.2], gap="large")
+
+    def mapped(text: str) -> str:
+        """The way to a text's map, beside the others."""
+        more = tuple(dict.fromkeys((*texts, text)))[-MOST_SHOWN:]
+        params = replace(query, texts=more, view="maps").params()
+        return parts.link("image", "map", marks=' data-stay=""', bundle=view.key, **params)
+
+    with left:
+        frame.draw(
+            f"<h2>{escape(source.name)}</h2>",
+            image_parts.patch_reader(view, source, seen.framing, patches),
+            image_parts.limits(view, seen.reading.lens_model.grid),
+        )
+    with right:
+        frame.draw(
+            image_parts.likely(image_source.likely_texts(view, source), mapped),
+            parts.notice(UNFAMILIAR) if seen.presence.unfamiliar(view.bundle) else "",
+            "<h2>Concepts discovered</h2>"
+            f'<p class="caption">{found.significant:,} of {len(view.neurons):,} neurons are as '
+            "strong on this picture as on the few from which their direction was computed. Of the "
+            "texts that name them, these get most from the neurons together somewhere in the "
+            "picture: the mean of the strongest tenth of the patches, in thousandths of the "
+            "model's output before normalisation.</p>",
+            image_parts.concept_list(view, found.concepts, mapped)
+            if found.concepts
+            else "<p>No neuron is driven strongly enough by this picture to name a concept.</p>",
+            image_parts.hit_rates(view),
+        )
+
+
+def _texts(page: Page, query: ImageQuery, source: Source, texts: tuple[str, ...]) -> None:
+    frame.draw(
+        "<h2>Where texts come from</h2>"
+        '<p class="caption">Each patch\'s share of what the neurons add along a text. The stronger '
+        "the colour, the more comes from there; what speaks against the text stays bare. How far a "
+        "text is ahead of the dictionary's others in this picture counts its strongest patches and "
+        "the model's whole output.</p>"
+    )
+    _toolbar(page, query, texts)
+    if not texts:
+        frame.draw("<p>Type a text to look for.</p>")
+        return
+    settings = settings_of(query)
+    try:
+        found = image_source.find_texts(page.view, source, texts, settings)
+    except InputError as error:
+        frame.show_problems([str(error)])
+        return
+    if found.doubtful and query.view != "methods":
+        frame.draw(image_parts.doubts(found.doubtful))
+    image_views.draw(page, query, source, found, settings)
+
+
+def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
+    state = st.session_state  # the address decides: widgets are set from it on every run
+    state["_texts"] = ", ".join(texts)
+    state["_view"] = query.view
+    state["_method"] = query.method
+    state["_scale"] = query.scale
+    state["_fit"] = query.fit
+    state["_form"] = query.form
+    state["_opacity"] = query.opacity
+    usual = round(100 * calibrated_threshold(page.view.bundle, query.method))
+    state["_threshold"] = usual if query.threshold is None else query.threshold
+    change: dict[str, Any] = {"on_change": _changed, "args": (page, query, texts, usual)}
+    st.text_input(
+        "Texts, with commas between",
+        key="_texts",
+        placeholder="e.g. dog, car, banana",
+        max_chars=8 * TEXT_LENGTH,
+        **change,
+    )
+    st.segmented_control(
+        "Show", list(VIEWS), format_func=VIEWS.__getitem__, key="_view",
+        label_visibility="collapsed", **change,
+    )  # fmt: skip
+    with st.container(key="lens_tools"):
+        columns = st.columns(4, gap="small")
+    columns[0].selectbox(
+        "Method", list(METHOD_NAMES), format_func=METHOD_NAMES.__getitem__, key="_method",
+        disabled=query.view == "methods", **change,
+    )  # fmt: skip
+    columns[1].selectbox(
+        "Strength relative to", list(SCALES), format_func=SCALES.__getitem__, key="_scale",
+        disabled=query.view != "maps", **change,
+    )  # fmt: skip
+    columns[2].selectbox(
+        "Maps", list(FORMS), format_func=FORMS.__getitem__, key="_form", **change,
+        help="Refined: shares spread to near patches that look alike; their sum stays.",
+    )  # fmt: skip
+    columns[3].selectbox(
+        "Picture seen", list(FIT_NAMES), format_func=FIT_NAMES.__getitem__, key="_fit", **change,
+        help="Whole: padded to a square. In tiles: finer maps for long pictures.",
+    )  # fmt: skip
+    compared = query.view in ("methods", "difference") and len(texts) > 1
+    with st.container(key="lens_sliders"):
+        left, *right = st.columns(2 if compared or query.view == "mask" else 1, gap="large")
+    left.slider("Opacity, %", LEAST_OPACITY, 100, key="_opacity", **change)
+    for place in right:
+        if compared:
+            _compared(place, query, texts, change)
+        else:
+            place.slider("Threshold, % of a text's peak", 0, 100, key="_threshold", **change)
+
+
+def _compared(
+    place: DeltaGenerator, query: ImageQuery, texts: tuple[str, ...], change: dict[str, Any]
+) -> None:
+    """Which texts methods are compared on, or are set against each other."""
+    places, state = range(len(texts)), st.session_state
+    state["_first"], state["_second"] = image_views.pair(query, texts)
+    if query.view == "methods":
+        place.selectbox("Text", places, format_func=texts.__getitem__, key="_first", **change)
+    else:
+        left, right = place.columns(2, gap="small")
+        left.selectbox("Text", places, format_func=texts.__getitem__, key="_first", **change)
+        right.selectbox("Against", places, format_func=texts.__getitem__, key="_second", **change)
+
+
+def _changed(page: Page, before: ImageQuery, texts: tuple[str, ...], usual: int) -> None:
+    """Write the widgets' values into the address; texts only where they were typed."""
+    state = st.session_state
+    typed = split_texts(state["_texts"])
+    threshold = int(state.get("_threshold", usual))
+    query = replace(
+        before,
+        texts=before.texts if typed == texts else typed,
+        view=state["_view"] or before.view,
+        method=state["_method"],
+        scale=state["_scale"],
+        fit=state["_fit"],
+        form=state["_form"],
+        opacity=int(state["_opacity"]),
+        threshold=None if threshold == usual else threshold,
+        first=int(state.get("_first", before.first)),
+        second=int(state.get("_second", before.second)),
+    )
+    frame.address(page, **query.params())
+
+
+def _neurons(page: Page, query: ImageQuery, source: Source, found: Discovery) -> None:
+    view = page.view
+    seen = image_source.read_picture(view, source, "pad")
+    if query.neuron:
+        _one_neuron(page, query, source)
+    rows = [neuron.row for neuron in found.neurons]
+    maps = neuron_maps(view.bundle, seen.reading, rows)
+    frame.draw(
+        "<h2>Neurons it drives most</h2>"
+        '<p class="caption">The largest effects on this picture, less each neuron\'s mean over the '
+        "bundle's pictures, with where in the picture each comes from.</p>",
+        parts.cards(
+            (
+                image_parts.neuron_card(view, neuron, maps[place], seen.framing, source.picture)
+                for place, neuron in enumerate(found.neurons)
+            ),
+            small=True,
+        ),
+    )
+
+
+def _one_neuron(page: Page, query: ImageQuery, source: Source) -> None:
+    """The map of the neuron that the address names."""
+    assert query.neuron is not None  # the caller asked
+    layer, neuron = query.neuron
+    view = page.view
+    seen = image_source.read_picture(view, source, "pad")
+    row = view.bundle.row(layer, neuron)
+    patches = neuron_maps(view.bundle, seen.reading, [row])
+    total = float(patches.sum())
+    sign = 1 if total >= 0 else -1
+    size = image_parts.preview_size(source.picture.size)
+    drawn = scaled(seen.framing.to_picture(sign * patches[None], size))[0].numpy()
+    painted = painting.paint(source.picture, drawn, painting.colour_of(0), query.opacity / 100)
+    name = glossary.neuron_name(layer, neuron)
+    away = "" if total >= 0 else "; it points away from its direction, and that is shown"
+    frame.draw(
+        f"<h2>{name} on this picture</h2>",
+        image_parts.shots(
+            [
+                image_parts.shot(
+                    painted,
+                    f"Where {name} comes from",
+                    f"all patches together {glossary.effect(total)}{away} · "
+                    + parts.link("neuron", "its page", bundle=view.key, layer=layer, neuron=neuron),
+                )
+            ]
+        ),
+    )

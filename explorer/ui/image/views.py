@@ -1,0 +1,203 @@
+"""The Image page's four ways to show maps of texts, and the files of what is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from html import escape
+
+import streamlit as st
+from PIL import Image
+from torch import Tensor
+
+from explorer.picture import files as exports
+from explorer.picture import painting
+from explorer.picture.segment import Segmentation, SegmentSettings, difference
+from explorer.ui.address.address import href
+from explorer.ui.core import glossary
+from explorer.ui.data.image_query import METHOD_NAMES, ImageQuery, settings_of
+from explorer.ui.image import parts as image_parts
+from explorer.ui.image import source as image_source
+from explorer.ui.image.source import Source
+from explorer.ui.shell import frame
+from explorer.ui.shell.frame import Page
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One painted picture: on the page, and in the files."""
+
+    name: str
+    """What it shows: its alternative text, and its file's name."""
+    caption: str
+    """HTML."""
+    paint: Callable[[Size], Image.Image]
+    """Draws it at any width and height."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A way of showing: panels, and HTML above and below them."""
+
+    panels: tuple[Panel, ...] = ()
+    above: str = ""
+    below: str = ""
+
+
+def draw(
+    page: Page, query: ImageQuery, source: Source, found: Segmentation, settings: SegmentSettings
+) -> None:
+    """The maps as the address asks for them, and what can be downloaded."""
+    shown = _VIEWS[query.view](page, query, source, found)
+    size = image_parts.preview_size(source.picture.size)
+    pictures = [image_parts.shot(p.paint(size), p.name, p.caption) for p in shown.panels]
+    frame.draw(shown.above, image_parts.shots(pictures), shown.below)
+    _downloads(page, query, source, found, settings, shown.panels)
+
+
+def _heatmaps(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> Shown:
+    @lru_cache(maxsize=1)
+    def strengths(size: Size) -> Tensor:
+        return found.strengths(size, query.scale)
+
+    def panel(place: int, text: str) -> Panel:
+        def paint(size: Size) -> Image.Image:
+            strength = strengths(size)[place].numpy()
+            colour = painting.colour_of(place)
+            return painting.paint(source.picture, strength, colour, query.opacity / 100)
+
+        peaks = found.grids.clamp(min=0).amax(dim=(0, 2, 3))
+        end = float(peaks.max() if query.scale == "shared" else peaks[place])
+        caption = image_parts.map_caption(place, text, end, query.opacity, found.confidence[place])
+        return Panel(f"Where “{text}” comes from", caption, paint)
+
+    return Shown(tuple(panel(place, text) for place, text in enumerate(found.texts)))
+
+
+def _mask(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> Shown:
+    def paint(size: Size) -> Image.Image:
+        return painting.paint_labels(source.picture, found.labels(size), query.opacity / 100)
+
+    labels = found.labels(image_parts.preview_size(source.picture.size))
+    keys = "".join(
+        f"{image_parts.swatch(place, text)} <span class='muted'>"
+        f"{glossary.share(float((labels == place + 1).mean()))}</span> "
+        for place, text in enumerate(found.texts)
+    )
+    return Shown(
+        (Panel("The picture, segmented", "", paint),),
+        below=f'<div class="legend">{keys}</div><p class="caption">Each pixel belongs to the text '
+        f"with the largest map there, if that is above {glossary.share(found.threshold)} of the "
+        "text's peak; the rest is background.</p>",
+    )
+
+
+def _methods(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> Shown:
+    place = min(query.first, len(found.texts) - 1)
+    text = found.texts[place]
+
+    def panel(method: str, name: str) -> Panel:
+        settings = settings_of(replace(query, method=method))
+        other = image_source.find_texts(page.view, source, (text,), settings)
+
+        def paint(size: Size) -> Image.Image:
+            strength = other.strengths(size)[0].numpy()
+            colour = painting.colour_of(place)
+            return painting.paint(source.picture, strength, colour, query.opacity / 100)
+
+        return Panel(f"{name}: “{text}”", escape(name), paint)
+
+    return Shown(
+        tuple(panel(method, name) for method, name in METHOD_NAMES.items()),
+        above=f'<p class="caption">“{escape(text)}” by every method on this model, each map over '
+        "its own peak. Attention and rollout do not look at the text.</p>",
+    )
+
+
+def _difference(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> Shown:
+    if len(found.texts) < 2:
+        return Shown(
+            above="<p>Give two texts, with a comma between, to see one against the other.</p>"
+        )
+    one, other = pair(query, found.texts)
+    first, second = found.texts[one], found.texts[other]
+
+    def paint(size: Size) -> Image.Image:
+        values = difference(found, first, second, size).numpy()
+        colours = painting.colour_of(one), painting.colour_of(other)
+        return painting.paint_difference(source.picture, values, query.opacity / 100, colours)
+
+    return Shown(
+        (Panel(f"“{first}” against “{second}”", "", paint),),
+        below=f'<div class="legend">{image_parts.swatch(one, first)}'
+        f"{image_parts.swatch(other, second)}</div>"
+        "<p class=\"caption\">The first text's map minus the second's, over the largest "
+        "difference: the colour is that of the text to which more comes from there.</p>",
+    )
+
+
+def pair(query: ImageQuery, texts: tuple[str, ...]) -> tuple[int, int]:
+    """Places of the two texts that are set against each other; there are two or more."""
+    one = min(query.first, len(texts) - 1)
+    other = min(query.second, len(texts) - 1)
+    return one, other if other != one else (one + 1) % len(texts)
+
+
+_VIEWS = {"maps": _heatmaps, "mask": _mask, "methods": _methods, "difference": _difference}
+
+
+def _downloads(
+    page: Page,
+    query: ImageQuery,
+    source: Source,
+    found: Segmentation,
+    settings: SegmentSettings,
+    panels: tuple[Panel, ...],
+) -> None:
+    stem = exports.file_stem(source.name)
+
+    def overlays() -> bytes:
+        painted = {panel.name: panel.paint(source.picture.size) for panel in panels}
+        return exports.pictures_file(painted)
+
+    def described() -> str:
+        facts = exports.description(page.view.bundle, found, settings, source.size)
+        facts["picture"] = {
+            "name": source.name,
+            "kind": source.kind,
+            "pixels_sha256": source.digest,
+        }
+        facts["shown"] = {
+            "view": query.view,
+            "scale": query.scale,
+            "opacity": query.opacity / 100,
+            "address": href("image", bundle=page.view.key, **query.params()),
+        }
+        return json.dumps(facts, ensure_ascii=False, indent=1) + "\n"
+
+    many = len(panels) > 1
+    with st.container(key="lens_downloads", horizontal=True):
+        if panels:
+            st.download_button(
+                f"{len(panels)} overlays (PNG, zip)" if many else "Overlay (PNG)",
+                overlays,
+                f"{stem}-overlays.zip" if many else f"{stem}-overlay.png",
+                "application/zip" if many else "image/png",
+                on_click="ignore",
+            )
+        st.download_button(
+            "Mask (PNG)", lambda: exports.mask_file(found, source.size), f"{stem}-labels.png",
+            "image/png", on_click="ignore",
+        )  # fmt: skip
+        st.download_button(
+            "Arrays (.npz)", lambda: exports.arrays_file(found), f"{stem}-maps.npz",
+            "application/octet-stream", on_click="ignore",
+        )  # fmt: skip
+        st.download_button(
+            "Settings (JSON)", described, f"{stem}-settings.json", "application/json",
+            on_click="ignore",
+        )  # fmt: skip

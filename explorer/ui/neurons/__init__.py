@@ -1,0 +1,1 @@
+"""The Neurons page: all neurons as cards or a table."""

@@ -1,0 +1,109 @@
+"""The selection of the Neurons page as a table, named and ordered as the page shows it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from explorer.bundle.facts import neuron_facts
+from explorer.ui.address.address import NeuronsQuery
+from explorer.ui.core import glossary
+from explorer.ui.data import grouping
+from explorer.ui.data.loaders import View
+from explorer.ui.data.selection import match_strength, matching_texts, select
+from explorer.ui.html import parts
+from explorer.ui.neuron import routes, spread
+
+LABELS = "; "  # between the labels of a neuron's pictures
+
+
+def selected(view: View, query: NeuronsQuery) -> pd.DataFrame:
+    """Every neuron of a query's selection, in its order, whatever page is shown.
+
+    Columns: Layer, Neuron, every measure under its name on the page (unrounded), Concepts,
+    Strongest pictures (labels of those on its card), Shared by its pictures (words with the number
+    of top pictures that carry each) and, for a word, Matching concept and Weight.
+    """
+    rows = select(view, query).rows
+    table = described(view, rows)
+    if query.word:
+        _, places = match_strength(view, matching_texts(view.folded_texts, query.word))
+        ids = np.asarray(view.bundle.concept_ids)[rows, places[rows]]
+        table["Matching concept"] = [view.bundle.texts[int(i)] for i in ids]
+        table["Weight"] = np.asarray(view.bundle.concept_weights)[rows, places[rows]].astype("f4")
+    return table
+
+
+def described(view: View, rows: Sequence[int] | NDArray[np.int64]) -> pd.DataFrame:
+    """Neurons in the order of their rows; columns as `selected` says."""
+    table = view.neurons.iloc[rows]
+    columns: dict[str, object] = {
+        "Layer": table["layer"].to_numpy(),
+        "Neuron": table["neuron"].to_numpy(),
+    }
+    for key, measure in glossary.MEASURES.items():
+        if key in table:
+            columns[measure.name] = table[key].to_numpy()
+    columns["Concepts"] = table["concepts"].astype(str).to_numpy()
+    columns["Strongest pictures"] = [
+        LABELS.join(view.labels[image] for image in parts.strongest(view, int(row))) for row in rows
+    ]
+    columns["Shared by its pictures"] = [
+        LABELS.join(f"{word} {count}" for word, count in grouping.shared_words(view, int(row)))
+        for row in rows
+    ]
+    return pd.DataFrame(columns)
+
+
+def csv_bytes(view: View, query: NeuronsQuery) -> bytes:
+    """The selection as CSV in UTF-8 with a mark that spreadsheets know it by."""
+    return _csv(selected(view, query))
+
+
+def csv_of(view: View, rows: Sequence[int]) -> bytes:
+    """Some neurons as CSV, like `csv_bytes`."""
+    return _csv(described(view, rows))
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    text: str = table.to_csv(index=False)
+    return text.encode("utf-8-sig")
+
+
+def parquet_bytes(view: View, query: NeuronsQuery) -> bytes:
+    """The selection as a Parquet file."""
+    buffer = io.BytesIO()
+    selected(view, query).to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def neuron_json(view: View, row: int) -> str:
+    """A neuron's page as JSON.
+
+    `neuron_facts` with all texts, and what the pictures share, the heads that carry the effect, the
+    random sample by interval of effect (in typical effects).
+    """
+    layer, neuron = view.place(row)
+    whole = view.bundle.concept_ids.shape[1]
+    blocks, shares = routes.shares(view, row)
+    held = int((np.asarray(view.bundle.concept_ids[row]) >= 0).sum())
+    cosines = np.asarray(view.bundle.concept_cosines[row, :held], np.float64)
+    facts = neuron_facts(view.bundle, layer, neuron, whole) | {
+        "reconstruction_cosines": cosines.round(4).tolist(),
+        "shared_words": dict(grouping.shared_words(view, row)),
+        "heads": [
+            {"block": block, "head": head, "share": round(float(share), 4)}
+            for block, line in zip(blocks, shares, strict=True)
+            for head, share in enumerate(line)
+        ],
+        "intervals": [
+            {"effect": interval.name, "share": round(interval.share, 4)}
+            for interval in spread.intervals(view, row)
+        ],
+    }
+    return json.dumps(facts, ensure_ascii=False, indent=1)

@@ -1,0 +1,1 @@
+"""The server beside the pages: what it does as it starts, and the files it sends."""

@@ -1,0 +1,1 @@
+"""What every page starts with: settings, navigation, the password, pins."""

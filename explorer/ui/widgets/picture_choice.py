@@ -1,0 +1,136 @@
+"""Choose one picture: of the bundle, by a word or its number in the address, or one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from explorer.ui.address.address import WORD_LENGTH, whole
+from explorer.ui.data import live
+from explorer.ui.data.loaders import View
+from explorer.ui.html import parts
+from explorer.ui.shell import frame
+from explorer.ui.shell.frame import Page
+
+IMAGE, FIND = "image", "find"  # the address parameters
+OFFERED = 16
+TYPES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A picture of the bundle (its number), or an uploaded one (its bytes)."""
+
+    name: str
+    image: int = -1
+    data: bytes = b""
+
+    def effects(self, view: View) -> NDArray[np.float32]:
+        """Every neuron's effect for it, [neuron]. Raises InputError as `live` does."""
+        if self.image >= 0:
+            return live.stored_effects(view, self.image)
+        return live.upload_effects(view, self.data, self.name)
+
+    def picture(self, view: View) -> Image.Image:
+        """The picture itself. Raises InputError for an upload that cannot be read."""
+        if self.image >= 0:
+            return view.bundle.pictures.rgb(self.image)
+        from explorer.picture.uploads import decode
+
+        return decode(self.data).picture
+
+    def shown(self, view: View) -> str:
+        """The picture, its label as alternative text."""
+        if self.image >= 0:
+            return parts.image(view, self.image)
+        name = escape(self.name)
+        return f'<img src="{parts.picture_source(self.data)}" alt="{name}" title="{name}">'
+
+
+def read_image(page: Page) -> tuple[int | None, list[str]]:
+    """The picture that the address names, and a sentence if there is none such."""
+    text = page.params.get(IMAGE, "")
+    if not text:
+        return None, []
+    image, count = whole(text), len(page.view.labels)
+    if image is None or image >= count:
+        return None, [f"There is no picture “{text}”: this bundle has 0 to {count - 1}."]
+    return image, []
+
+
+def picker(page: Page, image: int | None, params: Mapping[str, str]) -> Chosen | None:
+    """Draw the ways to choose; ``params`` are the page's other address parameters.
+
+    The address decides: an uploaded picture counts only while it names none.
+    """
+    word = " ".join(page.params.get(FIND, "").split())[:WORD_LENGTH]
+    st.session_state["_find"] = word
+    left, right = st.columns(2, gap="large")
+    left.text_input(
+        "Find a picture by a word",
+        key="_find",
+        placeholder="e.g. clock",
+        max_chars=WORD_LENGTH,
+        on_change=_find,
+        args=(page, params),
+    )
+    upload = right.file_uploader(
+        "Or a picture of your own",
+        type=TYPES,
+        key="_upload",
+        on_change=_uploaded,
+        args=(page, params),
+    )
+    offered = _offered(page.view, word)
+    if not offered:
+        frame.draw(parts.notice(f"No picture's label or keywords hold “{word}”."))
+    frame.draw(_grid(page, offered, image, {**params, FIND: word}))
+    if image is not None:
+        return Chosen(page.view.labels[image], image)
+    if upload is not None:
+        return Chosen(upload.name, data=upload.getvalue())
+    return None
+
+
+def _find(page: Page, params: Mapping[str, str]) -> None:
+    word = " ".join(st.session_state["_find"].split())
+    image = page.params.get(IMAGE, "")
+    frame.address(page, **{**params, IMAGE: image, FIND: word})
+
+
+def _uploaded(page: Page, params: Mapping[str, str]) -> None:
+    if st.session_state["_upload"] is not None:
+        frame.address(page, **params)  # without the picture it named
+
+
+def _offered(view: View, word: str) -> list[int]:
+    """Pictures that carry a word, a few from all over the bundle without one."""
+    corpus = view.bundle.pictures.corpus_size
+    if not word:
+        spread = np.linspace(0, corpus - 1, min(OFFERED, corpus)).round().astype(int)
+        return [int(image) for image in spread]
+    folded = word.casefold()
+    exact = [i for i in range(corpus) if folded in view.words[i]]
+    part = [i for i in range(corpus) if folded in view.labels[i].casefold()]
+    return list(dict.fromkeys(exact + part))[:OFFERED]
+
+
+def _grid(page: Page, images: list[int], chosen: int | None, params: Mapping[str, str]) -> str:
+    cells = (
+        parts.link(
+            page.name,
+            parts.image(page.view, image),
+            css="pick",
+            marks=' data-stay="" aria-current="true"' if image == chosen else ' data-stay=""',
+            bundle=page.view.key,
+            **{**params, IMAGE: str(image)},
+        )
+        for image in images
+    )
+    return f'<div class="picks">{"".join(cells)}</div>'

@@ -1,0 +1,257 @@
+"""One button, for any page: save what is shown as a finding.
+
+save_finding.button(page, neurons=[(9, 105)], settings={"pictures": "grouped"})
+save_finding.button(page, image=12, texts=["dog"], settings={"layers": "7,8,9"})
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import streamlit as st
+from PIL import Image
+
+from explorer.errors import ExplorerError
+from explorer.findings.copy import LONGEST, copy_of
+from explorer.findings.model import (
+    AUTHOR_LENGTH,
+    MOST_NEURONS,
+    MOST_TEXTS,
+    NOTE_LENGTH,
+    ORIGIN,
+    TITLE_LENGTH,
+    Collection,
+    Finding,
+    NeuronRef,
+    SavedFinding,
+    clean_line,
+    clean_tags,
+)
+from explorer.findings.store import Wanted, new_id
+from explorer.ui.address.findings_query import linkable, read_neurons, write_neurons
+from explorer.ui.data import findings_data, grouping
+from explorer.ui.data.loaders import View
+from explorer.ui.html import parts
+from explorer.ui.shell import frame, gate
+from explorer.ui.shell.frame import Page
+
+COPIED = (
+    '<p class="caption">The finding keeps a copy of this picture, at most '
+    f"{LONGEST} pixels long and without the file's metadata. Whoever may open the finding sees it, "
+    "and so do those who get its files.</p>"
+)
+NO_COLLECTION = "none"
+NEW_COLLECTION = "a new one"
+PICTURES = ("scene", "attack", "finding", "own", "texts")  # the Image page's own
+OWN = ("bundle", "layer", "neuron", "image", "pins")  # parameters that are no view settings
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the page hands over, before anyone has said anything about it."""
+
+    neurons: tuple[NeuronRef, ...] = ()
+    image: int | None = None
+    picture: Image.Image | None = None
+    texts: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    title: str = ""
+    identifier: str = field(default_factory=new_id)  # saving it twice stores it once
+
+    @property
+    def about(self) -> bool:
+        """Whether the form asks for neurons."""
+        return self.image is None and self.picture is None
+
+
+def button(
+    page: Page,
+    *,
+    neurons: Sequence[tuple[int, int]] = (),
+    image: int | None = None,
+    picture: Image.Image | None = None,
+    texts: Sequence[str] = (),
+    settings: dict[str, Any] | None = None,
+    title: str = "",
+    key: str = "save_finding",
+) -> None:
+    """The button; it opens a form over the page.
+
+    Args:
+        page: the page under way.
+        neurons: layer and neuron of each, if the finding is about neurons.
+        image: the picture's number in the bundle, if it is about a picture; with neither neurons
+            nor a picture it is about the view that the settings lead to.
+        picture: the picture itself, RGB, if it is none of the bundle's; the finding keeps a copy.
+        texts: what the picture was asked about.
+        settings: the page's address parameters that show the same again; JSON values.
+        title: a first title.
+        key: of the widget, where a page has several.
+    """
+    page.saves.append(key)
+    refs = tuple(NeuronRef(layer, neuron) for layer, neuron in neurons)
+    draft = Draft(refs, image, picture, tuple(texts), dict(settings or {}), title)
+    if st.button("Save as finding", key=f"_{key}"):
+        _dialog(page.view, draft)
+
+
+def of_neuron(page: Page, row: int) -> None:
+    """The button of a neuron's page, and the way to the findings there are about it."""
+    view = page.view
+    place = view.place(row)
+    settings = linkable({k: v for k, v in page.params.items() if k not in OWN})
+    clusters = grouping.concept_clusters(view, row)
+    title = ", ".join(cluster.concepts[0].text for cluster in clusters[:3])
+    with st.container(key="lens_save", horizontal=True, vertical_alignment="center"):
+        button(page, neurons=[place], settings=settings, title=title[:TITLE_LENGTH])
+        found = _about(view, NeuronRef(*place))
+        if found:
+            links = " · ".join(
+                parts.link("finding", escape(saved.content.title), bundle=view.key, id=saved.id)
+                for saved in found
+            )
+            frame.draw(f'<span class="muted">Findings: {links}</span>')
+
+
+def of_picture(page: Page, name: str, texts: Sequence[str], subject: int | Image.Image) -> None:
+    """The button of the Image page: for a picture of the bundle by its number, or another one."""
+    settings = linkable({k: v for k, v in page.params.items() if k not in (*OWN, *PICTURES)})
+    number, picture = (subject, None) if isinstance(subject, int) else (None, subject)
+    with st.container(key="lens_save", horizontal=True):
+        button(
+            page,
+            image=number,
+            picture=picture,
+            texts=texts[:MOST_TEXTS],
+            settings=settings,
+            title=clean_line(f"{', '.join(texts[:3])} in {name}")[:TITLE_LENGTH].strip(),
+        )
+
+
+def of_neurons(page: Page, rows: Sequence[int], title: str = "") -> None:
+    """The button of a page that shows several neurons, whose view the finding opens again.
+
+    Without neurons the finding is about the view itself.
+    """
+    places = [page.view.place(row) for row in rows[:MOST_NEURONS]]
+    shown = {key: value for key, value in page.params.items() if key != "bundle"}
+    settings = linkable(shown) | {ORIGIN: page.name}
+    with st.container(key="lens_save", horizontal=True):
+        button(page, neurons=places, settings=settings, title=title[:TITLE_LENGTH])
+
+
+def of_view(page: Page, title: str) -> None:
+    """The button of a page that shows neither neurons nor a picture to save, if it has none yet."""
+    if not page.saves:
+        of_neurons(page, [], title)
+
+
+def _about(view: View, ref: NeuronRef) -> list[SavedFinding]:
+    """The last findings about a neuron; none where the database cannot be read: saving says why."""
+    wanted = Wanted(digest=findings_data.reference(view).digest, neuron=ref)
+    return findings_data.asked(lambda store: store.find(wanted, per_page=3), [])
+
+
+@st.dialog("Save as finding", width="medium", dismissible=False)  # a click beside it loses nothing
+def _dialog(view: View, draft: Draft) -> None:
+    form(view, draft)
+
+
+def form(view: View, draft: Draft) -> None:
+    """Title, note, tags, author and collection; what is saved opens on its own page."""
+    groups, problem = _groups()
+    with st.form("_save_form", border=False):
+        title = st.text_input("Title", draft.title, max_chars=TITLE_LENGTH, key="_save_title")
+        neurons = ""
+        if draft.about:
+            view_alone = ORIGIN in draft.settings
+            neurons = st.text_input(
+                "Neurons",
+                write_neurons(draft.neurons),
+                placeholder="none: the finding is about this view" if view_alone else None,
+                help="layer.neuron, as in 9.105; several with commas between",
+                key="_save_neurons",
+            )
+        if draft.picture is not None:
+            frame.draw(COPIED)
+        text = st.text_area(
+            "Note",
+            max_chars=NOTE_LENGTH,
+            placeholder="What does it mean, and why? Markdown is understood.",
+            key="_save_note",
+        )
+        tags = st.text_input("Tags", placeholder="ships, vehicles", key="_save_tags")
+        author = author_input("_save_author")
+        group = st.selectbox(
+            "Collection",
+            [NO_COLLECTION, *groups, NEW_COLLECTION],
+            format_func=lambda choice: groups.get(choice, choice),
+            key="_save_group",
+        )
+        name = st.text_input("Title of a new collection", max_chars=TITLE_LENGTH, key="_save_name")
+        with st.container(horizontal=True):
+            sent = st.form_submit_button("Save", type="primary")
+            if st.form_submit_button("Cancel"):
+                st.rerun()
+    if not sent:
+        frame.show_problems([problem] if problem else [])
+        return
+    try:
+        finding = Finding(
+            bundle=findings_data.reference(view),
+            title=clean_line(title),
+            neurons=checked_neurons(view, neurons) if draft.about else (),
+            image=draft.image,
+            copy=copy_of(draft.picture) if draft.picture is not None else b"",
+            texts=draft.texts,
+            settings=draft.settings,
+            note=text,
+            tags=clean_tags(tags),
+            author=author,
+        )
+        into: str | Collection = "" if group == NO_COLLECTION else group
+        if group == NEW_COLLECTION:
+            into = Collection(clean_line(name), author=author)
+        identifier = findings_data.store().add(finding, draft.identifier, into).id
+    except ExplorerError as error:
+        frame.show_problems([str(error)])
+        return
+    st.session_state["_author"] = author
+    frame.go("finding", bundle=view.key, id=identifier)
+    st.rerun()
+
+
+def _groups() -> tuple[dict[str, str], str]:
+    """The collections' titles; or those known before, and why they cannot be read now."""
+    state = st.session_state
+    try:
+        state["_save_groups"] = findings_data.store().titles()
+    except ExplorerError as error:
+        return state.get("_save_groups", {}), str(error)
+    return state["_save_groups"], ""
+
+
+def author_input(key: str, before: str = "") -> str:
+    """The author's name: the signed-in user where there is one, else what the visitor writes."""
+    known = gate.user()
+    if known:
+        frame.draw(f'<p class="muted">Saved as {escape(known)}.</p>')
+        return known
+    written = st.text_input(
+        "Your name",
+        before or st.session_state.get("_author", ""),
+        max_chars=AUTHOR_LENGTH,
+        key=key,
+    )
+    return clean_line(written)
+
+
+def checked_neurons(view: View, text: str) -> tuple[NeuronRef, ...]:
+    """The neurons that are written, all of which the bundle has; raises InputError."""
+    refs = read_neurons(text)
+    for ref in refs:
+        view.bundle.row(ref.layer, ref.neuron)
+    return refs

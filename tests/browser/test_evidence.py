@@ -1,0 +1,47 @@
+"""The Evidence page in a real browser: plots, verdicts, one claim and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.browser.test_pages import (  # noqa: F401  fixtures
+    _CONTRAST,
+    EVERYWHERE,
+    Visit,
+    browser,
+    chromium,
+    server,
+    visit,
+)
+from tests.ui.test_evidence import CLAIMS, SHOWN, measured  # noqa: F401  fixture
+
+
+@pytest.fixture(scope="module")
+def bundles(measured: Path) -> Path:  # noqa: F811
+    """The folder of a bundle that holds all evidence."""
+    return measured.parent
+
+
+@pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
+def test_evidence_page_opens_cleanly(visit: Visit) -> None:  # noqa: F811
+    visit.open("evidence?bundle=tiny", "Evidence")
+    visit.page.wait_for_function(
+        f"() => document.querySelectorAll('.js-plotly-plot').length === {len(CLAIMS)}"
+    )
+    visit.check()
+    assert visit.page.locator(".verdict").count() == 2 * len(SHOWN)
+    assert visit.page.evaluate(_CONTRAST) >= 4.5
+
+
+def test_one_claim_and_back(visit: Visit) -> None:  # noqa: F811
+    visit.open("evidence?bundle=tiny", "Evidence")
+    visit.page.locator("table.verdicts a", has_text="One direction carries it").click()
+    visit.page.wait_for_selector('h1:text-is("One direction carries it")')
+    assert visit.query() == {"bundle": "tiny", "claim": "rank"}
+    visit.page.wait_for_selector("text=rank.all_layers.rank_1.kept")
+    visit.page.locator("a", has_text="← All claims").click()
+    visit.page.wait_for_selector('h1:text-is("Evidence")')
+    assert visit.query() == {"bundle": "tiny"}
+    visit.check()

@@ -1,0 +1,139 @@
+"""The Image page in a real browser: a real upload, a paste, hostile files, the way back."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.browser.test_pages import (  # noqa: F401  fixtures
+    _CONTRAST,
+    EVERYWHERE,
+    Visit,
+    browser,
+    bundles,
+    chromium,
+    server,
+    visit,
+)
+from tests.conftest import draw
+
+HEADING = "An image under the lens"
+IMAGE = "image?bundle=tiny"
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Path:
+    file = tmp_path / "mine.png"
+    draw("blue", "circle", 20).resize((120, 60)).save(file)
+    return file
+
+
+@pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
+def test_image_page_opens_cleanly(visit: Visit) -> None:  # noqa: F811
+    visit.open(IMAGE, HEADING)
+    visit.check()
+    assert visit.page.locator(".shot img").count() > 2
+    assert visit.page.evaluate(_CONTRAST) >= 4.5
+
+
+def test_upload_is_studied_kept_and_cleared(visit: Visit, upload: Path) -> None:  # noqa: F811
+    visit.open(f"{IMAGE}&scene=2", HEADING)
+    visit.page.locator('input[type="file"]').set_input_files(upload)
+    visit.page.wait_for_selector('h2:text-is("mine.png")')
+    visit.page.wait_for_selector("text=120 × 60 pixels")
+    assert "scene" not in visit.query()
+    box = visit.page.get_by_label("Texts, with commas between")
+    box.fill("circle, square")
+    box.press("Enter")
+    visit.page.wait_for_selector('img[alt="Where “square” comes from"]')
+    assert visit.query()["texts"] == "circle,square"
+    with visit.page.expect_download() as download:
+        visit.page.get_by_role("button", name="Mask (PNG)").click()
+    with Image.open(download.value.path()) as labels:
+        assert labels.size == (120, 60)
+        assert labels.mode == "P"
+    visit.page.get_by_role("button", name="Clear my picture").click()
+    visit.page.wait_for_selector('h2:text-is("Example 1")')
+    assert "texts" not in visit.query()
+    visit.check()
+
+
+def test_a_picture_is_taken_with_the_camera(visit: Visit) -> None:  # noqa: F811
+    visit.page.context.grant_permissions(["camera"])
+    visit.open(IMAGE, HEADING)
+    visit.page.get_by_text("Camera", exact=True).click()
+    visit.page.wait_for_function("document.querySelector('video')?.readyState >= 2")
+    visit.page.get_by_role("button", name="Take Photo").click()
+    visit.page.wait_for_selector('h2:has-text("camera-input")')
+    visit.page.get_by_role("button", name="Clear my picture").click()
+    visit.page.wait_for_selector('h2:text-is("Example 1")')
+    visit.check()
+
+
+def test_example_and_back(visit: Visit) -> None:  # noqa: F811
+    visit.open(IMAGE, HEADING)
+    visit.page.locator(".examples a").nth(4).click()
+    visit.page.wait_for_selector('h2:text-is("Example 5")')
+    assert visit.query() == {"bundle": "tiny", "scene": "4"}
+    visit.page.get_by_text("Mask", exact=True).first.click()
+    visit.page.wait_for_selector('img[alt="The picture, segmented"]')
+    assert visit.query()["view"] == "mask"
+    visit.page.go_back()
+    visit.page.wait_for_selector('img[alt^="Where “"]')
+    assert visit.query() == {"bundle": "tiny", "scene": "4"}
+    visit.page.go_back()
+    visit.page.wait_for_selector('h2:text-is("Example 1")')
+    visit.check()
+
+
+def test_pasted_picture_is_studied(visit: Visit, upload: Path) -> None:  # noqa: F811
+    visit.open(IMAGE, HEADING)
+    visit.page.wait_for_function("() => document.documentElement.dataset.lensImage === 'ready'")
+    visit.page.evaluate(
+        """(encoded) => {
+          const bytes = Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0));
+          const held = new DataTransfer();
+          held.items.add(new File([bytes], "pasted.png", { type: "image/png" }));
+          document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: held }));
+        }""",
+        base64.b64encode(upload.read_bytes()).decode(),
+    )
+    visit.page.wait_for_selector('h2:text-is("pasted.png")')
+    visit.check()
+
+
+def test_hostile_file_gets_one_sentence(visit: Visit, tmp_path: Path) -> None:  # noqa: F811
+    file = tmp_path / "evil.png"
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"<script>alert(1)</script>" * 20)
+    visit.open(IMAGE, HEADING)
+    visit.page.locator('input[type="file"]').set_input_files(file)
+    visit.page.wait_for_selector("text=The file is no picture that can be read")
+    assert visit.page.locator(".notice").count() == 1
+    visit.check()
+
+
+def test_patches_are_read_by_pointer_tap_and_keys(visit: Visit) -> None:  # noqa: F811
+    visit.open(IMAGE, HEADING)
+    visit.page.wait_for_function("() => document.documentElement.dataset.lensImage === 'ready'")
+    cells, readout = visit.page.locator(".patches .cells span"), visit.page.locator(".readout")
+    assert readout.inner_text() == ""
+    cells.nth(5).hover()
+    visit.page.wait_for_selector(".readout >> text=Neurons here")
+    first = readout.inner_text()
+    cells.nth(10).click()  # held: the pointer may leave for the links
+    held = readout.inner_text()
+    assert held != first
+    cells.nth(5).hover()
+    assert readout.inner_text() == held
+    visit.page.locator(".patches .cells").focus()
+    visit.page.keyboard.press("ArrowLeft")
+    assert cells.nth(9).get_attribute("class") == "on"
+    readout.locator("a").first.click()
+    visit.page.wait_for_url("**/neuron?**")
+    visit.page.wait_for_selector("h1")
+    assert visit.query()["bundle"] == "tiny"
+    assert visit.page.evaluate("document.documentElement.dataset.lensImage") is None
+    visit.check()

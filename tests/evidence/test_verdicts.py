@@ -1,0 +1,221 @@
+"""The rules behind the verdicts, at and around their limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from explorer.evidence.claims.verdicts import CLAIMS, FAILS, HOLDS, PARTLY
+from explorer.evidence.registry import SECTIONS
+from explorer.ui.evidence import views as evidence_views
+
+
+def of(value: float | None, low: float | None = None, high: float | None = None) -> dict[str, Any]:
+    """A figure whose interval is near its value unless told."""
+    if value is None:
+        return {"value": None, "interval": None, "count": 10}
+    ends = [value - 0.01 if low is None else low, value + 0.01 if high is None else high]
+    return {"value": value, "interval": ends, "count": 10}
+
+
+def outcome(key: str, result: Any) -> str:
+    verdict = CLAIMS[key].verdict({CLAIMS[key].section: result})
+    assert verdict is not None
+    assert verdict.because.endswith(".")
+    return verdict.outcome
+
+
+def test_claims_have_sections_views_and_words() -> None:
+    for key, claim in CLAIMS.items():
+        assert claim.key == key
+        assert claim.section in SECTIONS
+        assert key in evidence_views.VIEWS
+        assert claim.sentence.endswith(".")
+        assert "holds if" in claim.rule.lower()
+        assert claim.verdict({}) is None
+
+
+@pytest.mark.parametrize(
+    ("drop", "beyond", "expected"),
+    [(of(0.3), of(0.2), HOLDS), (of(0.3), of(0.0), PARTLY), (of(0.005), of(0.2), FAILS)],
+)
+def test_ablation_looks_at_the_layer_that_costs_most(
+    drop: dict, beyond: dict, expected: str
+) -> None:
+    less = {"second_order": {"drop": of(0.001)}, "second_beyond_first": of(-1)}
+    rows = [
+        {"layer": 3, **less},
+        {"layer": 7, "second_order": {"drop": drop}, "second_beyond_first": beyond},
+    ]
+    assert outcome("ablation", {"layers": rows}) == expected
+
+
+@pytest.mark.parametrize(
+    ("kept", "lost", "expected"),
+    [(0.51, 0.51, HOLDS), (0.505, 0.6, PARTLY), (0.4, 0.9, PARTLY), (0.4, 0.4, FAILS)],
+)
+def test_selectivity_counts_both_halves(kept: float, lost: float, expected: str) -> None:
+    every = {"kept_by_significant": of(kept), "lost_without_significant": of(lost)}
+    assert outcome("selectivity", {"all_layers": every, "drop": of(0.3)}) == expected
+    assert outcome("selectivity", {"all_layers": every, "drop": of(0.0)}) == FAILS
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"), [(0.91, HOLDS), (0.905, PARTLY), (0.51, PARTLY), (0.505, FAILS)]
+)
+def test_rank_is_a_share_of_what_is_lost(kept: float, expected: str) -> None:
+    result = {"all_layers": {"rank_1": {"kept": of(kept)}}, "drop": of(0.3)}
+    assert outcome("rank", result) == expected
+    assert outcome("rank", result | {"drop": of(-0.2)}) == FAILS
+
+
+@pytest.mark.parametrize(
+    ("kept", "beyond", "expected"),
+    [(0.92, 0.2, HOLDS), (0.905, 0.2, PARTLY), (0.3, 0.2, FAILS), (0.95, 0.0, FAILS)],
+)
+def test_texts_are_compared_with_their_directions(
+    kept: float, beyond: float, expected: str
+) -> None:
+    rows = [
+        {"method": "direction", "m": None, "of_direction": of(1)},
+        {"method": "omp", "m": 4, "of_direction": of(0.1)},
+        {"method": "omp", "m": 64, "of_direction": of(kept)},
+    ]
+    result = {
+        "all_neurons": {"drop": of(0.3), "rows": rows},
+        "strongest": {"omp_beyond_random": [{"cosine": of(0.3)}, {"cosine": of(beyond)}]},
+    }
+    assert outcome("texts", result) == expected
+    result["all_neurons"] = {"drop": of(None), "rows": rows}
+    assert outcome("texts", result) == FAILS
+    rows[2]["of_direction"] = of(None)
+    result["all_neurons"] = {"drop": of(0.3), "rows": rows}
+    assert outcome("texts", result) == FAILS
+
+
+@pytest.mark.parametrize(
+    ("direct", "indirect", "expected"),
+    [(0.2, 0.2, HOLDS), (0.2, -0.2, PARTLY), (0.0, 0.2, PARTLY), (-0.1, 0.0, FAILS)],
+)
+def test_kinds_are_compared_one_by_one(direct: float, indirect: float, expected: str) -> None:
+    result: dict[str, Any] = {
+        kind: {"pearson": of(0.3)} for kind in ("second_order", "direct", "indirect")
+    }
+    result["second_order_beyond_direct"] = {"pearson": of(direct)}
+    result["second_order_beyond_indirect"] = {"pearson": of(indirect)}
+    assert outcome("kinds", result) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "beyond", "expected"), [(0.22, 0.1, HOLDS), (0.205, 0.1, PARTLY), (0.5, 0.0, FAILS)]
+)
+def test_descriptions_beat_other_descriptions(found: float, beyond: float, expected: str) -> None:
+    part = {
+        "description": {"pearson": of(found)},
+        "beyond_other_neuron": {"pearson": of(beyond)},
+    }
+    assert outcome("descriptions", {"descriptions": part}) == expected
+
+
+@pytest.mark.parametrize(
+    ("share", "beyond", "expected"),
+    [(0.52, 0.05, HOLDS), (0.505, 0.08, PARTLY), (0.9, 0.0, FAILS), (None, 0.0, FAILS)],
+)
+def test_polysemy_is_compared_with_chance_and_with_one_meaning(
+    share: float | None, beyond: float, expected: str
+) -> None:
+    part = {
+        "two_meanings": of(0.1),
+        "permuted": of(0.05),
+        "beyond_permuted": of(beyond),
+        "of_verified": of(share),
+    }
+    assert outcome("polysemy", {"polysemy": part}) == expected
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.27, HOLDS), (0.255, PARTLY), (0.005, FAILS), (None, FAILS)]
+)
+def test_fit_is_a_share_of_the_lead(share: float | None, expected: str) -> None:
+    orders = {name: {"logit_share": of(share)} for name in ("second_order", "first_order")}
+    assert outcome("fit", {"orders": orders}) == expected
+
+
+def scenes(own: float, other: float) -> dict[str, Any]:
+    def row(value: float) -> dict[str, Any]:
+        name = "foreground_average_precision"
+        return {"exact": {name: value, f"{name}_interval": [value - 0.02, value + 0.02]}}
+
+    return {"methods": {"second-order": row(own), "activation": row(0.1), "rollout": row(other)}}
+
+
+@pytest.mark.parametrize(
+    ("single", "multiple", "expected"),
+    [
+        ((0.8, 0.7), (0.6, 0.5), HOLDS),
+        ((0.8, 0.7), (0.6, 0.59), PARTLY),
+        ((0.8, 0.79), (0.6, 0.59), FAILS),
+        ((0.8, 0.7), (0.5, 0.6), PARTLY),
+        ((0.7, 0.8), (0.5, 0.6), FAILS),
+    ],
+)
+def test_maps_are_compared_with_the_best_other(
+    single: tuple, multiple: tuple, expected: str
+) -> None:
+    sets = {"pictogram, single": scenes(*single), "pictogram, multiple": scenes(*multiple)}
+    assert outcome("segmentation", {"sets": sets}) == expected
+
+
+def named(found: float, chance: float, whole: float) -> dict[str, Any]:
+    def row(value: float) -> dict[str, Any]:
+        return {"hit@10": {"mean": value, "interval": [value - 0.02, value + 0.02]}}
+
+    return {"concepts": row(found), "chance": row(chance), "output": row(whole)}
+
+
+@pytest.mark.parametrize(
+    ("single", "multiple", "expected"),
+    [
+        ((0.5, 0.1, 0.9), (0.3, 0.1, 0.5), HOLDS),
+        ((0.5, 0.1, 0.9), (0.2, 0.1, 0.5), PARTLY),
+        ((0.5, 0.1, 0.9), (0.1, 0.1, 0.1), FAILS),
+    ],
+)
+def test_discovered_texts_are_compared_with_chance(
+    single: tuple, multiple: tuple, expected: str
+) -> None:
+    result = {"pictogram, single": named(*single), "pictogram, multiple": named(*multiple)}
+    assert outcome("discovery", result) == expected
+
+
+def test_nothing_discovered_is_no_discovery() -> None:
+    nothing = {"hit@10": {"mean": None, "interval": None}}
+    part = {name: nothing for name in ("concepts", "chance", "output")}
+    result = {"pictogram, single": part, "pictogram, multiple": part}
+    assert outcome("discovery", result) == FAILS
+
+
+def attacks(**differences: float) -> dict[str, Any]:
+    """Second-order concepts fool 60 % of pictures; others by so much less."""
+    rows = {name: {"two_way": {"mean": 0.6 - d}} for name, d in differences.items()}
+    return {
+        "methods": {"second-order": {"two_way": {"mean": 0.6}}, **rows},
+        "verdict": {
+            "intervals_apart": {name: d > 0.1 for name, d in differences.items()},
+            "paired_difference": {n: [d - 0.05, d + 0.05] for n, d in differences.items()},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (attacks(random=0.3, nearest=0.2), HOLDS),
+        (attacks(random=0.3, nearest=0.0), PARTLY),
+        (attacks(random=0.04, nearest=0.3), FAILS),
+        ({"methods": {"none": {"two_way": {"mean": 0.1}}}, "verdict": {}}, FAILS),
+    ],
+)
+def test_attacks_are_compared_one_by_one(result: dict, expected: str) -> None:
+    assert outcome("attack", result) == expected

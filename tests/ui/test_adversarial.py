@@ -1,0 +1,192 @@
+"""The Adversarial page through AppTest: each parameter set, absent and wrong; batches, reasons."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from explorer.attack.pairs import Pair
+from explorer.bundle import Bundle, reseal_evidence
+from explorer.ui.adversarial import data as adversarial_data
+from explorer.ui.adversarial import parts as adversarial_parts
+from explorer.ui.data import loaders
+from explorer.ui.data.adversarial_query import (
+    AttackQuery,
+    classes_of,
+    read_attack,
+    read_scene,
+    write_scene,
+)
+from explorer.ui.data.loaders import View
+from tests.ui.test_app import html_of, run_page
+
+ROOT = Path(__file__).parents[2]
+PAIR = {"source": "blue square", "target": "red circle"}
+
+
+@pytest.fixture(autouse=True)
+def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
+
+
+@pytest.fixture
+def view(tiny_bundle: Path) -> View:
+    return View("tiny", Bundle.open(tiny_bundle))
+
+
+@pytest.fixture(autouse=True)
+def _any_nearness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A random text tower finds all texts near; words alone decide here."""
+    from explorer.attack import batch as attack_batch
+    from explorer.attack.concepts import AttackSettings
+
+    own = attack_batch.Attack.of.__func__
+    loose = AttackSettings(near=0.999)
+    monkeypatch.setattr(
+        attack_batch.Attack,
+        "of",
+        classmethod(lambda cls, bundle, one, other: own(cls, bundle, one, other, loose)),
+    )
+
+
+def run(page: str = "adversarial", through_app: bool = False, /, **params: str) -> AppTest:
+    return run_page(page, through_app, **params)
+
+
+CASES = [
+    ({}, "Adversarial pictures", None),
+    ({"bundle": "tiny"}, "Adversarial pictures", None),
+    ({"bundle": "nowhere"}, "Adversarial pictures", "There is no bundle “nowhere”"),
+    (PAIR, "What speaks for “red circle”", None),
+    ({**PAIR, "seed": "3"}, "What speaks for “red circle”", None),
+    ({**PAIR, "seed": "x"}, "What speaks for “red circle”", "“x” is no value for “seed”"),
+    ({**PAIR, "count": "2"}, "What speaks for “red circle”", None),
+    ({**PAIR, "count": "999"}, "What speaks for", "“999” is no value for “count”"),
+    ({**PAIR, "why": "1"}, "neurons that push it most", None),
+    ({**PAIR, "why": "900"}, "What speaks for", "“900” is no value for “why”"),
+    ({**PAIR, "source": "zebra"}, "Adversarial", "No picture of this bundle is called “zebra”"),
+    ({**PAIR, "target": "zebra"}, "Adversarial", "No picture of this bundle is called “zebra”"),
+    ({**PAIR, "target": "blue square"}, "Adversarial", "Source and target are one class"),
+]
+
+
+@pytest.mark.parametrize("through_app", [False, True], ids=["alone", "app"])
+@pytest.mark.parametrize(("params", "shown", "problem"), CASES)
+def test_page_shows_what_its_address_says(
+    params: dict[str, str], shown: str, problem: str | None, through_app: bool
+) -> None:
+    html = html_of(run("adversarial", through_app, **params))
+    assert shown in html
+    assert "auditing and defence" in html
+    if problem:
+        assert problem in html
+
+
+def test_first_pictures_stand_there_before_a_batch_is_made() -> None:
+    html = html_of(run(**PAIR, seed="2"))
+    assert html.count('class="shot"') == 4
+    assert "attack=blue+square%3Ered+circle%3E2%3E3" in html
+
+
+def test_what_was_measured_is_said(view: View) -> None:
+    assert adversarial_parts.measured(view) == ""
+    rates = {"second-order": 0.51, "random": 0.07, "none": 0.0}
+    methods = {name: {"two_way": {"mean": rate}} for name, rate in rates.items()}
+    figures = {"attack": {"pairs": 50, "scenes": 40, "methods": methods}}
+    told = replace(view.bundle.manifest, evidence=figures)
+    html = adversarial_parts.measured(View("tiny", replace(view.bundle, manifest=told)))
+    assert all(said in html for said in ("50 pairs", "40 pictures", "51", "claim=attack"))
+
+
+def test_measured_pairs_are_proposed_first_and_need_no_drawing(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = tmp_path / "bundles" / "told"
+    shutil.copytree(tiny_bundle, copied)
+    pairs = [
+        {"source": "red circle", "target": "blue square", "second-order": 0.25},
+        {**PAIR, "second-order": 0.75},
+    ]
+    figures = {"pairs": 2, "scenes": 100, "methods": {}, "by_pair": pairs}
+    reseal_evidence(Bundle.open(copied), {"attack": figures})
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(copied.parent))
+    drawn = []
+    monkeypatch.setattr(
+        adversarial_data, "propose_pairs", lambda *a: drawn.append(a) or [Pair(*PAIR.values())]
+    )
+    app = run()
+    html = html_of(app)
+    assert "What speaks for “red circle”" in html, "the best measured pair is opened"
+    assert "2 pairs that were measured" in html
+    assert html.index("blue square → red circle") < html.index("red circle → blue square")
+    assert "75" in html[html.index("blue square → red circle") :][:80]
+    assert not drawn
+    app.button(key="_attack_draw").click().run()
+    assert drawn
+    assert "Pairs drawn by the seed" in html_of(app)
+
+
+def test_pairs_are_drawn_only_where_the_address_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(
+        adversarial_data, "propose_pairs", lambda *a: drawn.append(a) or [Pair(*PAIR.values())]
+    )
+    run(**PAIR)
+    assert not drawn
+    assert "Pairs drawn by the seed" in html_of(run(seed="77"))
+    assert len(drawn) == 1
+
+
+def test_a_batch_is_made_tick_by_tick_and_can_be_stopped() -> None:
+    app = run(**PAIR, count="3")
+    app.button(key="_attack_start").click().run()
+    assert "1 of 3 pictures" in app.get("progress")[0].proto.text
+    app.run()
+    assert html_of(app).count('class="shot"') == 2
+    app.button(key="_attack_stop").click().run()
+    html = html_of(app)
+    assert html.count('class="shot"') == 2
+    assert "of 2" in html
+    assert "Under the lens" in html
+    assert app.get("download_button")
+    app.button(key="_attack_start").click().run()
+    for _ in range(4):
+        app.run()
+    assert not app.exception
+    assert html_of(app).count('class="shot"') == 3
+    assert "attack=blue+square%3Ered+circle%3E0%3E2" in html_of(app)
+
+
+def test_widgets_write_the_address() -> None:
+    app = run(**PAIR)
+    app.number_input(key="_seed").set_value(7).run()
+    app.selectbox(key="_target").set_value("green circle").run()
+    assert not app.exception
+    assert app.query_params["seed"] == "7"
+    assert app.query_params["target"] == "green circle"
+
+
+def test_a_picture_of_a_batch_opens_on_the_image_page(view: View) -> None:
+    name = write_scene(AttackQuery(**PAIR, seed=5), 2)
+    html = html_of(run("image", attack=name))
+    assert "Picture 2 of blue square as red circle" in html
+    html = html_of(run("image", attack="nothing"))
+    assert "names no adversarial picture" in html
+    for wrong in ("a>b>0>0", "blue square>red circle>x>0", "blue square>blue square>0>0"):
+        assert read_scene(wrong, view) is None
+    assert read_scene("blue square>red circle>0>99", view) is None
+
+
+def test_every_state_has_an_address(view: View) -> None:
+    usual = AttackQuery(**PAIR)
+    for change in ({"seed": 4}, {"count": 5}, {"why": 3}):
+        query = replace(usual, **change)
+        found = read_attack(query.params(), view)
+        assert found.query == query
+        assert not found.problems
+    assert AttackQuery().params() == {}
+    assert {"red circle", "blue square"} <= set(classes_of(view))

@@ -1,0 +1,237 @@
+"""The Atlas page: what the address says, the map's points, a lasso's list."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from explorer.bundle import Bundle
+from explorer.lens.models import encode_texts
+from explorer.ui.address import area
+from explorer.ui.address.address import NeuronsQuery, Range
+from explorer.ui.atlas import sections as atlas
+from explorer.ui.data import live, loaders
+from explorer.ui.data.loaders import View
+from explorer.ui.neurons import export
+from explorer.ui.shell.frame import Page
+from tests.ui.test_app import html_of, run_page
+
+
+@pytest.fixture(autouse=True)
+def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
+
+
+@pytest.fixture
+def view(tiny_bundle: Path) -> View:
+    return View("tiny", Bundle.open(tiny_bundle))
+
+
+CASES = [
+    ({}, "Each of the 384 points", None),
+    ({"bundle": "nowhere"}, "Each of the 384 points", "There is no bundle “nowhere”"),
+    ({"colour": "polysemy"}, "Each of the 384 points", None),
+    ({"colour": "taste"}, "Each of the 384 points", "“taste” colours nothing"),
+    ({"colour": "text", "text": "red"}, "Each of the 384 points", None),
+    ({"colour": "text", "text": "zebra"}, "Each of the 384 points", None),
+    ({"layers": "1"}, "<b>128</b> neurons pass the filters", None),
+    ({"layers": "7"}, "Each of the 384 points", "asks for layers “7”"),
+    ({"word": "red"}, "neurons pass the filters", None),
+    ({"neurons": "1.5,2.7,0.3"}, "3 neurons chosen", None),
+    ({"neurons": "1.5,9.9,x"}, "1 neurons chosen", "does not have (9.9, x)"),
+]
+
+
+@pytest.mark.parametrize("through_app", [False, True], ids=["alone", "app"])
+@pytest.mark.parametrize(("params", "shown", "problem"), CASES)
+def test_atlas_shows_what_its_address_says(
+    params: dict[str, str], shown: str, problem: str | None, through_app: bool
+) -> None:
+    html = html_of(run_page("atlas", through_app, **params))
+    assert shown in html
+    assert html.count('class="notice"') == (problem is not None)
+    assert (problem or "") in html
+
+
+def test_every_living_neuron_has_its_point(view: View) -> None:
+    kept = view.neurons["layer"].to_numpy() == 1
+    values = view.neurons["polysemy"].to_numpy(np.float32)
+    grey, coloured = atlas.map_figure(view, values, kept, {"colorscale": "Cividis"}).data
+    rows = np.asarray(coloured.customdata)
+    alive = np.isfinite(view.bundle.atlas).all(1)
+    assert rows.tolist() == np.flatnonzero(kept & alive).tolist()
+    assert len(grey.x) == (~kept & alive).sum()
+    places = np.asarray(view.bundle.atlas)[rows]
+    assert np.allclose(np.column_stack([coloured.x, coloured.y]), places)
+
+
+def test_a_map_of_fifty_thousand_neurons_stays_small() -> None:
+    many = 50_000
+    drawn = np.random.default_rng(0).uniform(-1, 1, (many, 2)).astype(np.float32)
+    view = cast(View, SimpleNamespace(bundle=SimpleNamespace(atlas=drawn)))
+    figure = atlas.map_figure(view, drawn[:, 0], drawn[:, 1] > -0.9, {"colorscale": "Cividis"})
+    assert len(figure.to_json()) < 1_300_000  # of the 1.5 MB that a first view may send
+    assert {trace.type for trace in figure.data} == {"scattergl"}
+
+
+def test_likeness_is_the_cosine_to_the_centred_text(view: View) -> None:
+    values, problem = atlas._values(view, atlas.AtlasQuery("text", "red"))
+    atom = view.bundle.dictionary.atoms()[view.bundle.texts.index("red")]
+    assert not problem
+    assert np.allclose(values, view.bundle.directions.astype(np.float32) @ atom, atol=1e-5)
+
+
+def test_the_address_carries_the_query_there_and_back(view: View) -> None:
+    filters = NeuronsQuery(layers=(1, 2), word="blue", ranges=(Range("selectivity", 0.1, None),))
+    query = atlas.AtlasQuery("polysemy", "red", filters, ((0, 5), (1, 72)), (), (2, 7))
+    assert query.params() == {
+        "colour": "polysemy",
+        "text": "red",
+        "layers": "1,2",
+        "word": "blue",
+        "selectivity": "0.1..",
+        "neurons": "0.5,1.72",
+        "at": "2.7",
+    }
+    page = Page("atlas", view, query.params())
+    assert atlas.read_query(page) == (query, [])
+    outlines = (((0.0, 0.0), (0.5, -0.25), (1.0, 1.0)), ((-1.0, 0.0), (0.0, 1.0), (0.5, 0.125)))
+    query = atlas.AtlasQuery(area=outlines)
+    page = Page("atlas", view, query.params())
+    assert atlas.read_query(page) == (query, [])
+
+
+def test_an_area_lists_the_neurons_inside_that_pass_the_filters(view: View) -> None:
+    everywhere = area.write([area.box([-2, 2], [-2, 2])])
+    query, problems = atlas.read_query(Page("atlas", view, {"area": everywhere, "layers": "1"}))
+    rows = atlas._chosen_rows(view, query, atlas._kept(view, query))
+    alive = np.isfinite(view.bundle.atlas).all(1) & (view.neurons["layer"] == 1).to_numpy()
+    assert not problems
+    assert sorted(rows) == np.flatnonzero(alive).tolist()
+    assert (np.diff(view.neurons["polysemy"].to_numpy()[rows]) <= 0).all()
+    html = html_of(run_page("atlas", area=everywhere))
+    assert f"{int(np.isfinite(view.bundle.atlas).all(1).sum())} neurons chosen" in html
+    assert "The address holds the area" in html
+    empty = area.write([area.box([5, 6], [5, 6])])
+    assert "No neuron in this area" in html_of(run_page("atlas", area=empty))
+
+
+@pytest.mark.parametrize(
+    "text", ["0,0,1,1", "0,0,1,0,nan,1", "0,0,1,0,1e99,1", "0,0,1,0,1", "a,b", "1," * 500]
+)
+def test_an_area_that_is_none_is_left_out(text: str) -> None:
+    html = html_of(run_page("atlas", area=text))
+    assert "The area is left out" in html
+    assert "neurons chosen" not in html
+
+
+def test_points_inside_an_outline_by_the_even_odd_rule() -> None:
+    """Against the winding of a triangle, and a box with known members."""
+    draw = np.random.default_rng(0)
+    points = draw.uniform(-1, 1, (2000, 2))
+    a, b, c = corners = np.array([[-0.7, -0.6], [0.8, -0.2], [0.1, 0.9]])
+
+    def left(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+        return np.sign(
+            (q[0] - p[0]) * (points[:, 1] - p[1]) - (q[1] - p[1]) * (points[:, 0] - p[0])
+        )
+
+    expected = (left(a, b) == left(b, c)) & (left(b, c) == left(c, a))
+    outline = tuple((float(x), float(y)) for x, y in corners)
+    assert (area.inside(points, [outline]) == expected).all()
+    box = area.box([0.5, -0.5], [-0.25, 0.25])
+    inside = (np.abs(points[:, 0]) < 0.5) & (np.abs(points[:, 1]) < 0.25)
+    assert (area.inside(points, [box]) == inside).all()
+    assert (area.inside(points, [box, outline]) == (inside | expected)).all()
+
+
+def test_a_long_lasso_keeps_few_corners() -> None:
+    turn = np.linspace(0, 2 * np.pi, 900)
+    outline = area.outline(np.cos(turn).tolist(), np.sin(turn).tolist())
+    assert len(outline) == area.CORNERS
+    assert area.read(area.write([outline])) == (outline,)
+    assert len(area.write([outline])) < 1200  # fits in any address
+
+
+def test_a_lasso_over_many_neurons_is_kept_as_an_area(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug: of a large lasso only 200 neurons were listed, and nothing said so."""
+    monkeypatch.setattr(atlas, "LIST_LENGTH", 10)
+    app = run_page("atlas")
+    points = [{"customdata": row} for row in range(12)]
+    drawn = {"points": points, "lasso": [{"x": [-2, 2, 2, -2], "y": [-2, -2, 2, 2]}], "box": []}
+    state: dict = {atlas.CHART: {"selection": drawn}}
+    said: dict = {}
+    monkeypatch.setattr(atlas.st, "session_state", state)
+    monkeypatch.setattr(atlas.frame, "address", lambda page, **params: said.update(params))
+    atlas._selected(Page("atlas", view, {}), atlas.AtlasQuery())
+    assert said == {"area": "-2,-2,2,-2,2,2,-2,2"}
+    drawn["points"] = points[:3]
+    said.clear()
+    atlas._selected(Page("atlas", view, {}), atlas.AtlasQuery())
+    assert sorted(said["neurons"].split(",")) == ["0.0", "0.1", "0.2"]
+    assert not app.exception
+
+
+def test_the_map_points_to_a_neuron_and_marks_the_chosen(view: View) -> None:
+    values = view.neurons["polysemy"].to_numpy(np.float32)
+    alive = np.isfinite(view.bundle.atlas).all(1)
+    marks = atlas.Marks(7, frozenset({3, 9}))
+    figure = atlas.map_figure(view, values, alive, {"colorscale": "Cividis"}, marks)
+    (arrow,) = figure.layout.annotations
+    assert (arrow.x, arrow.y) == tuple(map(float, view.bundle.atlas[7]))
+    rows = np.asarray(figure.data[1].customdata)
+    assert rows[list(figure.data[1].selectedpoints)].tolist() == [3, 9]
+    html = html_of(run_page("atlas", at="0.7"))
+    assert "The arrow points to" in html
+
+
+def test_ranges_filter_the_map_as_they_filter_the_neurons() -> None:
+    app = run_page("atlas", polysemy="0.5..")
+    html = html_of(app)
+    count = re.search(r"<b>(\d+)</b> neurons pass", html)
+    assert count is not None
+    assert f"<b>{count[1]}</b> neurons, 1 to" in html_of(run_page("neurons", polysemy="0.5.."))
+    assert "Lift the filter Polysemy from 0.5" in html
+    assert 'href="neurons?bundle=tiny&amp;polysemy=0.5..' in html
+    app.number_input(key="_range_low").set_value(0.2)
+    app.selectbox(key="_range_key").set_value("selectivity")
+    app.button[0].click().run()
+    assert app.query_params == {"bundle": "tiny", "polysemy": "0.5..", "selectivity": "0.2.."}
+
+
+def test_colour_by_a_text_asks_for_one() -> None:
+    html = html_of(run_page("atlas", colour="text"))
+    assert "Type the text whose likeness the colours show" in html
+
+
+def test_the_list_downloads_as_it_is_shown(view: View, tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_bytes(export.csv_of(view, [200, 5]))
+    table = pd.read_csv(file)
+    assert table[["Layer", "Neuron"]].to_numpy().tolist() == [[1, 72], [0, 5]]
+    assert table["Concepts"][0] == view.neurons["concepts"].iloc[200]
+
+
+def test_a_choice_opens_as_a_list() -> None:
+    html = html_of(run_page("atlas", neurons="0.5,1.72"))
+    assert 'href="neurons?bundle=tiny&amp;list=From+the+atlas&amp;neurons=' in html
+
+
+def test_a_text_outside_the_dictionary_is_embedded(view: View) -> None:
+    text = "a crimson disc"
+    assert text not in view.bundle.texts
+    app = run_page("atlas", colour="text", text=text)
+    assert not app.exception
+    assert "The colours show layers" not in html_of(app)
+    loaded = view.bundle.load_model()
+    embedding = encode_texts(loaded, [text]).numpy()[0] - view.bundle.text_mean
+    expected = embedding / np.linalg.norm(embedding)
+    np.testing.assert_allclose(live.text_direction(view, text), expected, atol=1e-4)

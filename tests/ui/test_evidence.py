@@ -1,0 +1,228 @@
+"""The Evidence page through AppTest: measured and not, every claim, wrong addresses; its plots."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from explorer.bundle import Bundle, reseal_evidence
+from explorer.evidence import EvidenceSettings, measure
+from explorer.evidence.claims.verdicts import CLAIMS as EVERY
+from explorer.evidence.measures.attack import METHODS
+from explorer.evidence.measures.segmentation import measure_segmentation
+from explorer.evidence.registry import SECTIONS
+from explorer.ui.address import address
+from explorer.ui.data import loaders
+from explorer.ui.evidence import plots as evidence_plots
+from explorer.ui.evidence import views as evidence_views
+from explorer.ui.evidence.plots import Dot, Scale, Series, percent
+from tests.support.evidence import SMALL
+
+CLAIMS = {key: claim for key, claim in EVERY.items() if key != "attack"}  # measured here
+SHOWN = [claim for claim in EVERY.values() if SECTIONS[claim.section].available]
+ROOT = Path(__file__).parents[2]
+NOTHING = {"value": None, "interval": None, "count": 0}
+
+
+@pytest.fixture(scope="session")
+def measured(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tiny bundle that holds all evidence."""
+    path = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("measured") / "tiny"))
+    bundle = Bundle.open(path)
+    found = measure(bundle, ["claims"], EvidenceSettings(**SMALL))
+    found["segmentation"] = measure_segmentation(
+        bundle, scenes=3, photographic=0, calibration=2, methods=("second-order", "rollout")
+    )
+    from explorer.evidence.measures.discovery import measure_discovery
+
+    found["discovery"] = measure_discovery(bundle, scenes=3)
+    reseal_evidence(bundle, found)
+    return path
+
+
+def run_page(folder: Path, monkeypatch: pytest.MonkeyPatch, /, **params: str) -> AppTest:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(folder))
+    app = AppTest.from_file(str(ROOT / address.PAGES["evidence"]), default_timeout=60)
+    for key, value in params.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def html_of(app: AppTest) -> str:
+    return "\n".join(element.proto.body for element in app.get("html"))
+
+
+def test_what_is_not_measured_says_how(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = run_page(tiny_bundle.parent, monkeypatch)
+    html = html_of(app)
+    assert not app.get("plotly_chart")
+    for claim in CLAIMS.values():
+        assert escape(claim.title) in html
+        assert f"evidence precomputed0/tiny --only {claim.section}" in html
+    assert html.count('<span class="verdict">not measured</span>') == 2 * len(SHOWN)
+    assert "✓" not in html
+
+
+def test_every_claim_has_verdict_plot_and_figures(
+    measured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = Bundle.open(measured).manifest.evidence
+    app = run_page(measured.parent, monkeypatch)
+    html = html_of(app)
+    assert html.count("Not measured yet on") == len(SHOWN) - len(CLAIMS)
+    assert len(app.get("plotly_chart")) == len(CLAIMS)
+    for claim in CLAIMS.values():
+        verdict = claim.verdict(evidence)
+        assert verdict is not None
+        assert f"<p>{escape(claim.sentence)}</p>" in html
+        assert f"evidence?bundle=tiny&amp;claim={claim.key}" in html
+    assert 'aria-current="page" href="evidence?bundle=tiny"' in html
+    recall = evidence["recall"]["recall@1"]
+    assert f'<div class="value">{100 * recall:.1f} %</div>' in html
+
+
+@pytest.mark.parametrize("key", CLAIMS)
+def test_one_claim_shows_every_figure_with_its_key(
+    key: str, measured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = CLAIMS[key].section
+    evidence = Bundle.open(measured).manifest.evidence
+    app = run_page(measured.parent, monkeypatch, claim=key)
+    html = html_of(app)
+    shown = evidence_views.VIEWS[key](evidence[section])
+    assert len(app.get("plotly_chart")) == len(shown.plots) >= 1
+    assert f"<h1>{escape(CLAIMS[key].title)}</h1>" in html
+    assert "← All claims" in html
+    rows = dict(re.findall(r"<td>([^<]*)</td><td>([^<]*)</td>", html))
+    for number in shown.numbers:
+        found = rows[f"{section}.{number.key}"]
+        assert found == evidence_views._plain(number.figure["value"])
+
+
+def test_a_claim_that_is_not_measured(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    html = html_of(run_page(tiny_bundle.parent, monkeypatch, claim="rank"))
+    assert "<h1>One direction carries it</h1>" in html
+    assert "--only rank" in html
+
+
+def test_wrong_claim_is_named(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    html = html_of(run_page(tiny_bundle.parent, monkeypatch, claim="magic"))
+    assert "“magic” is no claim: all are shown. Possible: ablation," in html
+    assert html.count('class="notice"') == 2 + len(SHOWN)  # and one a section, one for recall
+    html = html_of(run_page(tiny_bundle.parent, monkeypatch, bundle="nowhere"))
+    assert "There is no bundle “nowhere”" in html
+
+
+def test_attacks_are_shown_where_they_are_measured(
+    measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "bundles"
+    bundle = Bundle.open(shutil.copytree(measured, folder / "tiny"))
+    row = {"mean": 0.625, "interval": [0.5, 0.75]}
+    methods = {name: {"two_way": row, "all_classes": row} for name in METHODS}
+    methods["random, tried"] = {"two_way": row | {"mean": 0.4375}, "all_classes": row}
+    verdict = {"intervals_apart": {"random": False}, "paired_difference": {"random": [-1, 1]}}
+    result = {"pairs": 8, "scenes": 4, "classes": 9, "methods": methods, "verdict": verdict}
+    reseal_evidence(bundle, {"attack": result | {"by_pair": [{"concepts": ["a", "b"]}]}})
+    app = run_page(folder, monkeypatch, claim="attack")
+    html = html_of(app)
+    assert len(app.get("plotly_chart")) == 2
+    assert "✗ doesn't hold" in html.replace("&#x27;", "'")
+    assert "<td>attack.methods.random.two_way</td><td>0.625</td><td>0.5 to 0.75</td>" in html
+    assert "<td>attack.by_pair[0].concepts</td><td>a, b</td>" in html
+    html = html.replace("&nbsp;", " ")
+    assert "concepts drawn at random reach 44 %, texts nearest to the target 62 %" in html
+    assert "Without trials: by second-order effects 62 %" in html
+    assert "Next: " not in html
+
+
+def test_results_of_another_version_are_measured_again(
+    measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Bundle.open(shutil.copytree(measured, tmp_path / "bundles" / "tiny"))
+    reseal_evidence(bundle, {"rank": {"something": "else"}})
+    html = html_of(run_page(tmp_path / "bundles", monkeypatch))
+    assert html.count("--only rank") == 1
+    assert html.count("not measured</span>") == 2 * (1 + len(SHOWN) - len(CLAIMS))
+
+
+def test_older_results_of_recognition_have_no_interval(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Bundle.open(shutil.copytree(tiny_bundle, tmp_path / "bundles" / "tiny"))
+    facts = {"recall@1": 0.5, "recall@10": 1.0, "candidates": 4, "pictures": 1033}
+    reseal_evidence(bundle, {"recall": facts})
+    html = html_of(run_page(tmp_path / "bundles", monkeypatch))
+    assert '<div class="value">50.0 %</div><div class="why">recall@1; n = 1,033</div>' in html
+
+
+def test_about_page_names_the_sections_only(
+    measured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(measured.parent))
+    app = AppTest.from_file(str(ROOT / address.PAGES["about"]), default_timeout=60).run()
+    assert "<td>evidence.rank</td><td>measured, see the Evidence page</td>" in html_of(app)
+
+
+def data_of(figure: Any, place: int = -1) -> dict[str, Any]:
+    return figure.to_plotly_json()["data"][place]
+
+
+def test_intervals_are_drawn_as_they_are() -> None:
+    found = {"value": 0.5, "interval": [0.4, 0.7], "count": 9}
+    trace = data_of(
+        evidence_plots.dots([Dot("a<b", found), Dot("none", NOTHING)], percent("x"), 0.2)
+    )
+    assert trace["x"] == [50, None]
+    assert trace["error_x"]["array"] == pytest.approx([20, 0])
+    assert trace["error_x"]["arrayminus"] == pytest.approx([10, 0])
+    assert trace["customdata"][0][1] == "50.0 % (40.0 % to 70.0 %)"
+    assert trace["customdata"][1][1] == "not defined"
+    without = {"value": -0.5, "interval": None, "count": 9}
+    figure = evidence_plots.lines(
+        [Series("one", "#000", [found, without]), Series("two", "#111", [found, NOTHING])],
+        ["a", "b"],
+        Scale("y"),
+        "x",
+        0.3,
+    )
+    one, two = data_of(figure, 0), data_of(figure, 1)
+    assert one["y"] == [0.5, -0.5]
+    assert two["y"] == [0.5, None]
+    assert one["x"][0] < two["x"][0]
+    assert one["customdata"][1] == ["x b", "−0.500"]
+    (rule,) = figure.layout.shapes
+    assert rule.y0 == rule.y1 == 0.3
+    assert figure.layout.showlegend
+
+
+def test_histograms_have_a_step_a_bin() -> None:
+    figure = evidence_plots.histogram([0, 1, 2], [("n", "#000", [3, 5])], "v")
+    trace = data_of(figure)
+    assert trace["x"] == [0, 0, 1, 1, 2, 2]
+    assert trace["y"] == [0, 3, 3, 5, 5, 0]
+
+
+def test_zeros_are_left_out_of_logarithms() -> None:
+    figure = evidence_plots.band([0.5, 1], [0.1, 0.0], [0.05, 0], [0.2, 0.1], "x", percent("y"))
+    assert data_of(figure)["y"] == [10, None]
+    assert not figure.layout.shapes
+
+
+def test_heads_stand_in_their_blocks() -> None:
+    share = {"value": 0.25, "interval": None, "count": 1}
+    rows = [
+        {"block": 4, "head": 0, "logit_share": share},
+        {"block": 5, "head": 1, "logit_share": NOTHING},
+    ]
+    figure = evidence_plots.heads(rows)
+    assert data_of(figure)["z"] == [[25, 0], [0, 0]]
+    assert data_of(figure)["y"] == ["block 4", "block 5"]

@@ -1,0 +1,294 @@
+"""Picture files and hints beside the app's pages: what is served, to whom, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import streamlit as st
+from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartParser
+from starlette.requests import Request
+
+from explorer.bundle import Bundle
+from explorer.errors import InputError
+from explorer.picture.uploads import MAX_BYTES
+from explorer.ui.core import access, glossary
+from explorer.ui.data import live, loaders
+from explorer.ui.data.loaders import View
+from explorer.ui.html import parts
+from explorer.ui.neurons import export
+from explorer.ui.server import files, server
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
+
+
+@pytest.fixture
+def view(tiny_bundle: Path) -> View:
+    return View("tiny", Bundle.open(tiny_bundle))
+
+
+def get(path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Ask the routes for a path, as a server would; status, headers and body."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": f"/{path}",
+        "query_string": b"",
+        "headers": [(k.replace("_", "-").lower().encode(), v.encode()) for k, v in headers.items()],
+    }
+    asyncio.run(Starlette(routes=files.routes())(scope, receive, send))
+    found = {key.decode(): value.decode() for key, value in sent[0]["headers"]}
+    return sent[0]["status"], found, b"".join(part.get("body", b"") for part in sent[1:])
+
+
+@contextmanager
+def closed(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> Iterator[None]:
+    """A server whose door is shut by a password or a proxy's header."""
+    with monkeypatch.context() as patch:
+        patch.setenv(variable, value)
+        yield
+
+
+def test_pictures_are_sent_as_they_are_stored_and_kept(view: View) -> None:
+    for number in (0, 35, 39):  # the last one is held out
+        status, headers, body = get(files.picture_address(view, number))
+        assert status == 200
+        assert body == view.bundle.pictures.encoded(number)
+        assert headers["content-type"] == "image/png"
+        assert "immutable" in headers["cache-control"]
+
+
+def test_pages_name_the_files(view: View) -> None:
+    shown = parts.image(view, 3)
+    assert f'src="{files.picture_address(view, 3)}"' in shown
+    assert f'alt="{view.labels[3]}"' in shown
+
+
+def test_a_hint_tells_what_the_neurons_page_tells(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    status, headers, body = get(f"{files.hints_address(view)}{row}")
+    hint = json.loads(body)
+    assert status == 200
+    assert "immutable" in headers["cache-control"]
+    assert hint["name"] == "Layer 1 · Neuron 5"
+    assert hint["concepts"] == view.neurons["concepts"][row]
+    assert glossary.share(view.agreement(row)) in hint["facts"]
+    strongest = parts.strongest(view, row, files.HINT_PICTURES)
+    assert [picture["label"] for picture in hint["pictures"]] == [
+        view.labels[image] for image in strongest
+    ]
+    assert get(hint["pictures"][0]["src"])[2] == view.bundle.pictures.encoded(strongest[0])
+
+
+def test_neighbours_of_a_hint_are_those_of_the_joint_space(view: View) -> None:
+    row = view.bundle.row(2, 7)
+    directions = view.bundle.directions.astype(np.float64)
+    cosines = directions @ directions[row]
+    cosines[row] = -np.inf
+    near = np.argsort(-cosines)[: view.bundle.neighbours.shape[1]]
+    places = {tuple(np.round(place, 4)) for place in np.asarray(view.bundle.atlas[near], float)}
+    found = {tuple(place) for place in files.hint(view, row)["near"]}
+    assert len(found & places) >= len(places) - 1  # stored directions are rounded
+    assert len(found) == len(places)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("pictures/tiny/TICKET/40", "There is no picture 40"),
+        ("pictures/nowhere/TICKET/1", "There is no bundle “nowhere”"),
+        ("pictures/tiny/0123/1", "load the page again"),
+        ("pictures/tiny/é/1", "load the page again"),
+        ("hints/tiny/TICKET/384", "no neuron in row 384"),
+        ("hints/tiny/x/1", "load the page again"),
+        ("pictures/tiny/TICKET/-1", "Not Found"),
+        ("pictures/tiny/TICKET/../../manifest.json", "Not Found"),
+    ],
+)
+def test_what_is_not_there_is_refused_in_one_sentence(view: View, path: str, reason: str) -> None:
+    status, _, body = get(path.replace("TICKET", files.ticket(view)))
+    assert status == 404
+    assert reason in body.decode()
+    assert body.count(b"\n") == 0
+
+
+def test_the_ticket_needs_the_password(
+    view: View, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = files.picture_address(view, 1)
+    with closed(monkeypatch, access.PASSWORD_VARIABLE, "open sesame"):
+        loaders._open.clear()  # another server
+        inside = View("tiny", Bundle.open(tiny_bundle))
+        assert get(free)[0] == 404
+        assert files.ticket(inside) != files.ticket(view)
+        assert get(files.picture_address(inside, 1))[0] == 200
+    loaders._open.clear()
+    assert get(free)[0] == 200
+
+
+def test_who_no_proxy_names_gets_nothing(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = files.picture_address(view, 1)
+    with closed(monkeypatch, access.HEADER_VARIABLE, "X-Forwarded-User"):
+        assert get(address)[0] == 404
+        assert get(address, X_Forwarded_User="ada")[0] == 200
+
+
+def test_tickets_follow_the_bundles_files(view: View, bundle_copy: Path) -> None:
+    other = View("tiny", Bundle.open(bundle_copy))
+    assert files.ticket(other) == files.ticket(view)
+    other.bundle.manifest.files["pictures.bin"]["sha256"] = "0" * 64
+    changed = View("tiny", other.bundle)
+    assert files.ticket(changed) != files.ticket(view)
+
+
+def test_connections_of_a_listening_socket_answer_at_once() -> None:
+    with socket.socket() as listening, socket.socket() as other:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        assert server.answer_at_once() >= 1
+        assert other.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+def test_where_descriptors_are_not_listed_nothing_changes(tmp_path: Path) -> None:
+    assert server.answer_at_once(tmp_path / "nowhere") == 0
+
+
+_ARENAS = """
+import ctypes, sys, threading
+from explorer.ui.server import share_arenas
+if sys.argv[1] == "shared":
+    assert share_arenas()
+together = threading.Barrier(12)
+def work():
+    for _ in range(200):
+        kept = [bytearray(5000) for _ in range(50)]
+    together.wait()  # all are alive at once, and none can use an arena that another has left
+threads = [threading.Thread(target=work) for _ in range(12)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+file = libc.fopen(sys.argv[2].encode(), b"w")
+libc.malloc_info(0, ctypes.c_void_p(file))
+libc.fclose(ctypes.c_void_p(file))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
+def test_threads_share_few_arenas(tmp_path: Path) -> None:
+    counts = {}
+    for way in ("shared", "apart"):
+        told = tmp_path / way
+        subprocess.run([sys.executable, "-c", _ARENAS, way, str(told)], check=True, cwd=ROOT)
+        counts[way] = told.read_text().count("<heap nr=")
+    assert counts["shared"] <= server.ARENAS
+    assert counts["apart"] > counts["shared"], "without it there are more"
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.ctypes, "CDLL", lambda name: object())
+    assert server.share_arenas() is False
+
+
+def rolled_over(size: int) -> bool:
+    """Whether an upload of so many bytes passes through a file on disk."""
+    parts = (
+        b'--x\r\nContent-Disposition: form-data; name="f"; filename="f.png"\r\n\r\n',
+        b"0" * size,
+        b"\r\n--x--\r\n",
+    )
+
+    async def parse() -> bool:
+        coming = iter(parts)
+
+        async def receive() -> dict[str, Any]:
+            part = next(coming, b"")
+            return {"type": "http.request", "body": part, "more_body": bool(part)}
+
+        kind = (b"content-type", b"multipart/form-data; boundary=x")
+        request = Request({"type": "http", "method": "PUT", "headers": [kind]}, receive)
+        async with request.form() as form:
+            sent = form["f"]
+            assert isinstance(sent, UploadFile)
+            assert sent.size == size
+            return bool(sent.file._rolled)  # type: ignore[attr-defined]
+
+    return asyncio.run(parse())
+
+
+def test_uploads_never_pass_through_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MultiPartParser, "spool_max_size", MultiPartParser.spool_max_size)
+    assert rolled_over(MAX_BYTES), "without it they do"
+
+    async def start() -> None:
+        async with server.lifespan(st.App(__file__)):
+            pass
+
+    asyncio.run(start())
+    assert not rolled_over(MAX_BYTES)
+
+
+def test_facts_are_those_of_the_download(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    status, headers, body = get(f"{files.facts_address(view)}{row}")
+    assert status == 200
+    assert headers["content-type"].startswith("application/json")
+    assert json.loads(body) == json.loads(export.neuron_json(view, row))
+    assert get(f"{files.facts_address(view)}{len(view.neurons)}")[0] == 404
+
+
+def test_the_first_bundle_is_open_before_the_first_visitor(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaders._open.clear()
+    server.warm_up()
+    held = loaders.open_view("tiny", tiny_bundle)._held
+    assert "striking" in held
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle / "nowhere"))
+    server.warm_up()  # nothing to open is nothing to say
+
+
+def test_the_model_is_prepared_once(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_preparing", set())
+    asked: list[tuple[str, int]] = []
+
+    def opened(path: str, stamp: int, bundle: Bundle) -> None:
+        asked.append((path, stamp))
+        raise InputError("its weights are gone")  # said when the model is needed, not here
+
+    monkeypatch.setattr(live, "opened", opened)
+    thread = live.prepare(view)
+    assert thread is not None
+    thread.join(timeout=30)
+    assert asked == [live.stamp(view)]
+    assert live.prepare(view) is None
+    assert len(asked) == 1

@@ -1,0 +1,498 @@
+"""The Image page through AppTest: each parameter set, absent and wrong; its widgets and maps."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from explorer.bundle import Bundle
+from explorer.errors import InputError
+from explorer.picture import files as exports
+from explorer.picture import painting
+from explorer.picture.discover import all_effects, discover, neuron_maps, significant_rows
+from explorer.picture.maps import concept_maps
+from explorer.picture.patches import Patch, strongest_at_patches
+from explorer.picture.presence import Presence
+from explorer.picture.segment import PictureReading, segment
+from explorer.ui.address import address
+from explorer.ui.data import loaders
+from explorer.ui.data.image_query import MOST_SHOWN, ImageQuery, read_image, split_texts
+from explorer.ui.data.loaders import View
+from explorer.ui.image import parts as image_parts
+from explorer.ui.image import sections as image
+from explorer.ui.image import source as image_source
+from explorer.ui.image import views as image_views
+from tests.conftest import draw
+from tests.ui.test_app import html_of, run_page
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
+
+
+@pytest.fixture
+def view(tiny_bundle: Path) -> View:
+    return View("tiny", Bundle.open(tiny_bundle))
+
+
+def run(through_app: bool = False, /, **params: str) -> AppTest:
+    return run_page("image", through_app, **params)
+
+
+CASES = [
+    ({}, "Example 1", None),
+    ({"bundle": "tiny"}, "Concepts discovered", None),
+    ({"bundle": "nowhere"}, "Example 1", "There is no bundle “nowhere”"),
+    ({"scene": "3"}, "Example 4", None),
+    ({"scene": "77"}, "Example 1", "There is no scene “77”"),
+    ({"image": "3"}, "Picture 3: green", None),
+    ({"image": "40"}, "Example 1", "There is no image “40”"),
+    ({"image": "x"}, "Example 1", "There is no image “x”"),
+    ({"image": "3", "scene": "2"}, "Picture 3", None),
+    ({"texts": "red,blue"}, "Where “blue” comes from", None),
+    ({"texts": " , "}, "Where “", None),
+    ({"view": "mask"}, "The picture, segmented", None),
+    ({"view": "methods"}, "Attention rollout", None),
+    ({"view": "difference", "texts": "red,blue"}, "“red” against “blue”", None),
+    ({"view": "difference", "texts": "red"}, "Give two texts", None),
+    ({"view": "film"}, "Where “", "“film” is no value for “view”"),
+    ({"method": "legrad"}, "Where “", None),
+    ({"method": "magic"}, "Where “", "“magic” is no value for “method”"),
+    ({"scale": "shared"}, "Where “", None),
+    ({"scale": "log"}, "Where “", "“log” is no value for “scale”"),
+    ({"fit": "tile"}, "Where “", None),
+    ({"fit": "crop"}, "Where “", "“crop” is no value for “fit”"),
+    ({"form": "exact"}, "Where “", None),
+    ({"form": "raw"}, "Where “", "“raw” is no value for “form”"),
+    ({"opacity": "35"}, "Where “", None),
+    ({"opacity": "x"}, "Where “", "“x” is no opacity"),
+    ({"opacity": "4"}, "Where “", "write a percentage from 10 to 100"),
+    ({"opacity": "33"}, "Where “", None),
+    ({"own": "1"}, "which was kept in their session alone", "Upload it here"),
+    ({"own": "1", "scene": "2"}, "Example 3", None),
+    ({"view": "methods", "texts": "red,blue", "first": "1"}, "“blue” by every method", None),
+    ({"view": "methods", "texts": "red,blue", "first": "7"}, "“blue” by every method", None),
+    (
+        {"view": "difference", "texts": "red,blue,dog", "first": "2", "second": "0"},
+        "“dog” against “red”",
+        None,
+    ),
+    (
+        {"view": "difference", "texts": "red,blue", "first": "1"},
+        "“blue” against “red”",
+        None,
+    ),
+    ({"first": "9"}, "Where “", "write a number from 0 to 7"),
+    ({"second": "x"}, "Where “", "write a number from 0 to 7"),
+    ({"threshold": "20", "view": "mask"}, "above 20 %", None),
+    ({"threshold": "200"}, "Where “", "“200” is no threshold"),
+    ({"neuron": "1.5"}, "Layer 1 · Neuron 5 on this picture", None),
+    ({"neuron": "1.900"}, "Where “", "choose 0 to 127"),
+    ({"neuron": "five"}, "Where “", "names no neuron"),
+]
+
+
+RUNS = [(False, *case) for case in CASES] + [
+    (True, *case) for case in CASES if case[2] or len(case[0]) < 1
+]
+
+
+@pytest.mark.parametrize(("through_app", "params", "shown", "problem"), RUNS)
+def test_page_shows_what_its_address_says(
+    through_app: bool, params: dict[str, str], shown: str, problem: str | None
+) -> None:
+    html = html_of(run(through_app, **params))
+    assert shown in html
+    notices = [part for part in html.split('class="notice"')[1:] if "Low confidence" not in part]
+    assert len(notices) == (problem is not None)
+    if problem:
+        assert problem in notices[0]
+
+
+def test_first_texts_are_the_pictures_labels(view: View) -> None:
+    app = run(image="3")
+    assert app.text_input(key="_texts").value == view.labels[3]
+    assert f'alt="Where “{view.labels[3]}” comes from"' in html_of(app)
+
+
+def test_widgets_write_the_address(view: View) -> None:
+    app = run(image="3")
+    app.text_input(key="_texts").set_value("red, circle,red").run()
+    assert app.query_params["texts"] == "red,circle"
+    app.segmented_control(key="_view").set_value("mask").run()
+    assert app.query_params["view"] == "mask"
+    app.slider(key="_threshold").set_value(15).run()
+    assert app.query_params["threshold"] == "15"
+    app.selectbox(key="_method").set_value("attention").run()
+    app.slider(key="_opacity").set_value(50).run()
+    assert not app.exception
+    assert dict(app.query_params) == {
+        "bundle": "tiny",
+        "image": "3",
+        "texts": "red,circle",
+        "view": "mask",
+        "threshold": "15",
+        "method": "attention",
+        "opacity": "50",
+    }
+    assert "above 15 %" in html_of(app)
+
+
+def test_an_unchanged_text_stays_out_of_the_address() -> None:
+    app = run(image="3")
+    app.segmented_control(key="_view").set_value("mask").run()
+    assert "texts" not in app.query_params
+
+
+def test_neurons_and_concepts_link_to_their_pages(view: View) -> None:
+    html = html_of(run(image="3"))
+    seen = PictureReading.of(view.bundle, view.bundle.pictures.rgb(3))
+    found = discover(view.bundle, seen.reading)
+    for neuron in found.neurons:
+        assert f"layer={neuron.layer}&amp;neuron={neuron.neuron}" in html
+    for concept in found.concepts[:3]:
+        assert concept.text in html
+    assert html.count('data-page="image"') >= 10  # the examples
+    assert html.count("<span></span>") == 16  # patches
+
+
+def test_likely_texts_are_looked_for_first_in_an_upload(view: View) -> None:
+    app = run()
+    picture = draw("blue", "square")
+    app.file_uploader[0].set_value(("mine.png", png_of(picture), "image/png")).run()
+    presence = PictureReading.of(view.bundle, picture).presence
+    texts = [view.bundle.texts[place] for place in presence.likely(5)]
+    assert app.text_input(key="_texts").value == ", ".join(texts[:3])
+    html = html_of(app)
+    assert all(f"<b>{text}</b>" in html for text in texts)
+    other = discover(view.bundle, PictureReading.of(view.bundle, picture).reading).concepts[-1].text
+    added = "%2C".join(quote_plus(text) for text in dict.fromkeys([*texts[:3], other]))
+    assert f"texts={added}" in html  # the way to one more map, beside the others
+    assert "own=1" in html
+
+
+def test_a_picture_unlike_the_bundles_is_said_to_be(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for answer in (True, False):
+        monkeypatch.setattr(Presence, "unfamiliar", lambda self, bundle, said=answer: said)
+        assert (image.UNFAMILIAR in html_of(run(image="3"))) is answer
+
+
+def test_measured_rates_stand_beside_what_is_discovered(view: View) -> None:
+    assert image_parts.hit_rates(view) == ""
+    rate = {"concepts": {"hit@10": {"mean": 0.5}}}
+    measured = {"discovery": {"pictogram, single": rate, "pictogram, multiple": rate}}
+    object.__setattr__(view.bundle.manifest, "evidence", measured)
+    assert image_parts.hit_rates(view).count("50 %") == 2
+    photographs = {"photographic, single": rate, "photographic, multiple": rate}
+    object.__setattr__(
+        view.bundle.manifest, "evidence", {"discovery": measured["discovery"] | photographs}
+    )
+    assert image_parts.hit_rates(view).count("50 %") == 4
+
+
+def test_every_state_has_an_address(view: View) -> None:
+    usual = ImageQuery()
+    for change in (
+        {"image": 7},
+        {"scene": 2},
+        {"texts": ("a b", "c")},
+        {"method": "rollout"},
+        {"view": "mask"},
+        {"scale": "shared"},
+        {"fit": "tile"},
+        {"form": "exact"},
+        {"opacity": 30},
+        {"threshold": 0},
+        {"neuron": (2, 9)},
+        {"own": True},
+        {"first": 3, "second": 0},
+    ):
+        query = replace(usual, **change)
+        reading = read_image(query.params(), view)
+        assert reading.query == query
+        assert reading.problems == []
+    assert usual.params() == {}
+    assert replace(usual, image=3, texts=("a",), view="mask").elsewhere().params() == {
+        "view": "mask"
+    }
+
+
+def test_texts_are_split_at_commas() -> None:
+    assert split_texts(" a  b, c,,a b , ") == ("a b", "c")
+    assert len(split_texts(",".join(str(n) for n in range(50)))) == MOST_SHOWN
+    assert split_texts("") == ()
+
+
+def test_examples_are_the_same_in_every_session_and_apart_from_tests(view: View) -> None:
+    found = image_source.examples(view)
+    assert len(found) == 10
+    again = image_source.examples(View("tiny", Bundle.open(view.bundle.path)))
+    for one, other in zip(found, again, strict=True):
+        assert one.labels == other.labels
+        assert (np.asarray(one.picture) == np.asarray(other.picture)).all()
+    assert len({example.picture.tobytes() for example in found}) == 10
+    assert image_source.examples(view) is found
+
+
+def test_uploads_become_sources_or_one_sentence() -> None:
+    buffer = io.BytesIO()
+    draw("red", "circle").resize((50, 20)).save(buffer, "PNG")
+    source = image_source.uploaded(buffer.getvalue(), "<b>mine</b>.png")
+    assert source.size == (50, 20)
+    assert source.picture.mode == "RGB"
+    assert source.suggested == ()
+    with pytest.raises(InputError, match="no picture"):
+        image_source.uploaded(b"nothing", "x")
+
+
+def test_patches_name_what_is_strongest_there(view: View) -> None:
+    """Against sums over all significant neurons and all texts of their sets, one by one."""
+    bundle = view.bundle
+    reading = PictureReading.of(bundle, bundle.pictures.rgb(3)).reading
+    patches = strongest_at_patches(bundle, reading, top=2)
+    rows = significant_rows(bundle, all_effects(bundle, reading)[0])
+    shares = neuron_maps(bundle, reading, rows)
+    texts = sorted({int(i) for i in bundle.concept_ids[rows].ravel() if i >= 0})
+    maps = concept_maps(reading, reading.lens_model.dictionary[texts]).unflatten(1, (4, 4))
+    for row, column in ((0, 0), (1, 3)):
+        patch = patches[row][column]
+        best = int(shares[:, row, column].abs().argmax())
+        assert patch.neurons[0] == (rows[best], pytest.approx(float(shares[best, row, column])))
+        assert len(patch.neurons) == 2
+        strongest = int(maps[:, row, column].argmax())
+        if maps[strongest, row, column] > 0:
+            name, value = patch.concepts[0]
+            assert name == bundle.texts[texts[strongest]]
+            assert value == pytest.approx(float(maps[strongest, row, column]))
+        assert all(value > 0 for _, value in patch.concepts)
+
+
+def test_patches_without_significant_neurons_say_nothing(view: View) -> None:
+    reading = PictureReading.of(view.bundle, view.bundle.pictures.rgb(3)).reading
+    quiet = replace(view.bundle, path=view.bundle.path)
+    quiet.__dict__["neurons"] = view.bundle.neurons.assign(threshold=1e9)
+    patches = strongest_at_patches(quiet, reading)
+    assert {patch for line in patches for patch in line} == {Patch((), ())}
+
+
+def test_the_patch_reader_lies_over_the_picture_and_carries_its_texts(view: View) -> None:
+    picture = view.bundle.pictures.rgb(3).resize((60, 30))
+    source = image_source.Source("<b>", picture, (120, 60), "x", (), "upload")
+    seen = PictureReading.of(view.bundle, picture)
+    patches = strongest_at_patches(view.bundle, seen.reading)
+    html = image_parts.patch_reader(view, source, seen.framing, patches)
+    said = json.loads(unescape(html.split('data-patches="')[1].split('"')[0]))
+    assert said["grid"] == [4, 4]
+    assert len(said["cells"]) == 16
+    for cell, patch in zip(said["cells"], [p for line in patches for p in line], strict=True):
+        named = [said["texts"][place] for place, _ in cell[0]]
+        assert named == [text for text, _ in patch.concepts]
+        rows = [view.bundle.row(*said["neurons"][place][:2]) for place, _ in cell[1]]
+        assert rows == [row for row, _ in patch.neurons]
+    assert html.count("<span></span>") == 16
+    assert "<b>" not in html
+    assert "120 × 60 pixels" in html
+    assert "aspect-ratio:60/30" in html
+    assert "top:-50.000%" in html  # the window reaches above and below a landscape picture
+    assert "height:200.000%" in html
+
+
+def test_previews_keep_the_shape() -> None:
+    assert image_parts.preview_size((2000, 1000)) == (480, 240)
+    assert image_parts.preview_size((100, 50)) == (100, 50)
+
+
+def test_markup_in_texts_is_escaped() -> None:
+    evil = '<img src=x onerror="alert(1)">'
+    html = html_of(run(image="3", texts=evil))
+    assert "<img src=x" not in html
+    assert "&lt;img src=x" in html
+    assert "<img" not in image_parts.doubts([evil])
+    shown = image_parts.shot(Image.new("RGB", (4, 4)), evil)
+    assert shown.count("<img") == 1
+
+
+def png_of(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_an_upload_takes_the_addresss_place_until_it_is_cleared() -> None:
+    app = run(image="3", texts="red", view="mask")
+    sent = ("mine.png", png_of(draw("blue", "square").resize((90, 45))), "image/png")
+    app.file_uploader[0].set_value(sent).run()
+    assert not app.exception
+    html = html_of(app)
+    assert "<h2>mine.png</h2>" in html
+    assert "90 × 45 pixels" in html
+    assert app.query_params.get("view") == "mask"
+    assert "image" not in app.query_params
+    assert app.text_input(key="_texts").value != "red"
+    app.text_input(key="_texts").set_value("red, blue").run()
+    assert "<h2>mine.png</h2>" in html_of(app)
+    next(b for b in app.button if b.label == "Clear my picture").click().run()
+    assert not app.exception
+    assert "<h2>Example 1</h2>" in html_of(app)
+    assert app.file_uploader[0].value is None
+
+
+def test_an_upload_is_written_nowhere(tmp_path: Path) -> None:
+    """Everything this process opens for writing is listened to while an upload is studied."""
+    written: list[object] = []
+    listening = True
+
+    def listen(event: str, args: tuple[object, ...]) -> None:
+        if listening and event == "open" and args[0] != "/dev/null":
+            path, mode, flags = args
+            plain = isinstance(mode, str) and not set(mode) & set("wax+")
+            if not plain and int(flags) & (os.O_WRONLY | os.O_RDWR):
+                written.append(path)
+
+    sys.addaudithook(listen)  # it cannot be taken back, so it stops listening at the end
+    try:
+        (tmp_path / "control").write_bytes(b"1")
+        assert len(written) == 1, "what is written is heard of"
+        app = run(texts="red, blue")
+        sent = ("mine.png", png_of(draw("blue", "square").resize((90, 45))), "image/png")
+        app.file_uploader[0].set_value(sent).run()
+        assert "<h2>mine.png</h2>" in html_of(app)
+        assert written[1:] == []
+    finally:
+        listening = False
+
+
+def test_a_damaged_upload_is_one_sentence_and_no_study() -> None:
+    app = run()
+    app.file_uploader[0].set_value(("bad.png", b"\x89PNG\r\n\x1a\nxxxx", "image/png")).run()
+    assert not app.exception
+    html = html_of(app)
+    assert html.count('class="notice"') == 1
+    assert "Concepts discovered" not in html
+
+
+def test_a_picture_too_long_to_see_is_one_sentence() -> None:
+    app = run()
+    app.file_uploader[0].set_value(
+        ("long.png", png_of(Image.new("RGB", (1000, 10))), "image/png")
+    ).run()
+    assert not app.exception
+    assert "20 times the short one" in html_of(app)
+
+
+def test_without_texts_the_page_asks_for_some(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_source, "likely_texts", lambda view, source: ())
+    app = run()
+    app.file_uploader[0].set_value(("x.png", png_of(draw("red", "circle")), "image/png")).run()
+    assert "Type a text to look for" in html_of(app)
+
+
+def test_a_bundle_too_small_for_scenes_shows_a_picture_of_its_own(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*args: object) -> None:
+        raise InputError("too few")
+
+    monkeypatch.setattr(image_source, "draw_scene", none)
+    assert image_source._draw_examples(view) == []
+    monkeypatch.setattr(image_source, "examples", lambda view: [])
+    assert "Picture 0: " in html_of(run())
+
+
+def test_tiles_open_their_picture_here(view: View) -> None:
+    app = AppTest.from_file(str(ROOT / address.PAGES["neuron"]), default_timeout=60).run()
+    number = int(view.bundle.top_images[view.bundle.row(2, 0), 0, 0])
+    assert f'href="image?bundle=tiny&amp;image={number}"' in html_of(app)
+
+
+def downloads_of(monkeypatch: pytest.MonkeyPatch, **params: str) -> dict[str, bytes]:
+    """The files that the page offers, by their names."""
+    made: dict[str, Callable[[], bytes | str]] = {}
+
+    def keep(
+        label: str, data: Callable[[], bytes | str], name: str, *rest: object, **more: object
+    ) -> None:
+        made[name] = data
+
+    monkeypatch.setattr(image_views.st, "download_button", keep)
+    html_of(run(**params))
+    contents = {name: data() for name, data in made.items()}
+    return {n: c.encode() if isinstance(c, str) else c for n, c in contents.items()}
+
+
+def test_downloads_are_whole_files(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = downloads_of(monkeypatch, image="3", texts="red,blue")
+    stem = exports.file_stem(f"Picture 3: {view.labels[3]}")
+    assert set(found) == {
+        f"{stem}-overlays.zip", f"{stem}-labels.png", f"{stem}-maps.npz", f"{stem}-settings.json",
+    }  # fmt: skip
+    picture = view.bundle.pictures.rgb(3)
+    expected = segment(view.bundle, picture, ["red", "blue"])
+    with zipfile.ZipFile(io.BytesIO(found[f"{stem}-overlays.zip"])) as archive:
+        assert archive.namelist() == ["1-where-red-comes-from.png", "2-where-blue-comes-from.png"]
+        for place, name in enumerate(archive.namelist()):
+            with Image.open(io.BytesIO(archive.read(name))) as overlay:
+                strength = expected.strengths()[place].numpy()
+                wanted = painting.paint(picture, strength, painting.colour_of(place))
+                assert (np.asarray(overlay) == np.asarray(wanted)).all()
+    labels = np.asarray(Image.open(io.BytesIO(found[f"{stem}-labels.png"])))
+    assert (labels == expected.labels()).all()
+    arrays = np.load(io.BytesIO(found[f"{stem}-maps.npz"]))
+    assert (arrays["maps"] == expected.maps().numpy()).all()
+    assert (arrays["labels"] == labels).all()
+    facts = json.loads(found[f"{stem}-settings.json"])
+    assert [text["text"] for text in facts["texts"]] == ["red", "blue"]
+    assert facts["settings"]["method"] == "second-order"
+    assert facts["bundle"]["identity"] == view.bundle.manifest.identity
+    assert facts["versions"]["python"] == platform.python_version()
+    assert facts["shown"]["address"] == "image?bundle=tiny&image=3&texts=red%2Cblue"
+    assert facts["picture"]["name"] == f"Picture 3: {view.labels[3]}"
+
+
+@pytest.mark.parametrize(
+    ("params", "name", "files"),
+    [
+        ({"texts": "red"}, "-overlay.png", 1),
+        ({"texts": "red,blue", "view": "mask"}, "-overlay.png", 1),
+        ({"texts": "red,blue", "view": "difference"}, "-overlay.png", 1),
+        ({"texts": "red,blue", "view": "methods"}, "-overlays.zip", 8),
+        ({"texts": "red", "view": "difference"}, "-labels.png", 1),
+    ],
+)
+def test_overlays_are_what_is_shown(
+    params: dict[str, str], name: str, files: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = downloads_of(monkeypatch, image="3", **params)
+    data = next(content for key, content in found.items() if key.endswith(name))
+    if files > 1:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            assert len(archive.namelist()) == files
+    else:
+        assert Image.open(io.BytesIO(data)).size == (40, 40)
+
+
+def test_what_cannot_be_looked_for_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise InputError("These texts cannot be looked for.")
+
+    monkeypatch.setattr(image_source, "find_texts", refuse)
+    assert "These texts cannot be looked for." in html_of(run(image="3"))

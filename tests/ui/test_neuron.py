@@ -1,0 +1,257 @@
+"""The neuron page's deeper sections: routes, intervals, number of texts, downloads."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from explorer.bundle import Bundle
+from explorer.picture.maps import neuron_shares, read
+from explorer.picture.model import open_lens_model
+from explorer.ui.core import glossary
+from explorer.ui.data import grouping, loaders
+from explorer.ui.data.grouping import Picture
+from explorer.ui.data.loaders import View
+from explorer.ui.html import parts
+from explorer.ui.neuron import rebuild, routes, spread
+from explorer.ui.neurons import export
+from explorer.ui.widgets import neuron_maps
+from tests.conftest import draw, png
+from tests.ui.test_app import html_of, run_page
+
+
+@pytest.fixture(autouse=True)
+def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
+
+
+@pytest.fixture
+def view(tiny_bundle: Path) -> View:
+    return View("tiny", Bundle.open(tiny_bundle))
+
+
+def test_intervals_hold_every_sampled_picture_once(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    found = spread.intervals(view, row)
+    assert sum(interval.share for interval in found) == pytest.approx(1)
+    effects = view.bundle.sample_effects[row] / view.neurons["scale"].iloc[row]
+    for interval in found:
+        inside = (effects >= interval.low) & (effects < interval.high)
+        assert interval.share == pytest.approx(inside.mean())
+        places = np.searchsorted(view.bundle.sample_images, interval.images)
+        assert inside[places].all()
+        assert (np.diff(effects[places]) <= 0).all()
+    assert found[0].name == "above 4"
+    assert found[-1].name == "below −4"
+
+
+def test_routes_are_those_of_the_later_blocks(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    blocks, table = routes.shares(view, row)
+    assert blocks == [2, 3]
+    assert table.shape == (2, 2)
+    assert table.sum() == pytest.approx(1, abs=5e-3)
+    blocks, table = routes.shares(view, view.bundle.row(2, 5))
+    assert blocks == [3]
+    assert table.sum() == pytest.approx(1, abs=5e-3)
+
+
+def test_fewer_texts_are_fitted_anew(view: View) -> None:
+    row, bundle = view.bundle.row(1, 5), view.bundle
+    atoms = bundle.dictionary.atoms()[bundle.concept_ids[row, :3]].astype(np.float64)
+    weights = rebuild.fitted(view, row, 3)
+    direction = bundle.directions[row].astype(np.float64)
+    residual = direction - weights @ atoms
+    assert np.abs(atoms @ residual).max() < 1e-3  # nothing of these texts is left over
+    cosine = (weights @ atoms) @ direction / np.linalg.norm(weights @ atoms)
+    assert cosine == pytest.approx(float(bundle.concept_cosines[row, 2]), abs=3e-3)
+
+
+def test_cut_sets_keep_the_first_texts_and_their_clusters(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    whole = grouping.concept_clusters(view, row)
+    cut = rebuild.cut(view, row, whole, 3)
+    texts = {concept.text for cluster in cut for concept in cluster.concepts}
+    assert texts == {view.bundle.texts[i] for i in view.bundle.concept_ids[row, :3]}
+    assert sum(cluster.share for cluster in cut) == pytest.approx(1)
+    assert rebuild.cut(view, row, whole, 8) is whole
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [("3", None), ("8", None), ("0", "choose 1 to 8"), ("99", "choose 1"), ("few", "“few” texts")],
+)
+def test_number_of_texts_comes_from_the_address(asked: str, problem: str | None) -> None:
+    app = run_page("neuron", layer="1", neuron="5", texts=asked)
+    html = html_of(app)
+    assert html.count('class="notice"') == (problem is not None)
+    assert (problem or "") in html
+    assert app.slider[0].value == (8 if problem else int(asked))
+
+
+def test_the_slider_writes_the_address() -> None:
+    app = run_page("neuron", layer="1", neuron="5", pictures="grouped")
+    app.slider[0].set_value(2).run()
+    assert not app.exception
+    assert app.query_params["texts"] == "2"
+    assert app.query_params["pictures"] == "grouped"
+    app.slider[0].set_value(8).run()
+    assert "texts" not in app.query_params
+
+
+def test_the_page_draws_routes_and_intervals(view: View) -> None:
+    html = html_of(run_page("neuron", layer="1", neuron="5"))
+    assert "Most goes through head" in html
+    assert "36 pictures drawn at random" in html
+
+
+def test_the_page_warns_of_texts_that_do_not_tell_the_pictures(view: View) -> None:
+    told = view.neurons["agreement"].to_numpy()
+    for row in (int(told.argmin()), int(told.argmax())):
+        layer, neuron = view.place(row)
+        html = html_of(run_page("neuron", layer=str(layer), neuron=str(neuron)))
+        assert ("where guessing gives 50 %" in html) == (told[row] < 0.6)
+    assert told.min() < 0.6 <= told.max()
+
+
+def test_the_vector_downloads_as_numpy(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    loaded = np.load(io.BytesIO(rebuild.vector_file(view, row)))
+    assert loaded.dtype == np.float32
+    assert np.array_equal(loaded, view.bundle.directions[row].astype(np.float32))
+
+
+def test_the_page_offers_its_facts_vector_and_slide() -> None:
+    app = run_page("neuron", layer="1", neuron="5")
+    labels = [button.proto.label for button in app.get("download_button")]
+    assert labels == ["Facts as JSON", "Direction as .npy", "Slide (PNG)"]
+
+
+# --- where a neuron's effect comes from ---------------------------------------------------------
+
+
+def test_the_switch_lays_maps_over_the_pictures(view: View) -> None:
+    plain = html_of(run_page("neuron", layer="1", neuron="5"))
+    app = run_page("neuron", layer="1", neuron="5", where="1", pictures="grouped")
+    assert not app.exception
+    mapped = html_of(app)
+    assert "the patches from which the effect comes" in mapped
+    first = parts.image(view, int(view.bundle.top_images[view.bundle.row(1, 5), 0, 0]))
+    source = first.split('"')[1]
+    assert plain.count(source) == mapped.count(source) + 1
+    app.toggle(key="_where").set_value(False).run()
+    assert "where" not in app.query_params
+    assert app.query_params["pictures"] == "grouped"
+
+
+def test_maps_light_where_the_shares_are(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    image = int(view.bundle.top_images[row, 0, 0])
+    picture = Picture(image, float(view.bundle.top_effects[row, 0, 0]), -1, 0)
+    (source,) = neuron_maps.overlays(view, row, [picture]).values()
+    drawn = Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).convert("RGB")
+    shown = view.bundle.pictures.rgb(image)
+    assert max(drawn.size) == neuron_maps.SIDE
+    opened = open_lens_model(view.bundle)
+    shares = neuron_shares(read(opened, [shown]), 1, [5])[0, 0, 1:].unflatten(0, opened.grid)
+    place = int(shares.argmax())
+    row_, column = divmod(place, opened.grid[1])
+    pixels = np.asarray(drawn, np.float32)
+    blueness = pixels[..., 2] - pixels[..., 0]
+    step = (blueness.shape[0] / opened.grid[0], blueness.shape[1] / opened.grid[1])
+    middle = (int((row_ + 0.5) * step[0]), int((column + 0.5) * step[1]))
+    assert blueness[middle] > np.quantile(blueness, 0.75)
+
+
+def test_a_picture_is_tried_on_the_neuron(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    image = int(view.bundle.top_images[row, 0, 0])
+    html = html_of(run_page("neuron", layer="1", neuron="5", image=str(image)))
+    effect = float(view.bundle.top_effects[row, 0, 0])
+    assert glossary.effect(effect) in html
+    sample = np.abs(np.asarray(view.bundle.sample_effects[row], np.float32))
+    stated = re.search(rf"stronger than (\d+) of {len(sample)} random", html)
+    assert stated
+    # the picture itself is in the sample, rounded to half precision
+    assert 0 <= int(stated[1]) - (sample < 0.999 * abs(effect)).sum() <= 1
+    lost = html_of(run_page("neuron", layer="1", neuron="5", image="999"))
+    assert "There is no picture “999”" in lost
+
+
+def test_an_upload_is_tried_or_refused() -> None:
+    app = run_page("neuron", layer="1", neuron="5")
+    file = ("mine.png", png(draw("purple", "square")), "image/png")
+    app.file_uploader(key="_upload").set_value([file]).run()
+    assert not app.exception
+    assert "mine.png" in html_of(app)
+    app.file_uploader(key="_upload").set_value([("cat.png", b"nothing", "image/png")]).run()
+    assert not app.exception
+    assert "cat.png: The file is no picture" in html_of(app)
+
+
+def test_how_pictures_are_shown_is_kept_by_every_control() -> None:
+    """A bug: choosing an order of the pictures dropped the number of texts and the maps."""
+    given = {"layer": "1", "neuron": "5", "texts": "3", "image": "2", "pins": "2.7"}
+    app = run_page("neuron", **given)
+    app.segmented_control(key="_pictures").set_value("grouped").run()
+    assert app.query_params == given | {"bundle": "tiny", "pictures": "grouped"}
+    app.slider(key="_texts").set_value(2).run()
+    assert app.query_params == given | {"bundle": "tiny", "pictures": "grouped", "texts": "2"}
+    app.slider(key="_texts").set_value(8).run()
+    assert "texts" not in app.query_params
+
+
+def test_the_next_number_is_looked_at_in_the_same_way() -> None:
+    html = html_of(run_page("neuron", layer="1", neuron="5", pictures="grouped", texts="3"))
+    following = re.search(r'<a href="([^"]*)"[^>]*rel="next"', html)
+    assert following is not None
+    assert following[1] == "neuron?bundle=tiny&amp;layer=1&amp;neuron=6&amp;pictures=grouped"
+
+
+def test_both_ends_are_grouped_and_under_their_maps() -> None:
+    html = html_of(run_page("neuron", layer="1", neuron="5", pictures="grouped", where="1"))
+    first, second = html.split("Pictures at the other end")
+    for part in (first, second):
+        assert '<section class="group"' in part
+        assert "data:image/webp;base64" in part
+
+
+def test_shared_words_are_carried_by_the_pictures_they_count(view: View) -> None:
+    for row in range(0, len(view.neurons), 7):
+        for end in (0, 1):
+            images = [int(i) for i in view.bundle.top_images[row, end] if i >= 0]
+            for word, count in grouping.shared_words(view, row, end):
+                assert count == sum(word in view.words[image] for image in images) > 1
+    words = grouping.shared_words(view, view.bundle.row(1, 5))
+    assert words
+    html = html_of(run_page("neuron", layer="1", neuron="5"))
+    assert f"<b>{words[0][0]}</b> in {words[0][1]}" in html
+
+
+def test_the_json_holds_what_the_page_shows(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    facts = json.loads(export.neuron_json(view, row))
+    assert (facts["layer"], facts["neuron"]) == (1, 5)
+    assert len(facts["concepts"]) == (view.bundle.concept_ids[row] >= 0).sum()
+    assert len(facts["reconstruction_cosines"]) == len(facts["concepts"])
+    assert sum(head["share"] for head in facts["heads"]) == pytest.approx(1, abs=0.01)
+    assert sum(part["share"] for part in facts["intervals"]) == pytest.approx(1, abs=0.01)
+    assert facts["shared_words"] == dict(grouping.shared_words(view, row))
+
+
+def test_a_value_for_maps_that_is_none_is_named() -> None:
+    html = html_of(run_page("neuron", layer="1", neuron="5", where="yes"))
+    assert "“yes” is no value for “where”: write 1 or leave it out." in html
+
+
+def test_similar_neurons_lead_to_a_comparison_and_to_the_map() -> None:
+    html = html_of(run_page("neuron", layer="1", neuron="5"))
+    assert re.search(r'href="compare\?bundle=tiny&amp;pins=1\.5%2C[0-9.%C2]*"', html)
+    assert 'href="atlas?bundle=tiny&amp;at=1.5"' in html

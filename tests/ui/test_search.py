@@ -1,0 +1,624 @@
+"""Search, concept and compare pages, pins, lists, ranges, the table and its downloads: AppTest."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from explorer.bundle import Bundle
+from explorer.search import Hit, open_search
+from explorer.search.query import Term, parse_query
+from explorer.ui.address import address
+from explorer.ui.address.address import Here, NeuronsQuery, Range, href, read_neurons, read_places
+from explorer.ui.compare import sections as compare
+from explorer.ui.concept import sections as concept
+from explorer.ui.core import glossary
+from explorer.ui.data import grouping, labelled, loaders, selection
+from explorer.ui.data.loaders import View
+from explorer.ui.html import parts
+from explorer.ui.neurons import export
+from explorer.ui.search import sections as search
+from explorer.ui.shell import pins
+from explorer.ui.widgets import picture_choice
+from tests.conftest import draw, png
+from tests.ui.test_app import html_of, run_page
+
+EVIL = '"><img src=x onerror=alert(1)>'
+
+
+@pytest.fixture(autouse=True)
+def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
+
+
+@pytest.fixture(autouse=True)
+def _nowhere() -> None:
+    address.arrive("home", {})
+
+
+@pytest.fixture
+def view(tiny_bundle: Path) -> View:
+    return View("tiny", Bundle.open(tiny_bundle))
+
+
+CASES = [
+    ("search", {}, "For example", None),
+    ("search", {"bundle": "tiny"}, "For example", None),
+    ("search", {"q": "red circle"}, "direction</b> +", None),
+    ("search", {"q": "red circle", "show": "away"}, "direction</b> −", None),
+    ("search", {"q": "red circle", "show": "sets"}, "<b>set</b> red circle", None),
+    ("search", {"q": "red circle", "show": "both"}, "by cosine", None),  # needs two texts
+    ("search", {"q": "red + circle"}, "at the same end", None),
+    ("search", {"q": "red + circle - blue"}, "less what they carry", None),
+    ("search", {"q": "red - blue", "show": "towards"}, "the combined text", None),
+    ("search", {"q": "red circle"}, "how well the neuron’s pictures show the text", None),
+    ("search", {"q": "red circle", "rank": "best"}, "pictures show", "“best” is no ranking"),
+    ("search", {"q": "red circle", "show": "sideways"}, "by cosine", "“sideways” is no kind"),
+    ("search", {"q": "red circle", "page": "2"}, "page 2 of 5", None),
+    ("search", {"q": "red circle", "page": "99"}, "page 5 of 5", "There are 5 pages"),
+    ("search", {"q": "red circle", "page": "zero"}, "page 1 of 5", "“zero” is no page number"),
+    ("search", {"q": "a yellow star"}, "embedded live", None),
+    ("search", {"q": "red +"}, "For example", "after the last operator"),
+    ("search", {"q": "red - red"}, "For example", "cancel out"),
+    ("search", {"mode": "picture"}, "Choose a picture", None),
+    ("search", {"mode": "smell"}, "For example", "“smell” is no way to search"),
+    ("search", {"image": "3"}, "× its typical effect", None),
+    ("search", {"image": "3", "show": "away"}, "<b>effect</b> −", None),
+    ("search", {"image": "3", "by": "relative"}, "× its typical effect", None),
+    ("search", {"image": "3", "by": "beauty"}, "× its typical effect", "“beauty” is no order"),
+    ("search", {"image": "999"}, "Choose a picture", "There is no picture “999”"),
+    ("search", {"image": "cat"}, "Choose a picture", "There is no picture “cat”"),
+    ("search", {"q": "red", "image": "3"}, "direction</b>", "names texts and a picture"),
+    ("search", {"mode": "picture", "find": "circle"}, 'alt="red circle"', None),
+    ("search", {"mode": "picture", "find": "zebra"}, "Choose", "hold “zebra”"),
+    ("concept", {}, "carry most weight", None),
+    ("concept", {"text": "red circle"}, "It is in the sparse sets of", None),
+    ("concept", {"text": "a yellow star"}, "the model has just embedded it", None),
+    ("concept", {"text": "red - red"}, "“red - red”", None),  # one text, whatever it holds
+    ("concept", {"text": EVIL}, "&lt;img src=x", None),
+    ("compare", {}, "Nothing pinned yet", None),
+    ("compare", {"pins": "1.5"}, "Pictures they respond to", "One neuron is pinned"),
+    ("compare", {"pins": "1.5,2.7"}, "How alike their directions are", None),
+    ("compare", {"pins": "1.5,2.7,0.3,1.9", "image": "4"}, "× its typical effect", None),
+    ("compare", {"pins": "1.5,2.7", "image": "cat"}, "Measures", "There is no picture “cat”"),
+    ("compare", {"pins": "1.5,1.6,7.7,x"}, "How alike", "Pinned neurons x, 7.7 "),
+    ("compare", {"pins": "0.1,0.2,0.3,0.4,0.5"}, "How alike", "5 neurons are pinned"),
+    ("home", {"pins": "1.5"}, "Unpin Layer 1 · Neuron 5", None),
+    ("neuron", {"layer": "1", "neuron": "5", "pins": "1.5"}, "✓ Pinned", None),
+    ("neuron", {"layer": "1", "neuron": "5"}, "+ Pin to compare", None),
+    ("neurons", {"view": "table"}, '<table class="neurons">', None),
+    ("neurons", {"view": "gallery"}, 'class="cards"', None),
+    ("neurons", {"view": "globe"}, 'class="cards"', "“globe” is no view"),
+    ("neurons", {"view": "table", "word": "red"}, "<th>Match</th>", None),
+    ("neurons", {"view": "table", "page": "3"}, "101 to 150 shown", None),
+    ("neurons", {"polysemy": "0..0"}, "neurons", None),
+    ("neurons", {"max_norm": "1e9.."}, "No neuron passes all of these filters", None),
+    ("neurons", {"polysemy": "much"}, "384</b> neurons", "“much” is no range of “Polysemy”"),
+    ("neurons", {"polysemy": "0.9..0.1"}, "384</b> neurons", "is no range"),
+    ("neurons", {"polysemy": "nan.."}, "384</b> neurons", "is no range"),
+    ("neurons", {"neurons": "1.5,2.7"}, "A list of neurons", None),
+    ("neurons", {"list": "My <b>", "neurons": "1.5,2.7"}, "<h1>My &lt;b&gt;</h1>", None),
+    ("neurons", {"list": "Mine", "neurons": "1.5,9.9,x"}, "A list of 1 neurons", "names x, 9.9"),
+    ("neurons", {"list": "Mine"}, "<h1>Neurons</h1>", None),
+    ("neurons", {"neurons": "1.5,2.7", "order": "desc"}, "reverse order of the list", None),
+]
+
+
+@pytest.mark.parametrize(("page", "params", "shown", "problem"), CASES)
+def test_page_shows_what_its_address_says(
+    page: str, params: dict[str, str], shown: str, problem: str | None
+) -> None:
+    html = html_of(run_page(page, False, **params))
+    assert shown in html
+    assert html.count('class="notice"') == (problem is not None)
+    assert problem is None or problem in html
+    assert "<img src=x" not in html
+
+
+THROUGH_APP = [
+    ("search", {"q": "red + circle"}, "at the same end"),
+    ("search", {"image": "3"}, "× its typical effect"),
+    ("concept", {"text": "red"}, "In which layers"),
+    ("compare", {"pins": "1.5,2.7"}, "Concepts they share"),
+    ("neurons", {"view": "table", "neurons": "1.5,2.7"}, '<table class="neurons">'),
+]
+
+
+@pytest.mark.parametrize(("page", "params", "shown"), THROUGH_APP)
+def test_pages_work_through_the_app(page: str, params: dict[str, str], shown: str) -> None:
+    assert shown in html_of(run_page(page, True, **params))
+
+
+# --- widgets write the address --------------------------------------------------------------------
+
+
+def test_the_search_box_writes_the_address() -> None:
+    app = run_page("search", pins="1.5")
+    app.text_input(key="_q").set_value("red  + circle").run()
+    assert app.query_params == {"bundle": "tiny", "pins": "1.5", "q": "red + circle"}
+    assert "at the same end" in html_of(app)
+
+
+def test_finding_a_picture_keeps_the_chosen_one() -> None:
+    app = run_page("search", image="3")
+    app.text_input(key="_find").set_value("circle").run()
+    expected = {"bundle": "tiny", "mode": "picture", "image": "3", "find": "circle"}
+    assert app.query_params == expected
+    assert "× its typical effect" in html_of(app)
+
+
+def test_the_concept_box_writes_the_address() -> None:
+    app = run_page("concept")
+    app.text_input(key="_concept").set_value("red").run()
+    assert app.query_params == {"bundle": "tiny", "text": "red"}
+
+
+def test_an_uploaded_picture_is_searched_until_the_address_names_one() -> None:
+    app = run_page("search", image="3")
+    upload = app.get("file_uploader")[0]
+    assert upload is not None
+    app.file_uploader(key="_upload").set_value(
+        [("mine.png", png(draw("purple", "square")), "image/png")]
+    ).run()
+    assert app.query_params == {"bundle": "tiny", "mode": "picture"}
+    html = html_of(app)
+    assert "<h2>mine.png</h2>" in html
+    assert "stays in this session" in html
+    app.query_params["image"] = "5"
+    app.run()
+    assert "<h2>mine.png</h2>" not in html_of(app)
+    assert "The address holds this picture" in html_of(app)
+
+
+def test_a_file_that_is_no_picture_is_refused() -> None:
+    app = run_page("search", mode="picture")
+    app.file_uploader(key="_upload").set_value([("cat.png", b"no picture", "image/png")]).run()
+    assert "cat.png: The file is no picture that can be read" in html_of(app)
+    assert not app.exception
+
+
+def test_a_list_is_retitled_in_the_address() -> None:
+    app = run_page("neurons", list="Mine", neurons="1.5,2.7")
+    app.text_input(key="_title").set_value("Yours ").run()
+    assert app.query_params == {"bundle": "tiny", "list": "Yours", "neurons": "1.5,2.7"}
+
+
+def test_tools_keep_the_list_the_view_and_the_ranges() -> None:
+    app = run_page("neurons", neurons="1.5,2.7", view="table", polysemy="0..", page="1")
+    app.multiselect(key="_layers").set_value(["1"]).run()
+    expected = {"neurons": "1.5,2.7", "view": "table", "polysemy": "0..", "layers": "1"}
+    assert app.query_params == expected | {"bundle": "tiny"}
+    assert "<b>1</b> neurons" in html_of(app)
+
+
+def test_the_range_form_writes_bounds_in_order() -> None:
+    app = run_page("neurons", selectivity="0.1..")
+    app.selectbox(key="_range_key").set_value("polysemy")
+    app.number_input(key="_range_low").set_value(0.9)
+    app.number_input(key="_range_high").set_value(0.25)
+    app.button[0].click().run()
+    expected = {"bundle": "tiny", "selectivity": "0.1..", "polysemy": "0.25..0.9"}
+    assert app.query_params == expected
+    assert "Polysemy 0.25 to 0.9" in html_of(app)
+    app.selectbox(key="_range_key").set_value("selectivity")
+    app.button[0].click().run()  # both ends open: the range is lifted
+    assert app.query_params == {"bundle": "tiny", "polysemy": "0.25..0.9"}
+    assert not app.exception
+
+
+# --- pins and links -------------------------------------------------------------------------------
+
+
+def test_pins_travel_on_every_link() -> None:
+    for page in address.PAGES:
+        html = html_of(run_page(page, pins="1.5,2.7"))
+        targets = [part.split('"')[0] for part in html.split('<a href="')[1:]]
+        inner = [target for target in targets if not target.startswith("http")]
+        toggles = [target for target in inner if "pins=1.5%2C2.7" not in target]
+        assert len(inner) > 5
+        # only those that pin and unpin say something else
+        assert all("pins=" in target for target in toggles)
+
+
+def test_pin_buttons_add_and_remove(view: View) -> None:
+    address.arrive("neurons", {"sort": "layer", "pins": "1.5"})
+    add, remove = parts.pin_button(2, 7), parts.pin_button(1, 5)
+    assert 'href="neurons?sort=layer&amp;pins=1.5%2C2.7"' in add
+    assert 'aria-label="Pin Layer 2 · Neuron 7 to compare"' in add
+    assert 'href="neurons?sort=layer"' in remove
+    assert 'aria-label="Unpin Layer 1 · Neuron 5"' in remove
+    address.arrive("neurons", {"pins": "1.5,1.6,1.7,1.8"})
+    assert parts.pin_button(2, 7) == ""
+    assert "Four are pinned" in pins.bar(view)
+
+
+def test_parameters_of_the_address_are_no_arguments() -> None:
+    strange = {"css": EVIL, "rel": EVIL, "marks": EVIL, "page": EVIL, "text": "x", "pins": "1.5"}
+    html = html_of(run_page("neuron", False, **strange))
+    assert "<img src=x" not in html
+    assert "✓ Pinned" not in html
+
+
+def test_one_thread_knows_where_it_is() -> None:
+    import threading
+
+    address.arrive("search", {"pins": "1.2"})
+    seen: list[Here] = []
+    thread = threading.Thread(target=lambda: seen.append(address.here()))
+    thread.start()
+    thread.join()
+    assert seen == [Here()]
+    assert href("home") == "./?pins=1.2"
+    assert href("home", pins="") == "./"
+
+
+def test_unreadable_places_are_named() -> None:
+    assert read_places("9.12, 8.77,9.12,x,9,-1.2,9.1.2") == (
+        [(9, 12), (8, 77)],
+        ["x", "9", "-1.2", "9.1.2"],
+    )
+
+
+# --- selection, table, export ---------------------------------------------------------------------
+
+
+def test_addresses_of_lists_and_ranges_come_back_as_they_were_written(view: View) -> None:
+    query = NeuronsQuery(
+        layers=(1,),
+        view="table",
+        ranges=(Range("polysemy", 0.25, None), Range("max_norm", None, 1.5)),
+        title="A & B",
+        places=((1, 5), (2, 7)),
+        page=2,
+    )
+    reading = read_neurons(query.params(), [0, 1, 2], view.has)
+    assert reading.query == query
+    assert not reading.problems
+
+
+def test_long_lists_are_cut_with_a_word(view: View) -> None:
+    places = tuple((layer, neuron) for layer in (0, 1, 2) for neuron in range(128))
+    reading = read_neurons({"neurons": address.write_places(places * 2)}, [0, 1, 2], view.has)
+    assert len(reading.query.places) == 384
+    assert not reading.problems
+    many = ",".join(f"1.{number}" for number in range(500))
+    reading = read_neurons({"neurons": many}, [0, 1, 2])
+    assert len(reading.query.places) == address.LIST_LENGTH
+    assert "500 neurons" in reading.problems[0]
+
+
+def test_ranges_select_by_value(view: View) -> None:
+    values = view.neurons["polysemy"].to_numpy(np.float64)
+    low, high = (float(f"{end:.6g}") for end in np.quantile(values, [0.3, 0.6]))
+    rows = selection.select(view, NeuronsQuery(ranges=(Range("polysemy", low, high),))).rows
+    inside = (values >= low - 1e-6) & (values <= high + 1e-6)
+    assert set(rows.tolist()) == set(np.flatnonzero(inside).tolist())
+    assert 50 < len(rows) < 200
+    # the extreme value itself, written with six digits, is still inside
+    top = Range("polysemy", float(f"{values.max():.6g}"), None)
+    assert int(values.argmax()) in selection.select(view, NeuronsQuery(ranges=(top,))).rows
+
+
+def test_a_measure_that_a_bundle_lacks_selects_and_sorts_nothing(view: View) -> None:
+    del view.neurons["label_diversity"]
+    query = NeuronsQuery(sort="label_diversity")
+    assert len(selection.select(view, query).rows) == 384
+    query = NeuronsQuery(ranges=(Range("label_diversity", 0, 1),))
+    assert len(selection.select(view, query).rows) == 0
+
+
+def test_a_list_keeps_its_order_until_it_is_sorted(view: View) -> None:
+    places = ((2, 7), (0, 3), (1, 5))
+    rows = [view.bundle.row(*place) for place in places]
+    assert selection.select(view, NeuronsQuery(places=places)).rows.tolist() == rows
+    backwards = selection.select(view, NeuronsQuery(places=places, order="desc"))
+    assert backwards.rows.tolist() == rows[::-1]
+    by_layer = selection.select(view, NeuronsQuery(places=places, sort="layer"))
+    assert by_layer.rows.tolist() == sorted(rows)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [NeuronsQuery(sort="selectivity"), NeuronsQuery(word="red"), NeuronsQuery(places=((2, 7),))],
+)
+def test_exports_agree_with_the_page(view: View, query: NeuronsQuery) -> None:
+    found = export.selected(view, query)
+    chosen = selection.select(view, query)
+    assert len(found) == len(chosen.rows)
+    for place, row in enumerate(chosen.page(1)):
+        record = found.iloc[place]
+        assert (record["Layer"], record["Neuron"]) == view.place(int(row))
+        for key, measure in glossary.MEASURES.items():
+            assert measure.show(record[measure.name]) == measure.show(view.neurons[key][row])
+        assert record["Concepts"] == view.neurons["concepts"][row]
+        labels = [view.labels[image] for image in parts.strongest(view, int(row))]
+        assert record["Strongest pictures"].split(export.LABELS) == labels
+        if query.word:
+            text, weight = chosen.matched[int(row)]
+            assert record["Matching concept"] == text
+            assert record["Weight"] == pytest.approx(weight)
+    again = pd.read_parquet(io.BytesIO(export.parquet_bytes(view, query)))
+    pd.testing.assert_frame_equal(again, found, check_dtype=False)
+    data = export.csv_bytes(view, query)
+    read = pd.read_csv(io.BytesIO(data), encoding="utf-8-sig")
+    assert read.columns.tolist() == found.columns.tolist()
+    assert read["Polysemy"].to_numpy() == pytest.approx(found["Polysemy"].to_numpy(), rel=1e-5)
+
+
+def test_the_table_page_names_its_columns_as_the_export(view: View) -> None:
+    html = html_of(run_page("neurons", view="table", sort="selectivity"))
+    head = html.split("<thead>")[1].split("</thead>")[0]
+    for column in export.selected(view, NeuronsQuery()).columns:
+        assert column in head
+    assert 'aria-sort="descending"' in head
+    assert "sort=selectivity&amp;order=asc" in head  # turns the order
+    assert html.count("<tr>") == selection.TABLE_PAGE + 1
+
+
+# --- search ---------------------------------------------------------------------------------------
+
+
+def test_cards_are_marked_by_how_they_were_found(view: View) -> None:
+    found = open_search(view.bundle, "red + circle")
+    hit = found.carriers(1)[0]
+    note = search.found_by(found, hit)
+    assert "<b>all</b>" in note and "<b>direction</b>" in note
+    assert ("positive" if hit.end > 0 else "negative") in note
+    near = open_search(view.bundle, "red circle").near_sets(1)[0]
+    single = open_search(view.bundle, "red circle")
+    text, weight = near.found[0]
+    assert f"<b>set</b> {text} {glossary.signed(weight)}" in search.found_by(single, near)
+
+
+def test_what_is_said_of_pictures_is_said_of_the_end_that_is_shown(view: View) -> None:
+    """A bug: a neuron found at its negative end was given the figure of its positive one."""
+    found = open_search(view.bundle, "red + circle")
+    row = int(np.argmin(found.shown))  # its negative end shows the texts
+    nearer = float(found.shown[row])
+    assert nearer < 0.4
+    for end, said in ((1, nearer), (-1, 1 - nearer)):
+        note = search.found_by(found, Hit(row, 0.1, (), end))
+        assert f"<b>pictures</b> {glossary.share(said)}" in note
+
+
+def test_a_neuron_that_carries_texts_at_its_negative_end_shows_that_end(view: View) -> None:
+    card = parts.card(view, 5, end=grouping.NEGATIVE)
+    shown = re.findall(r'src="[^"]*/(\d+)"', card)
+    images = view.bundle.top_images[5, 1, : parts.CARD_PICTURES]
+    assert shown == [str(i) for i in images if i >= 0]
+    assert f"pictures: {parts.words_said(view, 5, grouping.NEGATIVE)}" in card
+
+
+def test_a_match_is_what_a_neuron_stands_for_before_what_it_is_opposed_to(view: View) -> None:
+    """A bug: neurons that write against a word stood among those that write it."""
+    ids = selection.matching_texts(view.folded_texts, "red")
+    strength, place = selection.match_strength(view, ids)
+    for row in range(len(view.neurons)):
+        held = np.isin(view.bundle.concept_ids[row], ids)
+        weights = view.bundle.concept_weights[row, held].astype(np.float32)
+        towards = weights[weights >= selection.LEAST_WEIGHT]
+        expected = towards.max() if len(towards) else weights.min(initial=0)
+        assert strength[row] == expected
+        if expected:
+            assert view.bundle.concept_weights[row, place[row]] == np.float16(expected)
+    rows = selection.select(view, NeuronsQuery(word="red")).rows
+    signs = np.sign(strength[rows])[~view.silent[rows]]
+    assert (np.diff(signs) <= 0).all()
+    assert {1.0, -1.0} <= set(signs.tolist())
+
+
+def test_a_word_in_no_set_leads_to_the_search_by_meaning() -> None:
+    html = html_of(run_page("neurons", word="zzqx"))
+    assert 'href="search?bundle=tiny&amp;q=zzqx"' in html
+
+
+def test_labelled_counts_the_top_pictures_that_carry_a_text(view: View) -> None:
+    """Against a count picture by picture."""
+    hits = {hit.row: hit for hit in labelled.labelled(view, [Term("red")], 999)}
+    for row in range(len(view.neurons)):
+        ends = view.bundle.top_images[row]
+        counts = [sum("red" in view.words[i] for i in end if i >= 0) for end in ends]
+        assert (row in hits) == (max(counts) > 0)
+        if row in hits:
+            assert hits[row].score == max(counts)
+            assert counts[0 if hits[row].end > 0 else 1] == max(counts)
+    scores = [hit.score for hit in hits.values()]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_labelled_balances_added_and_taken_texts(view: View) -> None:
+    terms = [Term("red"), Term("circle"), Term("blue", -1)]
+    hits = labelled.labelled(view, terms, 5, end=1)
+    assert hits
+    for hit in hits:
+        assert hit.end == -1
+        images = [i for i in view.bundle.top_images[hit.row, 1] if i >= 0]
+        counts = [sum(term.text in view.words[i] for i in images) for term in terms]
+        assert hit.found == tuple((t.text, c) for t, c in zip(terms, counts, strict=True))
+        assert hit.score == min(counts[:2]) - counts[2] > 0
+
+
+def test_labelled_finds_nothing_for_a_text_no_picture_carries(view: View) -> None:
+    assert labelled.labelled(view, [Term("zebra")], 5) == []
+    assert labelled.labelled(view, [Term("red", -1)], 5) == []
+    html = html_of(run_page("search", q="zebra", show="labels"))
+    assert "Nothing found" in html
+
+
+def test_search_by_labels_says_in_how_many_pictures(view: View) -> None:
+    html = html_of(run_page("search", q="red + circle", show="labels"))
+    best = labelled.labelled(view, parse_query("red + circle"), 1)[0]
+    counts = ", ".join(f"{text} {count:.0f}" for text, count in best.found)
+    assert f"<b>labels</b> {counts} of" in html
+    assert "Shown in pictures first" not in html  # there is one order only
+
+
+@pytest.mark.parametrize("by", ["", "direction", "sets", "labels"])
+def test_a_concept_page_shows_both_sides_by_each_evidence(view: View, by: str) -> None:
+    html = html_of(run_page("concept", text="red", by=by))
+    assert "Towards it" in html and "Away from it" in html
+    assert html.count('class="notice"') == 0
+    if by == "sets":
+        weights = open_search(view.bundle, "red").weights
+        assert html.count("<b>set</b> red +") == min(concept.NEURONS, (weights > 0.005).sum())
+        assert html.count("<b>set</b> red −") == min(concept.NEURONS, (weights < -0.005).sum())
+
+
+def test_an_unknown_evidence_is_named() -> None:
+    html = html_of(run_page("concept", text="red", by=EVIL))
+    assert "finds no neurons. Possible: direction, sets, labels" in html
+    assert EVIL not in html
+
+
+@pytest.mark.parametrize(
+    ("page", "key"),
+    [("neuron", "pictures"), ("atlas", "colour"), ("search", "mode"), ("search", "page")],
+)
+def test_an_empty_parameter_is_an_absent_one(page: str, key: str) -> None:
+    assert html_of(run_page(page, **{key: ""})).count('class="notice"') == 0
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-1", "0", "1.5", "²", "x"])
+def test_a_page_number_that_is_none_shows_the_first(number: str) -> None:
+    """A bug: thousands of digits ended the page with an exception."""
+    app = run_page("search", q="red", page=number)
+    assert not app.exception
+    assert "is no page number: the first page is shown" in html_of(app)
+
+
+def test_ranking_by_a_picture_takes_one_sign() -> None:
+    scores = np.array([0.5, -1, 0, 2, -3], np.float32)
+    assert [hit.row for hit in search.ranked(scores, 1)] == [3, 0]
+    assert [hit.row for hit in search.ranked(scores, -1, most=1)] == [4]
+
+
+def test_examples_are_answered(view: View) -> None:
+    queries = search.examples(view)
+    assert len(queries) >= 6
+    for query in queries:
+        found = open_search(view.bundle, query, lambda texts: pytest.fail(str(texts)))
+        assert found.towards(1)
+    for first, second in search.carried_together(view):
+        held = [
+            row
+            for row in range(len(view.neurons))
+            if {first, second} <= set(compare.weights_of(view, row))
+        ]
+        assert held
+
+
+def test_pictures_are_offered_by_word(view: View) -> None:
+    offered = picture_choice._offered(view, "circle")
+    assert offered
+    assert all("circle" in view.labels[image] for image in offered)
+    assert len(set(picture_choice._offered(view, ""))) == picture_choice.OFFERED
+    assert max(picture_choice._offered(view, "")) < view.bundle.pictures.corpus_size
+
+
+def test_a_comparison_shows_where_each_neuron_sees_the_picture() -> None:
+    """The same maps as the neurons' own pages draw."""
+    html = html_of(run_page("compare", pins="1.5,2.7", image="4"))
+    for layer, neuron in ((1, 5), (2, 7)):
+        found = re.search(
+            rf'src="([^"]*)" alt="Where [^"]* drives Layer {layer} · Neuron {neuron}"', html
+        )
+        assert found is not None
+        assert found[1].startswith("data:image/webp;base64,")
+        own = html_of(run_page("neuron", layer=str(layer), neuron=str(neuron), image="4"))
+        assert found[1] in own
+
+
+# --- concept and compare --------------------------------------------------------------------------
+
+
+def test_layers_count_the_sets_that_hold_the_text(view: View) -> None:
+    found = open_search(view.bundle, "red")
+    towards, away = concept.layer_counts(view, found)
+    place = view.bundle.texts.index("red")
+    rows, slots = np.nonzero(view.bundle.concept_ids == place)
+    weights = view.bundle.concept_weights[rows, slots]
+    assert towards.sum() == (weights > 0).sum()
+    assert away.sum() == (weights < 0).sum()
+    for number, layer in enumerate(view.layers):
+        inside = view.neurons["layer"].to_numpy()[rows] == layer
+        assert towards[number] == (inside & (weights > 0)).sum()
+
+
+def test_layers_of_an_unknown_text_count_the_nearest_directions(view: View) -> None:
+    rng = np.random.default_rng(0)
+    row = rng.normal(size=view.bundle.directions.shape[1]).astype(np.float32)
+    found = open_search(view.bundle, "something new", lambda texts: row[None] / np.linalg.norm(row))
+    towards, away = concept.layer_counts(view, found)
+    assert towards.sum() + away.sum() == round(concept.NEAREST * 384)
+    figure = concept.layers_figure(view.layers, towards, away)
+    assert list(figure.data[0].y) == towards.tolist()
+    assert list(figure.data[1].y) == (-away).tolist()
+
+
+def test_shared_concepts_are_those_in_two_sets() -> None:
+    sets = [{"a": 0.5, "b": -0.2, "c": 0.1}, {"a": 0.3, "c": 0.9}, {"a": -0.1, "d": 1.0, "b": 0.4}]
+    assert compare.shared_texts(sets) == ["a", "b", "c"]
+    assert compare.shared_texts([{"a": 1.0}, {"b": 1.0}]) == []
+
+
+def test_cosines_between_directions(view: View) -> None:
+    table = compare.cosine_table(view, [3, 150, 300])
+    directions = view.bundle.directions[[3, 150, 300]].astype(np.float64)
+    assert table == pytest.approx(directions @ directions.T, abs=2e-3)
+    assert np.diag(table) == pytest.approx(1, abs=1e-5)
+
+
+def test_weights_of_a_neuron_are_its_set(view: View) -> None:
+    held = compare.weights_of(view, 9)
+    values = [abs(weight) for weight in held.values()]
+    assert values == sorted(values, reverse=True)
+    ids = [int(i) for i in view.bundle.concept_ids[9] if i >= 0]
+    assert set(held) <= {view.bundle.texts[i] for i in ids}
+
+
+def test_pages_import_no_torch() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from explorer.ui import compare, concept, gallery, search; "
+        "heavy = {'torch', 'open_clip', 'faiss', 'sklearn'} & set(sys.modules); "
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_model_weights_known_texts_are_served(
+    bundle_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle whose model cannot be had still answers what its dictionary holds."""
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(bundle_copy.parent))
+    monkeypatch.setattr("explorer.bundle._size_problems", lambda folder, manifest: [])
+    (bundle_copy / "model" / "open_clip_model.safetensors").unlink()
+    assert "direction</b>" in html_of(run_page("search", q="red circle"))
+    html = html_of(run_page("search", q="a yellow star"))
+    assert 'class="notice"' in html
+    assert "has no weights" in html
+    html = html_of(run_page("search", image="3"))
+    assert "has no weights" in html
+
+
+def test_neurons_whose_pictures_show_the_text_come_first(view: View) -> None:
+    trusted = html_of(run_page("search", q="red circle"))
+    plain = html_of(run_page("search", q="red circle", rank="plain"))
+    assert "weighs this" not in plain
+    found = open_search(view.bundle, "red circle")
+    counted = found.cosines * np.clip(np.sign(found.cosines) * (2 * found.shown - 1), 0, 1)
+    for html, scores in ((trusted, counted), (plain, found.cosines)):
+        layer, neuron = view.place(int(np.argmax(scores)))
+        card = html[html.index('class="card') :]
+        assert card.index(f"layer={layer}&amp;neuron={neuron}") < card.index("direction</b>")
