@@ -1,18 +1,18 @@
 """Orthogonal matching pursuit for many targets at once (Pati et al. 1993; paper, section 4.2).
 
-Describe a target ``y`` [embed] as a signed sum of few unit-norm atoms ``d_j`` [embed]:
+Describe a target `y` [embed] as a signed sum of few unit-norm atoms `d_j` [embed]:
 
     r_0 = y;   j_k = argmax_j |<d_j, r_{k-1}>|;   r_k = y - (projection of y on d_{j_1} .. d_{j_k})
 
-1. *Screen*: ``|<d_j, r>|`` for all atoms in float32, one matrix product for a chunk of targets. A
+1. *Screen*: `|<d_j, r>|` for all atoms in float32, one matrix product for a chunk of targets. A
    rounding bound turns each row's maximum into the set of atoms that may be the true maximum.
 2. *Decide*: those few atoms (one, nearly always) again in float64; so the support is the one of an
    all-float64 run. Atoms equal to within 1e-14 go to the lower id. A row left with many of them
    (an atom with many copies, or a residual orthogonal to nearly every atom) is decided by float64
    products with the whole dictionary, a slice at a time.
 3. *Extend*: an orthonormal basis of the chosen atoms per target in float64 (Gram-Schmidt, twice
-   where digits were lost), which is the incremental QR factorisation ``D_S = Q R``.
-4. *Solve*: the weights once at the end, from ``R w = Q^T y``.
+   where digits were lost), which is the incremental QR factorisation `D_S = Q R`.
+4. *Solve*: the weights once at the end, from `R w = Q^T y`.
 
 Memory: one float32 copy of the dictionary, and per chunk in work one [chunk, texts] float32 buffer
 and one [chunk, m, embed] float64 basis. The Gram matrix of the dictionary is never formed.
@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -65,10 +65,13 @@ class SparseCode(Generic[A]):
 
 
 def batch_omp(targets: A, dictionary: Array, n_nonzero: int) -> tuple[A, A]:
-    """Ids and weights of `sparse_codes`: [target, embed], [text, embed], m -> ([target, m], same).
+    """Return ids and weights of `sparse_codes`, [target, m] each.
 
-    Equal to scikit-learn's ``orthogonal_mp`` in float64 on the same unit-norm data. Raises
-    InputError as `sparse_codes` does.
+    `targets` is [target, embed], `dictionary` [text, embed], `n_nonzero` m. Equal to
+    scikit-learn's `orthogonal_mp` in float64 on the same unit-norm data.
+
+    Raises:
+        InputError: as `sparse_codes` does.
     """
     code = sparse_codes(targets, dictionary, n_nonzero)
     return code.ids, code.weights
@@ -83,7 +86,7 @@ def sparse_codes(
     chunk: int = CHUNK,
     progress: Callable[[int], object] | None = None,
 ) -> SparseCode[A]:
-    """Describe each target by at most ``n_nonzero`` atoms, chosen greedily.
+    """Describe each target by at most `n_nonzero` atoms, chosen greedily.
 
     targets: [target, embed], dictionary: [text, embed]; floating, each a numpy array or a tensor.
     The result is of the targets' kind (and device); the work runs on the dictionary's device.
@@ -98,8 +101,9 @@ def sparse_codes(
         depend on it beyond float64 rounding.
     progress: called with the number of finished targets after each chunk.
 
-    Raises InputError on wrong shapes, on NaN or infinity, and if ``n_nonzero`` is not in
-    1 .. min(texts, embed): more atoms than that are never independent.
+    Raises:
+        InputError: when shapes do not fit, a number is NaN or infinite, or `n_nonzero` is not in
+            1 .. min(texts, embed): more atoms than that are never independent.
     """
     like = targets
     y_all, atoms = _checked(targets, "targets"), _checked(dictionary, "dictionary")
@@ -131,26 +135,13 @@ def sparse_codes(
     return SparseCode(_like(ids, like), _like(weights, like), _like(cosines, like))
 
 
-def refit_weights(targets: A, dictionary: Array, ids: Array) -> A:
-    """Least-squares weights of given atoms: the code of a shorter prefix without a new pursuit.
-
-    targets: [target, embed]; dictionary: [text, embed]; ids: [target, m] int, -1 for none.
-    Since the pursuit is greedy, ``refit_weights(targets, dictionary, ids[:, :k])`` are exactly the
-    weights that a pursuit of ``k`` atoms would give. Returns [target, m], weights of the unit-norm
-    atoms (the smallest ones if the atoms are dependent), 0 where the id is -1. Raises InputError.
-    """
-    y, atoms = _checked(targets, "targets"), _checked(dictionary, "dictionary")
-    _check_shapes(y, atoms)
-    chosen = _chosen_atoms(atoms, _checked_ids(ids, y.shape[0], atoms.shape[0]))
-    solution = torch.linalg.pinv(chosen.mT) @ y.to(atoms.device, torch.float64)[:, :, None]
-    return _like(solution[:, :, 0], targets)
-
-
 def reconstruct(dictionary: A, ids: Array, weights: Array) -> A:
-    """Sum of the weighted unit-norm atoms: [text, embed], [target, m] twice -> [target, embed].
+    """Sum the weighted unit-norm atoms: [text, embed], [target, m] twice -> [target, embed].
 
-    Computed in float64, returned as the dictionary's kind. Raises InputError on ids out of range
-    and on shapes that don't agree.
+    Computed in float64, returned as the dictionary's kind.
+
+    Raises:
+        InputError: when ids are out of range or shapes do not agree.
     """
     atoms, w = _checked(dictionary, "dictionary"), _checked(weights, "weights")
     chosen = _chosen_atoms(atoms, _checked_ids(ids, w.shape[0], atoms.shape[0]))
@@ -163,29 +154,10 @@ def reconstruct(dictionary: A, ids: Array, weights: Array) -> A:
     return _like(total, dictionary)
 
 
-def reconstruction_cosines(targets: A, dictionary: Array, ids: Array, weights: Array) -> A:
-    """Cosine of each target with its sparse sum as given: [target]; 0 if either vanishes.
-
-    For the cosine at every prefix length take ``SparseCode.cosines``, which costs nothing more.
-    Raises InputError as `reconstruct` does.
-    """
-    y, atoms = _checked(targets, "targets"), _checked(dictionary, "dictionary")
-    _check_shapes(y, atoms)
-    y = y.to(atoms.device, torch.float64)
-    total = reconstruct(atoms.to(torch.float64), ids, weights)
-    if total.shape != y.shape:
-        raise InputError(
-            f"{y.shape[0]} targets need as many rows of ids and weights, got {total.shape[0]}."
-        )
-    norms = torch.linalg.vector_norm(y, dim=1) * torch.linalg.vector_norm(total, dim=1)
-    dots = torch.einsum("te,te->t", y, total)
-    return _like(torch.where(norms > 0, dots / norms.clamp_min(1e-300), 0.0), targets)
-
-
 def _in_parallel(
     work: Callable[[slice], slice], n_targets: int, chunk: int, device: torch.device
 ) -> Iterator[slice]:
-    """Run ``work`` on chunks of targets and yield them in order as they are done.
+    """Run `work` on chunks of targets and yield them in order as they are done.
 
     On the CPU each of torch's threads works on a chunk of its own with single-threaded operations:
     the steps are too short to share (on busy cores threads that wait for each other at every
@@ -236,7 +208,7 @@ class _Screen:
         return self.atoms[ids].to(torch.float64) / _nonzero(self.norms[ids])[..., None]
 
     def buffer(self, n: int) -> Tensor:
-        """Uninitialised room for the products of ``n`` residuals with all atoms."""
+        """Uninitialised room for the products of `n` residuals with all atoms."""
         return self.units.new_empty(n, len(self.units))
 
     def best(self, residuals: Tensor, active: Tensor, products: Tensor) -> Tensor:
@@ -366,7 +338,7 @@ def _checked(array: Array, name: str) -> Tensor:
     if tensor.ndim != 2 or not tensor.is_floating_point():
         raise InputError(
             f"The {name} must be a floating-point table of rows and columns, got shape "
-            f"{list(tensor.shape)} of {tensor.dtype}: pass one vector a row."
+            f"{list(tensor.shape)} of {tensor.dtype}: pass one vector per row."
         )
     if not bool(torch.isfinite(tensor).all()):
         raise InputError(f"The {name} hold NaN or infinite numbers: remove those rows first.")
@@ -416,5 +388,5 @@ def _like(result: Tensor, like: A) -> A:
     if result.is_floating_point() and str(like.dtype).rpartition(".")[2] != "float64":
         result = result.to(torch.float32)
     if isinstance(like, Tensor):
-        return cast(A, result.to(like.device))
-    return cast(A, result.cpu().numpy())
+        return result.to(like.device)
+    return result.cpu().numpy()

@@ -14,8 +14,6 @@ from explorer.decompose import (
     SparseCode,
     batch_omp,
     reconstruct,
-    reconstruction_cosines,
-    refit_weights,
     sparse_codes,
 )
 from explorer.errors import InputError
@@ -120,8 +118,6 @@ def test_prefix_of_a_pursuit_is_the_shorter_pursuit(data):
     short = sparse_codes(aims, words, 7)
     np.testing.assert_array_equal(code.ids[:, :7], short.ids)
     np.testing.assert_allclose(code.cosines[:, :7], short.cosines, atol=1e-12)
-    refitted = refit_weights(aims, words, code.ids[:, :7])
-    np.testing.assert_allclose(refitted, short.weights, atol=1e-10)
 
 
 def test_independent_of_chunk_and_order(data):
@@ -153,7 +149,7 @@ def test_scale_of_atoms_does_not_matter_and_scale_of_targets_does(data):
 
 def test_kinds_of_arrays(data):
     aims, words = data
-    ids, _ = batch_omp(aims, words, 5)
+    ids, weights = batch_omp(aims, words, 5)
     tensor_ids, tensor_weights = batch_omp(torch.from_numpy(aims), words, 5)
     assert isinstance(tensor_ids, torch.Tensor)
     assert tensor_weights.dtype == torch.float64
@@ -166,7 +162,7 @@ def test_kinds_of_arrays(data):
         warnings.simplefilter("error")
         np.testing.assert_array_equal(batch_omp(aims, frozen, 5)[0], ids)
         ids.flags.writeable = False
-        refit_weights(aims, frozen, ids)
+        reconstruct(frozen, ids, weights)
     half = batch_omp(torch.from_numpy(aims).to(torch.bfloat16), words, 5)
     assert half[1].dtype == torch.float32
     tracked = torch.from_numpy(words).requires_grad_()
@@ -280,16 +276,12 @@ def test_no_targets():
     assert code.ids.shape == code.weights.shape == code.cosines.shape == (0, 2)
 
 
-def test_reconstruction_helpers(data):
+def test_reconstruction_is_the_weighted_sum(data):
     aims, words = data
     code = sparse_codes(aims, words, 9)
     total = np.stack([w @ words[i] for w, i in zip(code.weights, code.ids, strict=True)])
     np.testing.assert_allclose(reconstruct(words, code.ids, code.weights), total, atol=1e-12)
-    cosines = reconstruction_cosines(aims, words, code.ids, code.weights)
-    np.testing.assert_allclose(cosines, code.cosines[:, -1], atol=1e-12)
-    none = reconstruction_cosines(aims, words, np.full((23, 2), -1), np.ones((23, 2)))
-    assert (none == 0).all()
-    assert (refit_weights(aims, words, np.full((23, 2), -1)) == 0).all()
+    assert (reconstruct(words, np.full((23, 2), -1), np.ones((23, 2))) == 0).all()
 
 
 def test_thread_count_is_restored_even_after_an_error(data, monkeypatch):
@@ -353,16 +345,15 @@ EYE = np.eye(4)
         (lambda: batch_omp(EYE, np.ones((9, 4)), 5), "ask for 1 to 4"),
         (lambda: batch_omp(EYE, EYE[:2], 3), "ask for 1 to 2"),
         (lambda: sparse_codes(EYE, EYE, 2, chunk=0), "at least one target"),
-        (lambda: batch_omp(EYE[0], EYE, 2), "one vector a row"),
+        (lambda: batch_omp(EYE[0], EYE, 2), "one vector per row"),
         (lambda: batch_omp(EYE, EYE.astype(int), 2), "floating point"),
         (lambda: batch_omp(torch.ones(2, 2, dtype=torch.int64), EYE, 2), "floating-point"),
         (lambda: batch_omp(EYE * np.nan, EYE, 2), "targets hold NaN"),
         (lambda: batch_omp(EYE, EYE / 0.0, 2), "dictionary hold NaN"),
         (lambda: batch_omp(EYE[:, :3], EYE, 2), "embed the texts with the model"),
-        (lambda: refit_weights(EYE, EYE, np.zeros((3, 1), int)), "Ids must be"),
-        (lambda: refit_weights(EYE, EYE, np.full((4, 1), 4)), "Ids must lie"),
+        (lambda: reconstruct(EYE, np.zeros((3, 1), int), EYE), "Ids must be"),
+        (lambda: reconstruct(EYE, np.full((4, 1), 4), EYE[:, :1]), "Ids must lie"),
         (lambda: reconstruct(EYE, np.zeros((4, 2), int), EYE), "one shape"),
-        (lambda: reconstruction_cosines(EYE, EYE, np.zeros((2, 1), int), np.ones((2, 1))), "rows"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")

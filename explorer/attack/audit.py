@@ -16,12 +16,9 @@ Axes: neuron (by bundle row), token, text, embed.
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +39,9 @@ from explorer.attack.concepts import (
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.lens import trace
+from explorer.lens.interventions import ablating
 from explorer.lens.models import to_rgb
+from explorer.lens.weights import visual_of
 from explorer.picture.discover import all_effects
 from explorer.picture.maps import read
 from explorer.picture.model import LensModel, open_lens_model
@@ -164,37 +163,11 @@ def ablated_output(
     chosen: dict[int, list[int]] = defaultdict(list)
     for row in rows:
         chosen[int(layers[row])].append(int(numbers[row]))
-    visual = opened.loaded.model.visual
-    with opened.lock, _ablating(visual, chosen, means):
+    model = opened.loaded.model
+    visual = visual_of(model)
+    with ablating(model, chosen, means):
         output = visual(images.to(visual.conv1.weight))
     return output[0] if isinstance(output, tuple) else output
-
-
-@contextmanager
-def _ablating(
-    visual: Any, chosen: Mapping[int, list[int]], means: Mapping[int, Tensor]
-) -> Iterator[None]:
-    """Hold neurons' activations at their means for the passes of this thread."""
-    owner, handles = threading.get_ident(), []
-
-    def hold(layer: int) -> Any:
-        def hook(module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-            if threading.get_ident() != owner:
-                return None
-            active = args[0].clone()
-            active[:, :, chosen[layer]] = means[layer][:, chosen[layer]].to(active)
-            return (active, *args[1:])
-
-        return hook
-
-    try:
-        for layer in chosen:
-            block = visual.transformer.resblocks[layer]
-            handles.append(block.mlp.c_proj.register_forward_pre_hook(hold(layer)))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def mean_activations(bundle: Bundle, count: int = SAMPLE) -> dict[int, Tensor]:

@@ -10,31 +10,21 @@ names of `explorer.lens` it factorises as the second-order effect does, over a s
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from explorer.lens import check_layer, readout, trace, write_vectors
 from explorer.lens.models import check_supported
+from explorer.lens.weights import check_layer, readout, write_vectors
 
 
 def direct_paths(model: nn.Module, layer: int, *, centre: bool = True) -> Tensor:
     """Return each neuron's direct direction, weights only: [neuron, embed] float32.
 
-    Any layer has direct effects, the last one too; InputError outside the model.
+    Any layer has direct effects, the last one too.
+
+    Raises:
+        UnsupportedModelError: when the lens is not exact for `model`.
+        InputError: when the model lacks the layer.
     """
     check_supported(model)
     layer = check_layer(model, layer, direct=True)
     return write_vectors(model, layer, centre=centre) @ readout(model, centre=centre)
-
-
-@torch.no_grad()
-def direct_effects(model: nn.Module, images: Tensor, layer: int, *, centre: bool = True) -> Tensor:
-    """Return the direct effects of a layer's neurons: [image, neuron, embed] float32.
-
-    `images` are preprocessed, [image, 3, height, width]; units are those of the representation
-    before its L2 normalisation. For small batches. Raises InputError and UnsupportedModelError.
-    """
-    paths = direct_paths(model, layer, centre=centre)
-    record = trace(model, images, [layer])
-    coefficients = record.post_activations(layer)[:, 0] / record.sigma_post[:, None]
-    return coefficients[..., None] * paths

@@ -1,21 +1,25 @@
-"""What indirect effects start from: the blocks' outputs and activations in one pass.
+"""What indirect effects start from: a pass's streams, and passes with neurons at their means.
 
 Paper, section 3: a neuron (or a layer) is mean-ablated by setting its activations to their mean, at
 each token, over a set of pictures; everything after it is recomputed, attention and LayerNorm
-included (`explorer.indirect.recompute`). An MLP's output is linear in its activations, so that its
-block's output changes by `(mean - p) W`, with `W` the write vectors; the blocks before are shared
-by all ablations.
+included (`explorer.attack.indirect.recompute`). An MLP's output is linear in its activations, so
+that its block's output changes by `(mean - p) W`, with `W` the write vectors; the blocks before are
+shared by all ablations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from explorer.lens.hooks import hooked
+from explorer.lens.weights import blocks_of, visual_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,38 +37,41 @@ class Streams:
 @torch.no_grad()
 def streams(model: nn.Module, pixels: Tensor, layers: Sequence[int]) -> Streams:
     """Run the image tower once over [image, 3, height, width] and keep what `Streams` names."""
-    visual: Any = model.visual
+    visual = visual_of(model)
     outputs: dict[int, Tensor] = {}
     activations: dict[int, Tensor] = {}
 
-    def keep_output(layer: int) -> Callable[..., None]:
-        def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            outputs[layer] = output
+    def keep_output(layer: int, inputs: tuple[Any, ...], output: Tensor) -> None:
+        outputs[layer] = output
 
-        return hook
+    def keep_activations(layer: int, inputs: tuple[Tensor, ...]) -> None:
+        activations[layer] = inputs[0]
 
-    def keep_activations(layer: int) -> Callable[..., None]:
-        def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            activations[layer] = args[0]
-
-        return hook
-
-    blocks = visual.transformer.resblocks
-    with _hooks() as handles:
+    blocks = blocks_of(model)
+    with hooked(model) as hooks:
         for layer in layers:
-            handles.append(blocks[layer].register_forward_hook(keep_output(layer)))
-            hook = keep_activations(layer)
-            handles.append(blocks[layer].mlp.c_proj.register_forward_pre_hook(hook))
+            hooks.after(blocks[layer], partial(keep_output, layer))
+            hooks.before(blocks[layer].mlp.c_proj, partial(keep_activations, layer))
         output = visual(pixels.to(visual.conv1.weight))
     representation = output[0] if isinstance(output, tuple) else output
     return Streams(representation, outputs, activations)
 
 
 @contextmanager
-def _hooks() -> Iterator[list[Any]]:
-    handles: list[Any] = []
-    try:
-        yield handles
-    finally:
-        for handle in handles:
-            handle.remove()
+def ablating(
+    model: nn.Module, chosen: Mapping[int, list[int]], means: Mapping[int, Tensor]
+) -> Iterator[None]:
+    """Hold neurons' activations at their means for the passes of this thread.
+
+    `chosen` maps layers to their neurons, `means` layers to [token, neuron].
+    """
+
+    def hold(layer: int, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        active = inputs[0].clone()
+        active[:, :, chosen[layer]] = means[layer][:, chosen[layer]].to(active)
+        return (active, *inputs[1:])
+
+    with hooked(model) as hooks:
+        for layer in chosen:
+            hooks.before(blocks_of(model)[layer].mlp.c_proj, partial(hold, layer))
+        yield

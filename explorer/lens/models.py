@@ -83,8 +83,10 @@ def load_model(
     `dtype` is "float32" or "bfloat16" (open_clip's mixed precision: LayerNorms stay float32).
     Random weights are drawn from torch's global generator: seed it first.
 
-    Raises InputError for an unknown name, tag or file, weights that don't fit, or a device or
-    dtype that can't be had, and UnsupportedModelError for another kind of image tower.
+    Raises:
+        InputError: when a name, tag or file is unknown, weights do not fit, or the device or dtype
+            cannot be had.
+        UnsupportedModelError: when the lens is not exact for the model's image tower.
     """
     target = _device(device)
     torch_dtype, precision = _precision(dtype)
@@ -135,7 +137,11 @@ def load_model(
 
 
 def check_supported(model: nn.Module) -> None:
-    """Raise UnsupportedModelError, in one sentence, unless the lens is exact for `model`."""
+    """Check that the lens is exact for `model`.
+
+    Raises:
+        UnsupportedModelError: in one sentence, when it is not.
+    """
     visual = getattr(model, "visual", None)
     if not isinstance(visual, VisionTransformer):
         found = "is missing" if visual is None else f"is of class {type(visual).__name__}"
@@ -177,7 +183,10 @@ def encode_images(
     """Return unit-norm image embeddings, [image, embed] float32 on the CPU.
 
     `images` are preprocessed, [image, 3, height, width], or pictures, which are read one batch at
-    a time. Raises InputError for a batch size below 1 or a tensor of another shape.
+    a time.
+
+    Raises:
+        InputError: when the batch size is below 1, or a tensor has another shape.
     """
     if isinstance(images, Tensor) and images.ndim != 4:
         raise InputError(
@@ -201,8 +210,10 @@ def encode_images(
 def encode_texts(loaded: LoadedModel, texts: Iterable[str], batch_size: int = 256) -> Tensor:
     """Return unit-norm text embeddings, [text, embed] float32 on the CPU.
 
-    Texts longer than the model's context are cut. Raises InputError for a batch size below 1 or a
-    single string in place of a list.
+    Texts longer than the model's context are cut.
+
+    Raises:
+        InputError: when the batch size is below 1, or a single string takes the place of a list.
     """
     if isinstance(texts, str):
         raise InputError("One text was given where a list of texts is expected: put it in a list.")
@@ -256,7 +267,8 @@ def _named_config(name: str) -> dict[str, Any]:
             else f"use a name such as ViT-B-32, or {LOCAL_SCHEMA}FOLDER."
         )
         raise InputError(f"open_clip knows no model {name!r}: {remedy}")
-    return open_clip.get_model_config(cleaned)
+    config: dict[str, Any] = open_clip.get_model_config(cleaned)
+    return config
 
 
 def _read_local_config(folder: Path, pretrained: str | None) -> dict[str, Any]:
@@ -274,7 +286,7 @@ def _read_local_config(folder: Path, pretrained: str | None) -> dict[str, Any]:
             "saves beside its weights."
         )
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]
         if not isinstance(config["vision_cfg"], dict):
             raise TypeError("vision_cfg is not a table")
     except (ValueError, KeyError, TypeError) as error:

@@ -47,6 +47,7 @@ from explorer.errors import InputError
 from explorer.evidence.measures import attack as attack_evidence
 from explorer.evidence.measures.attack import METHODS, measure_attack
 from explorer.lens import trace
+from explorer.lens.interventions import ablating
 from explorer.picture.model import open_lens_model
 from explorer.picture.rivals import explained_pass
 from tests.support.tiny import tiny_clip, tiny_images
@@ -444,7 +445,7 @@ def test_ablation_holds_neurons_at_their_mean_and_leaves_no_hook(bundle: Bundle)
     def keep(layer: int) -> object:
         return lambda module, args: seen.update({layer: args[0]})
 
-    with attack_audit._ablating(visual, {0: [3], 1: [2, 3]}, means):
+    with ablating(opened.loaded.model, {0: [3], 1: [2, 3]}, means):
         handles = [
             visual.transformer.resblocks[n].mlp.c_proj.register_forward_pre_hook(keep(n))
             for n in (0, 1)
@@ -456,7 +457,7 @@ def test_ablation_holds_neurons_at_their_mean_and_leaves_no_hook(bundle: Bundle)
     assert torch.allclose(seen[0][:, :, 3], means[0][:, 3].expand(2, -1), atol=1e-6)
     assert torch.allclose(seen[1][:, :, [2, 3]], means[1][:, [2, 3]].expand(2, -1, -1), atol=1e-6)
     assert torch.allclose(found, expected, atol=1e-6)
-    with pytest.raises(RuntimeError), attack_audit._ablating(visual, {0: [3]}, means):
+    with pytest.raises(RuntimeError), ablating(opened.loaded.model, {0: [3]}, means):
         raise RuntimeError
     hooks = [block.mlp.c_proj._forward_pre_hooks for block in visual.transformer.resblocks]
     assert not any(hooks)

@@ -15,8 +15,9 @@ from explorer.evidence.measures import ablation, effects, fit, rank, selectivity
 from explorer.evidence.reference import corpus_pixels, further_ranks
 from explorer.evidence.work import stream
 from explorer.lens import trace, write_vectors
-from explorer.lens.direct import direct_effects, direct_paths
+from explorer.lens.direct import direct_paths
 from explorer.lens.interventions import streams
+from tests.support.direct import direct_effects
 from tests.support.evidence import batch_of, centred_effects, context_of, plain_ranks
 from tests.support.tiny import tiny_clip, tiny_images
 

@@ -114,7 +114,7 @@ def test_indirect_ranks_are_counted_plainly(tiny_bundle: Path) -> None:
 
 def test_three_kinds_of_effects_of_a_neuron(tiny_bundle: Path) -> None:
     """Second-order against the lens, direct and indirect against hooks."""
-    from explorer.lens.direct import direct_effects
+    from tests.support.direct import direct_effects
 
     context = context_of(tiny_bundle)
     maker = kinds_module.KindEffects(context)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ from explorer.lens import (
     second_order_paths,
     trace,
 )
-from explorer.lens.direct import direct_effects, direct_paths
+from explorer.lens.direct import direct_paths
+from explorer.lens.hooks import Hooks, hooked
+from explorer.lens.interventions import streams
+from tests.support.direct import direct_effects
 from tests.support.tiny import tiny_clip, tiny_images
 
 REFERENCE = Path(__file__).parents[1] / "data" / "tiny_vit_official_effects.npz"
@@ -327,15 +331,11 @@ def test_tokens_sum_to_coefficients_and_projections() -> None:
     torch.testing.assert_close(by_token.sum(dim=2), lens.coefficients(images))
     direction = torch.randn(48, generator=torch.Generator().manual_seed(1))
     projections = lens.project(direction)
-    shares = record.token_projections(1, projections)
-    expected = torch.einsum("iktn,nkp,p->itn", by_token, lens.paths, direction)
-    torch.testing.assert_close(shares, expected, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(
-        shares.sum(dim=1), lens.effects(images) @ direction, rtol=1e-4, atol=1e-5
-    )
-    torch.testing.assert_close(
-        record.token_shares(1, projections), shares.sum(dim=2), rtol=1e-4, atol=1e-5
-    )
+    shares = record.token_shares(1, projections)
+    expected = torch.einsum("iktn,nkp,p->it", by_token, lens.paths, direction)
+    torch.testing.assert_close(shares, expected, rtol=1e-4, atol=1e-5)
+    whole = (lens.effects(images) @ direction).sum(dim=1)
+    torch.testing.assert_close(shares.sum(dim=1), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_an_image_token_alone_carries_its_share() -> None:
@@ -378,6 +378,72 @@ def test_an_exception_leaves_no_hook_and_no_mode_behind() -> None:
     lens.run(tiny_images(1))
     assert hooks_of(model) == 0
     assert model.visual.training
+
+
+def test_hooks_are_gone_after_an_exception_and_answer_to_their_own_thread() -> None:
+    model = tiny_clip()
+    seen: list[str] = []
+    blocks = model.visual.transformer.resblocks
+
+    def watch(hooks: Hooks) -> None:
+        hooks.before(blocks[1], lambda inputs: seen.append("before"))
+        hooks.after(blocks[1], lambda inputs, output: seen.append("after"))
+
+    with pytest.raises(RuntimeError, match="inside"), hooked(model) as hooks:
+        watch(hooks)
+        assert hooks_of(model) == 2
+        raise RuntimeError("inside")
+    assert hooks_of(model) == 0
+    with hooked(model) as hooks:
+        watch(hooks)
+        thread = threading.Thread(target=model.encode_image, args=(tiny_images(1),))
+        thread.start()
+        thread.join()
+        assert not seen
+        model.encode_image(tiny_images(1))
+    assert seen == ["before", "after"]
+    assert hooks_of(model) == 0
+
+
+def test_only_one_hooked_pass_runs_at_a_time() -> None:
+    """A second thread waits; what it records is its own."""
+    model = tiny_clip()
+    order: list[str] = []
+
+    def second() -> None:
+        with hooked(model):
+            order.append("second")
+
+    with hooked(model):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(timeout=0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("raised", [False, True])
+def test_streams_leave_no_hook_and_see_no_other_thread(raised: bool) -> None:
+    model = tiny_clip()
+    images = tiny_images(2)
+    expected = streams(model, images, [1])
+
+    def disturb(*_: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            thread = threading.Thread(target=model.encode_image, args=(tiny_images(3, seed=99),))
+            thread.start()
+            thread.join()
+            if raised:
+                raise RuntimeError("inside the pass")
+
+    handle = model.visual.transformer.resblocks[3].register_forward_hook(disturb)
+    with pytest.raises(RuntimeError, match="inside") if raised else nullcontext():
+        found = streams(model, images, [1])
+        assert torch.equal(found.outputs[1], expected.outputs[1])
+        assert torch.equal(found.activations[1], expected.activations[1])
+    handle.remove()
+    assert hooks_of(model) == 0
 
 
 def test_training_mode_does_not_change_the_result() -> None:
