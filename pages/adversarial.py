@@ -1,12 +1,13 @@
 """Adversarial: pictures of one class, with unrelated things added, that are taken for another."""
 
+from explorer.ui.address.attack_query import read_attack
 from explorer.ui.adversarial import sections as adversarial
-from explorer.ui.data.adversarial_query import read_attack
+from explorer.ui.data.classes import classes_of
 from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
 page = frame.begin("adversarial")
-reading = read_attack(page.params, page.view)
-frame.show_problems(page.problems + reading.problems)
-adversarial.body(page, reading.query)
+query, problems = read_attack(page.params, classes_of(page.view))
+frame.show_problems(page.problems + problems)
+adversarial.body(page, query)
 save_finding.of_view(page, "Adversarial pictures")

@@ -11,16 +11,10 @@ from streamlit.testing.v1 import AppTest
 
 from explorer.attack.pairs import Pair
 from explorer.bundle import Bundle, reseal_evidence
-from explorer.ui.adversarial import data as adversarial_data
+from explorer.ui.address.attack_query import AttackQuery, read_attack, read_scene, write_scene
 from explorer.ui.adversarial import parts as adversarial_parts
-from explorer.ui.data import loaders
-from explorer.ui.data.adversarial_query import (
-    AttackQuery,
-    classes_of,
-    read_attack,
-    read_scene,
-    write_scene,
-)
+from explorer.ui.data import attacks, loaders
+from explorer.ui.data.classes import classes_of
 from explorer.ui.data.loaders import View
 from tests.ui.test_app import html_of, run_page
 
@@ -70,7 +64,7 @@ CASES = [
     ({**PAIR, "why": "900"}, "What speaks for", "“900” is no value for “why”"),
     ({**PAIR, "source": "zebra"}, "Adversarial", "No picture of this bundle is called “zebra”"),
     ({**PAIR, "target": "zebra"}, "Adversarial", "No picture of this bundle is called “zebra”"),
-    ({**PAIR, "target": "blue square"}, "Adversarial", "Source and target are one class"),
+    ({**PAIR, "target": "blue square"}, "Adversarial", "Source and target are the same class"),
 ]
 
 
@@ -116,7 +110,7 @@ def test_measured_pairs_are_proposed_first_and_need_no_drawing(
     monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(copied.parent))
     drawn = []
     monkeypatch.setattr(
-        adversarial_data, "propose_pairs", lambda *a: drawn.append(a) or [Pair(*PAIR.values())]
+        attacks, "propose_pairs", lambda *a: drawn.append(a) or [Pair(*PAIR.values())]
     )
     app = run()
     html = html_of(app)
@@ -133,7 +127,7 @@ def test_measured_pairs_are_proposed_first_and_need_no_drawing(
 def test_pairs_are_drawn_only_where_the_address_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     monkeypatch.setattr(
-        adversarial_data, "propose_pairs", lambda *a: drawn.append(a) or [Pair(*PAIR.values())]
+        attacks, "propose_pairs", lambda *a: drawn.append(a) or [Pair(*PAIR.values())]
     )
     run(**PAIR)
     assert not drawn
@@ -177,16 +171,14 @@ def test_a_picture_of_a_batch_opens_on_the_image_page(view: View) -> None:
     html = html_of(run("image", attack="nothing"))
     assert "names no adversarial picture" in html
     for wrong in ("a>b>0>0", "blue square>red circle>x>0", "blue square>blue square>0>0"):
-        assert read_scene(wrong, view) is None
-    assert read_scene("blue square>red circle>0>99", view) is None
+        assert read_scene(wrong, classes_of(view)) is None
+    assert read_scene("blue square>red circle>0>99", classes_of(view)) is None
 
 
 def test_every_state_has_an_address(view: View) -> None:
     usual = AttackQuery(**PAIR)
     for change in ({"seed": 4}, {"count": 5}, {"why": 3}):
         query = replace(usual, **change)
-        found = read_attack(query.params(), view)
-        assert found.query == query
-        assert not found.problems
+        assert read_attack(query.params(), classes_of(view)) == (query, [])
     assert AttackQuery().params() == {}
     assert {"red circle", "blue square"} <= set(classes_of(view))

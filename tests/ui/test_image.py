@@ -32,6 +32,7 @@ from explorer.ui.address import address
 from explorer.ui.data import loaders
 from explorer.ui.data.image_query import MOST_SHOWN, ImageQuery, read_image, split_texts
 from explorer.ui.data.loaders import View
+from explorer.ui.html import shots
 from explorer.ui.image import parts as image_parts
 from explorer.ui.image import sections as image
 from explorer.ui.image import source as image_source
@@ -317,8 +318,8 @@ def test_the_patch_reader_lies_over_the_picture_and_carries_its_texts(view: View
 
 
 def test_previews_keep_the_shape() -> None:
-    assert image_parts.preview_size((2000, 1000)) == (480, 240)
-    assert image_parts.preview_size((100, 50)) == (100, 50)
+    assert shots.preview_size((2000, 1000)) == (480, 240)
+    assert shots.preview_size((100, 50)) == (100, 50)
 
 
 def test_markup_in_texts_is_escaped() -> None:
@@ -327,7 +328,7 @@ def test_markup_in_texts_is_escaped() -> None:
     assert "<img src=x" not in html
     assert "&lt;img src=x" in html
     assert "<img" not in image_parts.doubts([evil])
-    shown = image_parts.shot(Image.new("RGB", (4, 4)), evil)
+    shown = shots.shot(Image.new("RGB", (4, 4)), evil)
     assert shown.count("<img") == 1
 
 

@@ -8,12 +8,11 @@ from html import escape
 from explorer.attack.audit import Audit
 from explorer.attack.batch import Attempt
 from explorer.attack.concepts import Ranking, SpuriousConcept, vocabulary
-from explorer.ui.adversarial.data import Proposal
+from explorer.ui.address.attack_query import AttackQuery, write_scene
 from explorer.ui.core import glossary
-from explorer.ui.data.adversarial_query import AttackQuery, write_scene
+from explorer.ui.data.attacks import Proposal
 from explorer.ui.data.loaders import View
-from explorer.ui.html import parts
-from explorer.ui.image import parts as image_parts
+from explorer.ui.html import parts, shots
 
 CARRIERS = 3
 SHOWN = 4  # pictures of a concept
@@ -121,7 +120,7 @@ def left_out(ranking: Ranking) -> str:
 
 def attempts(view: View, query: AttackQuery, made: Sequence[Attempt]) -> str:
     """The pictures made so far, each with its scores and the ways on."""
-    return image_parts.shots(_attempt(view, query, attempt) for attempt in made)
+    return shots.grid(_attempt(view, query, attempt) for attempt in made)
 
 
 def _attempt(view: View, query: AttackQuery, attempt: Attempt) -> str:
@@ -149,9 +148,7 @@ def _attempt(view: View, query: AttackQuery, attempt: Attempt) -> str:
         f"{glossary.number(attempt.plain[0])} · {glossary.number(attempt.plain[1])}</span><br>"
         f"{under} · {why}"
     )
-    return image_parts.shot(
-        attempt.scene.image, f"{query.source}, with {names}; {verdict}", caption
-    )
+    return shots.shot(attempt.scene.image, f"{query.source}, with {names}; {verdict}", caption)
 
 
 def tally(query: AttackQuery, made: Sequence[Attempt]) -> str:

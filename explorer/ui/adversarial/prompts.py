@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,8 +11,8 @@ import streamlit as st
 
 from explorer.attack.prompts import NO_DIFFUSERS, generate, load_pipeline, prompts
 from explorer.errors import InputError
-from explorer.ui.data.adversarial_query import AttackQuery
-from explorer.ui.image import parts as image_parts
+from explorer.ui.address.attack_query import AttackQuery
+from explorer.ui.html import shots
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 
@@ -49,8 +50,8 @@ def _generator(query: AttackQuery, texts: list[str]) -> None:
     held = st.session_state.get(MADE)
     if held and held[0] == key and held[1]:
         frame.draw(
-            image_parts.shots(
-                image_parts.shot(picture, text, image_parts.escape(text))
+            shots.grid(
+                shots.shot(picture, text, escape(text))
                 for picture, text in zip(held[1], texts, strict=False)
             )
         )

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from html import escape
 from typing import Any
 
 import streamlit as st
 
+from explorer.attack.audit import Audit
 from explorer.attack.batch import Attack, file_stem, zip_file
 from explorer.errors import InputError
 from explorer.picture.uploads import SUFFIXES
-from explorer.ui.adversarial import data
+from explorer.ui.address.attack_query import MOST_PICTURES, SEEDS, AttackQuery
+from explorer.ui.adversarial import batch, prompts
 from explorer.ui.adversarial import parts as pieces
-from explorer.ui.adversarial import prompts as adversarial_prompts
-from explorer.ui.data.adversarial_query import MOST_PICTURES, SEEDS, AttackQuery, classes_of
+from explorer.ui.data import attacks
+from explorer.ui.data.classes import classes_of
 from explorer.ui.data.loaders import View
-from explorer.ui.image import parts as image_parts
+from explorer.ui.html import shots
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import save_finding
@@ -41,12 +44,12 @@ def body(page: Page, query: AttackQuery) -> None:
         return
     frame.title(f"{query.source} as {query.target}")
     try:
-        attack = data.find_attack(page.view, query)
+        attack = attacks.find_attack(page.view, query)
     except InputError as error:
         frame.show_problems([str(error)])
         return
     frame.draw(
-        f"<h2>What speaks for “{_safe(query.target)}” and is neither</h2>"
+        f"<h2>What speaks for “{escape(query.target)}” and is neither</h2>"
         '<p class="caption">The neurons whose directions separate the two also carry these, which '
         "are close to neither: their sparse sets, weighted by separation and sign, give a "
         f"shortlist of {attack.ranking.tried}, each of which was tried beside the source in a few "
@@ -59,7 +62,7 @@ def body(page: Page, query: AttackQuery) -> None:
     _save(page, query, attack)
     _batch(page, query, attack)
     _why(page, query)
-    adversarial_prompts.section(page, query, list(attack.ranking.shown))
+    prompts.section(page, query, list(attack.ranking.shown))
 
 
 def _save(page: Page, query: AttackQuery, attack: Attack) -> None:
@@ -72,14 +75,10 @@ def _save(page: Page, query: AttackQuery, attack: Attack) -> None:
     )
 
 
-def _safe(text: str) -> str:
-    return image_parts.escape(text)
-
-
 def _choose(page: Page, query: AttackQuery) -> AttackQuery:
     """Widgets that write the address; the first proposed pair where it names none."""
     view = page.view
-    listed = data.measured_pairs(view)
+    listed = attacks.measured_pairs(view)
     if not query.source and not query.target:
         listed = listed or _drawn(view, query)
         if listed:
@@ -99,16 +98,16 @@ def _choose(page: Page, query: AttackQuery) -> AttackQuery:
     return query
 
 
-def _drawn(view: View, query: AttackQuery) -> list[data.Proposal]:
+def _drawn(view: View, query: AttackQuery) -> list[attacks.Proposal]:
     try:
-        return data.proposals(view, query.seed)
+        return attacks.proposals(view, query.seed)
     except InputError as error:
         frame.show_problems([str(error)])
         return []
 
 
 @st.fragment
-def _propose(page: Page, query: AttackQuery, listed: Sequence[data.Proposal]) -> None:
+def _propose(page: Page, query: AttackQuery, listed: Sequence[attacks.Proposal]) -> None:
     """Pairs to look at, and a button that draws others: only these few lines run again."""
     if st.session_state.get("_attack_draw", False):
         listed = _drawn(page.view, query)
@@ -130,25 +129,25 @@ def _changed(page: Page, before: AttackQuery) -> None:
 
 def _batch(page: Page, query: AttackQuery, attack: Attack) -> None:
     """Make pictures live; each tick of the fragment makes one."""
-    batch = data.batch_of(page.view, query)
+    made = batch.batch_of(page.view, query)
     frame.draw(
         "<h2>Pictures</h2>"
         '<p class="caption">Each shows the source whole, larger than anything else, and up to '
         "three of the concepts; the target is in none of them. Scores are cosines of picture and "
         "text.</p>"
     )
-    if batch.running:
-        st.button("Stop", on_click=data.stop, args=(page.view, query), key="_attack_stop")
+    if made.running:
+        st.button("Stop", on_click=batch.stop, args=(page.view, query), key="_attack_stop")
     else:
-        text = f"Make {query.count} pictures" if not batch.attempts else "Make them again"
+        text = f"Make {query.count} pictures" if not made.attempts else "Make them again"
         st.button(
-            text, type="primary", on_click=data.start, args=(page.view, query), key="_attack_start"
+            text, type="primary", on_click=batch.start, args=(page.view, query), key="_attack_start"
         )
-    st.fragment(_live, run_every=TICK if batch.running else None)(page, query)
-    if batch.attempts and not batch.running:
+    st.fragment(_live, run_every=TICK if made.running else None)(page, query)
+    if made.attempts and not made.running:
         st.download_button(
             "Pictures and recipes (zip)",
-            partial(zip_file, attack.ranking, batch.attempts),
+            partial(zip_file, attack.ranking, made.attempts),
             f"{file_stem(attack.ranking)}-{query.seed}.zip",
             "application/zip",
             on_click="ignore",
@@ -157,21 +156,21 @@ def _batch(page: Page, query: AttackQuery, attack: Attack) -> None:
 
 
 def _live(page: Page, query: AttackQuery) -> None:
-    batch = data.batch_of(page.view, query)
-    if batch.running:
+    made = batch.batch_of(page.view, query)
+    if made.running:
         try:
-            data.advance(batch)
+            made.advance()
         except InputError as error:
-            batch.coming = None
+            made.coming = None
             frame.show_problems([str(error)])
             return
-        if not batch.running:
+        if not made.running:
             st.rerun()
-        done = len(batch.attempts)
+        done = len(made.attempts)
         st.progress(done / query.count, text=f"{done} of {query.count} pictures")
-    if batch.attempts:
-        frame.draw(pieces.tally(query, batch.attempts))
-    shown = batch.attempts or data.examples(page.view, query)
+    if made.attempts:
+        frame.draw(pieces.tally(query, made.attempts))
+    shown = made.attempts or attacks.examples(page.view, query)
     frame.draw(pieces.attempts(page.view, query, shown))
 
 
@@ -183,13 +182,11 @@ def _why(page: Page, query: AttackQuery) -> None:
         "it there, the concepts they carry, and the prediction with them held at their mean.</p>"
     )
     if query.why is not None:
-        scene = data.scene_of(page.view, query, query.why)
+        scene = attacks.scene_of(page.view, query, query.why)
         frame.draw(
-            image_parts.shots(
-                [image_parts.shot(scene.image, f"Picture {query.why}", f"picture {query.why}")]
-            )
+            shots.grid([shots.shot(scene.image, f"Picture {query.why}", f"picture {query.why}")])
         )
-        _explain(page, partial(data.explain, page.view, query, query.why))
+        _explain(page, partial(attacks.explain, page.view, query, query.why))
     sent = st.file_uploader(
         f"A picture of “{query.source}” that is taken for “{query.target}”",
         type=list(SUFFIXES),
@@ -198,17 +195,17 @@ def _why(page: Page, query: AttackQuery) -> None:
     )
     if sent is not None:
         upload = partial(
-            data.explain_upload, page.view, sent.getvalue(), query.source, query.target
+            attacks.explain_upload, page.view, sent.getvalue(), query.source, query.target
         )
         _explain(page, upload)
 
 
-def _explain(page: Page, make: partial[data.Audit]) -> None:
+def _explain(page: Page, make: partial[Audit]) -> None:
     try:
         found = make()
     except InputError as error:
         frame.show_problems([str(error)])
         return
     if found.before[0] >= found.before[1]:
-        frame.draw(f"<p>The model does say “{_safe(found.right)}” of this one; all the same:</p>")
+        frame.draw(f"<p>The model does say “{escape(found.right)}” of this one; all the same:</p>")
     frame.draw(pieces.explanation(page.view, found))

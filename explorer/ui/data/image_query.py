@@ -11,7 +11,8 @@ from explorer.findings.model import check_id
 from explorer.picture.maps import MapSettings
 from explorer.picture.segment import SegmentSettings
 from explorer.ui.address.address import whole
-from explorer.ui.data.adversarial_query import read_scene
+from explorer.ui.address.attack_query import read_scene
+from explorer.ui.data.classes import classes_of
 from explorer.ui.data.loaders import View
 
 T = TypeVar("T")
@@ -48,7 +49,7 @@ class ImageQuery:
     image: int | None = None
     scene: int | None = None
     attack: str = ""
-    """A scene of the Adversarial page; see `adversarial_query.write_scene`."""
+    """A scene of the Adversarial page; see `attack_query.write_scene`."""
     finding: str = ""
     """Id of a finding that holds a picture of its own."""
     own: bool = False
@@ -169,7 +170,7 @@ def read_image(params: Mapping[str, str], view: View) -> ImageReading:
 
 
 def _attack(text: str, view: View, problems: list[str]) -> str:
-    if text and read_scene(text, view) is None:
+    if text and read_scene(text, classes_of(view)) is None:
         problems.append(
             f"“{text}” names no adversarial picture of this bundle: open one from that page."
         )

@@ -37,7 +37,7 @@ def _drawn(
     from explorer.picture import painting
     from explorer.picture.segment import PictureReading, segment
     from explorer.ui.data.image_query import read_image, settings_of
-    from explorer.ui.image.parts import preview_size
+    from explorer.ui.html.shots import preview_size
 
     query = read_image(dict(settings), _view).query
     bundle: Bundle = _view.bundle

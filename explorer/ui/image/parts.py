@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -21,30 +21,12 @@ from explorer.ui.address.address import href
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
 from explorer.ui.html import parts
+from explorer.ui.html.shots import preview_size
 from explorer.ui.image.source import Example, Source
 
-PREVIEW = 480  # long side in pixels
 SMALL = 168
 NAMED = 3  # neurons named at a patch
 ALMOST_ALL = 0.995
-
-
-def preview_size(size: tuple[int, int], longest: int = PREVIEW) -> tuple[int, int]:
-    """Width and height of a picture shown at most `longest` pixels long."""
-    scale = min(1.0, longest / max(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def shot(picture: Image.Image, alt: str, caption: str = "") -> str:
-    """One picture with a caption; `caption` is HTML."""
-    source = parts.picture_source(painting.encode(picture, "WEBP"))
-    below = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f'<figure class="shot"><img src="{source}" alt="{escape(alt)}">{below}</figure>'
-
-
-def shots(items: Iterable[str]) -> str:
-    """A grid of pictures with captions."""
-    return f'<div class="shots">{"".join(items)}</div>'
 
 
 def swatch(place: int, text: str) -> str:

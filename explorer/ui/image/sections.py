@@ -29,7 +29,7 @@ from explorer.ui.data.image_query import (
     settings_of,
     split_texts,
 )
-from explorer.ui.html import parts
+from explorer.ui.html import parts, shots
 from explorer.ui.image import parts as image_parts
 from explorer.ui.image import source as image_source
 from explorer.ui.image import views as image_views
@@ -319,16 +319,16 @@ def _one_neuron(page: Page, query: ImageQuery, source: Source) -> None:
     patches = neuron_maps(view.bundle, seen.reading, [row])
     total = float(patches.sum())
     sign = 1 if total >= 0 else -1
-    size = image_parts.preview_size(source.picture.size)
+    size = shots.preview_size(source.picture.size)
     drawn = scaled(seen.framing.to_picture(sign * patches[None], size))[0].numpy()
     painted = painting.paint(source.picture, drawn, painting.colour_of(0), query.opacity / 100)
     name = glossary.neuron_name(layer, neuron)
     away = "" if total >= 0 else "; it points away from its direction, and that is shown"
     frame.draw(
         f"<h2>{name} on this picture</h2>",
-        image_parts.shots(
+        shots.grid(
             [
-                image_parts.shot(
+                shots.shot(
                     painted,
                     f"Where {name} comes from",
                     f"all patches together {glossary.effect(total)}{away} · "

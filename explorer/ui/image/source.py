@@ -17,9 +17,10 @@ from explorer.picture.patches import Patch, strongest_at_patches
 from explorer.picture.segment import PictureReading, Segmentation, SegmentSettings, segment
 from explorer.picture.uploads import Upload, decode
 from explorer.scenes.seeded import SceneSet, draw_scene
-from explorer.ui.adversarial.data import scene_of
+from explorer.ui.address.attack_query import read_scene
 from explorer.ui.data import findings_data, live
-from explorer.ui.data.adversarial_query import read_scene
+from explorer.ui.data.attacks import scene_of
+from explorer.ui.data.classes import classes_of
 from explorer.ui.data.image_query import ImageQuery
 from explorer.ui.data.loaders import View
 
@@ -106,7 +107,7 @@ def addressed(view: View, query: ImageQuery) -> Source | None:
 
 def _attack(view: View, text: str) -> Source | None:
     """A scene of the Adversarial page."""
-    named = read_scene(text, view)
+    named = read_scene(text, classes_of(view))
     if named is None:
         return None
     pair, number = named

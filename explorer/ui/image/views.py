@@ -18,6 +18,7 @@ from explorer.picture.segment import Segmentation, SegmentSettings, difference
 from explorer.ui.address.address import href
 from explorer.ui.core import glossary
 from explorer.ui.data.image_query import METHOD_NAMES, ImageQuery, settings_of
+from explorer.ui.html import shots
 from explorer.ui.image import parts as image_parts
 from explorer.ui.image import source as image_source
 from explorer.ui.image.source import Source
@@ -53,9 +54,9 @@ def draw(
 ) -> None:
     """The maps as the address asks for them, and what can be downloaded."""
     shown = _VIEWS[query.view](page, query, source, found)
-    size = image_parts.preview_size(source.picture.size)
-    pictures = [image_parts.shot(p.paint(size), p.name, p.caption) for p in shown.panels]
-    frame.draw(shown.above, image_parts.shots(pictures), shown.below)
+    size = shots.preview_size(source.picture.size)
+    pictures = [shots.shot(p.paint(size), p.name, p.caption) for p in shown.panels]
+    frame.draw(shown.above, shots.grid(pictures), shown.below)
     _downloads(page, query, source, found, settings, shown.panels)
 
 
@@ -82,7 +83,7 @@ def _mask(page: Page, query: ImageQuery, source: Source, found: Segmentation) ->
     def paint(size: Size) -> Image.Image:
         return painting.paint_labels(source.picture, found.labels(size), query.opacity / 100)
 
-    labels = found.labels(image_parts.preview_size(source.picture.size))
+    labels = found.labels(shots.preview_size(source.picture.size))
     keys = "".join(
         f"{image_parts.swatch(place, text)} <span class='muted'>"
         f"{glossary.share(float((labels == place + 1).mean()))}</span> "

@@ -1,18 +1,19 @@
-"""The Adversarial page's address: a pair of classes, a seed, and the picture that is explained."""
+"""The Adversarial page's address: a pair of classes, a seed, and the picture that is explained.
+
+Pure, like `address`: the classes that a bundle has are handed in.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
-from explorer.attack.concepts import vocabulary
 from explorer.ui.address.address import whole
-from explorer.ui.data.loaders import View
 
 SEEDS = 1_000_000
 MOST_PICTURES = 48
 PICTURES = 12
-AROUND = ">"  # between the parts of a scene's name in an address
+SEPARATOR = ">"  # between the parts of a scene's name in an address
 
 
 @dataclass(frozen=True)
@@ -27,46 +28,30 @@ class AttackQuery:
     """Number of the batch's picture that is explained."""
 
     def params(self) -> dict[str, str]:
-        """The query as address parameters, defaults left out."""
+        """Return the query as address parameters, defaults left out."""
         usual = AttackQuery()
         return {
-            key: str(getattr(self, key))
-            for key in ("source", "target", "seed", "count", "why")
-            if getattr(self, key) != getattr(usual, key)
+            key: str(value) for key, value in vars(self).items() if value != getattr(usual, key)
         }
 
 
-@dataclass
-class AttackReading:
-    """A parsed address and the sentences about what could not be read."""
+def read_attack(
+    params: Mapping[str, str], classes: Collection[str]
+) -> tuple[AttackQuery, list[str]]:
+    """Read the page's address; what cannot be read is left out and named in a sentence.
 
-    query: AttackQuery
-    problems: list[str] = field(default_factory=list)
-
-
-def classes_of(view: View) -> list[str]:
-    """Labels a scene can be made of, and the model asked for: those of the pictures, sorted."""
-
-    def listed(view: View) -> list[str]:
-        words = vocabulary(view.bundle)
-        return sorted({*words.held_out, *words.pictures})
-
-    return view.held("attack classes", listed)
-
-
-def read_attack(params: Mapping[str, str], view: View) -> AttackReading:
-    """Read the page's address; what can't be read is left out and named."""
+    `classes` are the labels that the bundle has pictures of.
+    """
     problems: list[str] = []
-    known = classes_of(view)
     named = {key: " ".join(params.get(key, "").split()) for key in ("source", "target")}
     for key, text in named.items():
-        if text and text not in known:
+        if text and text not in classes:
             problems.append(
                 f"No picture of this bundle is called “{text}”: choose another {key} below."
             )
             named[key] = ""
     if named["source"] and named["source"] == named["target"]:
-        problems.append("Source and target are one class: choose another target below.")
+        problems.append("Source and target are the same class: choose another target below.")
         named["target"] = ""
     query = AttackQuery(
         source=named["source"],
@@ -75,7 +60,7 @@ def read_attack(params: Mapping[str, str], view: View) -> AttackReading:
         count=_number(params, "count", 1, MOST_PICTURES, problems) or PICTURES,
     )
     why = _number(params, "why", 0, query.count - 1, problems)
-    return AttackReading(replace(query, why=why), problems)
+    return replace(query, why=why), problems
 
 
 def _number(
@@ -92,18 +77,17 @@ def _number(
 
 
 def write_scene(query: AttackQuery, number: int) -> str:
-    """A scene of a batch as the Image page's address names it."""
-    return AROUND.join((query.source, query.target, str(query.seed), str(number)))
+    """Return a scene of a batch as the Image page's address names it."""
+    return SEPARATOR.join((query.source, query.target, str(query.seed), str(number)))
 
 
-def read_scene(text: str, view: View) -> tuple[AttackQuery, int] | None:
-    """The pair and number that `write_scene` wrote; None if it names no scene of this bundle."""
-    parts = text.split(AROUND)
+def read_scene(text: str, classes: Collection[str]) -> tuple[AttackQuery, int] | None:
+    """Return the pair and number that `write_scene` wrote; None if it names no such scene."""
+    parts = text.split(SEPARATOR)
     if len(parts) != 4:
         return None
     source, target, seed, number = parts[0], parts[1], whole(parts[2]), whole(parts[3])
-    known = classes_of(view)
-    if source not in known or target not in known or seed is None or number is None:
+    if source not in classes or target not in classes or seed is None or number is None:
         return None
     if source == target or seed > SEEDS or number >= MOST_PICTURES:
         return None
