@@ -14,15 +14,16 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
+from markupsafe import Markup
 
 TOP_HEADING = 3
 _LINK = re.compile(r"(https?://|mailto:)[^\x00-\x20]+", re.IGNORECASE)
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>&~:])")
 
 
-def to_html(note: str) -> str:
+def to_html(note: str) -> Markup:
     """Return a note as HTML."""
-    return str(_markdown().render(note))
+    return Markup(_markdown().render(note))
 
 
 def to_text(note: str) -> str:

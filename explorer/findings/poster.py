@@ -9,7 +9,7 @@ from functools import cache
 from PIL import Image, ImageDraw, ImageFont
 
 from explorer.bundle import Bundle
-from explorer.findings.html_file import signed
+from explorer.findings.captions import measures, neuron_name, signed
 from explorer.findings.snapshot import Bar, NeuronShot, Shot, neuron_shot
 from explorer.palette import CLUSTER_COLOURS
 
@@ -39,8 +39,7 @@ def neuron_poster(bundle: Bundle, layer: int, neuron: int, title: str = "") -> b
     shot = neuron_shot(bundle, layer, neuron, pictures=COLUMNS * ROWS, bars=BARS)
     canvas = Image.new("RGB", SIZE, GROUND)
     pen = ImageDraw.Draw(canvas)
-    measures = [f"{name.replace('_', ' ')} {value:.2f}" for name, value in shot.measures.items()]
-    facts = [_name(shot), *measures, f"bundle {bundle.name}"]
+    facts = [neuron_name(shot), *measures(shot), f"bundle {bundle.name}"]
     foot = "Bars: weights of its concepts. Pictures: those with its strongest second-order effect."
     _head(pen, title or shot.concepts or "no concepts", facts, foot)
     _bars(pen, shot.bars, MARGIN, 210)
@@ -81,7 +80,7 @@ def _panel(
     """One of several neurons: its name and heaviest concepts, then a row of pictures."""
     left, top, width, height = box
     text = max(width // 4, 250)
-    _write(pen, (left, top + 6), _name(shot), 24, INK, width)
+    _write(pen, (left, top + 6), neuron_name(shot), 24, INK, width)
     for place, bar in enumerate(shot.bars):
         colour = CLUSTER_COLOURS[bar.colour]
         y = top + 48 + place * 32
@@ -96,10 +95,6 @@ def _panel(
     cell = min(largest, room // fitting) - GAP
     for place, picture in enumerate(shot.pictures[:fitting]):
         _picture(canvas, pen, picture, (left + text + place * (cell + GAP), top + 46), cell)
-
-
-def _name(shot: NeuronShot) -> str:
-    return f"Layer {shot.layer} · Neuron {shot.neuron:,}"
 
 
 def _png(canvas: Image.Image) -> bytes:
