@@ -1,19 +1,22 @@
 """From directions to what the app shows of each neuron: sparse sets, clusters, neighbours.
 
-Writes the bundle's arrays and tables that depend on directions and texts; see `bundle.ARRAYS`.
+Writes the arrays and tables of `explorer.bundle.arrays` that depend on directions and texts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
+from explorer.build.corpus_pass import PassResult
 from explorer.bundle.pictures import PictureStore
+from explorer.bundle.writer import ArrayWriter
 from explorer.decompose import SparseCode, sparse_codes
 from explorer.describe.agreement import agreement, text_sums
 from explorer.describe.atlas import lay_out
@@ -26,54 +29,57 @@ from explorer.describe.polysemy import (
     polysemy_score,
     related_cosine,
 )
+from explorer.resumable import Say
 
 NEIGHBOURS = 12
 LEADING = 6  # concepts named in the neuron table
-TINY = 1e-12
 
 
-def write_texts(out: Path, dictionary: TextDictionary, table: pd.DataFrame) -> None:
+def write_texts(writer: ArrayWriter, dictionary: TextDictionary, table: pd.DataFrame) -> None:
     """Write the texts, their embeddings and the search index."""
-    table[["text", "source"]].to_parquet(out / "texts.parquet", index=False)
-    np.save(out / "text_embeddings.npy", dictionary.embeddings)
-    np.save(out / "text_mean.npy", dictionary.mean.astype(np.float32))
-    save_index(build_index(np.asarray(dictionary.embeddings)), out / "texts.faiss")
+    table[["text", "source"]].to_parquet(writer.folder / "texts.parquet", index=False)
+    writer.write("text_embeddings", dictionary.embeddings)
+    writer.write("text_mean", dictionary.mean.astype(np.float32))
+    save_index(build_index(np.asarray(dictionary.embeddings)), writer.folder / "texts.faiss")
 
 
 def describe_directions(
-    out: Path,
-    found: dict[int, LayerDirections],
+    writer: ArrayWriter,
+    found: PassResult,
     dictionary: TextDictionary,
     store: PictureStore,
     nonzero: int,
-    say: Callable[[str], None],
+    say: Say,
 ) -> None:
-    """Write every per-neuron array and ``neurons.parquet`` for the layers in ``found``."""
-    layers = sorted(found)
-    directions = np.concatenate([found[n].directions for n in layers]).astype(np.float32)
+    """Write every array of neurons, and `neurons.parquet`, for the layers in `found`."""
+    layers = [found.directions[number] for number in sorted(found.directions)]
+    directions = np.concatenate([layer.directions for layer in layers]).astype(np.float32)
     atoms = dictionary.atoms()
     m = min(nonzero, *atoms.shape)
     code = sparse_codes(directions, atoms, m, progress=_every(say, "sparse sets", len(directions)))
-    _write_layers(out, found, layers)
+    top = _write_layers(writer, layers)
     neighbours, cosines = nearest(directions, min(NEIGHBOURS, len(directions) - 1))
-    np.save(out / "directions.npy", directions.astype(np.float16))
+    writer.write("directions", directions.astype(np.float16))
     say("describing: atlas")
-    np.save(out / "atlas.npy", lay_out(directions))
-    np.save(out / "concept_ids.npy", code.ids.astype(np.int32))
-    np.save(out / "concept_weights.npy", code.weights.astype(np.float16))
-    np.save(out / "concept_cosines.npy", code.cosines.astype(np.float16))
-    np.save(out / "neighbours.npy", neighbours.astype(np.int32))
-    np.save(out / "neighbour_cosines.npy", cosines.astype(np.float16))
-    meaning = _meanings(out, code, atoms, store, say)
-    np.save(out / "concept_clusters.npy", meaning.concept_labels)
-    np.save(out / "top_clusters.npy", meaning.image_labels)
-    table = _neuron_table(found, layers).assign(**meaning.columns)
+    writer.write("atlas", lay_out(directions))
+    writer.write("concept_ids", code.ids.astype(np.int32))
+    writer.write("concept_weights", code.weights.astype(np.float16))
+    writer.write("concept_cosines", code.cosines.astype(np.float16))
+    writer.write("neighbours", neighbours.astype(np.int32))
+    writer.write("neighbour_cosines", cosines.astype(np.float16))
+    images = found.image_embeddings.astype(np.float32)
+    meaning = _meanings(code, atoms, images - images.mean(0), top, store, say)
+    writer.write("concept_clusters", meaning.concept_labels)
+    writer.write("top_clusters", meaning.image_labels)
+    table = _neuron_table(found.directions).assign(**meaning.columns)
     table["reconstruction"] = code.cosines[:, -1].astype(np.float32)
     table["concepts"] = [_leading(code, row, dictionary.texts) for row in range(len(table))]
-    table.to_parquet(out / "neurons.parquet", index=False)
+    table.to_parquet(writer.folder / "neurons.parquet", index=False)
 
 
-def nearest(directions: np.ndarray, count: int, chunk: int = 1024) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    directions: NDArray[np.float32], count: int, chunk: int = 1024
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return (rows, cosines) [neuron, count] of the nearest other directions, nearest first.
 
     directions: [neuron, embed] unit or zero rows; a zero row has neighbours -1 and is nobody's.
@@ -93,41 +99,55 @@ def nearest(directions: np.ndarray, count: int, chunk: int = 1024) -> tuple[np.n
     return torch.cat(rows).numpy(), torch.cat(cosines).numpy()
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
+class TopImages:
+    """The images at the ends of every neuron's direction."""
+
+    ids: NDArray[np.int32]
+    """[neuron, end, place]; -1 for none."""
+    effects: NDArray[np.float32]
+    """[neuron, end, place]."""
+
+
+@dataclass(frozen=True, eq=False)
 class Meanings:
     """Clusters and scores of every neuron."""
 
-    concept_labels: np.ndarray  # [neuron, m] int8
-    image_labels: np.ndarray  # [neuron, end, image] int8
-    columns: dict[str, np.ndarray]
+    concept_labels: NDArray[np.int8]
+    """[neuron, concept]."""
+    image_labels: NDArray[np.int8]
+    """[neuron, end, place]."""
+    columns: dict[str, NDArray[Any]]
+    """Name -> [neuron]."""
 
 
 def _meanings(
-    out: Path, code: SparseCode, atoms: np.ndarray, store: PictureStore, say: Callable[[str], None]
+    code: SparseCode[NDArray[Any]],
+    atoms: NDArray[np.float32],
+    images: NDArray[np.float32],
+    top: TopImages,
+    store: PictureStore,
+    say: Say,
 ) -> Meanings:
-    """Cluster every neuron's concepts and top images."""
-    images = np.load(out / "image_embeddings.npy").astype(np.float32)
-    images -= images.mean(0)
-    top = np.load(out / "top_images.npy")
-    effects = np.load(out / "top_effects.npy")
+    """Cluster every neuron's concepts and top images; atoms and images are centred embeddings."""
     labels = store.table["label"].to_numpy()
     related_texts, related_images = related_cosine(atoms), related_cosine(images)
     neurons = len(code.ids)
     concept_labels = np.full(code.ids.shape, -1, np.int8)
-    image_labels = np.full(top.shape, -1, np.int8)
+    image_labels = np.full(top.ids.shape, -1, np.int8)
     names = ("polysemy", "concept_polysemy", "image_polysemy", "label_diversity")
-    columns = {name: np.zeros(neurons, np.float32) for name in names}
+    columns: dict[str, NDArray[Any]] = {name: np.zeros(neurons, np.float32) for name in names}
     columns["clusters"] = np.zeros(neurons, np.int16)
     notify = _every(say, "meanings", neurons)
     for neuron in range(neurons):
         there = code.ids[neuron] >= 0
-        shown = top[neuron] >= 0
+        shown = top.ids[neuron] >= 0
         if there.any() and shown.any():
             concepts = concept_clusters(
                 atoms[code.ids[neuron][there]], code.weights[neuron][there], related_texts
             )
             pictures = image_clusters(
-                images[top[neuron][shown]], effects[neuron][shown], related_images
+                images[top.ids[neuron][shown]], top.effects[neuron][shown], related_images
             )
             concept_labels[neuron, there] = concepts.labels
             image_labels[neuron, shown] = pictures.labels
@@ -135,7 +155,7 @@ def _meanings(
             columns["concept_polysemy"][neuron] = concepts.score
             columns["image_polysemy"][neuron] = pictures.score
             columns["clusters"][neuron] = int((concepts.masses > 0.05).sum())
-        positive = top[neuron, 0][shown[0]]
+        positive = top.ids[neuron, 0][shown[0]]
         diversity = label_diversity([str(labels[i]) for i in positive])
         columns["label_diversity"][neuron] = np.nan_to_num(diversity)
         if neuron % 1024 == 1023:
@@ -143,31 +163,33 @@ def _meanings(
     say("meanings: agreement of texts and pictures")
     stored = code.weights.astype(np.float16)
     sums = text_sums(code.ids, stored, atoms, LEADING)
-    columns["agreement"] = agreement(sums, images, top, effects)
+    columns["agreement"] = agreement(sums, images, top.ids, top.effects)
     return Meanings(concept_labels, image_labels, columns)
 
 
-def _write_layers(out: Path, found: dict[int, LayerDirections], layers: list[int]) -> None:
-    def stacked(name: str) -> np.ndarray:
-        return np.concatenate(_each(found, name))
+def _write_layers(writer: ArrayWriter, layers: Sequence[LayerDirections]) -> TopImages:
+    """Write what the pass found of every neuron, layer after layer; return its top images."""
 
-    np.save(out / "top_images.npy", stacked("top_ids").astype(np.int32))
-    np.save(out / "top_effects.npy", stacked("top_effects").astype(np.float32))
-    np.save(out / "norm_histogram.npy", stacked("norm_histogram").astype(np.int32))
-    np.save(out / "norm_edges.npy", found[layers[0]].norm_edges.astype(np.float32))
-    widest = max(found[n].path_shares.shape[1] for n in layers)
-    shares = [np.pad(s, ((0, 0), (widest - s.shape[1], 0))) for s in _each(found, "path_shares")]
-    np.save(out / "path_shares.npy", np.concatenate(shares).astype(np.float16))
+    def stacked(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(layer, name) for layer in layers])
+
+    top = TopImages(stacked("top_ids").astype(np.int32), stacked("top_effects").astype(np.float32))
+    writer.write("top_images", top.ids)
+    writer.write("top_effects", top.effects)
+    writer.write("norm_histogram", stacked("norm_histogram").astype(np.int32))
+    writer.write("norm_edges", layers[0].norm_edges.astype(np.float32))
+    widest = max(layer.path_shares.shape[1] for layer in layers)
+    shares = [
+        np.pad(layer.path_shares, ((0, 0), (widest - layer.path_shares.shape[1], 0)))
+        for layer in layers
+    ]
+    writer.write("path_shares", np.concatenate(shares).astype(np.float16))
+    return top
 
 
-def _each(found: dict[int, LayerDirections], name: str) -> list[np.ndarray]:
-    return [getattr(found[n], name) for n in sorted(found)]
-
-
-def _neuron_table(found: dict[int, LayerDirections], layers: list[int]) -> pd.DataFrame:
+def _neuron_table(found: Mapping[int, LayerDirections]) -> pd.DataFrame:
     parts = []
-    for number in layers:
-        layer = found[number]
+    for number, layer in sorted(found.items()):
         variance = layer.explained_variance
         parts.append(
             pd.DataFrame(
@@ -191,7 +213,7 @@ def _neuron_table(found: dict[int, LayerDirections], layers: list[int]) -> pd.Da
     return table.astype(dict.fromkeys(floats, np.float32))
 
 
-def _leading(code: SparseCode, row: int, texts: list[str]) -> str:
+def _leading(code: SparseCode[NDArray[Any]], row: int, texts: list[str]) -> str:
     """Return the heaviest concepts that a neuron points to; if none, those it points away from."""
     weights, ids = code.weights[row], code.ids[row]
     held = [i for i in np.argsort(-np.abs(weights), kind="stable") if ids[i] >= 0]
@@ -200,7 +222,7 @@ def _leading(code: SparseCode, row: int, texts: list[str]) -> str:
     return ", ".join((towards or away)[:LEADING])
 
 
-def _every(say: Callable[[str], None], what: str, total: int) -> Callable[[int], None]:
+def _every(say: Say, what: str, total: int) -> Callable[[int], None]:
     def notify(done: int) -> None:
         say(f"{what}: {done:,} of {total:,} neurons")
 

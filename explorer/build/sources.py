@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -38,7 +38,7 @@ class ImageSource(Protocol):
     name: str
     skipped: list[str]
 
-    def rows(self, thumbnail: int) -> Iterator[tuple[dict, bytes]]:
+    def rows(self, thumbnail: int) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Yield (facts, encoded picture for the bundle) of every usable picture."""
 
     def picture(self, image: int) -> Image.Image:
@@ -53,7 +53,7 @@ class StoreSource:
     name: str
     skipped: list[str] = field(default_factory=list)
 
-    def rows(self, thumbnail: int) -> Iterator[tuple[dict, bytes]]:
+    def rows(self, thumbnail: int) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Yield the store's own rows."""
         facts = self.store.table[list(FACTS)].to_dict("records")
         for image, row in enumerate(facts):
@@ -77,7 +77,7 @@ class FolderSource:
     files: list[Path] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
-    def rows(self, thumbnail: int) -> Iterator[tuple[dict, bytes]]:
+    def rows(self, thumbnail: int) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Yield facts and thumbnails; pictures that cannot be read are skipped and named."""
         self.files, self.skipped = [], []
         metadata = _read_metadata(self.folder / METADATA)
@@ -104,7 +104,7 @@ class FolderSource:
         """Take up the files of an interrupted build, by the names its store recorded."""
         self.files = [self.folder / name for name in table_names]
 
-    def _facts(self, where: Path, known: dict[str, str]) -> dict:
+    def _facts(self, where: Path, known: dict[str, str]) -> dict[str, Any]:
         words = (
             (where.parent.name if len(where.parts) > 1 else where.stem)
             .replace("_", " ")

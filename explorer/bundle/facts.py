@@ -105,4 +105,6 @@ def neighbours_of(bundle: Bundle, row: int) -> list[dict[str, Any]]:
 def relative_effects(bundle: Bundle, effects: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return effects in units of each neuron's typical effect, 0 where it has none: [neuron]."""
     scale = bundle.neurons["scale"].fillna(0).to_numpy(np.float32)
-    return np.divide(effects, scale, out=np.zeros_like(effects), where=scale > 0)
+    found: NDArray[np.float32] = np.zeros_like(effects)
+    np.divide(effects, scale, out=found, where=scale > 0)
+    return found

@@ -13,9 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from explorer.errors import BundleError, InputError
@@ -59,7 +61,9 @@ class PictureStore:
         return cls(folder, table)
 
     @classmethod
-    def write(cls, folder: Path | str, rows: Iterable[tuple[dict, bytes]]) -> PictureStore:
+    def write(
+        cls, folder: Path | str, rows: Iterable[tuple[dict[str, Any], bytes]]
+    ) -> PictureStore:
         """Write (facts, encoded picture) pairs one by one; the store appears only when complete.
 
         Raises:
@@ -67,7 +71,7 @@ class PictureStore:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        records: list[dict] = []
+        records: list[dict[str, Any]] = []
         offset = 0
         with (folder / f"{BLOB}.new").open("wb") as blob:
             for facts, data in rows:
@@ -127,15 +131,15 @@ class PictureStore:
             return mmap.mmap(blob.fileno(), 0, access=mmap.ACCESS_READ)
 
     @cached_property
-    def _offsets(self) -> np.ndarray:
-        return self.table["offset"].to_numpy()
+    def _offsets(self) -> NDArray[np.int64]:
+        return np.asarray(self.table["offset"], np.int64)
 
     @cached_property
-    def _lengths(self) -> np.ndarray:
-        return self.table["length"].to_numpy()
+    def _lengths(self) -> NDArray[np.int64]:
+        return np.asarray(self.table["length"], np.int64)
 
 
-def _check_facts(facts: dict, records: list[dict]) -> None:
+def _check_facts(facts: dict[str, Any], records: list[dict[str, Any]]) -> None:
     absent = set(FACTS) - set(facts)
     if absent or facts["split"] not in SPLITS:
         raise InputError(f"A picture needs the facts {FACTS} and a split of {SPLITS}; got {facts}.")

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,16 @@ import pytest
 import torch
 from PIL import Image
 
-import explorer.build as module
-from explorer.build import Interrupted, build, gather_texts, parse_layers, to_console
+from explorer.build import Interrupted, build, corpus_pass, run
+from explorer.build import texts as build_texts
+from explorer.build.run import to_console
+from explorer.build.settings import parse_layers
+from explorer.build.texts import gather_texts
 from explorer.bundle import WORK, Bundle, Manifest, verify
 from explorer.bundle.pictures import PictureStore
 from explorer.describe.sample import draw_sample
 from explorer.errors import BundleError, InputError
-from explorer.lens import SecondOrderLens
+from explorer.lens import LensOutput, SecondOrderLens
 from explorer.lens.models import to_rgb
 from tests.conftest import (
     HELD_OUT,
@@ -152,17 +154,17 @@ def test_held_out_pictures_come_along_and_count_nowhere(tiny_bundle: Path) -> No
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
-    """Press Ctrl-C in the middle of a batch, counted from 1."""
-    real, count = module.Gathering.take, 0
+    """Press Ctrl-C while a batch, counted from 1, is added to the statistics."""
+    real, count = corpus_pass.Gathering.take, 0
 
-    def take(self: module.Gathering, ids: np.ndarray, pixels: torch.Tensor) -> None:
+    def take(self: corpus_pass.Gathering, numbers: np.ndarray, output: LensOutput) -> None:
         nonlocal count
         count += 1
         if count == batch:
             os.kill(os.getpid(), signal.SIGINT)
-        real(self, ids, pixels)
+        real(self, numbers, output)
 
-    monkeypatch.setattr(module.Gathering, "take", take)
+    monkeypatch.setattr(corpus_pass.Gathering, "take", take)
 
 
 def test_stopped_and_resumed_is_the_same_to_the_bit(
@@ -188,7 +190,7 @@ def test_stopped_and_resumed_is_the_same_to_the_bit(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted, match="run the same command"):
-        patch.setattr(module, "describe_directions", pressed)
+        patch.setattr(run, "describe_directions", pressed)
         build(settings, quiet)
     build(settings, quiet)
     assert Manifest.read(settings.out).files == Manifest.read(tiny_bundle).files
@@ -201,13 +203,13 @@ def test_a_state_is_saved_now_and_then(
 ) -> None:
     settings = settings_for(tmp_path, tiny_model, tiny_store, layers="2", save_minutes=0.0)
     saved: list[list[str]] = []
-    real = module.Gathering.save
+    real = corpus_pass.Gathering.save
 
-    def save(self: module.Gathering, work: Path) -> None:
+    def save(self: corpus_pass.Gathering, work: Path) -> None:
         real(self, work)
         saved.append([folder.name for folder in work.glob("pass-*")])
 
-    monkeypatch.setattr(module.Gathering, "save", save)
+    monkeypatch.setattr(corpus_pass.Gathering, "save", save)
     build(settings, quiet)
     assert saved[:2] == [[], []]  # still warming up
     assert saved[2:4] == [["pass-000000015"], ["pass-000000020"]]
@@ -398,7 +400,7 @@ def test_texts_are_gathered(
     tiny_bundle: Path, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = PictureStore.open(tiny_store)
-    monkeypatch.setattr(module, "common_words", lambda n: ["the", "red", "of"][:n])
+    monkeypatch.setattr(build_texts, "common_words", lambda n: ["the", "red", "of"][:n])
 
     def gather(texts: str, words: int = 3) -> pd.DataFrame:
         settings = settings_for(tmp_path, tmp_path, tiny_store, texts=texts, words=words)
@@ -425,29 +427,6 @@ def test_labels_with_spaces_around_them(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, tmp_path, tmp_path, texts="corpus")
     with pytest.raises(InputError, match="gives 1 texts"):
         gather_texts(settings, store)
-
-
-def test_a_second_ctrl_c_stops_at_once() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), module._held_back() as stopped:
-        assert not stopped()
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stopped()
-        os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_another_thread_builds_without_signals() -> None:
-    seen: list[bool] = []
-
-    def work() -> None:
-        with module._held_back() as stopped:
-            seen.append(stopped())
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [False]
 
 
 def test_a_terminal_shows_the_pass_on_one_line(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 import explorer.bundle as module
 from explorer.bundle import ARRAYS, MANIFEST, Bundle, Manifest, list_files, reseal_evidence, verify
+from explorer.bundle.manifest import digest_of
 from explorer.errors import BundleError, InputError
 from tests.conftest import TINY_LAYERS, flip
 
@@ -43,24 +46,48 @@ def test_arrays_have_the_stated_shapes(tiny_bundle: Path) -> None:
     sizes = {
         "neuron": NEURONS * len(TINY_LAYERS),
         "embed": 24,
-        "m": 8,
+        "concept": 8,
         "end": 2,
-        "image": {"top_images": 25, "top_effects": 25, "top_clusters": 25}.get,
+        "place": 25,
+        "image": 36,
         "bin": 48,
-        "bin + 1": 49,
-        "rank": 12,
+        "bin+1": 49,
+        "neighbour": 12,
         "path": 6,  # two heads in each of the three blocks after layer 0
         "sample": 36,  # every corpus picture: there are fewer than asked for
-        "2": 2,
+        "coordinate": 2,
         "text": len(bundle.texts),
     }
-    for name, about in ARRAYS.items():
-        axes, _, rest = about.removeprefix("[").partition("] ")
-        expected = [sizes[axis] for axis in axes.split(", ")]
-        expected = [size(name) or 36 if callable(size) else size for size in expected]
+    for name, entry in ARRAYS.items():
         array = getattr(bundle, name)
-        assert list(array.shape) == expected, name
-        assert rest.startswith(array.dtype.name), name
+        assert array.shape == tuple(sizes[axis] for axis in entry.axes), name
+        assert array.dtype == entry.dtype, name
+        assert entry.value_problem(array, sizes) == "", name
+    for layer in TINY_LAYERS:
+        array = bundle.mean_coefficients(layer)
+        assert array.shape == (2 * (3 - layer), NEURONS)
+        assert array.dtype == np.float32
+
+
+def test_a_typo_is_an_error_of_the_type_checker(tmp_path: Path) -> None:
+    (tmp_path / "typo.py").write_text(
+        "from explorer.bundle import Bundle\n"
+        "def look(bundle: Bundle) -> None:\n"
+        "    reveal_type(bundle.directions)\n"
+        "    bundle.directons\n",
+        "utf-8",
+    )
+    options = ["--ignore-missing-imports", "--follow-imports=silent", "--cache-dir=.mypy_cache"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, str(tmp_path / "typo.py")],
+        capture_output=True,
+        cwd=Path(module.__file__).parents[2],
+        text=True,
+        check=False,
+    )
+    assert 'Revealed type is "numpy.ndarray' in done.stdout and "_16Bit" in done.stdout
+    assert '"Bundle" has no attribute "directons"' in done.stdout
+    assert "Found 1 error" in done.stdout, done.stdout
 
 
 def test_tables_texts_pictures_and_index_belong_together(tiny_bundle: Path) -> None:
@@ -178,7 +205,7 @@ def rewrite(folder: Path, **changes: object) -> None:
     content = {**json.loads((folder / MANIFEST).read_text("utf-8")), **changes}
     content = {key: value for key, value in content.items() if value is not None}
     content.pop("digest")
-    content["digest"] = module._digest(content)
+    content["digest"] = digest_of(content)
     (folder / MANIFEST).write_text(json.dumps(content), "utf-8")
 
 

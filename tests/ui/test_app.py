@@ -222,7 +222,7 @@ def test_dead_neuron_says_so(bundle_copy: Path, monkeypatch: pytest.MonkeyPatch)
     table.loc[0, ["scale", "max_norm", "threshold", "polysemy"]] = 0
     table.loc[0, "concepts"] = ""
     table.to_parquet(bundle_copy / "neurons.parquet", index=False)
-    monkeypatch.setattr("explorer.bundle._size_problems", lambda folder, manifest: [])
+    monkeypatch.setattr("explorer.bundle.size_problems", lambda folder, manifest: [])
     monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(bundle_copy.parent))
     html = html_of(run_page("neuron", layer="0", neuron="0"))
     assert "This neuron is dead" in html

@@ -602,7 +602,7 @@ def test_without_model_weights_known_texts_are_served(
 ) -> None:
     """A bundle whose model cannot be had still answers what its dictionary holds."""
     monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(bundle_copy.parent))
-    monkeypatch.setattr("explorer.bundle._size_problems", lambda folder, manifest: [])
+    monkeypatch.setattr("explorer.bundle.size_problems", lambda folder, manifest: [])
     (bundle_copy / "model" / "open_clip_model.safetensors").unlink()
     assert "direction</b>" in html_of(run_page("search", q="red circle"))
     html = html_of(run_page("search", q="a yellow star"))

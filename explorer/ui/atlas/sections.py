@@ -205,7 +205,7 @@ def chart(page: Page, query: AtlasQuery) -> None:
 
 def _kept(view: View, query: AtlasQuery) -> NDArray[np.bool_]:
     """Which neurons pass the filters, [neuron]; the others stay on the map in grey."""
-    kept = np.isfinite(np.asarray(view.bundle.atlas)).all(axis=1)
+    kept = np.isfinite(view.bundle.atlas[:, 0])
     if query.filters.params():
         passed = np.zeros(len(kept), bool)
         passed[selection.select(view, query.filters).rows] = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -63,7 +64,8 @@ def fitted(view: View, row: int, count: int) -> NDArray[np.float64]:
     """Least-squares weights of the first `count` texts for the neuron's direction, [count]."""
     bundle = view.bundle
     rows = np.asarray(bundle.concept_ids[row, :count])
-    atoms = np.asarray(bundle.text_embeddings[rows], np.float64) - np.asarray(bundle.text_mean)
+    atoms: NDArray[Any] = np.asarray(bundle.text_embeddings[rows], np.float64)
+    atoms -= bundle.text_mean
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
     direction = np.asarray(bundle.directions[row], np.float64)
     weights: NDArray[np.float64] = np.linalg.lstsq(atoms.T, direction, rcond=None)[0]

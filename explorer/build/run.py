@@ -1,0 +1,175 @@
+"""The steps of a build, in order; see `explorer.build`."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from explorer.build.corpus_pass import NAME, Corpus, PassResult, run_pass, sample_effects
+from explorer.build.describe import describe_directions, write_texts
+from explorer.build.settings import RECORDED, BuildSettings, parse_layers
+from explorer.build.sources import FolderSource, ImageSource, open_source
+from explorer.build.texts import gather_texts
+from explorer.bundle import MODEL_FOLDER, WORK, Bundle, seal
+from explorer.bundle.pictures import PictureStore
+from explorer.bundle.writer import ArrayWriter
+from explorer.describe.dictionary import TextDictionary
+from explorer.errors import InputError
+from explorer.lens.models import LoadedModel, encode_texts, load_model
+from explorer.resumable import Interrupted, Say
+
+SHIPPED = Path(__file__).resolve().parents[2] / "precomputed" / "picto"
+LOCAL = "local-dir:"
+
+
+def build(settings: BuildSettings, progress: Say | None = None) -> Path:
+    """Build the bundle at `settings.out` and return its path.
+
+    `progress` gets one line now and then; by default it goes to the error stream.
+
+    Raises:
+        InputError: when a setting, picture or text cannot be used.
+        UnsupportedModelError: when the lens cannot compute the model's effects.
+        BundleError: when a bundle named as a source cannot be read.
+        Interrupted: after Ctrl-C; the same call goes on.
+    """
+    try:
+        return _build(settings, progress or to_console)
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as stop:
+        raise Interrupted("stopped; run the same command to go on") from stop
+
+
+def to_console(line: str) -> None:
+    """Print a line on the error stream; on a terminal the pass's lines overwrite each other."""
+    terminal = sys.stderr.isatty()
+    end = "" if terminal and line.startswith(NAME) else "\n"
+    print(("\r\033[K" if terminal else "") + line, file=sys.stderr, end=end, flush=True)
+
+
+def _build(settings: BuildSettings, say: Say) -> Path:
+    if settings.pretrained is None and not settings.model.startswith(LOCAL):
+        raise InputError(
+            f"{settings.model} without --pretrained has random weights; name a tag or a weights "
+            f"file, or give a folder as --model {LOCAL}FOLDER."
+        )
+    source = open_source(settings.images, SHIPPED)
+    loaded = load_model(
+        settings.model, pretrained=settings.pretrained, device=settings.device, dtype=settings.dtype
+    )
+    layers = parse_layers(settings.layers, loaded.layers)
+    work = _open_work(settings)
+    store = _pictures(source, settings, say)
+    texts = gather_texts(settings, store)
+    corpus = Corpus(loaded, layers, source, store.corpus_size)
+    found = run_pass(corpus, settings, work, say)
+    writer = ArrayWriter(settings.out)
+    _write_means(writer, found)
+    say("sample: looking again with the final directions")
+    drawn, effects = sample_effects(corpus, found, settings)
+    writer.write("sample_images", drawn)
+    writer.write("sample_effects", effects.astype(np.float16))
+    say("describing: texts")
+    dictionary = _embed_dictionary(loaded, texts)
+    write_texts(writer, dictionary, texts)
+    describe_directions(writer, found, dictionary, store, settings.nonzero, say)
+    _copy_model(settings)
+    manifest = seal(settings.out, **_manifest_content(settings, corpus, store, dictionary))
+    shutil.rmtree(work)
+    say(f"done: {manifest.counts['neurons']:,} neurons in {settings.out}")
+    Bundle.open(settings.out)
+    return settings.out
+
+
+def _open_work(settings: BuildSettings) -> Path:
+    """Return the working folder, new or of the same interrupted build."""
+    out, work = settings.out, settings.out / WORK
+    record = work / "settings.json"
+    if record.is_file():
+        if json.loads(record.read_text("utf-8")) != settings.identity():
+            raise InputError(
+                f"{out} holds an interrupted build with other settings; run it with the same ones, "
+                f"or remove {out}."
+            )
+        return work
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out} is not empty; remove it or name another --out.")
+    work.mkdir(parents=True)
+    record.write_text(json.dumps(settings.identity()), "utf-8")
+    return work
+
+
+def _pictures(source: ImageSource, settings: BuildSettings, say: Say) -> PictureStore:
+    """Write the bundle's picture store, or take up the one already written."""
+    done = settings.out / WORK / "pictures.json"
+    if done.is_file():
+        store = PictureStore.open(settings.out)
+        source.skipped = json.loads(done.read_text("utf-8"))
+        if isinstance(source, FolderSource):
+            source.resume(store.table["name"].tolist())
+        return store
+    say("pictures: reading")
+    store = PictureStore.write(settings.out, source.rows(settings.thumbnail))
+    done.write_text(json.dumps(source.skipped), "utf-8")
+    for line in source.skipped:
+        say(f"skipped {line}")
+    return store
+
+
+def _embed_dictionary(loaded: LoadedModel, texts: pd.DataFrame) -> TextDictionary:
+    embeddings = encode_texts(loaded, texts["text"].tolist()).numpy()
+    return TextDictionary.from_embeddings(texts["text"].tolist(), embeddings, np.float16)
+
+
+def _write_means(writer: ArrayWriter, found: PassResult) -> None:
+    writer.write("image_embeddings", found.image_embeddings)
+    writer.write("mean_representation", found.mean_representation)
+    for number, layer in found.directions.items():
+        writer.write_layer(number, layer.mean_coefficients.astype(np.float32))
+
+
+def _copy_model(settings: BuildSettings) -> None:
+    if not settings.model.startswith(LOCAL):
+        return
+    origin = Path(settings.model.removeprefix(LOCAL))
+    shutil.copytree(origin, settings.out / MODEL_FOLDER, dirs_exist_ok=True)
+
+
+def _manifest_content(
+    settings: BuildSettings, corpus: Corpus, store: PictureStore, dictionary: TextDictionary
+) -> dict[str, Any]:
+    loaded, source = corpus.loaded, corpus.source
+    neurons = loaded.neurons * len(corpus.layers)
+    local = settings.model.startswith(LOCAL)
+    return {
+        "name": settings.name or settings.out.name,
+        "created": datetime.date.today().isoformat(),
+        "model": {
+            "source": MODEL_FOLDER if local else settings.model,
+            "pretrained": settings.pretrained,
+            "embed": loaded.embed,
+            "width": loaded.width,
+            "image_size": loaded.image_size,
+            "blocks": loaded.layers,
+            "heads": loaded.heads,
+        },
+        "layers": corpus.layers,
+        "centre": True,
+        "settings": {name: getattr(settings, name) for name in RECORDED},
+        "images": {
+            "source": source.name,
+            "count": store.corpus_size,
+            "held_out": len(store) - store.corpus_size,
+            "skipped": source.skipped,
+        },
+        "texts": {"source": settings.texts.split(":")[0], "count": len(dictionary)},
+        "counts": {"neurons": neurons, "images": store.corpus_size, "texts": len(dictionary)},
+    }

@@ -1,0 +1,101 @@
+"""What to build and from what; the command line's options are made from these fields."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from explorer.errors import InputError
+
+AT_LEAST_ONE = (
+    "significant_cap", "nonzero", "words", "warm_up", "batch_size", "thumbnail", "sample",
+)  # fmt: skip
+RECORDED = (
+    "significant", "significant_cap", "nonzero", "warm_up", "batch_size", "dtype", "seed", "texts",
+    "sample",
+)  # fmt: skip
+"""Settings that the manifest keeps."""
+
+
+def _option(text: str, **more: Any) -> dict[str, Any]:
+    return {"help": text, **more}
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """What to build and from what; see `python -m explorer build --help`."""
+
+    model: str = field(metadata=_option("open_clip name, or local-dir:FOLDER"))
+    out: Path = field(metadata=_option("the bundle's folder"))
+    pretrained: str | None = field(default=None, metadata=_option("open_clip tag or weights file"))
+    images: str = field(
+        default="bundle-images",
+        metadata=_option("folder, bundle-images, bundle:PATH, store:PATH"),
+    )
+    texts: str = field(
+        default="corpus", metadata=_option("file, corpus, common, corpus+common or bundle:PATH")
+    )
+    layers: str = field(default="all", metadata=_option("all, or numbers with commas"))
+    name: str = field(default="", metadata=_option("name in addresses; the folder's by default"))
+    significant: float = field(
+        default=0.02, metadata=_option("share of images that are significant")
+    )
+    significant_cap: int = field(default=400, metadata=_option("at most N significant images"))
+    nonzero: int = field(default=64, metadata=_option("texts of a sparse set"))
+    words: int = field(default=30_000, metadata=_option("how many common words"))
+    sample: int = field(
+        default=192, metadata=_option("random pictures kept with every neuron's effect")
+    )
+    warm_up: int = field(default=256, metadata=_option("images that set the first mean"))
+    batch_size: int = field(default=32, metadata=_option("images of one forward pass"))
+    thumbnail: int = field(default=96, metadata=_option("side of the bundle's pictures, pixels"))
+    device: str = field(default="cpu", metadata=_option("torch device, such as cuda"))
+    dtype: str = field(
+        default="float32",
+        metadata=_option("the model's numbers", choices=["float32", "bfloat16"]),
+    )
+    seed: int = field(default=0, metadata=_option("of the order of images and of the sample"))
+    save_minutes: float = field(default=3.0, metadata=_option("minutes between two saves"))
+
+    def __post_init__(self) -> None:
+        """Refuse numbers no build can use.
+
+        Raises:
+            InputError: when a setting is out of range.
+        """
+        if not 0 < self.significant <= 0.5:
+            raise InputError(
+                f"--significant is a share above 0 and up to 0.5; got {self.significant}."
+            )
+        for name in AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"--{name.replace('_', '-')} must be at least 1; got {getattr(self, name)}."
+                )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a resumed build must share with the interrupted one."""
+        kept = {k: v for k, v in asdict(self).items() if k not in ("out", "save_minutes")}
+        return {**kept, "name": self.name or self.out.name}
+
+
+def parse_layers(spec: str, blocks: int) -> list[int]:
+    """Return the layers named by `--layers`: "all", or numbers with commas.
+
+    Raises:
+        InputError: when a layer is no number or has no later attention block.
+    """
+    if spec == "all":
+        return list(range(blocks - 1))
+    try:
+        layers = sorted({int(part) for part in spec.split(",")})
+    except ValueError as error:
+        raise InputError(
+            f"--layers takes 'all' or numbers such as 8,9,10; got '{spec}'."
+        ) from error
+    if not layers or not 0 <= layers[0] <= layers[-1] <= blocks - 2:
+        raise InputError(
+            f"This model's layers with later attention are 0 to {blocks - 2}; got '{spec}'."
+        )
+    return layers

@@ -1,0 +1,274 @@
+"""The table of a bundle's arrays: what each one is, how it is written, read and checked.
+
+Every array is one `.npy` file of its name in the bundle's folder. An entry of `Arrays` says its
+axes, its dtype, what its numbers mean and which values may occur. All else follows from it: the
+typed attribute of `Bundle`, the file's name, the checks at writing and reading, and the table in
+`docs/bundle-format.md`.
+
+Axes of one name have one length in all arrays of a bundle: `image layer neuron path embed text` as
+everywhere in this project, and
+
+    concept      texts of a neuron's sparse set
+    end          0 the positive end of a direction, 1 the negative end
+    place        place among a neuron's strongest images of one end
+    neighbour    place among a neuron's nearest neurons
+    bin          bins of the histogram of effect norms; `bin+1` are their edges
+    sample       images of the random sample
+    coordinate   2 coordinates of a map
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.errors import BundleError
+
+RESTORE = "restore it from where the bundle came from, or build the bundle again"
+FIXED = {"end": 2, "coordinate": 2}
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class Array(Generic[Scalar]):
+    """One entry of the table; as an attribute of a bundle it is the memory-mapped array itself."""
+
+    def __init__(
+        self,
+        axes: str,
+        dtype: type[Scalar],
+        about: str,
+        *,
+        least: float | None = None,
+        most: float | None = None,
+        row_of: str | None = None,
+        gaps: bool = False,
+        per_layer: bool = False,
+    ) -> None:
+        """Describe an array.
+
+        axes: names with blanks between. least, most: bounds that every value keeps. row_of: the
+        values are numbers of rows along this axis, -1 for none. gaps: NaN may occur. per_layer: one
+        file for each layer, in a folder of the array's name.
+        """
+        self.axes = tuple(axes.split())
+        self.dtype = np.dtype(dtype)
+        self.about = about
+        self.least = -1 if row_of else least
+        self.most, self.row_of, self.gaps, self.per_layer = most, row_of, gaps, per_layer
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Take the attribute's name, which is the file's too."""
+        self.name = name
+
+    @overload
+    def __get__(self, bundle: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, bundle: Arrays, owner: type) -> NDArray[Scalar]: ...
+
+    def __get__(self, bundle: Arrays | None, owner: type) -> Self | NDArray[Scalar]:
+        """Return the array of a bundle, read when first asked for."""
+        if bundle is None:
+            return self
+        array = self.read(bundle.path, bundle.sizes)
+        bundle.__dict__[self.name] = array  # found before this method from now on
+        return array
+
+    def file(self, layer: int | None = None) -> str:
+        """Return the file's path below the bundle's folder."""
+        return f"{self.name}.npy" if layer is None else f"{self.name}/layer_{layer:02d}.npy"
+
+    def read(
+        self, folder: Path, sizes: Mapping[str, int], layer: int | None = None
+    ) -> NDArray[Scalar]:
+        """Return the array in a folder, memory-mapped and read-only.
+
+        Raises:
+            BundleError: when the file cannot be read, or holds an array of another form.
+        """
+        file = folder / self.file(layer)
+        try:
+            array: NDArray[Scalar] = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{file} cannot be read ({error}); {RESTORE}.") from error
+        if problem := self.form_problem(array, sizes):
+            raise BundleError(f"{file}: {problem}; {RESTORE}.")
+        return array
+
+    def form_problem(self, array: NDArray[Any], sizes: Mapping[str, int]) -> str:
+        """Return what is wrong with an array's axes or dtype, as expected and found; or nothing.
+
+        sizes: lengths of axes as far as they are known.
+        """
+        known = {**sizes, **FIXED}
+        wanted = [_length(axis, known) for axis in self.axes]
+        fits = array.dtype == self.dtype and len(wanted) == array.ndim
+        if fits and all(size in (None, own) for size, own in zip(wanted, array.shape, strict=True)):
+            return ""
+        parts = [
+            axis if size is None else f"{axis} {size}"
+            for axis, size in zip(self.axes, wanted, strict=True)
+        ]
+        return (
+            f"expected [{', '.join(parts)}] {self.dtype.name}, "
+            f"found {list(array.shape)} {array.dtype.name}"
+        )
+
+    def value_problem(self, array: NDArray[Any], sizes: Mapping[str, int]) -> str:
+        """Return what is wrong with an array's values, as expected and found; or nothing."""
+        if not array.size:
+            return ""
+        gaps = 0 if array.dtype.kind != "f" else np.count_nonzero(~np.isfinite(array))
+        if gaps and not self.gaps:
+            return f"expected finite numbers, found {gaps:,} that are not"
+        if gaps:
+            array = array[np.isfinite(array)]
+        most = self.most
+        if self.row_of is not None and self.row_of in sizes:
+            most = sizes[self.row_of] - 1
+        low, high = (array.min(), array.max()) if array.size else (0, 0)
+        if (self.least is not None and low < self.least) or (most is not None and high > most):
+            return f"expected values {bounds(self.least, most)}, found {low} to {high}"
+        return ""
+
+
+class Arrays:
+    """The arrays of a bundle; `Bundle` inherits them as attributes."""
+
+    path: Path
+    """The bundle's folder."""
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Lengths of the axes that are known without reading an array."""
+        raise NotImplementedError
+
+    directions = Array(
+        "neuron embed",
+        np.float16,
+        "Direction of the neuron's second-order effects, unit norm; zeros for a dead neuron.",
+        least=-1.01,
+        most=1.01,
+    )
+    concept_ids = Array(
+        "neuron concept",
+        np.int32,
+        "Texts of the sparse set in the order of the pursuit; -1 where it had stopped.",
+        row_of="text",
+    )
+    concept_weights = Array(
+        "neuron concept", np.float16, "Weights of these texts, taken centred and with unit norm."
+    )
+    concept_cosines = Array(
+        "neuron concept",
+        np.float16,
+        "Cosine between the direction and its reconstruction from the first 1, 2, … of the texts.",
+        least=-1.01,
+        most=1.01,
+    )
+    concept_clusters = Array(
+        "neuron concept", np.int8, "Cluster of each text; -1 for none.", least=-1
+    )
+    top_images = Array(
+        "neuron end place",
+        np.int32,
+        "Images with the strongest effect at either end, strongest first; -1 for none.",
+        row_of="image",
+    )
+    top_effects = Array(
+        "neuron end place", np.float32, "Their centred effect along the direction; 0 for none."
+    )
+    top_clusters = Array(
+        "neuron end place", np.int8, "Cluster of each of these images; -1 for none.", least=-1
+    )
+    norm_histogram = Array(
+        "neuron bin",
+        np.int32,
+        "Number of images by the norm of their effect, in units of the neuron's `histogram_unit`.",
+        least=0,
+    )
+    norm_edges = Array("bin+1", np.float32, "Edges of the histogram's bins.", least=0)
+    path_shares = Array(
+        "neuron path",
+        np.float16,
+        "Share of the significant effect that each later head carries. The paths are those of the "
+        "earliest layer, block by block; zero where a layer lacks one.",
+    )
+    sample_images = Array(
+        "sample",
+        np.int32,
+        "Images drawn at random, the same for all neurons, in rising order.",
+        row_of="image",
+    )
+    sample_effects = Array(
+        "neuron sample", np.float16, "Centred effect on each of them, along the direction."
+    )
+    atlas = Array(
+        "neuron coordinate",
+        np.float32,
+        "Place of the neuron on the map; NaN for a dead neuron.",
+        gaps=True,
+    )
+    neighbours = Array(
+        "neuron neighbour",
+        np.int32,
+        "Rows of the neurons nearest by direction, nearest first; -1 for none.",
+        row_of="neuron",
+    )
+    neighbour_cosines = Array(
+        "neuron neighbour",
+        np.float16,
+        "Cosines of their directions; 0 for none.",
+        least=-1.01,
+        most=1.01,
+    )
+    mean_representation = Array(
+        "embed", np.float32, "Mean of the model's output over the images, before normalisation."
+    )
+    text_embeddings = Array(
+        "text embed",
+        np.float16,
+        "The texts' embeddings, unit norm, not centred.",
+        least=-1.01,
+        most=1.01,
+    )
+    text_mean = Array("embed", np.float32, "The texts' mean embedding.", least=-1.01, most=1.01)
+    image_embeddings = Array(
+        "image embed",
+        np.float16,
+        "The images' embeddings, unit norm; corpus images only.",
+        least=-1.01,
+        most=1.01,
+    )
+
+
+ARRAYS: dict[str, Array[Any]] = {
+    name: entry for name, entry in vars(Arrays).items() if isinstance(entry, Array)
+}
+"""Name -> entry of every array that is one file."""
+
+MEAN_COEFFICIENTS = Array(
+    "path neuron",
+    np.float32,
+    "Mean coefficients over the images: the paths and neurons of this layer alone.",
+    per_layer=True,
+)
+MEAN_COEFFICIENTS.name = "mean_coefficients"
+
+
+def bounds(least: float | None, most: float | None) -> str:
+    """Return bounds as a person reads them."""
+    if most is None:
+        return "" if least is None else f"from {least:g}"
+    return f"up to {most:g}" if least is None else f"{least:g} to {most:g}"
+
+
+def _length(axis: str, known: Mapping[str, int]) -> int | None:
+    name, _, more = axis.partition("+")
+    return known[name] + int(more or 0) if name in known else None
