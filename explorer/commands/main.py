@@ -214,20 +214,16 @@ def _search(options: argparse.Namespace) -> Result:
 
 def _evidence(options: argparse.Namespace) -> Result:
     from explorer.bundle import Bundle, reseal_evidence
-    from explorer.evidence import (
-        EvidenceSettings,
-        measure,
-    )
+    from explorer.evidence import EvidenceSettings, check, measure
 
     known = {f.name for f in fields(EvidenceSettings)}
     settings = EvidenceSettings(**{k: v for k, v in vars(options).items() if k in known})
     bundle = Bundle.open(options.bundle)
-    found = measure(bundle, options.only.split(","), settings, progress=_to_stderr, resumable=True)
-    held = bundle.manifest.evidence
+    only = options.only.split(",")
     if options.check:
-        from explorer.evidence.compare import compare
-
-        return compare({name: held.get(name, {}) for name in found}, found)
+        return check(bundle, only, settings, progress=_to_stderr)
+    found = measure(bundle, only, settings, progress=_to_stderr, resumable=True)
+    held = bundle.manifest.evidence
     if not options.no_write and any(held.get(name) != result for name, result in found.items()):
         try:
             reseal_evidence(bundle, found)

@@ -3,9 +3,8 @@
 Importing this package loads neither torch nor scikit-learn, so that pages can use `verdicts`.
 """
 
-from explorer.evidence.figures import bootstrap_interval
 from explorer.evidence.registry import SECTIONS
-from explorer.evidence.runner import measure
+from explorer.evidence.runner import check, measure
 from explorer.evidence.settings import EvidenceSettings
 
-__all__ = ["SECTIONS", "EvidenceSettings", "bootstrap_interval", "measure"]
+__all__ = ["SECTIONS", "EvidenceSettings", "check", "measure"]

@@ -1,15 +1,16 @@
-"""Figures with their bootstrap intervals.
+"""Figures with their intervals: the one type, the one bootstrap, and how a result is walked.
 
-Every figure is a mean (or a ratio of two means) over units, mostly pictures or neurons. Its
-interval is the 95 % percentile interval of the same quantity over `RESAMPLES` samples of the units
+Every figure is a statistic of units that were measured, mostly pictures, scenes or neurons. Its
+interval is the 95 % percentile interval of the same statistic over `RESAMPLES` samples of the units
 with replacement (Efron 1979). All figures over as many units share their resamples, so that
-differences of figures are compared on the same pictures.
+differences of figures are compared on the same units.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,15 +19,100 @@ RESAMPLES = 1000
 QUANTILES = (0.025, 0.975)
 DIGITS = 5
 
-Figure = dict[str, Any]
-"""{"value": float or None, "interval": [low, high] or None, "count": units}."""
+Weights = NDArray[np.floating[Any]]
+"""How much each unit counts in each sample: [sample, unit], rows sum to 1."""
 
 
-def bootstrap_interval(hits: np.ndarray, seed: int, resamples: int = 2000) -> list[float]:
-    """Return the 95 % percentile interval of the mean of ``hits`` [picture] bool."""
-    rng = np.random.default_rng(seed)
-    means = rng.binomial(len(hits), hits.mean(), resamples) / len(hits)
-    return [round(float(v), 4) for v in np.quantile(means, QUANTILES)]
+class Figure(TypedDict):
+    """A measured number, as it stands in a result and in JSON."""
+
+    value: float | None
+    """None where there is nothing to measure it on."""
+    interval: list[float] | None
+    """[low, high]; None where the statistic is not defined in every resample."""
+    count: int
+    """Units that it is measured over."""
+
+
+def is_figure(part: Any) -> TypeGuard[Figure]:
+    """Return whether a part of a result is a figure."""
+    return isinstance(part, Mapping) and {"value", "interval"} <= part.keys()
+
+
+def value_of(figure: Figure) -> float:
+    """Return a figure's value; 0 for one that could not be formed."""
+    return float(figure["value"] or 0)
+
+
+def is_positive(figure: Figure) -> bool:
+    """Return whether a figure's whole interval is above 0."""
+    return bool(figure["interval"] and figure["interval"][0] > 0)
+
+
+def reaches(figure: Figure, least: float) -> bool:
+    """Return whether a figure's whole interval is at ``least`` or above."""
+    return bool(figure["interval"] and figure["interval"][0] >= least)
+
+
+def is_above(figure: Figure, other: Figure) -> bool:
+    """Return whether a figure's whole interval is above another's."""
+    own, theirs = figure["interval"], other["interval"]
+    return bool(own and theirs and own[0] > theirs[1])
+
+
+def leaves(part: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every figure, plain value and list of plain values of a result, with its key.
+
+    A key is the place in the JSON, such as "layers[3].second_order.drop".
+    """
+    if isinstance(part, Mapping) and not is_figure(part):
+        for name, found in part.items():
+            yield from leaves(found, f"{key}.{name}" if key else str(name))
+    elif isinstance(part, list) and any(isinstance(item, Mapping | list) for item in part):
+        for place, found in enumerate(part):
+            yield from leaves(found, f"{key}[{place}]")
+    else:
+        yield key, part
+
+
+def bootstrap(statistic: Callable[[Weights], ArrayLike], units: int, seed: int) -> Figure:
+    """Return a statistic of ``units`` units with its interval.
+
+    ``statistic`` maps weights [sample, unit] to [sample]; NaN where it is not defined.
+    """
+    if not units:
+        return {"value": None, "interval": None, "count": 0}
+    (value,) = np.asarray(statistic(np.full((1, units), 1 / units)), np.float64)
+    if not np.isfinite(value):
+        return {"value": None, "interval": None, "count": units}
+    resampled = np.asarray(statistic(resample_weights(units, seed)), np.float64)
+    interval = None
+    if np.isfinite(resampled).all():
+        interval = [round(float(end), DIGITS) for end in np.quantile(resampled, QUANTILES)]
+    return {"value": round(float(value), DIGITS), "interval": interval, "count": units}
+
+
+def figure(values: ArrayLike, seed: int) -> Figure:
+    """Return the mean of ``values`` [unit] with its interval; NaN units are left out."""
+    table = np.asarray(values, np.float64)
+    table = table[np.isfinite(table)]
+    return bootstrap(lambda weights: weights @ table.astype(weights.dtype), len(table), seed)
+
+
+def ratio(above: ArrayLike, below: ArrayLike, seed: int) -> Figure:
+    """Return the ratio of the means of two tables [unit] with its interval.
+
+    The value is None where the lower mean is not positive, the interval where that happens in a
+    resample: there is then nothing to take a share of.
+    """
+    top, bottom = np.asarray(above, np.float64), np.asarray(below, np.float64)
+
+    def share(weights: Weights) -> NDArray[np.floating[Any]]:
+        lower = weights @ bottom.astype(weights.dtype)
+        upper = weights @ top.astype(weights.dtype)
+        return np.divide(upper, lower, out=np.full_like(upper, np.nan), where=lower > 0)
+
+    return bootstrap(share, len(bottom), seed)
 
 
 @lru_cache(maxsize=4)
@@ -37,37 +123,5 @@ def resample_weights(units: int, seed: int) -> NDArray[np.float32]:
     for resample in range(RESAMPLES):
         drawn = rng.integers(units, size=units)
         weights[resample] = np.bincount(drawn, minlength=units)
-    return weights / np.float32(units)
-
-
-def figure(values: ArrayLike, seed: int) -> Figure:
-    """Return the mean of ``values`` [unit] with its interval; NaN units are left out."""
-    table = np.asarray(values, np.float64)
-    table = table[np.isfinite(table)]
-    if not len(table):
-        return {"value": None, "interval": None, "count": 0}
-    means = resample_weights(len(table), seed) @ table.astype(np.float32)
-    return _figure(float(table.mean()), means, len(table))
-
-
-def ratio(above: ArrayLike, below: ArrayLike, seed: int) -> Figure:
-    """Return the ratio of the means of two tables [unit] with its interval.
-
-    The value is None where the lower mean is not positive, the interval where that happens in a
-    resample: there is then nothing to take a share of.
-    """
-    top, bottom = np.asarray(above, np.float64), np.asarray(below, np.float64)
-    if not len(bottom) or bottom.mean() <= 0:
-        return {"value": None, "interval": None, "count": len(bottom)}
-    weights = resample_weights(len(bottom), seed)
-    lower = weights @ bottom.astype(np.float32)
-    value = float(top.mean() / bottom.mean())
-    if lower.min() <= 0:
-        return {"value": round(value, DIGITS), "interval": None, "count": len(bottom)}
-    return _figure(value, (weights @ top.astype(np.float32)) / lower, len(bottom))
-
-
-def _figure(value: float, resampled: NDArray[np.floating[Any]], count: int) -> Figure:
-    low, high = np.quantile(resampled, QUANTILES)
-    interval = [round(float(low), DIGITS), round(float(high), DIGITS)]
-    return {"value": round(value, DIGITS), "interval": interval, "count": count}
+    weights /= np.float32(units)
+    return weights

@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from explorer.bundle import Bundle
+from explorer.evidence.compare import check_stored, compare
 from explorer.evidence.registry import Section, chosen
 from explorer.evidence.settings import EvidenceSettings
+from explorer.evidence.stored import stored_evidence
 
 if TYPE_CHECKING:
     from explorer.evidence.context import Context
@@ -61,6 +63,26 @@ def measure(
         results[section.name] = found
     work.remove()
     return results
+
+
+def check(
+    bundle: Bundle,
+    only: Sequence[str],
+    settings: EvidenceSettings | None = None,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> Result:
+    """Measure sections afresh and return which stored figures disagree; see `compare.compare`.
+
+    Raises:
+        InputError: when the bundle holds no figures of a section, before anything is measured, or
+            as `measure` does.
+        Stopped: after Ctrl-C.
+    """
+    stored = stored_evidence(bundle)
+    check_stored(stored, [section.name for section in chosen(only)])
+    fresh = measure(bundle, only, settings, progress=progress, resumable=True)
+    return compare({name: stored[name] for name in fresh}, fresh)
 
 
 def _measure(section: Section, module: Any, context: Context) -> Result:

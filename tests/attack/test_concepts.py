@@ -349,8 +349,8 @@ def test_attacks_are_measured(bundle: Bundle) -> None:
     for figures in found["methods"].values():
         for name in ("two_way", "all_classes"):
             low, high = figures[name]["interval"]
-            assert 0 <= low <= figures[name]["mean"] <= high <= 1
-            assert figures["all_classes"]["mean"] <= figures["two_way"]["mean"]
+            assert 0 <= low <= figures[name]["value"] <= high <= 1
+            assert figures["all_classes"]["value"] <= figures["two_way"]["value"]
     assert said
     again = measure_attack(bundle, pairs=pairs, n=2, settings=settings)
     assert again == found

@@ -16,7 +16,8 @@ from explorer.bundle import MANIFEST, Bundle
 from explorer.bundle.facts import neuron_facts
 from explorer.bundle.pictures import PictureStore
 from explorer.commands.main import main
-from explorer.evidence import bootstrap_interval, measure
+from explorer.evidence import measure
+from explorer.evidence.figures import figure
 from tests.conftest import HELD_OUT, flip, picture_rows
 
 
@@ -153,9 +154,9 @@ def test_search_for_an_unknown_text(capsys: pytest.CaptureFixture, tiny_bundle: 
 def test_recall(capsys: pytest.CaptureFixture, bundle_copy: Path) -> None:
     found = run(capsys, "evidence", bundle_copy, "--only", "recall")["recall"]
     assert found["pictures"] == found["candidates"] == HELD_OUT
-    assert 0 <= found["recall@1"] <= found["recall@10"] == 1
-    low, high = found["recall@1_interval"]
-    assert low <= found["recall@1"] <= high
+    assert 0 <= found["recall@1"]["value"] <= found["recall@10"]["value"] == 1
+    low, high = found["recall@1"]["interval"]
+    assert low <= found["recall@1"]["value"] <= high
 
 
 def test_recall_counts_the_pictures_whose_name_is_nearest(
@@ -173,7 +174,7 @@ def test_recall_counts_the_pictures_whose_name_is_nearest(
     for i in held:
         image = encode_images(loaded, [bundle.pictures.rgb(i)])[0]
         hits += names[int((texts @ image).argmax())] == bundle.pictures.table["label"][i]
-    assert measure(bundle, ["recall"])["recall"]["recall@1"] == hits / HELD_OUT
+    assert measure(bundle, ["recall"])["recall"]["recall@1"]["value"] == hits / HELD_OUT
 
 
 def test_a_bundle_without_held_out_pictures(
@@ -191,10 +192,10 @@ def test_intervals_cover_the_rate() -> None:
     import numpy as np
 
     hits = np.arange(1000) < 600
-    low, high = bootstrap_interval(hits, seed=0)
+    low, high = figure(hits, seed=0)["interval"]
     assert low == pytest.approx(0.6 - 1.96 * 0.0155, abs=0.004)
     assert high == pytest.approx(0.6 + 1.96 * 0.0155, abs=0.004)
-    assert bootstrap_interval(hits, seed=0) == [low, high]
+    assert figure(hits, seed=0)["interval"] == [low, high]
 
 
 def test_bench_lens_passes_its_options(

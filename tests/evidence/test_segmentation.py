@@ -104,25 +104,30 @@ def test_summary_has_the_pooled_figures_and_their_intervals() -> None:
     scores = scores_of(8, 1.0)
     found = summarise(scores, 0.5)
     tp, fp, fn, tn = scores.counts.sum(axis=0)
-    assert found["pixel_accuracy"] == pytest.approx((tp + tn) / (tp + fp + fn + tn), abs=1e-4)
-    assert found["mean_iou"] == pytest.approx(
+    assert found["pixel_accuracy"]["value"] == pytest.approx(
+        (tp + tn) / (tp + fp + fn + tn), abs=1e-4
+    )
+    assert found["mean_iou"]["value"] == pytest.approx(
         (tp / (tp + fp + fn) + tn / (tn + fp + fn)) / 2, abs=1e-4
     )
-    assert found["calibrated_iou"] == pytest.approx(tp / (tp + fp + fn), abs=1e-4)
+    assert found["calibrated_iou"]["value"] == pytest.approx(tp / (tp + fp + fn), abs=1e-4)
     for name in FIGURES:
-        low, high = found[f"{name}_interval"]
-        assert low <= found[name] <= high
+        low, high = found[name]["interval"]
+        assert low <= found[name]["value"] <= high
+        assert found[name]["count"] == 8
         assert low < high
     assert found == summarise(scores, 0.5)
+    of_all = {"value": 1, "interval": [1, 1], "count": 8}
     perfect = summarise(scores_of(8), 0.5)
-    assert all(perfect[name] == 1 and perfect[f"{name}_interval"] == [1, 1] for name in FIGURES)
+    assert all(perfect[name] == of_all for name in FIGURES)
 
 
 def test_the_best_threshold_is_the_best() -> None:
     parts = [scores_of(6, 1.0), scores_of(4, 0.8)]
     best = best_threshold(parts)
     means = [
-        np.mean([summarise(part, float(t))["calibrated_iou"] for part in parts]) for t in THRESHOLDS
+        np.mean([summarise(part, float(t))["calibrated_iou"]["value"] for part in parts])
+        for t in THRESHOLDS
     ]
     assert best == pytest.approx(THRESHOLDS[int(np.argmax(means))])
 
@@ -154,7 +159,7 @@ def test_segmentation_is_measured_and_resumed(bundle: Bundle, tmp_path: Path) ->
     assert set(single["methods"]) == set(methods) == set(found["thresholds"])
     for forms in single["methods"].values():
         for form in forms:
-            assert all(0 <= forms[form][name] <= 1 for name in FIGURES)
+            assert all(0 <= forms[form][name]["value"] <= 1 for name in FIGURES)
     assert set(single["methods"]["second-order"]) == {"exact", "refined", "fine"}
     assert set(single["methods"]["legrad"]) == {"exact", "refined"}
     assert len(said) == 4  # a run of scenes of each of the sets
@@ -188,8 +193,8 @@ def test_discovery_is_measured(bundle: Bundle) -> None:
             figures = part[source]
             assert set(figures) == {"hit@1", "cosine@1", "hit@3", "cosine@3"}
             if part["objects_in_dictionary"]:
-                assert figures["hit@1"]["mean"] <= figures["hit@3"]["mean"]
-                assert figures["cosine@1"]["mean"] <= figures["cosine@3"]["mean"] + 1e-6
+                assert figures["hit@1"]["value"] <= figures["hit@3"]["value"]
+                assert figures["cosine@1"]["value"] <= figures["cosine@3"]["value"] + 1e-6
 
 
 def test_unfamiliar_scenes_are_counted_apart(bundle: Bundle) -> None:
@@ -197,28 +202,29 @@ def test_unfamiliar_scenes_are_counted_apart(bundle: Bundle) -> None:
     labels = [(one,), (one, other), (other, "no text of the dictionary")]
     ranked = [{"concepts": np.array(places)} for places in ([0, 5], [7, 0], [0])]
     found = _unfamiliar(bundle, labels, ranked, np.array([False, True, True]), 0)
-    assert found["scenes"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
-    assert found["named"]["mean"] == pytest.approx(1 / 3, abs=1e-4)
-    assert found["named_elsewhere"]["mean"] == 1
+    assert found["scenes"]["value"] == pytest.approx(2 / 3, abs=1e-4)
+    assert found["named"]["value"] == pytest.approx(1 / 3, abs=1e-4)
+    assert found["named_elsewhere"]["value"] == 1
 
 
 def test_confidence_is_scored_as_by_counting_pairs() -> None:
     nan = np.nan
     present = np.array([[0.99, 0.2, nan], [0.9, nan, nan], [0.7, 0.95, 0.86]])
     absent = np.array([[0.1, nan, nan], [nan, nan, nan], [0.9, 0.84, nan]])
+    present, absent = np.tile(present, (4, 1)), np.tile(absent, (4, 1))
     found = _confidence(present, absent, 0)
     pairs = [
         (yes > no) + (yes == no) / 2
         for yes in present[~np.isnan(present)]
         for no in absent[~np.isnan(absent)]
     ]
-    assert found["auc"]["mean"] == pytest.approx(np.mean(pairs), abs=1e-4)
-    assert found["auc"]["interval"][0] <= found["auc"]["mean"] <= found["auc"]["interval"][1]
-    assert found["present_doubted"]["mean"] == pytest.approx(2 / 6, abs=1e-4)
-    assert found["absent_doubted"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
+    assert found["auc"]["value"] == pytest.approx(np.mean(pairs), abs=1e-4)
+    assert found["auc"]["interval"][0] <= found["auc"]["value"] <= found["auc"]["interval"][1]
+    assert found["present_doubted"]["value"] == pytest.approx(2 / 6, abs=1e-4)
+    assert found["absent_doubted"]["value"] == pytest.approx(2 / 3, abs=1e-4)
     assert found["doubtful_below"] == 0.85
 
 
 def test_confidence_of_present_texts_alone_tells_nothing_apart() -> None:
     found = _auc(np.array([0.5, 0.6]), np.array([True, True]), np.array([0, 1]), 0)
-    assert found == {"mean": None, "interval": None}
+    assert found == {"value": None, "interval": None, "count": 1}

@@ -145,7 +145,7 @@ def test_fit_is_a_share_of_the_lead(share: float | None, expected: str) -> None:
 def scenes(own: float, other: float) -> dict[str, Any]:
     def row(value: float) -> dict[str, Any]:
         name = "foreground_average_precision"
-        return {"exact": {name: value, f"{name}_interval": [value - 0.02, value + 0.02]}}
+        return {"exact": {name: of(value, value - 0.02, value + 0.02)}}
 
     return {"methods": {"second-order": row(own), "activation": row(0.1), "rollout": row(other)}}
 
@@ -169,7 +169,7 @@ def test_maps_are_compared_with_the_best_other(
 
 def named(found: float, chance: float, whole: float) -> dict[str, Any]:
     def row(value: float) -> dict[str, Any]:
-        return {"hit@10": {"mean": value, "interval": [value - 0.02, value + 0.02]}}
+        return {"hit@10": of(value, value - 0.02, value + 0.02)}
 
     return {"concepts": row(found), "chance": row(chance), "output": row(whole)}
 
@@ -190,7 +190,7 @@ def test_discovered_texts_are_compared_with_chance(
 
 
 def test_nothing_discovered_is_no_discovery() -> None:
-    nothing = {"hit@10": {"mean": None, "interval": None}}
+    nothing = {"hit@10": of(None)}
     part = {name: nothing for name in ("concepts", "chance", "output")}
     result = {"pictogram, single": part, "pictogram, multiple": part}
     assert outcome("discovery", result) == FAILS
@@ -198,13 +198,10 @@ def test_nothing_discovered_is_no_discovery() -> None:
 
 def attacks(**differences: float) -> dict[str, Any]:
     """Second-order concepts fool 60 % of pictures; others by so much less."""
-    rows = {name: {"two_way": {"mean": 0.6 - d}} for name, d in differences.items()}
+    rates = {"second-order": 0.6} | {name: 0.6 - d for name, d in differences.items()}
     return {
-        "methods": {"second-order": {"two_way": {"mean": 0.6}}, **rows},
-        "verdict": {
-            "intervals_apart": {name: d > 0.1 for name, d in differences.items()},
-            "paired_difference": {n: [d - 0.05, d + 0.05] for n, d in differences.items()},
-        },
+        "methods": {n: {"two_way": of(v, v - 0.04, v + 0.04)} for n, v in rates.items()},
+        "beyond": {n: of(d, d - 0.05, d + 0.05) for n, d in differences.items()},
     }
 
 
@@ -214,7 +211,7 @@ def attacks(**differences: float) -> dict[str, Any]:
         (attacks(random=0.3, nearest=0.2), HOLDS),
         (attacks(random=0.3, nearest=0.0), PARTLY),
         (attacks(random=0.04, nearest=0.3), FAILS),
-        ({"methods": {"none": {"two_way": {"mean": 0.1}}}, "verdict": {}}, FAILS),
+        ({"methods": {"none": {"two_way": of(0.1)}}, "beyond": {}}, FAILS),
     ],
 )
 def test_attacks_are_compared_one_by_one(result: dict, expected: str) -> None:

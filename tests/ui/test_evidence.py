@@ -17,6 +17,7 @@ from explorer.evidence.claims.verdicts import CLAIMS as EVERY
 from explorer.evidence.measures.attack import METHODS
 from explorer.evidence.measures.segmentation import measure_segmentation
 from explorer.evidence.registry import SECTIONS
+from explorer.evidence.stored import stored_evidence
 from explorer.ui.address import address
 from explorer.ui.data import loaders
 from explorer.ui.evidence import plots as evidence_plots
@@ -74,7 +75,7 @@ def test_what_is_not_measured_says_how(tiny_bundle: Path, monkeypatch: pytest.Mo
 def test_every_claim_has_verdict_plot_and_figures(
     measured: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evidence = Bundle.open(measured).manifest.evidence
+    evidence = stored_evidence(Bundle.open(measured))
     app = run_page(measured.parent, monkeypatch)
     html = html_of(app)
     assert html.count("Not measured yet on") == len(SHOWN) - len(CLAIMS)
@@ -85,7 +86,7 @@ def test_every_claim_has_verdict_plot_and_figures(
         assert f"<p>{escape(claim.sentence)}</p>" in html
         assert f"evidence?bundle=tiny&amp;claim={claim.key}" in html
     assert 'aria-current="page" href="evidence?bundle=tiny"' in html
-    recall = evidence["recall"]["recall@1"]
+    recall = evidence["recall"]["recall@1"]["value"]
     assert f'<div class="value">{100 * recall:.1f} %</div>' in html
 
 
@@ -94,7 +95,7 @@ def test_one_claim_shows_every_figure_with_its_key(
     key: str, measured: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     section = CLAIMS[key].section
-    evidence = Bundle.open(measured).manifest.evidence
+    evidence = stored_evidence(Bundle.open(measured))
     app = run_page(measured.parent, monkeypatch, claim=key)
     html = html_of(app)
     shown = evidence_views.VIEWS[key](evidence[section])

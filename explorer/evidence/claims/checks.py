@@ -12,12 +12,11 @@ from typing import Any
 from explorer.evidence.claims.verdicts import (
     MOST,
     PICTOGRAMS,
-    is_positive,
     number,
     percent,
     plain,
-    reaches,
 )
+from explorer.evidence.figures import is_positive, reaches, value_of
 
 Result = Mapping[str, Any]
 ORACLE = (
@@ -152,16 +151,18 @@ def segmentation(result: Result) -> list[str]:
     if "attention" in single and "attention" in several:
         said.append(
             "Attention of the class token finds whatever stands out and never hears of the text: "
-            f"from one object to several it falls from {single['attention'][measure]:.2f} to "
-            f"{several['attention'][measure]:.2f}, second-order effects from "
-            f"{single['second-order'][measure]:.2f} to {several['second-order'][measure]:.2f}."
+            f"from one object to several it falls from "
+            f"{value_of(single['attention'][measure]):.2f} to "
+            f"{value_of(several['attention'][measure]):.2f}, second-order effects from "
+            f"{value_of(single['second-order'][measure]):.2f} to "
+            f"{value_of(several['second-order'][measure]):.2f}."
         )
     if "textspan" in several:
         said.append(
             "TextSpan sums all that attention heads write to the output, second-order effects "
-            f"among it; it reaches {single['textspan'][measure]:.2f} and "
-            f"{several['textspan'][measure]:.2f}. We think that what does not come from neurons "
-            "helps to find a place as well."
+            f"among it; it reaches {value_of(single['textspan'][measure]):.2f} and "
+            f"{value_of(several['textspan'][measure]):.2f}. We think that what does not come from "
+            "neurons helps to find a place as well."
         )
     return [
         *said,
@@ -172,9 +173,7 @@ def segmentation(result: Result) -> list[str]:
 
 def attack(result: Result) -> list[str]:
     """How much the neurons have to do with it, and how much the trials."""
-    rates = {
-        name: percent({"value": row["two_way"]["mean"]}) for name, row in result["methods"].items()
-    }
+    rates = {name: percent(row["two_way"]) for name, row in result["methods"].items()}
     said = []
     if {"second-order", "random, tried", "nearest, tried", "indirect, tried"} <= rates.keys():
         said.append(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from explorer.evidence.figures import Figure, is_above, is_positive, reaches, value_of
+
 HOLDS, PARTLY, FAILS = "holds", "partly", "doesn't hold"
 Result = Mapping[str, Any]
 
@@ -20,6 +22,7 @@ CARRIED = 0.25
 PICTOGRAMS = ("pictogram, single", "pictogram, multiple")
 OWN_MAPS = ("second-order", "activation")
 TEN = "hit@10"
+OWN = "second-order"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Claim:
 
 def _ablation(result: Result) -> Verdict:
     rows = result["layers"]
-    worst = max(rows, key=lambda row: _value(row["second_order"]["drop"]))
+    worst = max(rows, key=lambda row: value_of(row["second_order"]["drop"]))
     drop, beyond = worst["second_order"]["drop"], worst["second_beyond_first"]
     fell = f"in layer {worst['layer']} recall@1 falls by {_points(drop)} points"
     if not is_positive(drop):
@@ -130,7 +133,7 @@ def _descriptions(result: Result) -> Verdict:
 
 def _polysemy(result: Result) -> Verdict:
     part = result["polysemy"]
-    found, chance = _value(part["two_meanings"]), _value(part["permuted"])
+    found, chance = value_of(part["two_meanings"]), value_of(part["permuted"])
     said = (
         f"two unrelated meanings are verified in {100 * found:.1f} % of neurons, by chance in "
         f"{100 * chance:.1f} %; of the neurons with a verified meaning "
@@ -157,36 +160,33 @@ def _segmentation(result: Result) -> Verdict:
     measure, form = "foreground_average_precision", "exact"
     said, apart = [], []
     for name in PICTOGRAMS:
-        methods = {key: row[form] for key, row in result["sets"][name]["methods"].items()}
-        own = max((key for key in methods if key in OWN_MAPS), key=lambda k: methods[k][measure])
-        other = max(
-            (key for key in methods if key not in OWN_MAPS), key=lambda k: methods[k][measure]
-        )
+        methods = {m: row[form][measure] for m, row in result["sets"][name]["methods"].items()}
+        own = _best({m: found for m, found in methods.items() if m in OWN_MAPS})
+        other = _best({m: found for m, found in methods.items() if m not in OWN_MAPS})
         ours, theirs = methods[own], methods[other]
-        apart.append(ours[f"{measure}_interval"][0] > theirs[f"{measure}_interval"][1])
-        said.append(f"{ours[measure]:.2f} ({own}) against {theirs[measure]:.2f} ({other})")
+        apart.append(is_above(ours, theirs))
+        said.append(f"{value_of(ours):.2f} ({own}) against {value_of(theirs):.2f} ({other})")
     outcome = HOLDS if all(apart) else PARTLY if any(apart) else FAILS
     return Verdict(
         outcome, f"with one object {said[0]}; with several {said[1]}, the best other method."
     )
 
 
+def _best(figures: Mapping[str, Figure]) -> str:
+    return max(figures, key=lambda name: value_of(figures[name]))
+
+
 def _discovery(result: Result) -> Verdict:
     sets = [result[name] for name in PICTOGRAMS]
-    found = [part["concepts"][TEN]["mean"] or 0 for part in sets]
-    chance = [part["chance"][TEN]["mean"] or 0 for part in sets]
-    whole = [part["output"][TEN]["mean"] or 0 for part in sets]
+    found = [value_of(part["concepts"][TEN]) for part in sets]
+    chance = [value_of(part["chance"][TEN]) for part in sets]
+    whole = [value_of(part["output"][TEN]) for part in sets]
     said = (
         f"ten texts name {_share(found[0])} of single objects and {_share(found[1])} of several; "
         f"of another scene's {_share(chance[0])} and {_share(chance[1])}; the whole output's "
         f"nearest texts {_share(whole[0])} and {_share(whole[1])}."
     )
-    above = [
-        bool(part["concepts"][TEN]["interval"])
-        and part["concepts"][TEN]["interval"][0] > part["chance"][TEN]["interval"][1]
-        for part in sets
-    ]
-    if not all(above):
+    if not all(is_above(part["concepts"][TEN], part["chance"][TEN]) for part in sets):
         return Verdict(FAILS, said)
     enough = all(
         part["concepts"][TEN]["interval"][0] >= HALF * part["output"][TEN]["interval"][1]
@@ -196,24 +196,26 @@ def _discovery(result: Result) -> Verdict:
 
 
 def _attack(result: Result) -> Verdict:
-    methods, found = result["methods"], result["verdict"]
-    rates = [f"{name} {_share(row['two_way']['mean'])}" for name, row in methods.items()]
-    said = f"pictures taken for the target: {'; '.join(rates)}."
-    beyond = found.get("paired_difference", {}).get("random")
-    if found.get("intervals_apart") and all(found["intervals_apart"].values()):
-        return Verdict(HOLDS, said)
-    return Verdict(PARTLY if beyond and beyond[0] > 0 else FAILS, said)
+    rates = {name: row["two_way"] for name, row in result["methods"].items()}
+    said = [f"{name} {percent(rate)}" for name, rate in rates.items()]
+    own, others = rates.get(OWN), [rate for name, rate in rates.items() if name != OWN]
+    beyond = result["beyond"].get("random")
+    if own and others and all(is_above(own, other) for other in others):
+        outcome = HOLDS
+    else:
+        outcome = PARTLY if beyond and is_positive(beyond) else FAILS
+    return Verdict(outcome, f"pictures taken for the target: {'; '.join(said)}.")
 
 
-def _by_share(share: Mapping[str, Any], sentence: str) -> Verdict:
+def _by_share(share: Figure, sentence: str) -> Verdict:
     return Verdict(_by_interval(share), sentence.format(percent(share)))
 
 
-def _by_interval(share: Mapping[str, Any]) -> str:
+def _by_interval(share: Figure) -> str:
     return HOLDS if reaches(share, MOST) else PARTLY if reaches(share, HALF) else FAILS
 
 
-def _nothing_lost(drop: Mapping[str, Any]) -> Verdict:
+def _nothing_lost(drop: Figure) -> Verdict:
     return Verdict(
         FAILS,
         f"mean-ablating all these effects changes recall@1 by {_points(drop)} points, which is not "
@@ -221,33 +223,18 @@ def _nothing_lost(drop: Mapping[str, Any]) -> Verdict:
     )
 
 
-def _value(figure: Mapping[str, Any]) -> float:
-    """Return a figure's value; 0 for one that could not be formed."""
-    return float(figure["value"] or 0)
+def _points(figure: Figure) -> str:
+    return f"{100 * value_of(figure):.1f}"
 
 
-def is_positive(figure: Mapping[str, Any]) -> bool:
-    """Return whether a figure's whole interval is above 0."""
-    return bool(figure["interval"] and figure["interval"][0] > 0)
-
-
-def reaches(figure: Mapping[str, Any], least: float) -> bool:
-    """Return whether a figure's whole interval is at ``least`` or above."""
-    return bool(figure["interval"] and figure["interval"][0] >= least)
-
-
-def _points(figure: Mapping[str, Any]) -> str:
-    return f"{100 * _value(figure):.1f}"
-
-
-def percent(figure: Mapping[str, Any]) -> str:
+def percent(figure: Figure) -> str:
     """Write a figure's value in percent."""
-    return _share(_value(figure))
+    return _share(value_of(figure))
 
 
-def number(figure: Mapping[str, Any]) -> str:
+def number(figure: Figure) -> str:
     """Write a figure's value, such as a correlation, without a unit."""
-    return plain(_value(figure))
+    return plain(value_of(figure))
 
 
 def plain(value: float) -> str:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.evidence.figures import RESAMPLES, Figure, Weights, bootstrap, ratio
 from explorer.evidence.work import Arrays, Work, stream
 from explorer.picture.discover import (
     all_effects,
@@ -31,7 +33,6 @@ from explorer.picture.presence import DOUBTFUL, Presence
 from explorer.scenes.seeded import MOST_OBJECTS, POOLS, SceneSet, draw_scene
 
 RANKINGS = ("concepts", "sets", "output", "likely")
-RESAMPLES = 1000
 AT_ONCE = 10  # scenes between two looks at the clock
 
 Progress = Callable[[str], None]
@@ -167,9 +168,9 @@ def _unfamiliar(
     ]
     apart = {"named": flags, "named_elsewhere": ~flags}
     return {
-        "scenes": _mean_with_interval([[float(flag)] for flag in flags], seed),
+        "scenes": _named([[float(flag)] for flag in flags], seed),
         **{
-            name: _mean_with_interval([hits[n] for n in np.flatnonzero(chosen)], seed)
+            name: _named([hits[n] for n in np.flatnonzero(chosen)], seed)
             for name, chosen in apart.items()
         },
     }
@@ -183,7 +184,7 @@ def _confidence(present: np.ndarray, absent: np.ndarray, seed: int) -> dict[str,
     truth = np.repeat([True, False], [counts["present"].sum(), counts["absent"].sum()])
     scene = np.concatenate([np.repeat(np.arange(len(n)), n) for n in counts.values()])
     figures: dict[str, Any] = {
-        f"{name}_doubted": _mean_with_interval(
+        f"{name}_doubted": _named(
             [[float(v < DOUBTFUL) for v in row[~np.isnan(row)]] for row in table], seed
         )
         for name, table in kinds.items()
@@ -191,22 +192,17 @@ def _confidence(present: np.ndarray, absent: np.ndarray, seed: int) -> dict[str,
     return {"doubtful_below": DOUBTFUL, "auc": _auc(values, truth, scene, seed), **figures}
 
 
-def _auc(values: np.ndarray, truth: np.ndarray, scene: np.ndarray, seed: int) -> dict[str, Any]:
+def _auc(values: np.ndarray, truth: np.ndarray, scene: np.ndarray, seed: int) -> Figure:
     """Return how often one of `truth` is the larger of two, with its interval over scenes."""
-    if truth.all() or not truth.any():
-        return {"mean": None, "interval": None}
-    count = int(scene.max()) + 1
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES)
-    found = [
-        roc_auc_score(truth, values, sample_weight=weights[scene])
-        for weights in drawn
-        if weights[scene[truth]].any() and weights[scene[~truth]].any()
-    ]
-    low, high = np.quantile(found, (0.025, 0.975))
-    return {
-        "mean": round(float(roc_auc_score(truth, values)), 4),
-        "interval": [round(float(low), 4), round(float(high), 4)],
-    }
+
+    def statistic(weights: Weights) -> list[float]:
+        return [one(row[scene]) for row in weights]
+
+    def one(weights: NDArray[np.floating[Any]]) -> float:
+        both = weights[truth].any() and weights[~truth].any()
+        return float(roc_auc_score(truth, values, sample_weight=weights)) if both else np.nan
+
+    return bootstrap(statistic, int(scene.max(initial=-1)) + 1, seed)
 
 
 def _figures(
@@ -235,21 +231,12 @@ def _figures(
                 [float((atoms[found[:k]] @ atoms[text]).max(initial=-1)) for text in texts]
                 for texts, found in pairs
             ]
-            figures[name][f"hit@{k}"] = _mean_with_interval(hits, seed)
-            figures[name][f"cosine@{k}"] = _mean_with_interval(near, seed)
+            figures[name][f"hit@{k}"] = _named(hits, seed)
+            figures[name][f"cosine@{k}"] = _named(near, seed)
     return figures
 
 
-def _mean_with_interval(values: list[list[float]], seed: int) -> dict[str, Any]:
-    """Return the mean over all objects and its interval over scenes."""
-    sums = np.array([[sum(scene), len(scene)] for scene in values if scene])
-    if not len(sums):
-        return {"mean": None, "interval": None}
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), RESAMPLES) @ sums
-    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975))
-    mean = sums[:, 0].sum() / sums[:, 1].sum()
-    return {
-        "mean": round(float(mean), 4),
-        "interval": [round(float(low), 4), round(float(high), 4)],
-    }
+def _named(values: list[list[float]], seed: int) -> Figure:
+    """Return the mean over all objects with its interval over the scenes that have any."""
+    sums = np.array([[sum(scene), len(scene)] for scene in values if scene]).reshape(-1, 2)
+    return ratio(sums[:, 0], sums[:, 1], seed)

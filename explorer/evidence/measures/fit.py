@@ -23,7 +23,7 @@ from torch import Tensor
 
 from explorer.evidence.context import Context
 from explorer.evidence.evaluation import Judge
-from explorer.evidence.figures import Figure, figure, ratio
+from explorer.evidence.figures import DIGITS, Figure, figure, ratio
 from explorer.evidence.lenspass import PassBatch
 from explorer.evidence.measures.ablation import first_order_total
 from explorer.lens import path_names
@@ -116,7 +116,7 @@ def _root(squared: Figure) -> Figure:
         return squared
     interval = squared["interval"]
     return {
-        "value": round(squared["value"] ** 0.5, 5),
-        "interval": interval and [round(max(v, 0) ** 0.5, 5) for v in interval],
+        "value": round(squared["value"] ** 0.5, DIGITS),
+        "interval": interval and [round(max(v, 0) ** 0.5, DIGITS) for v in interval],
         "count": squared["count"],
     }

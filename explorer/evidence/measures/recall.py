@@ -8,7 +8,7 @@ import torch
 
 from explorer.evidence.context import Context
 from explorer.evidence.evaluation import PROMPT, Judge
-from explorer.evidence.figures import bootstrap_interval
+from explorer.evidence.measures.ablation import recalls
 from explorer.lens.models import encode_images
 
 
@@ -25,12 +25,9 @@ def measure(context: Context) -> dict[str, Any]:
     )
     ranks = judge.ranks(torch.as_tensor(images), slice(0, len(evaluation))).numpy()
     return {
-        "recall@1": float((ranks < 1).mean()),
-        "recall@10": float((ranks < 10).mean()),
+        **recalls(ranks, seed),
         "candidates": len(evaluation.candidates),
         "pictures": len(evaluation),
-        "recall@1_interval": bootstrap_interval(ranks < 1, seed),
-        "recall@10_interval": bootstrap_interval(ranks < 10, seed),
         "set": evaluation.name,
         "sources": evaluation.sources,
         "prompt": PROMPT,

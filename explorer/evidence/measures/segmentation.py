@@ -35,6 +35,7 @@ from torch.nn import functional
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.evidence.figures import RESAMPLES, Figure, bootstrap
 from explorer.picture.maps import (
     BASELINES,
     METHODS,
@@ -53,8 +54,14 @@ from explorer.scenes.seeded import SceneSet, draw_scene
 
 FORMS = ("exact", "refined", "fine")
 FINE = (SECOND_ORDER, "textspan")  # methods of the last form, which costs four passes
+STATISTICS = (
+    "pixel_accuracy",
+    "mean_iou",
+    "mean_average_precision",
+    "foreground_average_precision",
+    "calibrated_iou",
+)
 THRESHOLDS = np.round(np.arange(0.02, 1.0, 0.02), 2)
-RESAMPLES = 1000
 RUN = 50  # scenes that are kept together, so that no more are lost when stopped
 
 Progress = Callable[[str], object]
@@ -181,15 +188,11 @@ def summarise(scores: Scores, threshold: float, seed: int = 0) -> dict[str, Any]
     by_scene = np.stack(
         [sums[scores.scene == scene].sum(axis=0) for scene in np.unique(scores.scene)]
     )
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(by_scene), np.full(len(by_scene), 1 / len(by_scene)), RESAMPLES)
-    point, resampled = _figures(by_scene.sum(axis=0)[None]), _figures(drawn @ by_scene)
-    found: dict[str, Any] = {"threshold": threshold}
-    for name, values in point.items():
-        found[name] = round(float(values[0]), 4)
-        low, high = np.quantile(resampled[name], (0.025, 0.975))
-        found[f"{name}_interval"] = [round(float(low), 4), round(float(high), 4)]
-    return found
+
+    def figure(name: str) -> Figure:
+        return bootstrap(lambda w: _statistics(w @ by_scene)[name], len(by_scene), seed)
+
+    return {"threshold": threshold, **{name: figure(name) for name in STATISTICS}}
 
 
 def score_map(found: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -246,8 +249,8 @@ def _precision_of(falling: np.ndarray, truth: np.ndarray) -> float:
     return float(np.sum(np.diff(recall, prepend=0) * precision))
 
 
-def _figures(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the figures of [sample, column] sums, columns as in `summarise`."""
+def _statistics(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """Return `STATISTICS` of [sample, column] sums, columns as in `summarise`."""
     tp, fp, fn, tn, inside, union, both, foreground, objects = sums.T.astype(np.float64)
     return {
         "pixel_accuracy": (tp + tn) / (tp + fp + fn + tn),

@@ -8,6 +8,7 @@ from html import escape
 from explorer.attack.audit import Audit
 from explorer.attack.batch import Attempt
 from explorer.attack.concepts import Ranking, SpuriousConcept, vocabulary
+from explorer.evidence.stored import stored_evidence
 from explorer.ui.address.attack_query import AttackQuery, write_scene
 from explorer.ui.core import glossary
 from explorer.ui.data.attacks import Proposal
@@ -22,8 +23,8 @@ NEURONS = 12
 
 def measured(view: View) -> str:
     """How often such pictures fool this model, where that was measured."""
-    found = view.bundle.manifest.evidence.get("attack", {})
-    rates = {name: row["two_way"]["mean"] for name, row in found.get("methods", {}).items()}
+    found = stored_evidence(view.bundle).get("attack", {})
+    rates = {name: row["two_way"]["value"] for name, row in found.get("methods", {}).items()}
     if not {"second-order", "random", "none"} <= rates.keys():
         return ""
     more = parts.link("evidence", "How it was measured", bundle=view.key, claim="attack")

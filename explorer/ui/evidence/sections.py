@@ -12,6 +12,7 @@ import streamlit as st
 from explorer.evidence.claims.checks import CHECKS
 from explorer.evidence.claims.verdicts import CLAIMS, FAILS, HOLDS, PARTLY, Claim, Verdict
 from explorer.evidence.registry import SECTIONS
+from explorer.evidence.stored import stored_evidence
 from explorer.ui.evidence import views as evidence_views
 from explorer.ui.evidence.plots import Figure, Scale
 from explorer.ui.evidence.views import Number, Shown
@@ -37,13 +38,13 @@ def read_claim(page: Page) -> tuple[str, list[str]]:
 
 def _claims(page: Page) -> list[Claim]:
     """The claims that this version can measure or this bundle has measured."""
-    evidence = page.view.bundle.manifest.evidence
+    evidence = stored_evidence(page.view.bundle)
     return [c for c in CLAIMS.values() if c.section in evidence or SECTIONS[c.section].available]
 
 
 def body(page: Page, asked: str) -> None:
     """All claims in brief, or one with every plot and figure."""
-    evidence = page.view.bundle.manifest.evidence
+    evidence = stored_evidence(page.view.bundle)
     frame.title("Evidence")
     if asked:
         claim = CLAIMS[asked]

@@ -59,13 +59,10 @@ class Shown:
 
 def baseline(result: Result) -> list[Number]:
     """Recognition of the evaluation pictures, nothing changed."""
-    found = []
-    for k in (1, 10):
-        key = f"recall@{k}"
-        interval = result.get(f"{key}_interval")
-        figure = {"value": result[key], "interval": interval, "count": result["pictures"]}
-        found.append(Number(f"Recall@{k}", figure, percent(key), key))
-    return found
+    return [
+        Number(key.capitalize(), result[key], percent(key), key)
+        for key in ("recall@1", "recall@10")
+    ]
 
 
 def ablation(result: Result) -> Shown:
@@ -609,7 +606,7 @@ def segmentation(result: Result) -> Shown:
             own = method in ("second-order", "activation")
             title = METHOD_NAMES.get(method, method)
             for form in forms:
-                figure = _scene_figure(forms[form], "foreground_average_precision", part["scenes"])
+                figure = forms[form]["foreground_average_precision"]
                 colour = SECOND if own else NEUTRAL
                 rows.append(Dot(f"{title}, {form}", figure, colour))
                 if method == "second-order" and form == "exact":
@@ -624,10 +621,6 @@ def segmentation(result: Result) -> Shown:
             )
         )
     return Shown(numbers, drawn)
-
-
-def _scene_figure(row: Result, measure: str, scenes: int) -> Figure:
-    return {"value": row[measure], "interval": row[f"{measure}_interval"], "count": scenes}
 
 
 def discovery(result: Result) -> Shown:
@@ -651,7 +644,7 @@ def discovery(result: Result) -> Shown:
             Series(
                 title,
                 colour,
-                [_mean(part[key][hit], part["scenes"]) for hit in hits],
+                [part[key][hit] for hit in hits],
             )
             for key, (title, colour) in rankings.items()
             if key in part
@@ -660,7 +653,7 @@ def discovery(result: Result) -> Shown:
         numbers.append(
             Number(
                 f"Named by {most.removeprefix('hit@')} texts, {name}",
-                _mean(part["concepts"][most], part["scenes"]),
+                part["concepts"][most],
                 percent("of objects"),
                 f"{name}.concepts.{most}",
             )
@@ -682,7 +675,7 @@ def discovery(result: Result) -> Shown:
     numbers += [
         Number(
             f"Present told from absent, {name}",
-            _mean(part["confidence"]["auc"], part["scenes"]),
+            part["confidence"]["auc"],
             percent("of pairs of a present and an absent text"),
             f"{name}.confidence.auc",
         )
@@ -701,7 +694,7 @@ def _doubted(named: Mapping[str, Result]) -> Plot:
             [
                 Dot(
                     f"{name}, {kind}",
-                    _mean(part["confidence"][f"{kind}_doubted"], part["scenes"]),
+                    part["confidence"][f"{kind}_doubted"],
                     colour,
                 )
                 for name, part in named.items()
@@ -712,15 +705,11 @@ def _doubted(named: Mapping[str, Result]) -> Plot:
     )
 
 
-def _mean(row: Result, scenes: int) -> Figure:
-    return {"value": row["mean"], "interval": row["interval"], "count": scenes}
-
-
 def attack(result: Result) -> Shown:
     """How often pictures are taken for the target, by what was added to them."""
     methods, pairs = result["methods"], result["pairs"]
-    names = {name: _mean(row["two_way"], pairs) for name, row in methods.items()}
-    whole = {name: _mean(row["all_classes"], pairs) for name, row in methods.items()}
+    names = {name: row["two_way"] for name, row in methods.items()}
+    whole = {name: row["all_classes"] for name, row in methods.items()}
 
     def rows(figures: Mapping[str, Figure]) -> list[Dot]:
         return [
@@ -771,7 +760,7 @@ def every_figure(result: Any, key: str = "") -> Iterator[tuple[str, str, str, st
     """
     if isinstance(result, Mapping):
         if "interval" in result:
-            value = result.get("value", result.get("mean"))
+            value = result["value"]
             count = _plain(result["count"]) if "count" in result else ""
             yield key, _plain(value), _span(result["interval"]), count
             return

@@ -6,6 +6,7 @@ from html import escape
 
 import streamlit as st
 
+from explorer.evidence.stored import stored_evidence
 from explorer.search.query import LONGEST
 from explorer.ui.core import glossary
 from explorer.ui.core.theme import PATH_DRAWING
@@ -110,7 +111,7 @@ def headline_figures(view: View) -> None:
 
 
 def _figures(view: View) -> list[tuple[str, str, str]]:
-    manifest, neurons = view.bundle.manifest, view.neurons
+    neurons = view.neurons
     alive = neurons[~view.silent]
     items = [
         ("Neurons", f"{len(neurons):,}", f"in {len(view.layers)} layers"),
@@ -122,12 +123,12 @@ def _figures(view: View) -> list[tuple[str, str, str]]:
             "of strong effects by one direction, median",
         ),
     ]
-    recall = manifest.evidence.get("recall", {})
+    recall = stored_evidence(view.bundle).get("recall", {})
     if "recall@1" in recall:
         items.append(
             (
                 "Model recall@1",
-                glossary.share(float(recall["recall@1"])),
+                glossary.share(recall["recall@1"]["value"]),
                 f"unseen picture style, {int(recall.get('candidates', 0)):,} names",
             )
         )

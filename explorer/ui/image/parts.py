@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from explorer.evidence.stored import stored_evidence
 from explorer.palette import COLOURS
 from explorer.picture import painting
 from explorer.picture.discover import FoundConcept, FoundNeuron
@@ -64,11 +65,11 @@ def likely(texts: Sequence[str], mapped: Callable[[str], str]) -> str:
 
 def hit_rates(view: View) -> str:
     """How often discovery names what is there, as measured; nothing where it wasn't."""
-    measured = view.bundle.manifest.evidence.get("discovery", {})
+    measured = stored_evidence(view.bundle).get("discovery", {})
 
     def named(pool: str) -> str:
         alone, among = (
-            glossary.share(measured[f"{pool}, {kind}"]["concepts"]["hit@10"]["mean"])
+            glossary.share(measured[f"{pool}, {kind}"]["concepts"]["hit@10"]["value"])
             for kind in ("single", "multiple")
         )
         return f"{alone} of the objects that stand alone and {among} of those among others"

@@ -1,0 +1,79 @@
+"""The evidence that a bundle holds, in today's shape whatever version measured it.
+
+Every figure is a `figures.Figure`: `{"value", "interval", "count"}`. Bundles measured before that
+was so hold three other shapes, which are upgraded here whenever evidence is read:
+
+- recall and segmentation: `"name": 0.7, "name_interval": [0.6, 0.8]` beside each other;
+- discovery and attack: `{"mean": 0.7, "interval": [0.6, 0.8]}`;
+- attack: differences to the other methods as bare intervals, in `verdict`; their values are those
+  of the methods' figures, and they are called `beyond` today.
+
+The counts of such figures are the pictures, scenes or pairs that the section says it was measured
+on. Nothing is written: the bundle's manifest stays as it is until a section is measured again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from explorer.bundle import Bundle
+
+Result = dict[str, Any]
+OWN = "second-order"
+_UNITS = {"recall": "pictures", "segmentation": "scenes", "discovery": "scenes", "attack": "pairs"}
+_INTERVAL = "_interval"
+
+
+def stored_evidence(bundle: Bundle) -> dict[str, Result]:
+    """Return {section: result} of what was measured on a bundle."""
+    return upgraded(bundle.manifest.evidence)
+
+
+def upgraded(evidence: Mapping[str, Any]) -> dict[str, Result]:
+    """Return evidence with every figure in today's shape; what has it already is left as it is."""
+    found = {
+        section: _upgrade(result, _UNITS[section], 0) if section in _UNITS else result
+        for section, result in evidence.items()
+    }
+    if isinstance(found.get("attack", {}).get("verdict"), Mapping):
+        found["attack"] = _with_differences(found["attack"])
+    return found
+
+
+def _upgrade(part: Any, unit: str, count: int) -> Any:
+    """Upgrade a part of a result; ``count`` is what was measured, as far as it was said above."""
+    if isinstance(part, list):
+        return [_upgrade(item, unit, count) for item in part]
+    if not isinstance(part, Mapping):
+        return part
+    if "mean" in part and part.keys() <= {"mean", "interval"}:
+        return {"value": part["mean"], "interval": part.get("interval"), "count": count}
+    count = part[unit] if isinstance(part.get(unit), int) else count
+    found = {}
+    for name, value in part.items():
+        of = name.removesuffix(_INTERVAL)
+        if of != name and of in part:
+            continue
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        if plain and (f"{name}{_INTERVAL}" in part or name.startswith("recall@")):
+            interval = part.get(f"{name}{_INTERVAL}")
+            found[name] = {"value": round(value, 5), "interval": interval, "count": count}
+        else:
+            found[name] = _upgrade(value, unit, count)
+    return found
+
+
+def _with_differences(result: Result) -> Result:
+    methods = result.get("methods", {})
+    differences = result["verdict"].get("paired_difference", {})
+    beyond = {
+        name: {
+            "value": round(methods[OWN]["two_way"]["value"] - methods[name]["two_way"]["value"], 5),
+            "interval": interval,
+            "count": methods[name]["two_way"]["count"],
+        }
+        for name, interval in differences.items()
+        if name in methods and OWN in methods
+    }
+    return {name: part for name, part in result.items() if name != "verdict"} | {"beyond": beyond}
