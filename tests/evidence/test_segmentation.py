@@ -227,4 +227,4 @@ def test_confidence_is_scored_as_by_counting_pairs() -> None:
 
 def test_confidence_of_present_texts_alone_tells_nothing_apart() -> None:
     found = _auc(np.array([0.5, 0.6]), np.array([True, True]), np.array([0, 1]), 0)
-    assert found == {"value": None, "interval": None, "count": 1}
+    assert found == {"value": None, "interval": None, "count": 2}

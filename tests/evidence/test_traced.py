@@ -63,7 +63,7 @@ def untraced(text: str, known: set[str]) -> list[str]:
     """Return the numbers of a text that are in no key's value, rounded or in percent."""
     text = text.replace("\u00a0", " ")
     for said in SAID_ANYWAY:
-        text = text.replace(said, "")
+        text = re.sub(rf"(?<![\d.]){re.escape(said)}", "", text)
     found = (said.replace(",", "").replace("−", "-") for said in NUMBER.findall(text))
     return [said for said in found if said not in known]
 
