@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,28 +40,52 @@ def test_every_file_is_as_it_was_built() -> None:
     assert verify(SHIPPED) == []
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("corner", CORNERS)
-@pytest.mark.parametrize("method", ["second-order", "activation"])
-def test_a_thing_in_a_corner_lights_that_corner(
-    bundle: Bundle, opened: LensModel, shape: str, corner: str, method: str
-) -> None:
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A drawing in a corner of a white picture, as the model read it."""
+
+    label: str
+    size: tuple[int, int]
+    box: tuple[int, int, int, int]
+    """Left, top, right and bottom of the drawing."""
+    reading: PictureReading
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(shape, corner) for shape in SHAPES for corner in CORNERS],
+    ids=", ".join,
+)
+def scenes(request: pytest.FixtureRequest, bundle: Bundle, opened: LensModel) -> list[Scene]:
+    """One scene of each thing, read once for all methods."""
+    shape, corner = request.param
     width, height = SHAPES[shape]
     side = min(width, height) // 2
     left = 4 if "left" in corner else width - side - 4
     top = 4 if "top" in corner else height - side - 4
+    found = []
     for label in THINGS:
         picture = Image.new("RGB", (width, height), "white")
         thing = drawing(bundle, label).resize((side, side))
         picture.paste(thing, (left, top), thing)
         reading = PictureReading.of(opened, picture)
-        found = segment(opened, reading, [label], SegmentSettings(method=method))
+        found.append(Scene(label, (width, height), (left, top, left + side, top + side), reading))
+    return found
+
+
+@pytest.mark.parametrize("method", ["second-order", "activation"])
+def test_a_thing_in_a_corner_lights_that_corner(
+    scenes: list[Scene], opened: LensModel, method: str
+) -> None:
+    for scene in scenes:
+        left, top, right, bottom = scene.box
+        found = segment(opened, scene.reading, [scene.label], SegmentSettings(method=method))
         seen = found.maps()[0].numpy()
-        assert seen.shape == (height, width)
+        assert seen.shape == scene.size[::-1]
         row, column = np.unravel_index(seen.argmax(), seen.shape)
-        patch = max(width, height) / opened.grid[0]
-        assert left - patch <= column <= left + side + patch, (label, column)
-        assert top - patch <= row <= top + side + patch, (label, row)
+        patch = max(scene.size) / opened.grid[0]
+        assert left - patch <= column <= right + patch, (scene.label, column)
+        assert top - patch <= row <= bottom + patch, (scene.label, row)
         if method == "second-order":  # a mean activation is high in other places too
-            inside = seen[top : top + side, left : left + side].clip(min=0).sum()
-            assert inside > 0.7 * seen.clip(min=0).sum(), label
+            inside = seen[top:bottom, left:right].clip(min=0).sum()
+            assert inside > 0.7 * seen.clip(min=0).sum(), scene.label
