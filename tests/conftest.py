@@ -131,12 +131,6 @@ def bundle_copy(tiny_bundle: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    """Small matrices are slower on many threads, and the machine may be shared."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-@pytest.fixture(autouse=True, scope="session")
 def _findings_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Pages keep findings in a folder of the tests, never in the user's own."""
     os.environ["EXPLORER_DATA"] = str(tmp_path_factory.mktemp("data"))
