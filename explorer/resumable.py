@@ -59,7 +59,7 @@ def run_batches(
     """
     report = Reporter(say, name, total, done, unit)
     every = SAVE_SECONDS if save_seconds is None else save_seconds
-    saved, whole = time.monotonic(), True
+    saved, at, whole = done, time.monotonic(), True
     try:
         for start in range(done, total, batch_size):
             places = range(start, min(start + batch_size, total))
@@ -71,12 +71,11 @@ def run_batches(
             if pressed():
                 raise KeyboardInterrupt
             report(done)
-            if time.monotonic() - saved > every:
+            if done == total or time.monotonic() - at > every:
                 _save(save, done)
-                saved = time.monotonic()
-        _save(save, done)
+                saved, at = done, time.monotonic()
     except KeyboardInterrupt as stop:
-        if whole:
+        if whole and done > saved:
             with held_back():
                 save(done)
         raise Interrupted(

@@ -16,9 +16,10 @@ from explorer.evidence.evaluation import EvaluationSet, Judge, open_evaluation
 from explorer.evidence.lenspass import LayerTables, LayerView, PassBatch, Probe
 from explorer.evidence.reference import Reference, gather_reference
 from explorer.evidence.settings import EvidenceSettings
-from explorer.evidence.work import Arrays, Say, Work, stream
+from explorer.evidence.work import Work, stream
 from explorer.lens import trace
 from explorer.lens.models import LoadedModel, encode_texts
+from explorer.resumable import Arrays, Say
 
 PASS = "lens pass"
 

@@ -6,7 +6,6 @@ folder with a sub-folder a class. Candidates are the distinct labels, embedded a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -164,9 +163,3 @@ class Judge:
     def contrasts(self, images: slice) -> Tensor:
         """Return each picture's own text minus the mean candidate: [image, embed]."""
         return self.texts[self.answers[images]] - self.texts.mean(dim=0)
-
-
-def batches(images: int, size: int, start: int = 0) -> Iterator[range]:
-    """Yield the pictures ``start`` .. ``images`` in batches."""
-    for first in range(start, images, size):
-        yield range(first, min(first + size, images))

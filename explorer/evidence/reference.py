@@ -11,7 +11,6 @@ centred effects (as strong as the build's threshold) after the neuron's own dire
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,11 +22,11 @@ from torch import Tensor
 from explorer.bundle import Bundle
 from explorer.describe.directions import one_thread
 from explorer.describe.sample import draw_sample
-from explorer.evidence.evaluation import batches
 from explorer.evidence.lenspass import LayerTables, LayerView
-from explorer.evidence.work import SAVE_SECONDS, Arrays, Reporter, Say, Stopped, Work
+from explorer.evidence.work import Work
 from explorer.lens import trace
 from explorer.lens.models import LoadedModel, to_rgb
+from explorer.resumable import Arrays, Say, run_batches
 
 NAME = "corpus means"
 PART = "reference, unfinished"
@@ -119,26 +118,20 @@ def _accumulate(
         sums.images = int(kept.pop("_done"))
         sums.state = {name: torch.from_numpy(values) for name, values in kept.items()}
 
-    def keep() -> None:
+    def keep(done: int) -> None:
         state = {name: value.numpy() for name, value in sums.state.items()}
-        work.keep_arrays(PART, {**state, "_done": np.array(sums.images)})
+        work.keep_arrays(PART, {**state, "_done": np.array(done)})
 
-    report = Reporter(say, NAME, images, sums.images)
-    saved = time.monotonic()
-    try:
-        for places in batches(images, batch_size, sums.images):
-            sums.add(sums.of_batch(loaded, pixels(places)), len(places))
-            report(sums.images)
-            if time.monotonic() - saved > SAVE_SECONDS:
-                keep()
-                saved = time.monotonic()
-    except KeyboardInterrupt as stop:
-        if sums.whole:
-            keep()
-        raise Stopped(
-            f"stopped in '{NAME}' after {sums.images:,} of {images:,}; run the same command to go "
-            "on"
-        ) from stop
+    run_batches(
+        NAME,
+        images,
+        batch_size,
+        lambda places: sums.of_batch(loaded, pixels(places)),
+        lambda places, parts: sums.add(parts, len(places)),
+        keep,
+        say,
+        done=sums.images,
+    )
 
 
 class _Part(NamedTuple):
@@ -160,7 +153,6 @@ class _Sums:
         self.tables, self.chosen = tables, chosen
         self.state: dict[str, Tensor] = {}
         self.images = 0
-        self.whole = True  # not in the middle of an addition
 
     def of_batch(self, loaded: LoadedModel, pixels: Tensor) -> list[_Part]:
         """Return what a batch adds."""
@@ -190,7 +182,6 @@ class _Sums:
 
     def add(self, parts: Sequence[_Part], images: int) -> None:
         """Add a batch of so many images."""
-        self.whole = False
         state = self.state
         for name, value, rows in parts:
             if rows is not None:
@@ -203,7 +194,6 @@ class _Sums:
             else:
                 state[name] = state[name] + value if name in state else value
         self.images += images
-        self.whole = True
 
     def arrays(self, images: int) -> Arrays:
         state = self.state

@@ -36,7 +36,7 @@ def measure(
     Raises:
         InputError: a section is unknown or not part of this version, or the pictures cannot be
             used.
-        Stopped: after Ctrl-C.
+        Interrupted: after Ctrl-C.
     """
     from explorer.evidence.context import Context
     from explorer.evidence.work import Work

@@ -11,33 +11,25 @@ import contextlib
 import hashlib
 import json
 import shutil
-import time
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explorer.bundle import Bundle
-from explorer.evidence.evaluation import batches
+from explorer.errors import InputError
+from explorer.resumable import Arrays, Say, load_arrays, run_batches, save_arrays
 
-SAVE_SECONDS = 60.0
-REPORT_SECONDS = 5.0
 MARK = 12  # hexadecimal digits that tell folders apart
-Arrays = dict[str, np.ndarray]
-Say = Callable[[str], None]
-
-
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C was pressed and what was measured is saved."""
 
 
 class Work:
     """A working folder; without a folder nothing is kept."""
 
     def __init__(self, folder: Path | None) -> None:
-        """Keep files in ``folder``, which must exist, or keep nothing."""
+        """Keep files in `folder`, which must exist, or keep nothing."""
         self.folder = folder
 
     @classmethod
@@ -83,18 +75,15 @@ class Work:
         if not file or not file.is_file():
             return None
         try:
-            with np.load(file, allow_pickle=False) as saved:
-                return {key: saved[key] for key in saved.files}
-        except (OSError, ValueError, zipfile.BadZipFile):
+            return load_arrays(file)
+        except InputError:
             return None
 
     def keep_arrays(self, name: str, arrays: Arrays) -> None:
         """Keep arrays under a name."""
         file = self._file(f"{name}.npz")
         if file:
-            unfinished = file.with_suffix(".new.npz")
-            np.savez(unfinished, **arrays)  # type: ignore[arg-type]  # savez takes arrays by name
-            unfinished.replace(file)
+            save_arrays(file, arrays)
 
     def drop_arrays(self, name: str) -> None:
         """Forget kept arrays."""
@@ -118,62 +107,27 @@ def stream(
     name: str,
     images: int,
     batch_size: int,
-    take: Callable[[range], Mapping[str, np.ndarray]],
+    take: Callable[[range], Mapping[str, NDArray[Any]]],
     say: Say,
 ) -> Arrays:
     """Fill per-picture arrays [image, ...] batch by batch and return them; resumable.
 
-    ``take`` returns for a range of pictures the arrays' rows, the same names each time.
+    `take` returns for a range of pictures the arrays' rows, the same names each time.
 
     Raises:
-        Stopped: after Ctrl-C, with the state kept.
+        Interrupted: after Ctrl-C, with the state kept.
     """
     found = work.arrays(name) or {}
     done = int(found.pop("_done", 0))
-    report = Reporter(say, name, images, done)
-    saved = time.monotonic()
 
-    def keep() -> None:
+    def absorb(places: range, rows: Mapping[str, NDArray[Any]]) -> None:
+        for key, values in rows.items():
+            if key not in found:
+                found[key] = np.zeros((images, *values.shape[1:]), values.dtype)
+            found[key][places.start : places.stop] = values
+
+    def keep(done: int) -> None:
         work.keep_arrays(name, {**found, "_done": np.array(done)})
 
-    try:
-        for places in batches(images, batch_size, done):
-            rows = take(places)
-            for key, values in rows.items():
-                if key not in found:
-                    found[key] = np.zeros((images, *values.shape[1:]), values.dtype)
-                found[key][places.start : places.stop] = values
-            done = places.stop
-            report(done)
-            if time.monotonic() - saved > SAVE_SECONDS:
-                keep()
-                saved = time.monotonic()
-    except KeyboardInterrupt as stop:
-        keep()
-        raise Stopped(
-            f"stopped in '{name}' after {done:,} of {images:,}; run the same command to go on"
-        ) from stop
-    keep()
+    run_batches(name, images, batch_size, take, absorb, keep, say, done=done)
     return found
-
-
-class Reporter:
-    """Say how far a pass is and how long it will take, every few seconds and at the end."""
-
-    def __init__(self, say: Say, name: str, total: int, done: int = 0) -> None:
-        """Start the clock."""
-        self.say, self.name, self.total, self.first = say, name, total, done
-        self.began = time.monotonic()
-        self.last = -REPORT_SECONDS
-
-    def __call__(self, done: int) -> None:
-        """Report ``done`` units."""
-        seconds = time.monotonic() - self.began
-        if seconds - self.last < REPORT_SECONDS and done < self.total:
-            return
-        self.last = seconds
-        rate = (done - self.first) / max(seconds, 1e-9)
-        minutes, left = divmod(round((self.total - done) / max(rate, 1e-9)), 60)
-        self.say(
-            f"{self.name}: {done:,} of {self.total:,}, {rate:.1f}/s, {minutes}:{left:02d} left"
-        )

@@ -19,8 +19,9 @@ from explorer.evidence import EvidenceSettings, measure
 from explorer.evidence.evaluation import open_evaluation
 from explorer.evidence.measures import kinds as kinds_module
 from explorer.evidence.registry import SECTIONS, chosen
-from explorer.evidence.work import Reporter, Stopped, Work, stream
+from explorer.evidence.work import Work, stream
 from explorer.lens import SecondOrderLens
+from explorer.resumable import Interrupted, Reporter
 from tests.conftest import draw
 from tests.support.evidence import SMALL, batch_of, context_of, plain_ranks
 
@@ -173,7 +174,7 @@ def test_command_prints_and_keeps_what_it_measures(
     assert main(["evidence", str(bundle_copy), "--only", "fit, rank", *OPTIONS]) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out) == {name: found[name] for name in ("rank", "fit")}
-    assert "lens pass: 4 of 4" in printed.err
+    assert "lens pass [####################] 4 of 4" in printed.err
     assert evidence_of(bundle_copy) == {
         "recall": found["recall"], "rank": found["rank"], "fit": found["fit"]
     }  # fmt: skip
@@ -242,8 +243,8 @@ def test_resumed_is_uninterrupted(
         if line.startswith(stop_at) and " of " in line:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("explorer.evidence.work.REPORT_SECONDS", -1.0)
-    with pytest.raises(Stopped, match=f"stopped in '{stop_at}.* run the same command"):
+    monkeypatch.setattr("explorer.resumable.REPORT_SECONDS", -1.0)
+    with pytest.raises(Interrupted, match=f"stopped in '{stop_at}.* run the same command"):
         measure(bundle, ["claims"], settings, progress=stop, resumable=True)
     kept = list(bundle_copy.parent.glob(".tiny.evidence/*/*"))
     assert any(path.suffix == ".npz" for path in kept)
@@ -307,7 +308,7 @@ def test_damaged_work_is_done_again(tmp_path: Path) -> None:
 
 def test_passes_are_saved_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash, which saves nothing, loses no more than the time between two saves."""
-    monkeypatch.setattr("explorer.evidence.work.SAVE_SECONDS", -1.0)
+    monkeypatch.setattr("explorer.resumable.SAVE_SECONDS", -1.0)
     seen: list[int] = []
 
     def crash(places: range) -> dict[str, np.ndarray]:
@@ -327,7 +328,7 @@ def test_passes_are_saved_now_and_then(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_sums_are_saved_now_and_then(bundle_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("explorer.evidence.reference.SAVE_SECONDS", -1.0)
+    monkeypatch.setattr("explorer.resumable.SAVE_SECONDS", -1.0)
     kept: list[str] = []
     monkeypatch.setattr(Work, "keep_arrays", lambda self, name, arrays: kept.append(name))
     assert len(context_of(bundle_copy).reference.images) == 20
@@ -388,7 +389,7 @@ def test_discovery_goes_on_where_it_was(bundle_copy: Path, tmp_path: Path) -> No
     def stop(line: str) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(Stopped):
+    with pytest.raises(Interrupted):
         measure_discovery(bundle, scenes=12, work=tmp_path, progress=stop)
     (file,) = tmp_path.glob("*.npz")
     assert int(np.load(file)["_done"]) == 10
@@ -466,16 +467,6 @@ def test_bad_input(
         said = capsys.readouterr().err.splitlines()[-1]
         assert said.startswith("error: ")
         assert sentence in said
-
-
-def test_progress_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 1.0, 4.0, 10.0])
-    monkeypatch.setattr("explorer.evidence.work.time.monotonic", lambda: next(clock))
-    said: list[str] = []
-    report = Reporter(said.append, "pass", 100)
-    for done in (10, 40, 100):
-        report(done)
-    assert said == ["pass: 10 of 100, 10.0/s, 0:09 left", "pass: 100 of 100, 10.0/s, 0:00 left"]
 
 
 def test_a_rank_counts_who_is_nearer(tiny_bundle: Path) -> None:

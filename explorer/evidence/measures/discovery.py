@@ -19,7 +19,7 @@ from torch.nn import functional
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.evidence.figures import RESAMPLES, Figure, Weights, bootstrap, ratio
-from explorer.evidence.work import Arrays, Work, stream
+from explorer.evidence.work import Work, stream
 from explorer.picture.discover import (
     all_effects,
     concept_scores,
@@ -30,6 +30,7 @@ from explorer.picture.discover import (
 from explorer.picture.maps import Reading, concept_maps, read
 from explorer.picture.model import LensModel, open_lens_model
 from explorer.picture.presence import DOUBTFUL, Presence
+from explorer.resumable import Arrays
 from explorer.scenes.seeded import MOST_OBJECTS, POOLS, SceneSet, draw_scene
 
 RANKINGS = ("concepts", "sets", "output", "likely")

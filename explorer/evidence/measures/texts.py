@@ -23,7 +23,7 @@ from explorer.evidence.figures import figure, ratio
 from explorer.evidence.lenspass import LayerView, PassBatch, Replacement
 from explorer.evidence.measures import codes
 from explorer.evidence.measures.ablation import hits, recalls
-from explorer.evidence.work import Arrays, Reporter
+from explorer.resumable import Arrays, Reporter
 
 NEAREST = "nearest"
 EVERY = "texts: all neurons"
