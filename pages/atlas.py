@@ -1,11 +1,12 @@
 """Atlas: all neurons on one map, near each other where their directions agree."""
 
+from explorer.ui.address.atlas_query import read_atlas
 from explorer.ui.atlas import sections as atlas
 from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
 page = frame.begin("atlas")
-query, problems = atlas.read_query(page)
+query, problems = read_atlas(page.params, page.view.layers, page.view.has)
 frame.show_problems(page.problems + problems)
 atlas.toolbar(page, query)
 atlas.chart(page, query)

@@ -1,11 +1,10 @@
 """Neuron: what one neuron means, and which pictures say so."""
 
-from explorer.ui.neuron import sections as neuron
+from explorer.ui.data.neuron import read_neuron
+from explorer.ui.neuron import sections
 from explorer.ui.shell import frame
 
 page = frame.begin("neuron")
-row, problems = neuron.read_row(page)
+neuron, problems = read_neuron(page.params, page.view)
 frame.show_problems(page.problems + problems)
-neuron.heading(page, row)
-neuron.body(page, row)
-neuron.similar(page.view, row)
+sections.draw(page, neuron)

@@ -1,11 +1,12 @@
 """Search: neurons by texts with + and −, or by a picture."""
 
+from explorer.ui.address.search_query import read_search
 from explorer.ui.search import sections as search
 from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
 page = frame.begin("search")
-query, problems = search.read_query(page)
+query, problems = read_search(page.params, len(page.view.labels))
 frame.show_problems(page.problems + problems)
 search.toolbar(page, query)
 search.results(page, query)

@@ -16,7 +16,7 @@ from explorer.ui.adversarial import parts as adversarial_parts
 from explorer.ui.data import attacks, loaders
 from explorer.ui.data.classes import classes_of
 from explorer.ui.data.loaders import View
-from tests.ui.test_app import html_of, run_page
+from tests.support.app import html_of, run_page
 
 ROOT = Path(__file__).parents[2]
 PAIR = {"source": "blue square", "target": "red circle"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from plotly import graph_objects as go
-from streamlit.testing.v1 import AppTest
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
@@ -19,10 +19,13 @@ from explorer.ui.core import glossary
 from explorer.ui.data import grouping, highlights, loaders, selection
 from explorer.ui.data.grouping import PictureGroup
 from explorer.ui.data.loaders import View
-from explorer.ui.html import charts, parts
+from explorer.ui.html import charts
+from explorer.ui.html.cards import card, legend
+from explorer.ui.html.elements import figures, notice, table
+from explorer.ui.html.pictures import group_heading, meanings, tiles
+from tests.support.app import html_of, run_page
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 60
 
 
 @pytest.fixture(autouse=True)
@@ -33,25 +36,6 @@ def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def view(tiny_bundle: Path) -> View:
     return View("tiny", Bundle.open(tiny_bundle))
-
-
-def html_of(app: AppTest) -> str:
-    return "\n".join(element.proto.body for element in app.get("html"))
-
-
-def run_page(page: str, through_app: bool = False, /, **params: str) -> AppTest:
-    """Run a page alone, or through app.py, and check that nothing was raised."""
-    if through_app:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=TIMEOUT)
-        app.run()
-        app.switch_page(address.PAGES[page])
-    else:
-        app = AppTest.from_file(str(ROOT / address.PAGES[page]), default_timeout=TIMEOUT)
-    for key, value in params.items():
-        app.query_params[key] = value
-    app.run()
-    assert not app.exception, app.exception
-    return app
 
 
 CASES = [
@@ -231,16 +215,28 @@ def test_dead_neuron_says_so(bundle_copy: Path, monkeypatch: pytest.MonkeyPatch)
     assert "Neuron 0 · silent" in gallery
 
 
-def test_pages_import_no_torch() -> None:
-    import subprocess
+# Search loads the model ahead of a query
+LIVE = ("image", "adversarial", "search", "evidence")
+_BROWSE = """
+import sys
+from tests.support.app import run_page
+for page in sys.argv[1:]:
+    run_page(page, **{"bundle": "tiny"})
+    heavy = {"torch", "open_clip", "faiss", "explorer.picture", "explorer.lens"}
+    found = heavy & set(sys.modules)
+    assert not found, f"{page} imports {found}"
+"""
 
-    code = (
-        "import sys; from explorer.ui import about, gallery, neuron, overview; "
-        "heavy = {'torch', 'open_clip', 'faiss', 'sklearn'} & set(sys.modules); "
-        "sys.exit(', '.join(heavy) or 0)"
-    )
+
+def test_pages_that_only_browse_load_no_model_code() -> None:
+    """One process for all: what the first page loads, the next would have as well."""
+    browsing = [page for page in address.PAGES if page not in LIVE]
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", _BROWSE, *browsing],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
@@ -403,7 +399,7 @@ def test_groups_are_named_by_a_word_of_most(view: View, monkeypatch: pytest.Monk
     assert grouping.named(view, pictures).word == "rare"
     assert grouping.named(view, pictures).agreeing == 3
     assert grouping.named(view, pictures[2:]).word == "thing"
-    assert "rare <span" in parts.group_heading(grouping.named(view, pictures))
+    assert "rare <span" in group_heading(grouping.named(view, pictures))
 
 
 def test_every_text_is_escaped(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,14 +412,14 @@ def test_every_text_is_escaped(view: View, monkeypatch: pytest.MonkeyPatch) -> N
     pictures = grouping.top_pictures(view, 0, grouping.POSITIVE, clusters)
     html = "".join(
         (
-            parts.tiles(view, pictures),
-            parts.card(view, 0),
-            parts.legend(clusters),
-            parts.meanings(view, [(evil, 0, [0, 1])]),
-            parts.group_heading(PictureGroup(evil, 1, tuple(pictures))),
-            parts.notice(evil),
-            parts.table(["a"], [[evil]]),
-            parts.figures([(evil, evil, evil)]),
+            tiles(view, pictures),
+            card(view, 0),
+            legend(clusters),
+            meanings(view, [(evil, 0, [0, 1])]),
+            group_heading(PictureGroup(evil, 1, tuple(pictures))),
+            notice(evil),
+            table(["a"], [[evil]]),
+            figures([(evil, evil, evil)]),
         )
     )
     assert "<img src=x" not in html

@@ -15,12 +15,12 @@ from explorer.bundle import Bundle
 from explorer.lens.models import encode_texts
 from explorer.ui.address import area
 from explorer.ui.address.address import NeuronsQuery, Range
+from explorer.ui.address.atlas_query import AtlasQuery, read_atlas
 from explorer.ui.atlas import sections as atlas
-from explorer.ui.data import live, loaders
+from explorer.ui.data import export, live, loaders
 from explorer.ui.data.loaders import View
-from explorer.ui.neurons import export
 from explorer.ui.shell.frame import Page
-from tests.ui.test_app import html_of, run_page
+from tests.support.app import html_of, run_page
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_a_map_of_fifty_thousand_neurons_stays_small() -> None:
 
 
 def test_likeness_is_the_cosine_to_the_centred_text(view: View) -> None:
-    values, problem = atlas._values(view, atlas.AtlasQuery("text", "red"))
+    values, problem = atlas._values(view, AtlasQuery("text", "red"))
     atom = view.bundle.dictionary.atoms()[view.bundle.texts.index("red")]
     assert not problem
     assert np.allclose(values, view.bundle.directions.astype(np.float32) @ atom, atol=1e-5)
@@ -89,7 +89,7 @@ def test_likeness_is_the_cosine_to_the_centred_text(view: View) -> None:
 
 def test_the_address_carries_the_query_there_and_back(view: View) -> None:
     filters = NeuronsQuery(layers=(1, 2), word="blue", ranges=(Range("selectivity", 0.1, None),))
-    query = atlas.AtlasQuery("polysemy", "red", filters, ((0, 5), (1, 72)), (), (2, 7))
+    query = AtlasQuery("polysemy", "red", filters, ((0, 5), (1, 72)), (), (2, 7))
     assert query.params() == {
         "colour": "polysemy",
         "text": "red",
@@ -100,16 +100,16 @@ def test_the_address_carries_the_query_there_and_back(view: View) -> None:
         "at": "2.7",
     }
     page = Page("atlas", view, query.params())
-    assert atlas.read_query(page) == (query, [])
+    assert read_atlas(page.params, view.layers, view.has) == (query, [])
     outlines = (((0.0, 0.0), (0.5, -0.25), (1.0, 1.0)), ((-1.0, 0.0), (0.0, 1.0), (0.5, 0.125)))
-    query = atlas.AtlasQuery(area=outlines)
+    query = AtlasQuery(area=outlines)
     page = Page("atlas", view, query.params())
-    assert atlas.read_query(page) == (query, [])
+    assert read_atlas(page.params, view.layers, view.has) == (query, [])
 
 
 def test_an_area_lists_the_neurons_inside_that_pass_the_filters(view: View) -> None:
     everywhere = area.write([area.box([-2, 2], [-2, 2])])
-    query, problems = atlas.read_query(Page("atlas", view, {"area": everywhere, "layers": "1"}))
+    query, problems = read_atlas({"area": everywhere, "layers": "1"}, view.layers, view.has)
     rows = atlas._chosen_rows(view, query, atlas._kept(view, query))
     alive = np.isfinite(view.bundle.atlas).all(1) & (view.neurons["layer"] == 1).to_numpy()
     assert not problems
@@ -171,11 +171,11 @@ def test_a_lasso_over_many_neurons_is_kept_as_an_area(
     said: dict = {}
     monkeypatch.setattr(atlas.st, "session_state", state)
     monkeypatch.setattr(atlas.frame, "address", lambda page, **params: said.update(params))
-    atlas._selected(Page("atlas", view, {}), atlas.AtlasQuery())
+    atlas._selected(Page("atlas", view, {}), AtlasQuery())
     assert said == {"area": "-2,-2,2,-2,2,2,-2,2"}
     drawn["points"] = points[:3]
     said.clear()
-    atlas._selected(Page("atlas", view, {}), atlas.AtlasQuery())
+    atlas._selected(Page("atlas", view, {}), AtlasQuery())
     assert sorted(said["neurons"].split(",")) == ["0.0", "0.1", "0.2"]
     assert not app.exception
 

@@ -25,11 +25,12 @@ from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.picture.uploads import MAX_BYTES
 from explorer.ui.core import access, glossary
-from explorer.ui.data import live, loaders
+from explorer.ui.data import export, live, loaders, served
+from explorer.ui.data.grouping import strongest
 from explorer.ui.data.loaders import View
-from explorer.ui.html import parts
-from explorer.ui.neurons import export
-from explorer.ui.server import files, server
+from explorer.ui.html.pictures import image
+from explorer.ui.server import startup
+from explorer.ui.server.routes import routes
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +62,7 @@ def get(path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
         "query_string": b"",
         "headers": [(k.replace("_", "-").lower().encode(), v.encode()) for k, v in headers.items()],
     }
-    asyncio.run(Starlette(routes=files.routes())(scope, receive, send))
+    asyncio.run(Starlette(routes=routes())(scope, receive, send))
     found = {key.decode(): value.decode() for key, value in sent[0]["headers"]}
     return sent[0]["status"], found, b"".join(part.get("body", b"") for part in sent[1:])
 
@@ -76,7 +77,7 @@ def closed(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> Iterat
 
 def test_pictures_are_sent_as_they_are_stored_and_kept(view: View) -> None:
     for number in (0, 35, 39):  # the last one is held out
-        status, headers, body = get(files.picture_address(view, number))
+        status, headers, body = get(served.picture_address(view, number))
         assert status == 200
         assert body == view.bundle.pictures.encoded(number)
         assert headers["content-type"] == "image/png"
@@ -84,25 +85,25 @@ def test_pictures_are_sent_as_they_are_stored_and_kept(view: View) -> None:
 
 
 def test_pages_name_the_files(view: View) -> None:
-    shown = parts.image(view, 3)
-    assert f'src="{files.picture_address(view, 3)}"' in shown
+    shown = image(view, 3)
+    assert f'src="{served.picture_address(view, 3)}"' in shown
     assert f'alt="{view.labels[3]}"' in shown
 
 
 def test_a_hint_tells_what_the_neurons_page_tells(view: View) -> None:
     row = view.bundle.row(1, 5)
-    status, headers, body = get(f"{files.hints_address(view)}{row}")
+    status, headers, body = get(f"{served.hints_address(view)}{row}")
     hint = json.loads(body)
     assert status == 200
     assert "immutable" in headers["cache-control"]
     assert hint["name"] == "Layer 1 · Neuron 5"
     assert hint["concepts"] == view.neurons["concepts"][row]
     assert glossary.share(view.agreement(row)) in hint["facts"]
-    strongest = parts.strongest(view, row, files.HINT_PICTURES)
+    shown = strongest(view, row, served.HINT_PICTURES)
     assert [picture["label"] for picture in hint["pictures"]] == [
-        view.labels[image] for image in strongest
+        view.labels[image] for image in shown
     ]
-    assert get(hint["pictures"][0]["src"])[2] == view.bundle.pictures.encoded(strongest[0])
+    assert get(hint["pictures"][0]["src"])[2] == view.bundle.pictures.encoded(shown[0])
 
 
 def test_neighbours_of_a_hint_are_those_of_the_joint_space(view: View) -> None:
@@ -112,7 +113,7 @@ def test_neighbours_of_a_hint_are_those_of_the_joint_space(view: View) -> None:
     cosines[row] = -np.inf
     near = np.argsort(-cosines)[: view.bundle.neighbours.shape[1]]
     places = {tuple(np.round(place, 4)) for place in np.asarray(view.bundle.atlas[near], float)}
-    found = {tuple(place) for place in files.hint(view, row)["near"]}
+    found = {tuple(place) for place in served.hint(view, row)["near"]}
     assert len(found & places) >= len(places) - 1  # stored directions are rounded
     assert len(found) == len(places)
 
@@ -131,7 +132,7 @@ def test_neighbours_of_a_hint_are_those_of_the_joint_space(view: View) -> None:
     ],
 )
 def test_what_is_not_there_is_refused_in_one_sentence(view: View, path: str, reason: str) -> None:
-    status, _, body = get(path.replace("TICKET", files.ticket(view)))
+    status, _, body = get(path.replace("TICKET", served.ticket(view)))
     assert status == 404
     assert reason in body.decode()
     assert body.count(b"\n") == 0
@@ -140,19 +141,19 @@ def test_what_is_not_there_is_refused_in_one_sentence(view: View, path: str, rea
 def test_the_ticket_needs_the_password(
     view: View, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = files.picture_address(view, 1)
+    free = served.picture_address(view, 1)
     with closed(monkeypatch, access.PASSWORD_VARIABLE, "open sesame"):
         loaders._open.clear()  # another server
         inside = View("tiny", Bundle.open(tiny_bundle))
         assert get(free)[0] == 404
-        assert files.ticket(inside) != files.ticket(view)
-        assert get(files.picture_address(inside, 1))[0] == 200
+        assert served.ticket(inside) != served.ticket(view)
+        assert get(served.picture_address(inside, 1))[0] == 200
     loaders._open.clear()
     assert get(free)[0] == 200
 
 
 def test_who_no_proxy_names_gets_nothing(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = files.picture_address(view, 1)
+    address = served.picture_address(view, 1)
     with closed(monkeypatch, access.HEADER_VARIABLE, "X-Forwarded-User"):
         assert get(address)[0] == 404
         assert get(address, X_Forwarded_User="ada")[0] == 200
@@ -160,17 +161,17 @@ def test_who_no_proxy_names_gets_nothing(view: View, monkeypatch: pytest.MonkeyP
 
 def test_tickets_follow_the_bundles_files(view: View, bundle_copy: Path) -> None:
     other = View("tiny", Bundle.open(bundle_copy))
-    assert files.ticket(other) == files.ticket(view)
+    assert served.ticket(other) == served.ticket(view)
     other.bundle.manifest.files["pictures.bin"]["sha256"] = "0" * 64
     changed = View("tiny", other.bundle)
-    assert files.ticket(changed) != files.ticket(view)
+    assert served.ticket(changed) != served.ticket(view)
 
 
 def test_connections_of_a_listening_socket_answer_at_once() -> None:
     with socket.socket() as listening, socket.socket() as other:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        assert server.answer_at_once() >= 1
+        assert startup.answer_at_once() >= 1
         assert other.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
         with socket.create_connection(listening.getsockname()):
             accepted, _ = listening.accept()
@@ -179,12 +180,12 @@ def test_connections_of_a_listening_socket_answer_at_once() -> None:
 
 
 def test_where_descriptors_are_not_listed_nothing_changes(tmp_path: Path) -> None:
-    assert server.answer_at_once(tmp_path / "nowhere") == 0
+    assert startup.answer_at_once(tmp_path / "nowhere") == 0
 
 
 _ARENAS = """
 import ctypes, sys, threading
-from explorer.ui.server import share_arenas
+from explorer.ui.server.startup import share_arenas
 if sys.argv[1] == "shared":
     assert share_arenas()
 together = threading.Barrier(12)
@@ -210,13 +211,13 @@ def test_threads_share_few_arenas(tmp_path: Path) -> None:
         told = tmp_path / way
         subprocess.run([sys.executable, "-c", _ARENAS, way, str(told)], check=True, cwd=ROOT)
         counts[way] = told.read_text().count("<heap nr=")
-    assert counts["shared"] <= server.ARENAS
+    assert counts["shared"] <= startup.ARENAS
     assert counts["apart"] > counts["shared"], "without it there are more"
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.ctypes, "CDLL", lambda name: object())
-    assert server.share_arenas() is False
+    monkeypatch.setattr(startup.ctypes, "CDLL", lambda name: object())
+    assert startup.share_arenas() is False
 
 
 def rolled_over(size: int) -> bool:
@@ -250,7 +251,7 @@ def test_uploads_never_pass_through_a_file(monkeypatch: pytest.MonkeyPatch) -> N
     assert rolled_over(MAX_BYTES), "without it they do"
 
     async def start() -> None:
-        async with server.lifespan(st.App(__file__)):
+        async with startup.lifespan(st.App(__file__)):
             pass
 
     asyncio.run(start())
@@ -259,22 +260,22 @@ def test_uploads_never_pass_through_a_file(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_facts_are_those_of_the_download(view: View) -> None:
     row = view.bundle.row(1, 5)
-    status, headers, body = get(f"{files.facts_address(view)}{row}")
+    status, headers, body = get(f"{served.facts_address(view)}{row}")
     assert status == 200
     assert headers["content-type"].startswith("application/json")
     assert json.loads(body) == json.loads(export.neuron_json(view, row))
-    assert get(f"{files.facts_address(view)}{len(view.neurons)}")[0] == 404
+    assert get(f"{served.facts_address(view)}{len(view.neurons)}")[0] == 404
 
 
 def test_the_first_bundle_is_open_before_the_first_visitor(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaders._open.clear()
-    server.warm_up()
+    startup.warm_up()
     held = loaders.open_view("tiny", tiny_bundle)._held
     assert "striking" in held
     monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle / "nowhere"))
-    server.warm_up()  # nothing to open is nothing to say
+    startup.warm_up()  # nothing to open is nothing to say
 
 
 def test_the_model_is_prepared_once(view: View, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,11 +31,11 @@ from explorer.ui.data import findings_data, loaders
 from explorer.ui.data.loaders import View
 from explorer.ui.findings import parts as findings_parts
 from explorer.ui.findings import share as finding_share
-from explorer.ui.server import server
+from explorer.ui.server import startup as server
 from explorer.ui.shell import frame, gate
 from explorer.ui.widgets import save_finding
+from tests.support.app import html_of, run_page
 from tests.support.findings import own_picture, picture, sample, view
-from tests.ui.test_app import html_of, run_page
 
 ELSEWHERE = "5" * 16
 EVIL = "<img src=x onerror=a()>"

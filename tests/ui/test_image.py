@@ -38,7 +38,7 @@ from explorer.ui.image import sections as image
 from explorer.ui.image import source as image_source
 from explorer.ui.image import views as image_views
 from tests.conftest import draw
-from tests.ui.test_app import html_of, run_page
+from tests.support.app import html_of, run_page
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,4 +1,4 @@
-"""The neuron page's deeper sections: routes, intervals, number of texts, downloads."""
+"""The neuron page's deeper sections: heads, intervals, number of texts, downloads."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from explorer.bundle import Bundle
 from explorer.picture.maps import neuron_shares, read
 from explorer.picture.model import open_lens_model
 from explorer.ui.core import glossary
-from explorer.ui.data import grouping, loaders
+from explorer.ui.data import export, grouping, loaders
 from explorer.ui.data.grouping import Picture
+from explorer.ui.data.heads import head_shares
+from explorer.ui.data.intervals import intervals
 from explorer.ui.data.loaders import View
-from explorer.ui.html import parts
-from explorer.ui.neuron import rebuild, routes, spread
-from explorer.ui.neurons import export
+from explorer.ui.data.neuron import cut, fitted
+from explorer.ui.html.pictures import image
+from explorer.ui.neuron.downloads import vector_file
 from explorer.ui.widgets import neuron_maps
 from tests.conftest import draw, png
-from tests.ui.test_app import html_of, run_page
+from tests.support.app import html_of, run_page
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +41,7 @@ def view(tiny_bundle: Path) -> View:
 
 def test_intervals_hold_every_sampled_picture_once(view: View) -> None:
     row = view.bundle.row(1, 5)
-    found = spread.intervals(view, row)
+    found = intervals(view, row)
     assert sum(interval.share for interval in found) == pytest.approx(1)
     effects = view.bundle.sample_effects[row] / view.neurons["scale"].iloc[row]
     for interval in found:
@@ -52,13 +54,13 @@ def test_intervals_hold_every_sampled_picture_once(view: View) -> None:
     assert found[-1].name == "below −4"
 
 
-def test_routes_are_those_of_the_later_blocks(view: View) -> None:
+def test_heads_are_those_of_the_later_blocks(view: View) -> None:
     row = view.bundle.row(1, 5)
-    blocks, table = routes.shares(view, row)
+    blocks, table = head_shares(view, row)
     assert blocks == [2, 3]
     assert table.shape == (2, 2)
     assert table.sum() == pytest.approx(1, abs=5e-3)
-    blocks, table = routes.shares(view, view.bundle.row(2, 5))
+    blocks, table = head_shares(view, view.bundle.row(2, 5))
     assert blocks == [3]
     assert table.sum() == pytest.approx(1, abs=5e-3)
 
@@ -66,7 +68,7 @@ def test_routes_are_those_of_the_later_blocks(view: View) -> None:
 def test_fewer_texts_are_fitted_anew(view: View) -> None:
     row, bundle = view.bundle.row(1, 5), view.bundle
     atoms = bundle.dictionary.atoms()[bundle.concept_ids[row, :3]].astype(np.float64)
-    weights = rebuild.fitted(view, row, 3)
+    weights = fitted(view, row, 3)
     direction = bundle.directions[row].astype(np.float64)
     residual = direction - weights @ atoms
     assert np.abs(atoms @ residual).max() < 1e-3  # nothing of these texts is left over
@@ -77,11 +79,11 @@ def test_fewer_texts_are_fitted_anew(view: View) -> None:
 def test_cut_sets_keep_the_first_texts_and_their_clusters(view: View) -> None:
     row = view.bundle.row(1, 5)
     whole = grouping.concept_clusters(view, row)
-    cut = rebuild.cut(view, row, whole, 3)
-    texts = {concept.text for cluster in cut for concept in cluster.concepts}
+    kept = cut(view, row, whole, 3)
+    texts = {concept.text for cluster in kept for concept in cluster.concepts}
     assert texts == {view.bundle.texts[i] for i in view.bundle.concept_ids[row, :3]}
-    assert sum(cluster.share for cluster in cut) == pytest.approx(1)
-    assert rebuild.cut(view, row, whole, 8) is whole
+    assert sum(cluster.share for cluster in kept) == pytest.approx(1)
+    assert cut(view, row, whole, 8) is whole
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_the_slider_writes_the_address() -> None:
     assert "texts" not in app.query_params
 
 
-def test_the_page_draws_routes_and_intervals(view: View) -> None:
+def test_the_page_draws_heads_and_intervals(view: View) -> None:
     html = html_of(run_page("neuron", layer="1", neuron="5"))
     assert "Most goes through head" in html
     assert "36 pictures drawn at random" in html
@@ -123,7 +125,7 @@ def test_the_page_warns_of_texts_that_do_not_tell_the_pictures(view: View) -> No
 
 def test_the_vector_downloads_as_numpy(view: View) -> None:
     row = view.bundle.row(1, 5)
-    loaded = np.load(io.BytesIO(rebuild.vector_file(view, row)))
+    loaded = np.load(io.BytesIO(vector_file(view, row)))
     assert loaded.dtype == np.float32
     assert np.array_equal(loaded, view.bundle.directions[row].astype(np.float32))
 
@@ -143,7 +145,7 @@ def test_the_switch_lays_maps_over_the_pictures(view: View) -> None:
     assert not app.exception
     mapped = html_of(app)
     assert "the patches from which the effect comes" in mapped
-    first = parts.image(view, int(view.bundle.top_images[view.bundle.row(1, 5), 0, 0]))
+    first = image(view, int(view.bundle.top_images[view.bundle.row(1, 5), 0, 0]))
     source = first.split('"')[1]
     assert plain.count(source) == mapped.count(source) + 1
     app.toggle(key="_where").set_value(False).run()

@@ -18,15 +18,16 @@ from explorer.ui.address.address import Here, NeuronsQuery, Range, href, read_ne
 from explorer.ui.compare import sections as compare
 from explorer.ui.concept import sections as concept
 from explorer.ui.core import glossary
-from explorer.ui.data import grouping, labelled, loaders, selection
+from explorer.ui.data import export, grouping, labelled, loaders, selection, texts
 from explorer.ui.data.loaders import View
-from explorer.ui.html import parts
-from explorer.ui.neurons import export
+from explorer.ui.html import cards
+from explorer.ui.html.hits import found_by
+from explorer.ui.html.links import pin_button
 from explorer.ui.search import sections as search
 from explorer.ui.shell import pins
 from explorer.ui.widgets import picture_choice
 from tests.conftest import draw, png
-from tests.ui.test_app import html_of, run_page
+from tests.support.app import html_of, run_page
 
 EVIL = '"><img src=x onerror=alert(1)>'
 
@@ -227,13 +228,13 @@ def test_pins_travel_on_every_link() -> None:
 
 def test_pin_buttons_add_and_remove(view: View) -> None:
     address.arrive("neurons", {"sort": "layer", "pins": "1.5"})
-    add, remove = parts.pin_button(2, 7), parts.pin_button(1, 5)
+    add, remove = pin_button(2, 7), pin_button(1, 5)
     assert 'href="neurons?sort=layer&amp;pins=1.5%2C2.7"' in add
     assert 'aria-label="Pin Layer 2 · Neuron 7 to compare"' in add
     assert 'href="neurons?sort=layer"' in remove
     assert 'aria-label="Unpin Layer 1 · Neuron 5"' in remove
     address.arrive("neurons", {"pins": "1.5,1.6,1.7,1.8"})
-    assert parts.pin_button(2, 7) == ""
+    assert pin_button(2, 7) == ""
     assert "Four are pinned" in pins.bar(view)
 
 
@@ -336,7 +337,7 @@ def test_exports_agree_with_the_page(view: View, query: NeuronsQuery) -> None:
         for key, measure in glossary.MEASURES.items():
             assert measure.show(record[measure.name]) == measure.show(view.neurons[key][row])
         assert record["Concepts"] == view.neurons["concepts"][row]
-        labels = [view.labels[image] for image in parts.strongest(view, int(row))]
+        labels = [view.labels[image] for image in grouping.strongest(view, int(row))]
         assert record["Strongest pictures"].split(export.LABELS) == labels
         if query.word:
             text, weight = chosen.matched[int(row)]
@@ -366,13 +367,13 @@ def test_the_table_page_names_its_columns_as_the_export(view: View) -> None:
 def test_cards_are_marked_by_how_they_were_found(view: View) -> None:
     found = open_search(view.bundle, "red + circle")
     hit = found.carriers(1)[0]
-    note = search.found_by(found, hit)
+    note = found_by(found, hit)
     assert "<b>all</b>" in note and "<b>direction</b>" in note
     assert ("positive" if hit.end > 0 else "negative") in note
     near = open_search(view.bundle, "red circle").near_sets(1)[0]
     single = open_search(view.bundle, "red circle")
     text, weight = near.found[0]
-    assert f"<b>set</b> {text} {glossary.signed(weight)}" in search.found_by(single, near)
+    assert f"<b>set</b> {text} {glossary.signed(weight)}" in found_by(single, near)
 
 
 def test_what_is_said_of_pictures_is_said_of_the_end_that_is_shown(view: View) -> None:
@@ -382,16 +383,16 @@ def test_what_is_said_of_pictures_is_said_of_the_end_that_is_shown(view: View) -
     nearer = float(found.shown[row])
     assert nearer < 0.4
     for end, said in ((1, nearer), (-1, 1 - nearer)):
-        note = search.found_by(found, Hit(row, 0.1, (), end))
+        note = found_by(found, Hit(row, 0.1, (), end))
         assert f"<b>pictures</b> {glossary.share(said)}" in note
 
 
 def test_a_neuron_that_carries_texts_at_its_negative_end_shows_that_end(view: View) -> None:
-    card = parts.card(view, 5, end=grouping.NEGATIVE)
+    card = cards.card(view, 5, end=grouping.NEGATIVE)
     shown = re.findall(r'src="[^"]*/(\d+)"', card)
-    images = view.bundle.top_images[5, 1, : parts.CARD_PICTURES]
+    images = view.bundle.top_images[5, 1, : grouping.STRONGEST]
     assert shown == [str(i) for i in images if i >= 0]
-    assert f"pictures: {parts.words_said(view, 5, grouping.NEGATIVE)}" in card
+    assert f"pictures: {cards.words_said(view, 5, grouping.NEGATIVE)}" in card
 
 
 def test_a_match_is_what_a_neuron_stands_for_before_what_it_is_opposed_to(view: View) -> None:
@@ -498,12 +499,12 @@ def test_ranking_by_a_picture_takes_one_sign() -> None:
 
 
 def test_examples_are_answered(view: View) -> None:
-    queries = search.examples(view)
+    queries = texts.example_queries(view)
     assert len(queries) >= 6
     for query in queries:
         found = open_search(view.bundle, query, lambda texts: pytest.fail(str(texts)))
         assert found.towards(1)
-    for first, second in search.carried_together(view):
+    for first, second in texts.carried_together(view):
         held = [
             row
             for row in range(len(view.neurons))
@@ -579,22 +580,6 @@ def test_weights_of_a_neuron_are_its_set(view: View) -> None:
     assert values == sorted(values, reverse=True)
     ids = [int(i) for i in view.bundle.concept_ids[9] if i >= 0]
     assert set(held) <= {view.bundle.texts[i] for i in ids}
-
-
-def test_pages_import_no_torch() -> None:
-    import subprocess
-    import sys
-
-    code = (
-        "import sys; from explorer.ui import compare, concept, gallery, search; "
-        "heavy = {'torch', 'open_clip', 'faiss', 'sklearn'} & set(sys.modules); "
-        "sys.exit(', '.join(heavy) or 0)"
-    )
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_without_model_weights_known_texts_are_served(

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import json
-from html import escape
 from typing import Any
 
 import streamlit as st
+from markupsafe import Markup
 
 from explorer.bundle import verify
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
-from explorer.ui.html import parts
+from explorer.ui.html.elements import NOTHING, figures, table, tag
 from explorer.ui.shell import frame
+
+CREDITS_SHOWN = 12
 
 
 def summary(view: View) -> None:
-    """What the explorer and this bundle are."""
+    """Draw what the explorer and this bundle are."""
     manifest = view.bundle.manifest
     model = manifest.model
     sizes = [int(facts["bytes"]) for facts in manifest.files.values()]
+    paper = tag(
+        "a",
+        "Interpreting the Second-Order Effects of Neurons in CLIP",
+        href="https://arxiv.org/abs/2406.04341",
+    )
     frame.draw(
-        "<h1>About & credits</h1>"
-        '<p class="lead">This explorer computes what every neuron of a CLIP image encoder adds to '
-        "the output through the attention heads after it, and describes the result with a sparse "
-        "set of texts, as Gandelsman, Efros and Steinhardt do in "
-        '<a href="https://arxiv.org/abs/2406.04341">Interpreting the Second-Order Effects of '
-        "Neurons in CLIP</a>. Everything shown is computed once and kept in a bundle.</p>",
-        f"<h2>The bundle “{escape(view.key)}”</h2>",
-        parts.figures(
+        tag("h1", "About & credits"),
+        tag(
+            "p",
+            "This explorer computes what every neuron of a CLIP image encoder adds to the output "
+            "through the attention heads after it, and describes the result with a sparse set of "
+            "texts, as Gandelsman, Efros and Steinhardt do in ",
+            paper,
+            ". Everything shown is computed once and kept in a bundle.",
+            css="lead",
+        ),
+        tag("h2", f"The bundle “{view.key}”"),
+        figures(
             [
                 ("Created", manifest.created[:10], f"schema {manifest.schema}"),
                 ("Neurons", f"{len(view.neurons):,}", f"layers {_span(view.layers)}"),
@@ -54,11 +65,16 @@ def _span(layers: list[int]) -> str:
 
 @st.fragment
 def verification(view: View) -> None:
-    """The quick check's result, and the full one on demand."""
+    """Draw the quick check's result, and run the full one on demand."""
     frame.draw(
-        "<h2>Is the bundle whole?</h2>"
-        "<p>On opening, the manifest's own digest and every file's presence and size were checked: "
-        "<b>all in order</b>. The full check reads every file and compares its SHA-256.</p>"
+        tag("h2", "Is the bundle whole?"),
+        tag(
+            "p",
+            "On opening, the manifest's own digest and every file's presence and size were "
+            "checked: ",
+            tag("b", "all in order"),
+            ". The full check reads every file and compares its SHA-256.",
+        ),
     )
     if not st.button("Check every file", key="verify"):
         return
@@ -73,37 +89,38 @@ def verification(view: View) -> None:
     if problems:
         frame.show_problems(problems)
     else:
-        frame.draw(f"<p>✓ All {len(names)} files are as they were built.</p>")
+        frame.draw(tag("p", f"✓ All {len(names)} files are as they were built."))
 
 
 def credits_table(view: View) -> None:
-    """The pictures' sources with author, licence and count."""
-    table = view.bundle.pictures.table
+    """Draw the pictures' sources with author, licence and count."""
+    listed = view.bundle.pictures.table
     columns = ["source", "author", "licence"]
-    counts = table[columns].fillna("").groupby(columns, sort=False).size()
+    counts = listed[columns].fillna("").groupby(columns, sort=False).size()
     rows = sorted(((*key, int(n)) for key, n in counts.items()), key=lambda row: -row[3])
     shown = [(s or "–", a or "–", li or "–", f"{n:,}") for s, a, li, n in rows]
-    frame.draw(
-        f"<h2>Credits of the pictures</h2><p>{len(table):,} pictures from "
-        f"{table['source'].nunique():,} sources. Thanks to all who drew them and gave them "
-        "away.</p>"
-    )
-    head, tail = shown[:CREDITS_SHOWN], shown[CREDITS_SHOWN:]
     names = ("Source", "Author", "Licence", "Pictures")
-    rest = (
-        f"<details><summary>{len(tail):,} further entries</summary>"
-        f"{parts.table(names, tail, right=(3,))}</details>"
-        if tail
-        else ""
+    head, tail = shown[:CREDITS_SHOWN], shown[CREDITS_SHOWN:]
+    further = f"{len(tail):,} further entries"
+    frame.draw(
+        tag("h2", "Credits of the pictures"),
+        tag(
+            "p",
+            f"{len(listed):,} pictures from {listed['source'].nunique():,} sources. Thanks to "
+            "all who drew them and gave them away.",
+        ),
+        table(names, head, right=(3,)),
+        _details(further, table(names, tail, right=(3,))) if tail else NOTHING,
     )
-    frame.draw(parts.table(names, head, right=(3,)), rest)
 
 
-CREDITS_SHOWN = 12
+def _details(name: str, inner: Markup) -> Markup:
+    """Hide something behind its name until it is asked for."""
+    return tag("details", tag("summary", name), inner)
 
 
 def settings(view: View) -> None:
-    """How the bundle was built, as its manifest records it."""
+    """Draw how the bundle was built, as its manifest records it."""
     manifest = view.bundle.manifest
     groups: dict[str, Any] = {
         "model": manifest.model,
@@ -122,28 +139,27 @@ def settings(view: View) -> None:
         for name, facts in manifest.files.items()
     ]
     frame.draw(
-        "<h2>Settings and files</h2>"
-        f"<details><summary>Build settings ({len(rows)})</summary>"
-        f"{parts.table(('Setting', 'Value'), rows)}</details>"
-        f"<details><summary>Files ({len(files)})</summary>"
-        f"{parts.table(('File', 'Size', 'SHA-256'), files, right=(1,))}</details>"
+        tag("h2", "Settings and files"),
+        _details(f"Build settings ({len(rows)})", table(("Setting", "Value"), rows)),
+        _details(f"Files ({len(files)})", table(("File", "Size", "SHA-256"), files, right=(1,))),
     )
 
 
 def model_card(view: View) -> None:
-    """The model's own card, where the bundle ships one."""
+    """Draw the model's own card, where the bundle ships one."""
     card = view.bundle.path / "model" / "README.md"
-    frame.draw("<h2>Model card</h2>")
+    frame.draw(tag("h2", "Model card"))
     if not card.is_file():
-        source = escape(str(view.bundle.manifest.model.get("source", "unknown")))
-        frame.draw(f"<p>This bundle ships no model of its own; it was built from {source}.</p>")
+        source = view.bundle.manifest.model.get("source", "unknown")
+        said = f"This bundle ships no model of its own; it was built from {source}."
+        frame.draw(tag("p", said))
         return
     with st.container(border=True, key="lens_card"):
         st.markdown(_plain_headings(card.read_text("utf-8", errors="replace")))
 
 
 def _plain_headings(markdown: str) -> str:
-    """The card's text without front matter, its headings below the page's own."""
+    """Return the card's text without front matter, its headings below the page's own."""
     if markdown.startswith("---"):
         markdown = markdown.split("\n---", 1)[-1]
     lines = (f"##{line}" if line.startswith("#") else line for line in markdown.splitlines())
@@ -151,10 +167,10 @@ def _plain_headings(markdown: str) -> str:
 
 
 def build_another() -> None:
-    """The command that makes another bundle."""
+    """Draw the command that makes another bundle."""
     frame.draw(
-        "<h2>Build another</h2>"
-        "<p>Any open_clip vision transformer, your own pictures and texts:</p>"
-        f"<pre><code>{escape(frame.BUILD_COMMAND)}</code></pre>"
-        "<p>Bundles in <code>precomputed/</code> are found by themselves.</p>"
+        tag("h2", "Build another"),
+        tag("p", "Any open_clip vision transformer, your own pictures and texts:"),
+        tag("pre", tag("code", frame.BUILD_COMMAND)),
+        tag("p", "Bundles in ", tag("code", "precomputed/"), " are found by themselves."),
     )

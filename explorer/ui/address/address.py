@@ -40,6 +40,7 @@ TITLE_LENGTH = 80
 LIST_LENGTH = 400  # neurons of a list: so many fit in an address everywhere
 TABLE = "table"
 PINS = "pins"  # travels along on every link
+IMAGE = "image"  # a picture of the bundle, by its number
 
 Place = tuple[int, int]
 """Layer and neuron."""
@@ -69,7 +70,7 @@ def here() -> Here:
 def href(page: str, /, **params: object) -> str:
     """Relative address of a page; parameters that are None or empty are left out.
 
-    The pins of the page that is being drawn come along, unless ``pins`` says otherwise.
+    The pins of the page that is being drawn come along, unless `pins` says otherwise.
     """
     if page not in PAGES:
         raise InputError(f"There is no page {page!r}; pages are {', '.join(PAGES)}.")
@@ -174,7 +175,7 @@ def read_neurons(
 ) -> Reading:
     """Read the Neurons page's address; what can't be read is left out and named.
 
-    ``exists`` says whether the bundle has a neuron that the address lists.
+    `exists` says whether the bundle has a neuron that the address lists.
     """
     problems: list[str] = []
     query = NeuronsQuery(
@@ -277,10 +278,22 @@ def read_page(text: str, problems: list[str]) -> int:
     return page or 1
 
 
-def parse_jump(text: str) -> tuple[int | None, int]:
-    """Layer and neuron from what a visitor types: `9 1234`, `L9 N1234`, `9/1234`, or `1234` alone.
+def read_picture(params: Mapping[str, str], pictures: int) -> tuple[int | None, list[str]]:
+    """Read which of the bundle's `pictures` an address names; a sentence if there is none such."""
+    text = params.get(IMAGE, "")
+    if not text:
+        return None, []
+    image = whole(text)
+    if image is None or image >= pictures:
+        return None, [f"There is no picture “{text}”: this bundle has 0 to {pictures - 1}."]
+    return image, []
 
-    Raises InputError with an example when there are not one or two numbers.
+
+def parse_jump(text: str) -> tuple[int | None, int]:
+    """Read layer and neuron as a visitor types them: `9 1234`, `L9 N1234`, `9/1234` or `1234`.
+
+    Raises:
+        InputError: when there are not one or two numbers, with an example.
     """
     numbers = re.findall(r"[0-9]+", text.replace(",", ""))
     if len(numbers) not in {1, 2} or any(len(number) > 9 for number in numbers):

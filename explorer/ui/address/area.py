@@ -33,9 +33,10 @@ def write(outlines: Sequence[Outline]) -> str:
 
 
 def read(text: str) -> tuple[Outline, ...]:
-    """Outlines from an address.
+    """Read outlines from an address.
 
-    Raises InputError if it holds anything but pairs of numbers, or an outline is no area.
+    Raises:
+        InputError: when it holds anything but pairs of numbers, or an outline is no area.
     """
     return tuple(_read_one(part) for part in text.split(";") if part.strip())
 

@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from explorer.errors import InputError
 from explorer.ui.address import area
-from explorer.ui.address.address import (
-    LIST_LENGTH,
-    WORD_LENGTH,
-    NeuronsQuery,
-    Place,
-    read_neurons,
-    read_places,
-    write_places,
-)
-from explorer.ui.address.area import Outline
+from explorer.ui.address.address import LIST_LENGTH, WORD_LENGTH, write_places
+from explorer.ui.address.atlas_query import COLOURS, LAYER, TEXT, AtlasQuery
 from explorer.ui.core import glossary
 from explorer.ui.core.glossary import MEASURES
-from explorer.ui.data import live, selection
+from explorer.ui.data import export, live, selection, served
 from explorer.ui.data.loaders import View
-from explorer.ui.html import charts, parts
-from explorer.ui.neurons import export
-from explorer.ui.server import files
+from explorer.ui.html import charts
+from explorer.ui.html.cards import card, cards
+from explorer.ui.html.elements import Child, caption, joined, tag
+from explorer.ui.html.links import actions, anchor, link, neuron_link
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import ranges, save_finding
 
-LAYER, TEXT = "layer", "text"
-COLOURS = (LAYER, "agreement", "polysemy", "selectivity", "explained_variance", "max_norm", TEXT)
 SHOWN = 24
 HEIGHT = 640
 FADED = "rgba(139,145,154,0.22)"
@@ -46,77 +38,10 @@ MANY = 20_000  # points from which they are drawn plainer, so that the map still
 _HINTS = (Path(__file__).parent / "atlas.js").read_text("utf-8")
 
 
-@dataclass(frozen=True)
-class AtlasQuery:
-    """What the map shows."""
-
-    colour: str = LAYER
-    text: str = ""
-    filters: NeuronsQuery = field(default_factory=NeuronsQuery)  # layers, word and ranges
-    chosen: tuple[Place, ...] = ()  # the neurons of a lasso, or
-    area: tuple[Outline, ...] = ()  # its outline, where they are too many to name
-    at: Place | None = None  # a neuron to find
-
-    def params(self) -> dict[str, str]:
-        """The query as address parameters, defaults left out."""
-        values = {
-            "colour": "" if self.colour == LAYER else self.colour,
-            "text": self.text,
-            **self.filters.params(),
-            "neurons": write_places(self.chosen),
-            "area": area.write(self.area),
-            "at": write_places([self.at] if self.at else []),
-        }
-        return {key: value for key, value in values.items() if value}
-
-
-def read_query(page: Page) -> tuple[AtlasQuery, list[str]]:
-    """Read the address; what can't be read is left out and named."""
-    view, params = page.view, page.params
-    filters = ("layers", "word", *MEASURES)
-    reading = read_neurons({key: params.get(key, "") for key in filters}, view.layers)
-    problems = reading.problems
-    colour = params.get("colour", LAYER)
-    if colour not in COLOURS:
-        problems.append(f"“{colour}” colours nothing here. Possible: {', '.join(COLOURS)}.")
-        colour = LAYER
-    text = " ".join(params.get("text", "").split())[:WORD_LENGTH]
-    chosen = _read_chosen(view, params.get("neurons", ""), problems)
-    at = _read_chosen(view, params.get("at", ""), problems)
-    query = AtlasQuery(
-        colour,
-        text,
-        reading.query,
-        chosen[:LIST_LENGTH],
-        () if chosen else _read_area(params.get("area", ""), problems),
-        at[0] if at else None,
-    )
-    return query, problems
-
-
-def _read_chosen(view: View, text: str, problems: list[str]) -> tuple[Place, ...]:
-    places, bad = read_places(text)
-    unknown = [write_places([place]) for place in places if not view.has(*place)] + bad
-    if unknown:
-        problems.append(
-            f"The address names neurons this bundle does not have ({', '.join(unknown[:3])}): "
-            "they are left out. Write layer.neuron, for example 8.120."
-        )
-    return tuple(place for place in places if view.has(*place))
-
-
-def _read_area(text: str, problems: list[str]) -> tuple[Outline, ...]:
-    try:
-        return area.read(text)
-    except InputError as error:
-        problems.append(str(error))
-        return ()
-
-
 def toolbar(page: Page, query: AtlasQuery) -> None:
     """Colour, text, layers, word and ranges; each change is a new address."""
     frame.title("Atlas")
-    frame.draw("<h1>Atlas</h1>")
+    frame.draw(tag("h1", "Atlas"))
     state = st.session_state
     state["_colour"], state["_text"], state["_word"] = query.colour, query.text, query.filters.word
     state["_layers"] = [str(layer) for layer in query.filters.layers]
@@ -182,12 +107,14 @@ def chart(page: Page, query: AtlasQuery) -> None:
     if problem:
         frame.show_problems([problem])
     frame.draw(
-        f'<p class="caption">Each of the {len(view.neurons):,} points is a neuron; '
-        "points lie near each other where the neurons’ directions in the joint space of pictures "
-        "and texts agree (t-SNE: trust neighbourhoods, not distances). Point at one to see its "
-        "concepts and pictures, with lines to its nearest neighbours in the joint space itself; "
-        "click it to open its neuron; draw a lasso or a box to list the neurons inside. "
-        f"{_notes(view, kept, query)}</p>"
+        caption(
+            f"Each of the {len(view.neurons):,} points is a neuron; points lie near each other "
+            "where the neurons’ directions in the joint space of pictures and texts agree (t-SNE: "
+            "trust neighbourhoods, not distances). Point at one to see its concepts and pictures, "
+            "with lines to its nearest neighbours in the joint space itself; click it to open its "
+            "neuron; draw a lasso or a box to list the neurons inside. ",
+            _notes(view, kept, query),
+        )
     )
     _mount_hints(view)
     points = len(view.neurons)
@@ -213,20 +140,28 @@ def _kept(view: View, query: AtlasQuery) -> NDArray[np.bool_]:
     return kept
 
 
-def _notes(view: View, kept: NDArray[np.bool_], query: AtlasQuery) -> str:
-    """What the filters leave, with the way to the same as cards, and which neuron is pointed to."""
-    as_cards = parts.link("neurons", "the same as cards", bundle=view.key, **query.filters.params())
-    notes = [] if query.filters.params() else [f"Without a mouse: {as_cards}."]
-    if query.filters.params():
-        notes.append(
-            f"<b>{int(kept.sum()):,}</b> neurons pass the filters, the others are grey; {as_cards}."
-        )
+def _notes(view: View, kept: NDArray[np.bool_], query: AtlasQuery) -> Markup:
+    """Say what the filters leave, where to see it as cards, and which neuron is pointed to."""
+    filters = query.filters.params()
+    as_cards = anchor("neurons", {"bundle": view.key, **filters}, "the same as cards")
+    notes: list[Child] = (
+        [
+            tag("b", f"{int(kept.sum()):,}"),
+            " neurons pass the filters, the others are grey; ",
+            as_cards,
+            ".",
+        ]
+        if filters
+        else ["Without a mouse: ", as_cards, "."]
+    )
     if query.at:
-        layer, neuron = query.at
-        name = glossary.neuron_name(layer, neuron)
-        opened = parts.link("neuron", name, bundle=view.key, layer=layer, neuron=neuron)
-        notes.append(f"The arrow points to {opened}.")
-    return " ".join(notes)
+        row = view.bundle.row(*query.at)
+        notes += [
+            " The arrow points to ",
+            neuron_link(view, row, glossary.neuron_name(*query.at)),
+            ".",
+        ]
+    return joined(notes)
 
 
 def _values(view: View, query: AtlasQuery) -> tuple[NDArray[np.float32], str]:
@@ -338,7 +273,7 @@ def _mount_hints(view: View) -> None:
     hints = st.components.v2.component("lens_hints", js=_HINTS)
     with st.sidebar:  # an element without size; here it takes no gap of the page
         hints(
-            key="lens_hints", data={"chart": f"st-key-{CHART}", "hints": files.hints_address(view)}
+            key="lens_hints", data={"chart": f"st-key-{CHART}", "hints": served.hints_address(view)}
         )
 
 
@@ -379,19 +314,18 @@ def chosen(page: Page, query: AtlasQuery) -> None:
         return
     view = page.view
     rows = _chosen_rows(view, query, _kept(view, query))
-    clear = parts.link(
+    clear = anchor(
         "atlas",
+        {"bundle": view.key, **replace(query, chosen=(), area=()).params()},
         "Clear the list",
         css="button",
-        marks=' data-stay=""',
-        bundle=view.key,
-        **replace(query, chosen=(), area=()).params(),
+        marks={"data_stay": True},
     )
     if not rows:
-        frame.draw(f"<h2>No neuron in this area</h2><p>{clear}</p>", css="empty")
+        frame.draw(tag("h2", "No neuron in this area"), tag("p", clear), css="empty")
         return
     listed = rows[:LIST_LENGTH]
-    as_list = parts.link(
+    as_list = link(
         "neurons",
         "Open as a list" if len(listed) == len(rows) else f"Open the first {LIST_LENGTH} as a list",
         css="button first",
@@ -402,10 +336,11 @@ def chosen(page: Page, query: AtlasQuery) -> None:
     more = f", {SHOWN} shown" if len(rows) > SHOWN else ""
     holds = "this list" if query.chosen else "the area"
     frame.draw(
-        f"<h2>{len(rows):,} neurons chosen</h2>"
-        f'<p class="caption">Most polysemantic first{more}. The address holds {holds}; the CSV '
-        "has all of them.</p>",
-        f'<div class="actions">{as_list}{clear}</div>',
+        tag("h2", f"{len(rows):,} neurons chosen"),
+        caption(
+            f"Most polysemantic first{more}. The address holds {holds}; the CSV has all of them."
+        ),
+        actions(as_list, clear),
     )
     with st.container(key="lens_downloads", horizontal=True):
         st.download_button(
@@ -416,4 +351,4 @@ def chosen(page: Page, query: AtlasQuery) -> None:
             on_click="ignore",
         )
         save_finding.of_neurons(page, rows, "From the atlas")
-    frame.draw(parts.cards(parts.card(view, row) for row in rows[:SHOWN]))
+    frame.draw(cards(card(view, row) for row in rows[:SHOWN]))

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from explorer.errors import InputError
 from explorer.search import Hit, TextSearch
 from explorer.search.query import LONGEST, Term, format_query
+from explorer.ui.address import search_query
 from explorer.ui.core import glossary
 from explorer.ui.core.theme import ACCENT
-from explorer.ui.data import live
+from explorer.ui.data import live, texts
 from explorer.ui.data.grouping import NEGATIVE, POSITIVE
 from explorer.ui.data.labelled import labelled
 from explorer.ui.data.loaders import View
-from explorer.ui.html import charts, parts
-from explorer.ui.search import sections as search
+from explorer.ui.html import charts
+from explorer.ui.html.elements import caption, joined, notice, tag
+from explorer.ui.html.hits import TRUST_SAID, found_by, hit_cards, labels_note
+from explorer.ui.html.links import actions, chips, choices, concept_link, link, text_chips
+from explorer.ui.html.pictures import image, tile
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import save_finding
@@ -31,27 +35,32 @@ PICTURES = 18
 BY = "by"  # the address parameter
 DIRECTION, SETS, LABELS = "direction", "sets", "labels"
 EVIDENCE = {DIRECTION: "By direction", SETS: "By sets", LABELS: "By pictures’ labels"}
+IN_SEARCH = {
+    DIRECTION: search_query.TOWARDS,
+    SETS: search_query.SETS,
+    LABELS: search_query.LABELS,
+}
 NEAREST = 0.02  # share of the neurons that are counted by layer where no set holds the text
 
 
 def body(page: Page) -> None:
-    """The whole page: the text of the address, or what to start with."""
+    """Draw the whole page: the text of the address, or what to start with."""
     view = page.view
     text = " ".join(page.params.get("text", "").split())[: LONGEST - 2]
     if not text:
         frame.title("Concept")
-        frame.draw("<h1>Concept</h1>")
+        frame.draw(tag("h1", "Concept"))
         _box(page, text)
         frame.draw(_start(view))
         return
     frame.title(text)
-    frame.draw(f"<h1>“{escape(text)}”</h1>")
+    frame.draw(tag("h1", f"“{text}”"))
     _box(page, text)
     try:
         found = live.search(view, as_query(text))
         found = replace(found, trust=found.told)
     except InputError as error:
-        frame.draw(parts.notice(str(error)))
+        frame.draw(notice(str(error)))
         return
     frame.draw(_actions(view, found))
     left, right = st.columns([1, 1.3], gap="large")
@@ -63,7 +72,7 @@ def body(page: Page) -> None:
 
 
 def as_query(text: str) -> str:
-    """A text as a query of one text, whatever signs it holds."""
+    """Write a text as a query of one text, whatever signs it holds."""
     return format_query([Term(text)])
 
 
@@ -83,38 +92,38 @@ def _asked(page: Page) -> None:
     frame.address(page, text=" ".join(st.session_state["_concept"].split()))
 
 
-def _start(view: View) -> str:
-    chips = "".join(
-        parts.link("concept", escape(text), css="chip", bundle=view.key, text=text)
-        for text in view.held("heavy texts", search.heavy_texts)[: 2 * NEURONS]
+def _start(view: View) -> Markup:
+    heavy = texts.heavy_texts(view)[: 2 * NEURONS]
+    said = caption(
+        "A text, the texts near it, the neurons that write it and the layers they are in. These "
+        "carry most weight in this bundle:"
     )
-    return (
-        '<p class="caption">A text, the texts near it, the neurons that write it and the layers '
-        "they are in. These carry most weight in this bundle:</p>"
-        f'<div class="chips">{chips}</div>'
-    )
+    return joined([said, chips(concept_link(view, text, text) for text in heavy)])
 
 
-def _actions(view: View, found: TextSearch) -> str:
+def _actions(view: View, found: TextSearch) -> Markup:
     text = found.terms[0].text
-    near = parts.text_chips(view, found.texts(NEIGHBOURS))
-    actions = parts.link(
-        "search", "Search with it", css="button", bundle=view.key, q=as_query(text)
-    )
+    near = text_chips(view, found.texts(NEIGHBOURS))
     if found.places[0] < 0:
         known = "It is not in this bundle's dictionary: the model has just embedded it."
     else:
         held = int(np.count_nonzero(found.weights))
         known = f"It is in the sparse sets of {held:,} of {len(found.weights):,} neurons."
-    return (
-        f'<p class="caption">{known}</p><div class="actions">{actions}</div>'
-        '<h2>Neighbouring texts</h2><p class="caption">The nearest of the dictionary, by the '
-        f'cosine of their embeddings.</p><div class="chips">{near}</div>'
+    return joined(
+        [
+            caption(known),
+            actions(
+                link("search", "Search with it", css="button", bundle=view.key, q=as_query(text))
+            ),
+            tag("h2", "Neighbouring texts"),
+            caption("The nearest of the dictionary, by the cosine of their embeddings."),
+            chips([near]),
+        ]
     )
 
 
 def layer_counts(view: View, found: TextSearch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Neurons of each layer that write the text towards and away from it: two of [layer].
+    """Count the neurons of each layer that write the text towards and away from it: two [layer].
 
     By their sparse sets; for a text that is in none, of the 2 % of neurons whose direction lies
     nearest to the text or its opposite.
@@ -140,7 +149,7 @@ def _layers(view: View, found: TextSearch) -> None:
         else f"among the {NEAREST:.0%} whose direction lies nearest to the text (up) or to its "
         "opposite (down)".replace("%", " %")
     )
-    frame.draw("<h2>In which layers</h2>", f'<p class="caption">Neurons of each layer {rule}.</p>')
+    frame.draw(tag("h2", "In which layers"), caption(f"Neurons of each layer {rule}."))
     st.plotly_chart(
         layers_figure(view.layers, towards, away),
         config=charts.CONFIG,
@@ -152,7 +161,7 @@ def _layers(view: View, found: TextSearch) -> None:
 def layers_figure(
     layers: list[int], towards: NDArray[np.int64], away: NDArray[np.int64]
 ) -> go.Figure:
-    """Bars up for neurons that write the text, down for those that write against it."""
+    """Draw bars up for neurons that write the text, down for those that write against it."""
 
     def bars(counts: NDArray[np.int64], sign: int, colour: str, name: str) -> dict[str, object]:
         return {
@@ -185,23 +194,26 @@ def layers_figure(
 
 def _pictures(view: View, found: TextSearch) -> None:
     near = found.pictures(PICTURES)
-    tiles = "".join(
-        f'<figure class="tile"><div class="frame">{parts.image(view, image)}</div><figcaption>'
-        f'<span class="label">{escape(view.labels[image])}</span>'
-        f'<span class="effect">{glossary.number(cosine)}</span></figcaption></figure>'
-        for image, cosine in near
-    )
     frame.draw(
-        "<h2>Nearest pictures</h2>"
-        f'<p class="caption">The {len(near)} of {view.bundle.image_embeddings.shape[0]:,} pictures '
-        "whose embedding is nearest to the text's, with the cosine: what the model itself takes "
-        "for it.</p>",
-        f'<div class="pics">{tiles}</div>',
+        tag("h2", "Nearest pictures"),
+        caption(
+            f"The {len(near)} of {view.bundle.image_embeddings.shape[0]:,} pictures whose "
+            "embedding is nearest to the text's, with the cosine: what the model itself takes for "
+            "it."
+        ),
+        tag(
+            "div",
+            (
+                tile(image(view, number), view.labels[number], glossary.number(cosine))
+                for number, cosine in near
+            ),
+            css="pics",
+        ),
     )
 
 
 def read_evidence(page: Page) -> tuple[str, list[str]]:
-    """By what to find neurons; by direction, and a sentence, where the address can't be read."""
+    """Read by what to find neurons: by direction, and a sentence, where it can't be read."""
     asked = page.params.get(BY, DIRECTION)
     if asked in EVIDENCE:
         return asked, []
@@ -209,49 +221,39 @@ def read_evidence(page: Page) -> tuple[str, list[str]]:
 
 
 def _neurons(page: Page, found: TextSearch) -> None:
-    """The neurons that write the text, and those that write against it, by one kind of evidence."""
+    """Draw the neurons that write the text and against it, by one kind of evidence."""
     view, text = page.view, found.terms[0].text
     by, problems = read_evidence(page)
     frame.show_problems(problems)
-    nav = parts.choices("concept", "Evidence", EVIDENCE, by, BY, bundle=view.key, text=text)
+    nav = choices("concept", "Evidence", EVIDENCE, by, BY, bundle=view.key, text=text)
     towards, away = _hits(view, found, by)
-    frame.draw(
-        f'<div class="claim-head next"><h2>Which neurons write it</h2>{nav}</div>',
-        f'<p class="caption">{_said(by)}</p>',
-    )
-    note = search.labels_note if by == LABELS else search.found_by
+    heading = tag("h2", "Which neurons write it")
+    frame.draw(tag("div", heading, nav, css="claim-head next"), caption(_said(by)))
+    note = labels_note if by == LABELS else found_by
     for title, none, hits in (
         ("Towards it", "No neuron writes it.", towards),
         ("Away from it", "No neuron writes against it.", away),
     ):
-        cards = parts.cards(
-            (
-                parts.card(
-                    view,
-                    hit.row,
-                    note=note(found, hit),
-                    small=True,
-                    end=NEGATIVE if by == LABELS and hit.end < 0 else POSITIVE,
-                )
-                for hit in hits
-            ),
-            small=True,
+        shown = (
+            hit_cards(view, hits, lambda hit: note(found, hit), small=True)
+            if hits
+            else tag("p", none, css="muted")
         )
-        frame.draw(f"<h3>{title}</h3>", cards if hits else f'<p class="muted">{none}</p>')
-    more = parts.link(
+        frame.draw(tag("h3", title), shown)
+    more = link(
         "search",
         "All of them in Search",
         css="button",
         bundle=view.key,
         q=as_query(text),
-        show={DIRECTION: search.TOWARDS, SETS: search.SETS, LABELS: search.LABELS}[by],
+        show=IN_SEARCH[by],
     )
-    frame.draw(f'<div class="actions">{more}</div>')
+    frame.draw(actions(more))
     save_finding.of_neurons(page, [hit.row for hit in towards or away], text)
 
 
 def _hits(view: View, found: TextSearch, by: str) -> tuple[list[Hit], list[Hit]]:
-    """Neurons towards the text and away from it, best first."""
+    """Return the neurons towards the text and away from it, best first."""
     if by == LABELS:
         ends = (POSITIVE, NEGATIVE)
         towards, away = (labelled(view, found.terms, NEURONS, end) for end in ends)
@@ -267,9 +269,9 @@ def _hits(view: View, found: TextSearch, by: str) -> tuple[list[Hit], list[Hit]]
 def _said(by: str) -> str:
     return {
         DIRECTION: "Those whose direction is nearest to the text, and most opposed to it. "
-        f"{search.TRUST_SAID}",
+        f"{TRUST_SAID}",
         SETS: "Those whose sparse set holds the text, with positive or negative weight. "
-        f"{search.TRUST_SAID}",
+        f"{TRUST_SAID}",
         LABELS: "Those with the most top pictures that carry the text as label or keyword, at the "
         "positive end of the direction or at the negative one.",
     }[by]

@@ -26,6 +26,7 @@ LEAST_SHARE = 0.02  # of a side's squared weights, for a colour
 WORD_BONUS = 0.25  # cosine added when a text of the cluster is a word of the picture
 LEAST_AFFINITY = 0.2  # a picture and its own label reach 0.4 on average, two random ones 0.1
 POSITIVE, NEGATIVE = 0, 1
+STRONGEST = 8  # pictures of a neuron on a card
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,11 @@ def top_pictures(
         )
         for image, effect, place in zip(images, effects, assigned, strict=True)
     ]
+
+
+def strongest(view: View, row: int, most: int = STRONGEST, end: int = POSITIVE) -> list[int]:
+    """Return the images with the strongest effect at one end, the positive one unless told."""
+    return [int(image) for image in view.bundle.top_images[row, end, :most] if image >= 0]
 
 
 def _nearest_cluster(

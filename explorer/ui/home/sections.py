@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import streamlit as st
+from markupsafe import Markup
 
 from explorer.evidence.stored import stored_evidence
 from explorer.search.query import LONGEST
 from explorer.ui.core import glossary
 from explorer.ui.core.theme import PATH_DRAWING
-from explorer.ui.data import highlights
+from explorer.ui.data import grouping, highlights
 from explorer.ui.data.highlights import Highlight
 from explorer.ui.data.loaders import View
-from explorer.ui.html import parts
+from explorer.ui.html.cards import card, cards
+from explorer.ui.html.elements import caption, figures, muted, tag
+from explorer.ui.html.links import actions, link, neuron_link
+from explorer.ui.html.pictures import meanings, strip
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import save_finding
@@ -23,16 +25,20 @@ GROUPED = ", grouped by likeness. Each group is named by a word that its picture
 
 
 def introduction(view: View) -> None:
-    """Three sentences and the drawn path."""
+    """Draw three sentences and the path."""
     with st.container(key="lens_intro"):
         text, drawing = st.columns([1.25, 1], vertical_alignment="center", gap="large")
     with text:
         frame.draw(
-            "<h1>What does a neuron of CLIP mean?</h1>"
-            '<p class="lead">CLIP puts pictures and words into one space, so what a neuron adds '
-            "there can be read in words. On its way it passes the attention heads of later layers: "
-            "that is its second-order effect. Here you see this effect for every neuron, and "
-            "which neurons stand for several unrelated things.</p>"
+            tag("h1", "What does a neuron of CLIP mean?"),
+            tag(
+                "p",
+                "CLIP puts pictures and words into one space, so what a neuron adds there can be "
+                "read in words. On its way it passes the attention heads of later layers: that is "
+                "its second-order effect. Here you see this effect for every neuron, and which "
+                "neurons stand for several unrelated things.",
+                css="lead",
+            ),
         )
         st.text_input(
             "Find neurons by words",
@@ -43,10 +49,11 @@ def introduction(view: View) -> None:
             args=(view,),
         )
         frame.draw(
-            '<div class="actions">'
-            f"{parts.link('neurons', 'Browse all neurons', css='button first', bundle=view.key)}"
-            f"{parts.link('atlas', 'See them on a map', css='button', bundle=view.key)}"
-            f"{frame.random_link(view)}</div>"
+            actions(
+                link("neurons", "Browse all neurons", css="button first", bundle=view.key),
+                link("atlas", "See them on a map", css="button", bundle=view.key),
+                frame.random_link(view),
+            )
         )
     with drawing:
         st.components.v2.component("lens_path", html=PATH_DRAWING, isolate_styles=False)(
@@ -62,37 +69,41 @@ def _asked(view: View) -> None:
 
 
 def striking_neuron(view: View) -> None:
-    """The most striking polysemantic neuron, its pictures grouped by meaning."""
+    """Draw the most striking polysemantic neuron, its pictures grouped by meaning."""
     found = highlights.held(view)
     if not found:
         return
     best = found[0]
-    layer, neuron = view.place(best.row)
-    more = parts.link("neuron", "Open this neuron →", bundle=view.key, layer=layer, neuron=neuron)
     polysemy = glossary.number(float(view.neurons["polysemy"].iloc[best.row]))
     agreement = glossary.share(view.agreement(best.row))
-    heading = (
-        f"One neuron, several meanings: {_listed(best.words)}"
-        if best.groups
-        else f"One neuron, several meanings: {view.neurons['concepts'].iloc[best.row]}"
-    )
+    name = glossary.neuron_name(*view.place(best.row))
+    means = _listed(best.words) if best.groups else view.neurons["concepts"].iloc[best.row]
+    pictures = f"{view.bundle.image_embeddings.shape[0]:,} pictures"
     frame.draw(
-        f'<div class="top"><h2>{escape(heading)}</h2>'
-        f'<span class="muted">{glossary.neuron_name(layer, neuron)} · polysemy {polysemy} · '
-        f"agreement {agreement} · {more}</span></div>",
+        tag(
+            "div",
+            tag("h2", f"One neuron, several meanings: {means}"),
+            muted(
+                f"{name} · polysemy {polysemy} · agreement {agreement} · ",
+                neuron_link(view, best.row, "Open this neuron →"),
+            ),
+            css="top",
+        ),
         _meanings(view, best),
-        '<p class="caption below">Of '
-        f"{view.bundle.image_embeddings.shape[0]:,} pictures, those with the strongest effect of "
-        f"this neuron{GROUPED if best.groups else ''}.</p>",
+        caption(
+            f"Of {pictures}, those with the strongest effect of this neuron"
+            f"{GROUPED if best.groups else ''}.",
+            css="below",
+        ),
         css="panel",
     )
 
 
-def _meanings(view: View, best: Highlight) -> str:
-    """The pictures by meaning, or just the strongest where no meanings were told apart."""
+def _meanings(view: View, best: Highlight) -> Markup:
+    """Show the pictures by meaning, or just the strongest where no meanings were told apart."""
     if not best.groups:
-        return parts.strip(view, parts.strongest(view, best.row, 3 * ROW), wide=True)
-    return parts.meanings(
+        return strip(view, grouping.strongest(view, best.row, 3 * ROW), wide=True)
+    return meanings(
         view,
         [
             (group.word, colour, _whole_rows([picture.image for picture in group.pictures]))
@@ -102,11 +113,11 @@ def _meanings(view: View, best: Highlight) -> str:
 
 
 def headline_figures(view: View) -> None:
-    """How much there is in this bundle, and how good it is."""
-    more = parts.link("evidence", "the paper’s claims, measured on it", bundle=view.key)
+    """Draw how much there is in this bundle, and how good it is."""
+    more = link("evidence", "the paper’s claims, measured on it", bundle=view.key)
     frame.draw(
-        parts.figures(_figures(view)),
-        f'<p class="caption below">What is in this bundle; see also {more}.</p>',
+        figures(_figures(view)),
+        caption("What is in this bundle; see also ", more, ".", css="below"),
     )
 
 
@@ -136,21 +147,24 @@ def _figures(view: View) -> list[tuple[str, str, str]]:
 
 
 def more_neurons(page: Page) -> None:
-    """A strip of further striking neurons, and all of them to save."""
+    """Draw further striking neurons, and the button to save all of them."""
     view = page.view
     found = highlights.held(view)[1:]
     if not found:
         return
-    every = parts.link("neurons", "all neurons by polysemy", bundle=view.key, sort="polysemy")
+    every = link("neurons", "all neurons by polysemy", bundle=view.key, sort="polysemy")
     frame.draw(
-        "<h2>More neurons with several meanings</h2>"
-        '<p class="caption">Chosen by polysemy, selectivity and how well their texts tell '
-        "their pictures, and checked on the words of the pictures. "
-        f"See {every}.</p>",
-        parts.cards(
-            parts.card(view, item.row, pictures=_mixed(item), title=_listed(item.words))
+        tag("h2", "More neurons with several meanings"),
+        caption(
+            "Chosen by polysemy, selectivity and how well their texts tell their pictures, and "
+            "checked on the words of the pictures. See ",
+            every,
+            ".",
+        ),
+        cards(
+            card(view, item.row, pictures=_mixed(item), title=_listed(item.words))
             if item.groups
-            else parts.card(view, item.row)
+            else card(view, item.row)
             for item in found
         ),
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from html import escape
 
 import streamlit as st
+from markupsafe import Markup
 
 from explorer.search.query import Term, format_query
 from explorer.ui.address.address import (
@@ -19,9 +19,11 @@ from explorer.ui.address.address import (
     NeuronsQuery,
 )
 from explorer.ui.core import glossary
+from explorer.ui.data import export
 from explorer.ui.data.selection import Selection, select
-from explorer.ui.html import parts
-from explorer.ui.neurons import export
+from explorer.ui.html.cards import card, cards, match
+from explorer.ui.html.elements import NOTHING, block, caption, joined, tag
+from explorer.ui.html.links import anchor, choices, link, pager
 from explorer.ui.neurons import table as neuron_table
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
@@ -89,9 +91,9 @@ def _ranged(page: Page, before: NeuronsQuery, spans: ranges.Ranges) -> None:
 def _heading(page: Page, query: NeuronsQuery) -> None:
     """The list's title or the page's name, and the choice between cards and table."""
     params = replace(query, page=1).params() | {"bundle": page.view.key}
-    views = parts.choices("neurons", "View", VIEWS, query.view, "view", **params)
+    views = choices("neurons", "View", VIEWS, query.view, "view", **params)
     title = (query.title or "A list of neurons") if query.places else "Neurons"
-    frame.draw(f'<div class="neuron-head"><h1>{escape(title)}</h1>{views}</div>')
+    frame.draw(tag("div", tag("h1", title), views, css="neuron-head"))
     if not query.places:
         return
     frame.title(title)
@@ -104,10 +106,14 @@ def _heading(page: Page, query: NeuronsQuery) -> None:
         on_change=_retitled,
         args=(page, query),
     )
-    every = parts.link("neurons", "All neurons", bundle=page.view.key)
+    every = link("neurons", "All neurons", bundle=page.view.key)
     frame.draw(
-        f'<p class="caption">A list of {len(query.places):,} neurons, title and all in the '
-        f"address: pass it on as a link. {every}.</p>"
+        caption(
+            f"A list of {len(query.places):,} neurons, title and all in the address: pass it on as "
+            "a link. ",
+            every,
+            ".",
+        )
     )
     rows = [page.view.bundle.row(*place) for place in query.places]
     save_finding.of_neurons(page, rows, title)
@@ -154,18 +160,16 @@ def results(page: Page, query: NeuronsQuery) -> None:
             [f"There are {selection.pages} pages of results, not {query.page}: the last is shown."]
         )
     rows = selection.page(shown)
-    frame.draw(f'<p class="caption">{_summary(query, selection, shown)}</p>')
+    frame.draw(_summary(query, selection, shown))
     if query.view == TABLE:
         shown_rows = [int(row) for row in rows]
         frame.draw(neuron_table.table(page.view, query, shown_rows, selection))
     else:
         frame.draw(
-            parts.cards(
-                parts.card(page.view, int(row), note=_match(selection, int(row))) for row in rows
-            )
+            cards(card(page.view, int(row), note=_match(selection, int(row))) for row in rows)
         )
     params = {"bundle": page.view.key, **query.params()}
-    frame.draw(parts.pager("neurons", shown, selection.pages, **params))
+    frame.draw(pager("neurons", shown, selection.pages, **params))
     if not query.places:  # a list has its button above
         title = f"Neurons with “{query.word}”" if query.word else "Neurons"
         save_finding.of_neurons(page, [int(row) for row in rows], title)
@@ -180,9 +184,11 @@ def _downloads(page: Page, query: NeuronsQuery, count: int) -> None:
         for key, value in query.params().items()
         if key not in ("sort", "order", "view", "list", "page")
     }
-    on_map = parts.link("atlas", "Show on the atlas", css="button", bundle=page.view.key, **filters)
+    on_map = anchor(
+        "atlas", {"bundle": page.view.key, **filters}, "Show on the atlas", css="button"
+    )
     with st.container(key="lens_downloads", horizontal=True, vertical_alignment="center"):
-        st.html(parts.block(on_map), width="content")
+        st.html(block(on_map), width="content")
         for text, suffix, mime, make in (
             ("CSV", "csv", "text/csv", export.csv_bytes),
             ("Parquet", "parquet", "application/vnd.apache.parquet", export.parquet_bytes),
@@ -197,26 +203,25 @@ def _downloads(page: Page, query: NeuronsQuery, count: int) -> None:
             )
 
 
-def _summary(query: NeuronsQuery, selection: Selection, page: int) -> str:
+def _summary(query: NeuronsQuery, selection: Selection, page: int) -> Markup:
     first = (page - 1) * selection.per_page + 1
     last = min(page * selection.per_page, len(selection.rows))
-    text = (
-        f"<b>{len(selection.rows):,}</b> neurons, {first:,} to {last:,} shown, "
-        f"{_order_said(query)}."
-    )
     if query.word:
-        names = ", ".join(f"“{escape(name)}”" for name in selection.texts[:6])
+        names = ", ".join(f"“{name}”" for name in selection.texts[:6])
         more = f" and {len(selection.texts) - 6:,} more" if len(selection.texts) > 6 else ""
-        text += f" Their concept sets contain {names}{more}"
-        text += ", those opposed to it last." if query.sort_key == MATCH else "."
+        end = ", those opposed to it last." if query.sort_key == MATCH else "."
+        said = f"Their concept sets contain {names}{more}{end}"
     elif query.view == TABLE:
-        text += (
-            " A heading sorts by its column. Effects are in units of the model's output before "
+        said = (
+            "A heading sorts by its column. Effects are in units of the model's output before "
             "normalisation."
         )
     else:
-        text += " Each card: the pictures with the strongest positive effect, the leading concepts."
-    return text
+        said = "Each card: the pictures with the strongest positive effect, the leading concepts."
+    return caption(
+        tag("b", f"{len(selection.rows):,}"),
+        f" neurons, {first:,} to {last:,} shown, {_order_said(query)}. {said}",
+    )
 
 
 def _order_said(query: NeuronsQuery) -> str:
@@ -225,30 +230,34 @@ def _order_said(query: NeuronsQuery) -> str:
     return f"by {sort_name(query.sort_key).lower()}"
 
 
-def _match(selection: Selection, row: int) -> str:
+def _match(selection: Selection, row: int) -> Markup:
     if row not in selection.matched:
-        return ""
+        return NOTHING
     text, weight = selection.matched[row]
-    return f'<div class="match">{escape(text)} {glossary.signed(weight)}</div>'
+    return match(f"{text} {glossary.signed(weight)}")
 
 
-def _nothing(page: Page, query: NeuronsQuery, selection: Selection) -> str:
+def _nothing(page: Page, query: NeuronsQuery, selection: Selection) -> Markup:
+    key = page.view.key
+    said = [tag("p", "No neuron passes all of these filters.")]
     if query.word and not selection.texts:
-        near = " · ".join(
-            parts.link("neurons", escape(text), bundle=page.view.key, word=text)
-            for text in selection.near
-        )
-        hint = (
-            f"<p>Spelt alike: {near}</p>" if near else "<p>Try a simpler or more common word.</p>"
-        )
+        near = joined((link("neurons", t, bundle=key, word=t) for t in selection.near), " · ")
         asked = format_query([Term(query.word)])
-        meant = parts.link("search", "search by what it means", bundle=page.view.key, q=asked)
-        hint += f"<p>Or {meant}: the model reads any text.</p>"
-        reason = (
-            f"No text of this bundle's dictionary of {len(page.view.bundle.texts):,} contains "
-            f"“{escape(query.word)}”."
-        )
-    else:
-        hint, reason = "", "No neuron passes all of these filters."
-    back = parts.link("neurons", "Show all neurons", css="button", bundle=page.view.key)
-    return f"<h2>Nothing found</h2><p>{reason}</p>{hint}{back}"
+        said = [
+            tag(
+                "p",
+                f"No text of this bundle's dictionary of {len(page.view.bundle.texts):,} contains "
+                f"“{query.word}”.",
+            ),
+            tag("p", "Spelt alike: ", near)
+            if near
+            else tag("p", "Try a simpler or more common word."),
+            tag(
+                "p",
+                "Or ",
+                link("search", "search by what it means", bundle=key, q=asked),
+                ": the model reads any text.",
+            ),
+        ]
+    back = link("neurons", "Show all neurons", css="button", bundle=key)
+    return joined([tag("h2", "Nothing found"), said, back])

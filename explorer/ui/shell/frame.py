@@ -10,19 +10,21 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
+from markupsafe import Markup
 
 from explorer.errors import BundleError, InputError
 from explorer.ui.address.address import PINS, arrive, href, parse_jump
 from explorer.ui.core.theme import FAVICON, STYLE
 from explorer.ui.data import loaders
 from explorer.ui.data.loaders import View
-from explorer.ui.html import parts
+from explorer.ui.html import links
+from explorer.ui.html.elements import NOTHING, Child, block, notice, tag
+from explorer.ui.html.pictures import picture_mark
 from explorer.ui.shell import gate, pins
 
 APP = "Second-order explorer"
@@ -92,20 +94,21 @@ def begin(name: str) -> Page:
     params, lost = pins.settle(view, params)
     arrive(name, params)
     page = Page(name, view, params, problems + lost)
-    _navigation(name, key, pins.bar(view) if pins.pinned() and name != "compare" else "")
+    _navigation(name, key, pins.bar(view) if pins.pinned() and name != "compare" else NOTHING)
     _sidebar(page, list(found))
     return page
 
 
 def draw(*html: str, css: str = "") -> None:
-    """Show HTML made by `parts`."""
-    st.html(parts.block(*html, css=css))
+    """Show HTML; a plain string is taken for HTML too while some pages write theirs by hand."""
+    made = (Markup(piece) for piece in html)
+    st.html(block(*made, css=css))
 
 
 def show_problems(problems: Sequence[str]) -> None:
-    """One line for each thing the address asked for in vain."""
+    """Show one line for each thing in the address that could not be read."""
     if problems:
-        draw(*(parts.notice(problem) for problem in problems))
+        draw(*map(notice, problems))
 
 
 def title(text: str) -> None:
@@ -145,39 +148,40 @@ def _choose(asked: str, found: list[str]) -> tuple[str, list[str]]:
     ]
 
 
-def _links(name: str, key: str) -> str:
+def _links(name: str, key: str) -> list[Markup]:
     current = UNDER.get(name, name)
-    items = []
-    for page, label in NAVIGATION.items():
-        anchor = parts.link(page, label, bundle=key)
-        items.append(
-            anchor.replace("<a ", '<a aria-current="page" ') if page == current else anchor
+    return [
+        links.link(
+            page,
+            label,
+            marks={"aria_current": "page" if page == current else None},
+            bundle=key,
         )
-    return "".join(items)
+        for page, label in NAVIGATION.items()
+    ]
 
 
-def _navigation(name: str, key: str, below: str = "") -> None:
-    """The links in the sidebar, and above the page for phones; ``below`` them the pins.
+def _navigation(name: str, key: str, below: Markup = NOTHING) -> None:
+    """Draw the links in the sidebar, and above the page for phones; `below` them the pins.
 
     All in one element: if the pins came and went as one of their own, everything after them would
     be drawn anew and the page would lose its place.
     """
-    links = _links(name, key)
-    mark = parts.picture_mark(FAVICON)
+    pages = _links(name, key)
+    brand = links.link("home", [picture_mark(FAVICON), tag("span", APP)], bundle=key)
     with st.sidebar:
-        brand = parts.link("home", f"{mark}<span>{APP}</span>", bundle=key)
         draw(
-            f'<div class="lens-brand">{brand}</div>',
-            f'<nav class="lens-nav" aria-label="Pages">{links}</nav>',
+            tag("div", brand, css="lens-brand"),
+            tag("nav", pages, css="lens-nav", aria_label="Pages"),
         )
-    short = f'<nav class="lens-topnav" aria-label="Pages, short">{links}</nav>'
+    short = tag("nav", pages, css="lens-topnav", aria_label="Pages, short")
     draw(short, below, css="lens-top")
 
 
 def _sidebar(page: Page, found: list[str]) -> None:
     view = page.view
     with st.sidebar:
-        draw("<hr>", css="lens-side")
+        draw(tag("hr"), css="lens-side")
         st.text_input(
             "Jump to a neuron",
             key="_jump",
@@ -187,24 +191,19 @@ def _sidebar(page: Page, found: list[str]) -> None:
         )
         problem = st.session_state.pop("_jump_problem", "")
         if problem:
-            draw(parts.notice(problem))
+            draw(notice(problem))
         draw(random_link(view))
     _switcher(found, view.key)
     with st.sidebar:
-        draw(
-            f"<hr>Bundle <b>{escape(view.key)}</b>: {len(view.neurons):,} neurons, "
-            f"layers {view.layers[0]}–{view.layers[-1]}",
-            css="lens-side",
-        )
+        held = f": {len(view.neurons):,} neurons, layers {view.layers[0]}–{view.layers[-1]}"
+        draw(tag("hr"), tag("span", "Bundle ", tag("b", view.key), held), css="lens-side")
 
 
-def random_link(view: View, css: str = "button") -> str:
-    """A link to a neuron drawn by chance among those with an effect."""
+def random_link(view: View, css: str = "button") -> Markup:
+    """Link to a neuron drawn by chance among those with an effect."""
     rows = np.flatnonzero(~view.silent)
-    layer, neuron = view.place(int(random.choice(rows)) if len(rows) else 0)
-    return parts.link(
-        "neuron", "Random neuron", css=css, bundle=view.key, layer=layer, neuron=neuron
-    )
+    row = int(random.choice(rows)) if len(rows) else 0
+    return links.neuron_link(view, row, "Random neuron", css=css)
 
 
 def _jump(view: View) -> None:
@@ -233,24 +232,38 @@ def _switch() -> None:
     st.query_params.from_dict({"bundle": st.session_state["_bundle"]})
 
 
-def _no_bundle(folder: str) -> str:
-    return (
-        '<div class="empty"><h1>No bundle yet</h1>'
-        "<p>A bundle holds everything the explorer shows of one model: its neurons, their effects, "
-        f"the texts and the pictures. None was found in <code>{escape(folder)}</code>.</p>"
-        "<p>Build one from an open_clip model, a folder of pictures and a list of texts:</p>"
-        f"<pre><code>{escape(BUILD_COMMAND)}</code></pre>"
-        f"<p>Bundles elsewhere: set <code>{loaders.FOLDER_VARIABLE}</code> to the folder that "
-        "holds them, then reload this page.</p></div>"
+def _no_bundle(folder: str) -> Markup:
+    return _empty(
+        "No bundle yet",
+        tag(
+            "p",
+            "A bundle holds everything the explorer shows of one model: its neurons, their "
+            "effects, the texts and the pictures. None was found in ",
+            tag("code", folder),
+            ".",
+        ),
+        tag("p", "Build one from an open_clip model, a folder of pictures and a list of texts:"),
+        tag("pre", tag("code", BUILD_COMMAND)),
+        tag(
+            "p",
+            "Bundles elsewhere: set ",
+            tag("code", loaders.FOLDER_VARIABLE),
+            " to the folder that holds them, then reload this page.",
+        ),
     )
 
 
-def _broken(key: str, message: str) -> str:
-    return (
-        f'<div class="empty"><h1>Bundle “{escape(key)}” cannot be opened</h1>'
-        f"<p>{escape(message)}</p><p>To see all that is wrong with it:</p>"
-        f"<pre><code>python -m explorer verify precomputed/{escape(key)}</code></pre></div>"
+def _broken(key: str, message: str) -> Markup:
+    return _empty(
+        f"Bundle “{key}” cannot be opened",
+        tag("p", message),
+        tag("p", "To see all that is wrong with it:"),
+        tag("pre", tag("code", f"python -m explorer verify precomputed/{key}")),
     )
+
+
+def _empty(title: str, *said: Child) -> Markup:
+    return tag("div", tag("h1", title), said, css="empty")
 
 
 BUILD_COMMAND = """python -m explorer build --model ViT-B-32 --pretrained openai \\

@@ -6,11 +6,12 @@ import threading
 import time
 
 import streamlit as st
+from markupsafe import Markup
 
 from explorer.errors import InputError
 from explorer.findings.model import AUTHOR_LENGTH, clean_line
 from explorer.ui.core import access
-from explorer.ui.html import parts
+from explorer.ui.html.elements import NOTHING, block, notice, tag
 
 COOKIE = "explorer_visitor"
 PAUSE = 0.5  # seconds a wrong password costs, one visitor after the other
@@ -21,8 +22,8 @@ _KEEP = """export default function ({ data }) {
 }"""  # noqa: E501
 
 
-def passed() -> str | None:
-    """Let the visitor in (None), or return what the page ends with instead, as HTML."""
+def passed() -> Markup | None:
+    """Let the visitor in (None), or return what the page ends with instead."""
     try:
         header = access.user_header()
     except InputError as error:
@@ -37,14 +38,14 @@ def passed() -> str | None:
 
 
 def user() -> str:
-    """The user that the trusted proxy names; empty without one."""
+    """Return the user that the trusted proxy names; empty without one."""
     header = access.user_header()
     name = clean_line(st.context.headers.get(header) or "") if header else ""
     return name[:AUTHOR_LENGTH].strip()
 
 
-def _closed(title: str, reason: str) -> str:
-    return f'<div class="empty"><h1>{title}</h1>{parts.notice(reason)}</div>'
+def _closed(title: str, reason: str) -> Markup:
+    return tag("div", tag("h1", title), notice(reason), css="empty")
 
 
 def _known(secret: str) -> bool:
@@ -61,18 +62,18 @@ def _known(secret: str) -> bool:
     return True
 
 
-def _ask(secret: str) -> str:
-    """Draw the password's form; return what was wrong with the last try, as HTML."""
-    st.html(parts.block("<h1>This server asks for a password</h1>"))
+def _ask(secret: str) -> Markup:
+    """Draw the password's form; return what was wrong with the last try."""
+    st.html(block(tag("h1", "This server asks for a password")))
     with st.form("_password_form"):
         given = st.text_input("Password", type="password", key="_password")
         sent = st.form_submit_button("Enter")
     if not sent:
-        return ""
+        return NOTHING
     with _GUESSING:
         if access.same(given, secret):
             st.session_state["_visitor"] = access.token(secret)
             st.session_state["_entered"] = True
             st.rerun()
         time.sleep(PAUSE)
-    return parts.notice("That is not the password of this server.")
+    return notice("That is not the password of this server.")

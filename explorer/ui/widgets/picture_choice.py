@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import streamlit as st
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from explorer.ui.address.address import WORD_LENGTH, whole
+from explorer.ui.address.address import IMAGE, WORD_LENGTH
 from explorer.ui.data import live
 from explorer.ui.data.loaders import View
-from explorer.ui.html import parts
+from explorer.ui.html.elements import notice, tag
+from explorer.ui.html.links import anchor
+from explorer.ui.html.pictures import image as bundle_picture
+from explorer.ui.html.pictures import picture_source
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 
-IMAGE, FIND = "image", "find"  # the address parameters
+FIND = "find"  # the address parameter
 OFFERED = 16
 TYPES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
 
@@ -45,27 +48,15 @@ class Chosen:
 
         return decode(self.data).picture
 
-    def shown(self, view: View) -> str:
-        """The picture, its label as alternative text."""
+    def shown(self, view: View) -> Markup:
+        """Show the picture, its label as alternative text."""
         if self.image >= 0:
-            return parts.image(view, self.image)
-        name = escape(self.name)
-        return f'<img src="{parts.picture_source(self.data)}" alt="{name}" title="{name}">'
-
-
-def read_image(page: Page) -> tuple[int | None, list[str]]:
-    """The picture that the address names, and a sentence if there is none such."""
-    text = page.params.get(IMAGE, "")
-    if not text:
-        return None, []
-    image, count = whole(text), len(page.view.labels)
-    if image is None or image >= count:
-        return None, [f"There is no picture “{text}”: this bundle has 0 to {count - 1}."]
-    return image, []
+            return bundle_picture(view, self.image)
+        return tag("img", src=picture_source(self.data), alt=self.name, title=self.name)
 
 
 def picker(page: Page, image: int | None, params: Mapping[str, str]) -> Chosen | None:
-    """Draw the ways to choose; ``params`` are the page's other address parameters.
+    """Draw the ways to choose; `params` are the page's other address parameters.
 
     The address decides: an uploaded picture counts only while it names none.
     """
@@ -89,7 +80,7 @@ def picker(page: Page, image: int | None, params: Mapping[str, str]) -> Chosen |
     )
     offered = _offered(page.view, word)
     if not offered:
-        frame.draw(parts.notice(f"No picture's label or keywords hold “{word}”."))
+        frame.draw(notice(f"No picture's label or keywords hold “{word}”."))
     frame.draw(_grid(page, offered, image, {**params, FIND: word}))
     if image is not None:
         return Chosen(page.view.labels[image], image)
@@ -121,16 +112,15 @@ def _offered(view: View, word: str) -> list[int]:
     return list(dict.fromkeys(exact + part))[:OFFERED]
 
 
-def _grid(page: Page, images: list[int], chosen: int | None, params: Mapping[str, str]) -> str:
+def _grid(page: Page, images: list[int], chosen: int | None, params: Mapping[str, str]) -> Markup:
     cells = (
-        parts.link(
+        anchor(
             page.name,
-            parts.image(page.view, image),
+            {"bundle": page.view.key, **params, IMAGE: image},
+            bundle_picture(page.view, image),
             css="pick",
-            marks=' data-stay="" aria-current="true"' if image == chosen else ' data-stay=""',
-            bundle=page.view.key,
-            **{**params, IMAGE: str(image)},
+            marks={"data_stay": True, "aria_current": "true" if image == chosen else None},
         )
         for image in images
     )
-    return f'<div class="picks">{"".join(cells)}</div>'
+    return tag("div", cells, css="picks")

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 
 import streamlit as st
 
 from explorer.ui.address.address import Range
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
-from explorer.ui.html import parts
+from explorer.ui.html.elements import tag
+from explorer.ui.html.links import anchor
+from explorer.ui.html.links import chips as chip_line
 from explorer.ui.shell import frame
 
 Ranges = tuple[Range, ...]
 
 
 def popover(view: View, ranges: Ranges, write: Callable[[Ranges], None]) -> None:
-    """The form behind a button; `write` puts the new ranges into the address."""
+    """Draw the form behind a button; `write` puts the new ranges into the address."""
     present = [key for key in glossary.MEASURES if key in view.neurons]
     with (
         st.popover("Ranges", width="stretch"),
@@ -49,23 +50,22 @@ def _changed(before: Ranges) -> Ranges:
 def chips(
     view: View, page: str, ranges: Sequence[Range], params: Callable[[Ranges], Mapping[str, str]]
 ) -> None:
-    """The ranges in force, each with a way to lift it; `params` of the page with other ranges."""
+    """Draw the ranges in force, each with a way to lift it; `params`: the page's, with others."""
     if not ranges:
         return
-    links = []
+    lifts = []
     for span in ranges:
         name = f"{glossary.MEASURES[span.key].name} {_bounds(span)}"
-        links.append(
-            parts.link(
+        lifts.append(
+            anchor(
                 page,
-                f'{escape(name)} <span aria-hidden="true">×</span>',
+                {"bundle": view.key, **params(tuple(o for o in ranges if o != span))},
+                [f"{name} ", tag("span", "×", aria_hidden="true")],
                 css="chip",
-                marks=f' aria-label="Lift the filter {escape(name)}"',
-                bundle=view.key,
-                **params(tuple(other for other in ranges if other != span)),
+                marks={"aria_label": f"Lift the filter {name}"},
             )
         )
-    frame.draw(f'<div class="chips">{"".join(links)}</div>')
+    frame.draw(chip_line(lifts))
 
 
 def _bounds(span: Range) -> str:

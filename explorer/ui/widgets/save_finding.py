@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 import streamlit as st
@@ -34,14 +33,14 @@ from explorer.findings.store import Wanted, new_id
 from explorer.ui.address.findings_query import linkable, read_neurons, write_neurons
 from explorer.ui.data import findings_data, grouping
 from explorer.ui.data.loaders import View
-from explorer.ui.html import parts
+from explorer.ui.html.elements import caption, joined, muted, tag
+from explorer.ui.html.links import link
 from explorer.ui.shell import frame, gate
 from explorer.ui.shell.frame import Page
 
-COPIED = (
-    '<p class="caption">The finding keeps a copy of this picture, at most '
-    f"{LONGEST} pixels long and without the file's metadata. Whoever may open the finding sees it, "
-    "and so do those who get its files.</p>"
+COPIED = caption(
+    f"The finding keeps a copy of this picture, at most {LONGEST} pixels long and without the "
+    "file's metadata. Whoever may open the finding sees it, and so do those who get its files."
 )
 NO_COLLECTION = "none"
 NEW_COLLECTION = "a new one"
@@ -109,11 +108,11 @@ def of_neuron(page: Page, row: int) -> None:
         button(page, neurons=[place], settings=settings, title=title[:TITLE_LENGTH])
         found = _about(view, NeuronRef(*place))
         if found:
-            links = " · ".join(
-                parts.link("finding", escape(saved.content.title), bundle=view.key, id=saved.id)
+            links = (
+                link("finding", saved.content.title, bundle=view.key, id=saved.id)
                 for saved in found
             )
-            frame.draw(f'<span class="muted">Findings: {links}</span>')
+            frame.draw(muted("Findings: ", joined(links, " · ")))
 
 
 def of_picture(page: Page, name: str, texts: Sequence[str], subject: int | Image.Image) -> None:
@@ -238,7 +237,7 @@ def author_input(key: str, before: str = "") -> str:
     """The author's name: the signed-in user where there is one, else what the visitor writes."""
     known = gate.user()
     if known:
-        frame.draw(f'<p class="muted">Saved as {escape(known)}.</p>')
+        frame.draw(tag("p", f"Saved as {known}.", css="muted"))
         return known
     written = st.text_input(
         "Your name",

@@ -1,4 +1,4 @@
-"""The selection of the Neurons page as a table, named and ordered as the page shows it."""
+"""Neurons to take away: a selection as a table, named and ordered as pages show it; one as JSON."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from explorer.bundle.facts import neuron_facts
 from explorer.ui.address.address import NeuronsQuery
 from explorer.ui.core import glossary
 from explorer.ui.data import grouping
+from explorer.ui.data.heads import head_shares
+from explorer.ui.data.intervals import intervals
 from explorer.ui.data.loaders import View
 from explorer.ui.data.selection import match_strength, matching_texts, select
-from explorer.ui.html import parts
-from explorer.ui.neuron import routes, spread
 
 LABELS = "; "  # between the labels of a neuron's pictures
 
 
 def selected(view: View, query: NeuronsQuery) -> pd.DataFrame:
-    """Every neuron of a query's selection, in its order, whatever page is shown.
+    """Tabulate every neuron of a query's selection, in its order, whatever page is shown.
 
     Columns: Layer, Neuron, every measure under its name on the page (unrounded), Concepts,
     Strongest pictures (labels of those on its card), Shared by its pictures (words with the number
@@ -40,7 +40,7 @@ def selected(view: View, query: NeuronsQuery) -> pd.DataFrame:
 
 
 def described(view: View, rows: Sequence[int] | NDArray[np.int64]) -> pd.DataFrame:
-    """Neurons in the order of their rows; columns as `selected` says."""
+    """Tabulate neurons in the order of their rows; columns as `selected` says."""
     table = view.neurons.iloc[rows]
     columns: dict[str, object] = {
         "Layer": table["layer"].to_numpy(),
@@ -51,7 +51,8 @@ def described(view: View, rows: Sequence[int] | NDArray[np.int64]) -> pd.DataFra
             columns[measure.name] = table[key].to_numpy()
     columns["Concepts"] = table["concepts"].astype(str).to_numpy()
     columns["Strongest pictures"] = [
-        LABELS.join(view.labels[image] for image in parts.strongest(view, int(row))) for row in rows
+        LABELS.join(view.labels[image] for image in grouping.strongest(view, int(row)))
+        for row in rows
     ]
     columns["Shared by its pictures"] = [
         LABELS.join(f"{word} {count}" for word, count in grouping.shared_words(view, int(row)))
@@ -61,12 +62,12 @@ def described(view: View, rows: Sequence[int] | NDArray[np.int64]) -> pd.DataFra
 
 
 def csv_bytes(view: View, query: NeuronsQuery) -> bytes:
-    """The selection as CSV in UTF-8 with a mark that spreadsheets know it by."""
+    """Write the selection as CSV in UTF-8 with a mark that spreadsheets know it by."""
     return _csv(selected(view, query))
 
 
 def csv_of(view: View, rows: Sequence[int]) -> bytes:
-    """Some neurons as CSV, like `csv_bytes`."""
+    """Write some neurons as CSV, like `csv_bytes`."""
     return _csv(described(view, rows))
 
 
@@ -76,21 +77,21 @@ def _csv(table: pd.DataFrame) -> bytes:
 
 
 def parquet_bytes(view: View, query: NeuronsQuery) -> bytes:
-    """The selection as a Parquet file."""
+    """Write the selection as a Parquet file."""
     buffer = io.BytesIO()
     selected(view, query).to_parquet(buffer, index=False)
     return buffer.getvalue()
 
 
 def neuron_json(view: View, row: int) -> str:
-    """A neuron's page as JSON.
+    """Write a neuron's page as JSON.
 
     `neuron_facts` with all texts, and what the pictures share, the heads that carry the effect, the
     random sample by interval of effect (in typical effects).
     """
     layer, neuron = view.place(row)
     whole = view.bundle.concept_ids.shape[1]
-    blocks, shares = routes.shares(view, row)
+    blocks, shares = head_shares(view, row)
     held = int((np.asarray(view.bundle.concept_ids[row]) >= 0).sum())
     cosines = np.asarray(view.bundle.concept_cosines[row, :held], np.float64)
     facts = neuron_facts(view.bundle, layer, neuron, whole) | {
@@ -103,7 +104,7 @@ def neuron_json(view: View, row: int) -> str:
         ],
         "intervals": [
             {"effect": interval.name, "share": round(interval.share, 4)}
-            for interval in spread.intervals(view, row)
+            for interval in intervals(view, row)
         ],
     }
     return json.dumps(facts, ensure_ascii=False, indent=1)

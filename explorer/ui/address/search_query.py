@@ -1,0 +1,75 @@
+"""Addresses of the Search page: pure, like `address`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from explorer.ui.address.address import IMAGE, read_page, read_picture
+
+TEXT, PICTURE = "text", "picture"
+MODES = {TEXT: "Texts", PICTURE: "A picture"}
+TOWARDS, AWAY, SETS, BOTH, LABELS = "towards", "away", "sets", "both", "labels"
+SHOWN = {
+    TOWARDS: "Towards it",
+    AWAY: "Away from it",
+    SETS: "In its set",
+    LABELS: "In its pictures’ labels",
+    BOTH: "Carries all",
+}
+EFFECT, RELATIVE = "effect", "relative"
+BY = {EFFECT: "By effect", RELATIVE: "By effect ÷ typical effect"}
+TRUSTED, PLAIN = "trusted", "plain"
+RANKS = {TRUSTED: "Shown in pictures first", PLAIN: "By score alone"}
+
+
+@dataclass(frozen=True)
+class SearchQuery:
+    """What the page shows."""
+
+    mode: str = TEXT
+    text: str = ""
+    image: int | None = None
+    show: str = ""  # a key of SHOWN, or the usual one
+    by: str = EFFECT
+    rank: str = TRUSTED
+    page: int = 1
+
+    def params(self) -> dict[str, str]:
+        """The query as address parameters, defaults left out."""
+        picture = self.mode == PICTURE
+        values = {
+            "q": "" if picture else self.text,
+            "mode": PICTURE if picture and self.image is None else "",
+            IMAGE: str(self.image) if picture and self.image is not None else "",
+            "show": self.show,
+            "by": self.by if picture and self.by != EFFECT else "",
+            "rank": "" if picture or self.rank == TRUSTED else self.rank,
+            "page": str(self.page) if self.page > 1 else "",
+        }
+        return {key: value for key, value in values.items() if value}
+
+
+def read_search(params: Mapping[str, str], pictures: int) -> tuple[SearchQuery, list[str]]:
+    """Read the address; what can't be read is left out and named. `pictures`: their number."""
+    image, problems = read_picture(params, pictures)
+    text = " ".join(params.get("q", "").split())
+    mode = params.get("mode", PICTURE if params.get(IMAGE) and not text else TEXT)
+    if mode not in MODES:
+        problems.append(f"“{mode}” is no way to search: write text or picture.")
+        mode = TEXT
+    if text and image is not None:
+        problems.append("The address names texts and a picture: only one is searched for.")
+    show, by = params.get("show", ""), params.get("by", EFFECT)
+    if show and show not in SHOWN:
+        problems.append(f"“{show}” is no kind of result. Possible: {', '.join(SHOWN)}.")
+        show = ""
+    if by not in BY:
+        problems.append(f"“{by}” is no order. Possible: {', '.join(BY)}.")
+        by = EFFECT
+    rank = params.get("rank", TRUSTED)
+    if rank not in RANKS:
+        problems.append(f"“{rank}” is no ranking. Possible: {', '.join(RANKS)}.")
+        rank = TRUSTED
+    number = read_page(params.get("page", ""), problems)
+    return SearchQuery(mode, text, image, show, by, rank, number), problems

@@ -1,0 +1,201 @@
+"""One neuron of a bundle as its page shows it: read from the address once, handed to every section.
+
+What takes a look at the arrays is derived when a section first asks for it, and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.bundle.facts import is_dead
+from explorer.errors import InputError
+from explorer.ui.address.address import Place, whole
+from explorer.ui.core import glossary
+from explorer.ui.data import grouping
+from explorer.ui.data.grouping import Cluster, Picture
+from explorer.ui.data.loaders import View
+
+PICTURES, TEXTS, WHERE = "pictures", "texts", "where"  # the address parameters
+STRONGEST, GROUPED = "strongest", "grouped"
+ORDERS = {STRONGEST: "Strongest first", GROUPED: "Grouped by likeness"}
+DOUBTFUL = 0.6  # agreement below which the texts don't tell the pictures
+
+
+@dataclass(frozen=True, eq=False)
+class Neuron:
+    """A neuron, and how its page shows it."""
+
+    view: View
+    row: int
+    grouped: bool = False
+    """Whether its pictures stand in groups."""
+    mapped: bool = False
+    """Whether each picture lies under the map of where the effect comes from."""
+    asked: int | None = None
+    """How many texts are shown; all where it is None."""
+
+    @cached_property
+    def place(self) -> Place:
+        """Layer and neuron."""
+        return self.view.place(self.row)
+
+    @property
+    def name(self) -> str:
+        """How it is called everywhere."""
+        return glossary.neuron_name(*self.place)
+
+    @property
+    def dead(self) -> bool:
+        """Whether no picture has an effect on it that varies."""
+        return is_dead(self.view.bundle, self.row)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it has no effect worth describing."""
+        return bool(self.view.silent[self.row])
+
+    @property
+    def agreement(self) -> float:
+        """How well its texts tell its pictures."""
+        return self.view.agreement(self.row)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether its texts don't tell its pictures."""
+        return self.agreement < DOUBTFUL
+
+    @property
+    def scale(self) -> float:
+        """Its typical effect."""
+        return self.measure("scale")
+
+    def measure(self, key: str) -> float:
+        """Return a number of the neuron table."""
+        return float(self.view.column(key)[self.row])
+
+    @cached_property
+    def clusters(self) -> list[Cluster]:
+        """All its concepts by cluster, heaviest cluster first; none for a dead neuron."""
+        return grouping.concept_clusters(self.view, self.row)
+
+    @cached_property
+    def most_texts(self) -> int:
+        """How many texts its sparse set holds."""
+        return int((np.asarray(self.view.bundle.concept_ids[self.row]) >= 0).sum())
+
+    @property
+    def texts(self) -> int:
+        """How many texts are shown."""
+        return self.most_texts if self.asked is None else self.asked
+
+    @cached_property
+    def shown_clusters(self) -> list[Cluster]:
+        """The clusters of the texts that are shown, weights fitted anew."""
+        return cut(self.view, self.row, self.clusters, self.texts)
+
+    @cached_property
+    def cosines(self) -> NDArray[np.float32]:
+        """Cosine of its direction with the sum of the first 1, 2, … texts, [text] float32."""
+        stored = self.view.bundle.concept_cosines[self.row, : self.most_texts]
+        return np.asarray(stored, np.float32)
+
+    @cached_property
+    def pictures(self) -> tuple[list[Picture], list[Picture]]:
+        """Its strongest pictures at the positive end and at the negative one."""
+        positive, negative = (
+            grouping.top_pictures(self.view, self.row, end, self.clusters)
+            for end in (grouping.POSITIVE, grouping.NEGATIVE)
+        )
+        return positive, negative
+
+    @cached_property
+    def neighbours(self) -> list[tuple[int, float]]:
+        """Rows of the neurons nearest by direction, each with its cosine, nearest first."""
+        rows = np.asarray(self.view.bundle.neighbours[self.row])
+        cosines = np.asarray(self.view.bundle.neighbour_cosines[self.row], np.float32)
+        return [(int(r), float(c)) for r, c in zip(rows, cosines, strict=True) if r >= 0]
+
+    def params(self, **changes: object) -> dict[str, object]:
+        """Return its address's own parameters, with changes."""
+        layer, neuron = self.place
+        return {"layer": layer, "neuron": neuron} | changes
+
+
+def read_neuron(params: Mapping[str, str], view: View) -> tuple[Neuron, list[str]]:
+    """Read the address: which neuron, shown how; a sentence for what can't be read."""
+    row, problems = _read_row(params, view)
+    order, where = params.get(PICTURES, STRONGEST), params.get(WHERE, "")
+    if where not in {"", "1"}:
+        problems.append(f"“{where}” is no value for “{WHERE}”: write 1 or leave it out.")
+    if order not in ORDERS:
+        possible = " or ".join(ORDERS)
+        problems.append(f"“{order}” is no value for “{PICTURES}”: write {possible}.")
+    neuron = Neuron(view, row, order == GROUPED, where == "1")
+    asked = params.get(TEXTS, "")
+    if not asked or not neuron.most_texts:
+        return neuron, problems
+    count = whole(asked)
+    if count is None or not 1 <= count <= neuron.most_texts:
+        problems.append(
+            f"“{asked}” texts cannot be shown: choose 1 to {neuron.most_texts}. All are shown."
+        )
+        return neuron, problems
+    return replace(neuron, asked=count), problems
+
+
+def _read_row(params: Mapping[str, str], view: View) -> tuple[int, list[str]]:
+    """Read the row; else a sensible one and a sentence saying why."""
+    asked = {key: params.get(key, "") for key in ("layer", "neuron")}
+    values = {key: whole(text) for key, text in asked.items()}
+    problems = [
+        f"“{text}” is no {key}: write a whole number from 0 on."
+        for key, text in asked.items()
+        if text and values[key] is None
+    ]
+    layer = view.layers[-1] if values["layer"] is None else values["layer"]
+    try:
+        row = view.bundle.row(layer, values["neuron"] or 0)
+    except InputError as error:
+        problems.append(str(error))
+        row = view.bundle.row(layer if layer in view.layers else view.layers[-1], 0)
+    if problems:
+        problems[-1] += f" {glossary.neuron_name(*view.place(row))} is shown instead."
+    return row, problems
+
+
+def cut(view: View, row: int, clusters: list[Cluster], count: int) -> list[Cluster]:
+    """Return the clusters of the first `count` texts of the pursuit, weights fitted anew."""
+    ids = np.asarray(view.bundle.concept_ids[row])
+    if count >= int((ids >= 0).sum()):
+        return clusters
+    weights = dict(
+        zip((view.bundle.texts[int(i)] for i in ids[:count]), fitted(view, row, count), strict=True)
+    )
+    total = sum(weight**2 for weight in weights.values()) or 1.0
+    kept = []
+    for cluster in clusters:
+        concepts = tuple(
+            replace(concept, weight=float(weights[concept.text]))
+            for concept in cluster.concepts
+            if concept.text in weights
+        )
+        if concepts:
+            share = float(sum(concept.weight**2 for concept in concepts) / total)
+            kept.append(replace(cluster, concepts=concepts, share=share))
+    return kept
+
+
+def fitted(view: View, row: int, count: int) -> NDArray[np.float64]:
+    """Fit weights of the first `count` texts to the neuron's direction: [count] float64."""
+    bundle = view.bundle
+    rows = np.asarray(bundle.concept_ids[row, :count])
+    atoms = np.asarray(bundle.text_embeddings[rows], np.float64) - np.asarray(bundle.text_mean)
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    direction = np.asarray(bundle.directions[row], np.float64)
+    weights: NDArray[np.float64] = np.linalg.lstsq(atoms.T, direction, rcond=None)[0]
+    return weights

@@ -1,0 +1,129 @@
+"""A neuron in brief: cards, its leading measures, what its pictures share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from markupsafe import Markup
+
+from explorer.ui.core import glossary
+from explorer.ui.data import grouping
+from explorer.ui.data.grouping import Cluster
+from explorer.ui.data.loaders import View
+from explorer.ui.html.elements import NOTHING, Child, caption, joined, tag
+from explorer.ui.html.links import neuron_link, pin_button
+from explorer.ui.html.pictures import dot, strip
+
+SMALL_CARD_PICTURES = 6
+SHOWS_WHY = "Words of labels and keywords that its top pictures share, with the number of pictures"
+
+
+def card(
+    view: View,
+    row: int,
+    note: Child = NOTHING,
+    pictures: Sequence[int] | None = None,
+    small: bool = False,
+    title: str = "",
+    end: int = grouping.POSITIVE,
+) -> Markup:
+    """Show a neuron in brief, all of it a link to its page.
+
+    `pictures`: which images to show instead of the strongest ones of the `end`; `title`: instead of
+    concepts and of what the pictures share; `note`: how it was found, say.
+    """
+    layer, neuron = view.place(row)
+    if pictures is None:
+        most = SMALL_CARD_PICTURES if small else grouping.STRONGEST
+        pictures = grouping.strongest(view, row, most, end)
+    silent = " · silent" if view.silent[row] else ""
+    body = (
+        strip(view, pictures),
+        tag("div", f"{glossary.neuron_name(layer, neuron)}{silent}", css="where"),
+        tag("div", title or str(view.column("concepts")[row]) or "no concepts", css="concepts"),
+        NOTHING if title else _shows(view, row, end),
+        note,
+        NOTHING if small else facts(view, row),
+    )
+    whole = neuron_link(view, row, body, css="card")
+    return tag("div", whole, pin_button(layer, neuron), css="cardbox")
+
+
+def _shows(view: View, row: int, end: int) -> Markup:
+    """Say in one line of a card what the pictures share."""
+    said = words_said(view, row, end) or "nothing in common"
+    return tag("div", f"pictures: {said}", css="shows", title=SHOWS_WHY)
+
+
+def match(*children: Child) -> Markup:
+    """Say on a card how its neuron was found."""
+    return tag("div", children, css="match")
+
+
+def words_said(view: View, row: int, end: int = grouping.POSITIVE) -> str:
+    """Say what the pictures of one end share, each word with its count."""
+    return ", ".join(f"{word} {count}" for word, count in grouping.shared_words(view, row, end))
+
+
+def shown_words(view: View, row: int) -> Markup:
+    """Say in a sentence what the positive end's pictures share; nothing for a dead neuron."""
+    count = sum(image >= 0 for image in view.bundle.top_images[row, grouping.POSITIVE])
+    if not count:
+        return NOTHING
+    words = grouping.shared_words(view, row)
+    if not words:
+        return caption(f"Its {count} top pictures share no word.")
+    said = joined(([tag("b", word), f" in {held}"] for word, held in words), ", ")
+    return caption(f"Of its {count} top pictures, ", said, ".")
+
+
+def facts(view: View, row: int) -> Markup:
+    """Show the leading measures in one line."""
+    shown = (
+        (glossary.MEASURES[key], float(view.column(key)[row])) for key in glossary.CARD_MEASURES
+    )
+    spans = (tag("span", tag("b", m.show(value)), f" {m.short}") for m, value in shown)
+    return tag("div", spans, css="facts")
+
+
+def cards(items: Iterable[Markup], small: bool = False) -> Markup:
+    """Lay cards out."""
+    return tag("div", items, css="cards small" if small else "cards")
+
+
+def measures(view: View, row: int, keys: Sequence[str] = glossary.PAGE_MEASURES) -> Markup:
+    """Show a neuron's measures: value, standing in the bundle, what it means."""
+    record, ranks = view.neurons.iloc[row], view.ranks.iloc[row]
+    shown = (_measure(key, float(record[key]), float(ranks[key])) for key in keys if key in ranks)
+    return tag("div", shown, css="figures measures")
+
+
+def _measure(key: str, value: float, rank: float) -> Markup:
+    measure = glossary.MEASURES[key]
+    standing = f"at or above {glossary.share(rank)} of neurons" if rank > 0 else "not measured"
+    return tag(
+        "div",
+        tag("div", measure.name, css="name"),
+        tag("div", measure.show(value), css="value"),
+        rank_bar(rank if rank > 0 else 0, role="img", aria_label=standing, title=standing),
+        tag("div", measure.meaning, css="why"),
+    )
+
+
+def rank_bar(share: float, **attributes: str) -> Markup:
+    """Draw a bar that is filled by a share of 1."""
+    return tag("div", tag("i", style=f"width:{100 * share:.0f}%"), css="rank", **attributes)
+
+
+def legend(clusters: Sequence[Cluster]) -> Markup:
+    """Say which colour stands for which concept cluster, with the share it carries."""
+    coloured = [cluster for cluster in clusters if cluster.colour != grouping.REST]
+    keys = [
+        tag("span", dot(), f"{c.title(2)} {glossary.share(c.share)}", css=f"c{c.colour}")
+        for c in coloured
+    ]
+    if len(coloured) < len(clusters):
+        rest = sum(cluster.share for cluster in clusters) - sum(c.share for c in coloured)
+        said = f"smaller clusters {glossary.share(rest)}"
+        keys.append(tag("span", dot(), said, css=f"c{grouping.REST}"))
+    return tag("div", keys, css="legend")

@@ -1,0 +1,107 @@
+"""HTML that cannot hold an unescaped text: elements are made, never written.
+
+Whatever is put into an element is escaped, unless it is `Markup`, which only these functions and
+literal templates make (ruff's S704 refuses `Markup` of anything but a literal). What a page draws
+must be `Markup`, so a forgotten escape is a type error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from markupsafe import Markup, escape
+
+Child = str | Iterable["Child"]
+"""A text, which is escaped, `Markup`, which is not, or any number of them."""
+
+NOTHING = Markup("")
+_EMPTY = ("img", "hr", "br")  # elements without an end
+
+
+def tag(
+    name: str, /, *children: Child, css: str = "", **attributes: str | float | bool | None
+) -> Markup:
+    """Make an element.
+
+    Args:
+        name: such as `div`.
+        children: what is inside, in this order.
+        css: its classes.
+        attributes: by name, `_` for `-`; True: without a value; None, False: left out.
+    """
+    marks = "".join(_attribute(key, value) for key, value in attributes.items())
+    marks += _attribute("class", css) if css else ""
+    end = "" if name in _EMPTY else f"{joined(children)}</{name}>"
+    return Markup(f"<{name}{marks}>{end}")
+
+
+def _attribute(name: str, value: str | float | bool | None) -> str:
+    if value is None or value is False:
+        return ""
+    shown = "" if value is True else escape(value)
+    return f' {name.rstrip("_").replace("_", "-")}="{shown}"'
+
+
+def joined(children: Iterable[Child], between: str = "") -> Markup:
+    """Put several after one another; texts among them are escaped."""
+    pieces = (escape(c) if isinstance(c, str) else joined(c) for c in children)
+    return Markup(str(escape(between)).join(pieces))
+
+
+def block(*children: Child, css: str = "") -> Markup:
+    """Everything drawn stands in such a block, which carries the app's typography."""
+    return tag("div", children, css=f"lens {css}".rstrip())
+
+
+def caption(*children: Child, css: str = "") -> Markup:
+    """Make a paragraph of explanation in small print."""
+    return tag("p", children, css=f"caption {css}".rstrip())
+
+
+def muted(*children: Child, num: bool = False) -> Markup:
+    """Make a grey piece of text; `num`: a figure."""
+    return tag("span", children, css="muted num" if num else "muted")
+
+
+def notice(sentence: str) -> Markup:
+    """Make one sentence about something that isn't as asked."""
+    return tag("p", sentence, css="notice", role="status")
+
+
+def figures(items: Iterable[tuple[str, str, str]]) -> Markup:
+    """Show headline figures: name, value, one line below.
+
+    `st.metric` has no line below a value but a coloured delta, cuts long values off, and lays its
+    columns out beside each other on a phone; and each is an element of its own, 200 to a page.
+    """
+    return tag(
+        "div",
+        (
+            tag(
+                "div",
+                tag("div", name, css="name"),
+                tag("div", value, css="value"),
+                tag("div", why, css="why"),
+            )
+            for name, value, why in items
+        ),
+        css="figures",
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> Markup:
+    """Make a plain table that scrolls by itself where it is too wide.
+
+    Columns in `right` are numbers.
+    """
+
+    def line(name: str, texts: Sequence[str]) -> Markup:
+        cells = (tag(name, text, css="right" if i in right else "") for i, text in enumerate(texts))
+        return tag("tr", cells)
+
+    body = (line("td", row) for row in rows)
+    return tag(
+        "div",
+        tag("table", tag("thead", line("th", head)), tag("tbody", body)),
+        css="scroll",
+    )

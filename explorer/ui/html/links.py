@@ -1,0 +1,157 @@
+"""Links between pages, which the router follows without a reload.
+
+They are plain anchors, not `st.page_link` (which takes query parameters since Streamlit 1.5x): that
+is a widget of its own, so it cannot hold a card with pictures nor stand within a sentence, makes a
+message and an element for each of a page's hundreds of links, and knows no `rel`, no
+`aria-current` and no "stay where you are".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from markupsafe import Markup
+
+from explorer.ui.address.address import PINS, Place, here, href, read_places, write_places
+from explorer.ui.core import glossary
+from explorer.ui.data.loaders import View
+from explorer.ui.html.elements import NOTHING, Child, joined, muted, tag
+
+MOST_PINS = 4
+Marks = Mapping[str, str | bool | None]
+"""Attributes of an anchor, `_` for `-`."""
+
+
+def link(
+    page: str,
+    text: Child,
+    /,
+    css: str = "",
+    rel: str | None = None,
+    marks: Marks | None = None,
+    **params: object,
+) -> Markup:
+    """Link to a page; `marks` are further attributes of the anchor, `params` the address's."""
+    return anchor(page, params, text, css, rel, marks)
+
+
+def anchor(
+    page: str,
+    params: Mapping[str, object],
+    text: Child,
+    css: str = "",
+    rel: str | None = None,
+    marks: Marks | None = None,
+) -> Markup:
+    """Link as `link` does, with the address's parameters as a mapping."""
+    named: Marks = {"href": href(page, **params), "data_page": page, "rel": rel, **(marks or {})}
+    return tag("a", text, css=css, **named)
+
+
+def choices(
+    page: str, name: str, options: Mapping[str, str], current: str, key: str, /, **params: object
+) -> Markup:
+    """Offer views of one page side by side, each a link that sets the parameter `key`."""
+    items = (
+        anchor(
+            page,
+            params | {key: option},
+            text,
+            marks={"aria_current": "true" if option == current else None},
+        )
+        for option, text in options.items()
+    )
+    return tag("nav", items, css="choices", aria_label=name)
+
+
+def pager(page: str, number: int, pages: int, /, **params: object) -> Markup:
+    """Lead to the pages of results before and after; nothing where there is only one."""
+    if pages == 1:
+        return NOTHING
+
+    def step(to: int, text: str, rel: str) -> Markup:
+        if not 1 <= to <= pages:
+            return tag("span", text, css="button")
+        return anchor(page, params | {"page": to if to > 1 else None}, text, "button", rel)
+
+    return tag(
+        "nav",
+        step(number - 1, "← Previous", "prev"),
+        muted(f"page {number:,} of {pages:,}", num=True),
+        step(number + 1, "Next →", "next"),
+        css="pager",
+        aria_label="Pages of results",
+    )
+
+
+def pin_link(place: Place, pinned: Sequence[Place], text: str, say: str, css: str = "") -> Markup:
+    """Link to the page as it is with other pins, without a jump to its top.
+
+    `place` is what it pins or unpins, `pinned` all pins it leads to; `say` is what a screen reader
+    says.
+    """
+    where = here()
+    marks: Marks = {
+        "data_stay": True,
+        "data_pin": write_places([place]),
+        "aria_label": say,
+        "title": say,
+    }
+    params = {**where.params, PINS: write_places(pinned)}
+    return anchor(where.page, params, text, css, marks=marks)
+
+
+def pin_button(layer: int, neuron: int, wide: bool = False) -> Markup:
+    """Pin a neuron to compare it, or unpin it; nothing where all pins are taken."""
+    pinned, _ = read_places(here().params.get(PINS, ""))
+    name = glossary.neuron_name(layer, neuron)
+    if (layer, neuron) in pinned:
+        left = [place for place in pinned if place != (layer, neuron)]
+        say, short, long = f"Unpin {name}", "✓", "✓ Pinned"
+        css = "pin on"
+    elif len(pinned) < MOST_PINS:
+        left = [*pinned, (layer, neuron)]
+        say, short, long = f"Pin {name} to compare", "+", "+ Pin to compare"
+        css = "pin"
+    else:
+        return NOTHING
+    text, css = (long, "button") if wide else (short, css)
+    return pin_link((layer, neuron), left, text, say, css)
+
+
+def copy_button(text: str, address: str) -> Markup:
+    """Make a button that copies what the server answers at an address; see router.js."""
+    return tag("button", text, css="button", type="button", data_copy=address)
+
+
+def chips(items: Iterable[Markup]) -> Markup:
+    """Lay chips out in lines."""
+    return tag("div", items, css="chips")
+
+
+def actions(*items: Child) -> Markup:
+    """Lay buttons out in lines."""
+    return tag("div", items, css="actions")
+
+
+def concept_link(view: View, text: str, shown: Child, css: str = "chip") -> Markup:
+    """Link to a text's concept page."""
+    return link("concept", shown, css=css, bundle=view.key, text=text)
+
+
+def neuron_link(
+    view: View, row: int, text: Child, css: str = "", rel: str | None = None, **params: object
+) -> Markup:
+    """Link to a neuron's page."""
+    layer, neuron = view.place(row)
+    place = {"bundle": view.key, "layer": layer, "neuron": neuron}
+    return anchor("neuron", place | params, text, css, rel)
+
+
+def text_chips(view: View, near: Iterable[tuple[int, float]]) -> Markup:
+    """Show texts by their row, each with its cosine and a link to its concept page."""
+    texts = view.bundle.texts
+    return joined(
+        concept_link(view, texts[row], [texts[row], " ", muted(glossary.number(cosine), num=True)])
+        for row, cosine in near
+    )

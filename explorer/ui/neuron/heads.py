@@ -1,0 +1,63 @@
+"""Which later attention heads carry a neuron's effect to the output."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from numpy.typing import NDArray
+
+from explorer.ui.core import glossary
+from explorer.ui.data.heads import head_shares
+from explorer.ui.data.neuron import Neuron
+from explorer.ui.html import charts
+from explorer.ui.html.elements import caption, tag
+from explorer.ui.shell import frame
+
+ROW_HEIGHT = 26
+
+
+def section(neuron: Neuron) -> None:
+    """Draw a map of blocks and heads, and say which head carries most."""
+    blocks, shares = head_shares(neuron.view, neuron.row)
+    if not shares.any():
+        return
+    block, head = np.unravel_index(np.argmax(shares), shares.shape)
+    frame.draw(
+        tag("h2", "Which heads carry it"),
+        caption(
+            "Share of its strong effects along its direction that each later attention head "
+            "carries; all add up to 100 %, below zero a head works against the rest. Most goes "
+            f"through head {int(head)} of block {blocks[int(block)]}: "
+            f"{glossary.share(float(shares.max()))}."
+        ),
+    )
+    st.plotly_chart(
+        heads_figure(blocks, shares), config=charts.CONFIG, key="heads", width="stretch"
+    )
+
+
+def heads_figure(blocks: list[int], shares: NDArray[np.float32]) -> go.Figure:
+    """Draw blocks down, heads across, coloured by their share."""
+    reach = float(np.abs(shares).max())
+    percent = [[glossary.share(float(value)) for value in line] for line in shares]
+    trace = {
+        "type": "heatmap",
+        "z": (100 * shares).tolist(),
+        "x": [str(head) for head in range(shares.shape[1])],
+        "y": [f"block {block}" for block in blocks],
+        "text": percent,
+        "texttemplate": "%{text}" if shares.shape[1] <= 8 else "",
+        "textfont": {"size": 12, "color": charts.INK},
+        "colorscale": charts.PALE,
+        "zmin": -100 * reach,
+        "zmax": 100 * reach,
+        "showscale": shares.shape[1] > 8,
+        "colorbar": {"thickness": 10, "ticksuffix": " %", "outlinewidth": 0},
+        "xgap": 2,
+        "ygap": 2,
+        "hovertemplate": "%{y}, head %{x}<br><b>%{z:.1f} %</b> of the effect<extra></extra>",
+    }
+    across = {"title": charts.axis_title("attention head"), "showgrid": False, "type": "category"}
+    down = {"autorange": "reversed", "showgrid": False, "type": "category"}
+    return charts.figure(trace, ROW_HEIGHT * len(blocks) + 76, across, down)

@@ -1,0 +1,74 @@
+"""What the server answers beside Streamlit's own addresses: the files of `data.served`."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from explorer.errors import ExplorerError, InputError
+from explorer.ui.core import access
+from explorer.ui.data import export, loaders, served
+from explorer.ui.data.loaders import View
+
+KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
+
+
+def routes() -> list[Route]:
+    """Return one route for each kind of file."""
+    return [
+        Route(f"/{served.PICTURES}/{{bundle}}/{{ticket}}/{{number:int}}", _picture),
+        Route(f"/{served.HINTS}/{{bundle}}/{{ticket}}/{{number:int}}", _hint),
+        Route(f"/{served.FACTS}/{{bundle}}/{{ticket}}/{{number:int}}", _facts),
+    ]
+
+
+def _asked(request: Request) -> tuple[View, int]:
+    """Read the bundle and the number that an address names.
+
+    Raises:
+        InputError: when there is no such bundle, or the ticket is not its own.
+    """
+    header = access.user_header()
+    if header and not request.headers.get(header):
+        raise InputError(f"The proxy in front of this server named no user in {header}.")
+    key = request.path_params["bundle"]
+    path = loaders.find_bundles(loaders.bundles_folder()).get(key)
+    if path is None:
+        raise InputError(f"There is no bundle “{key}” here.")
+    view = loaders.open_view(key, path)
+    if not access.same(request.path_params["ticket"], served.ticket(view)):
+        raise InputError("This address is of another bundle or password: load the page again.")
+    return view, int(request.path_params["number"])
+
+
+def _neuron_asked(request: Request) -> tuple[View, int]:
+    view, row = _asked(request)
+    if row >= len(view.neurons):
+        raise InputError(f"There is no neuron in row {row} of this bundle.")
+    return view, row
+
+
+async def _picture(request: Request) -> Response:
+    try:
+        view, number = _asked(request)
+        data = view.bundle.pictures.encoded(number)
+    except ExplorerError as error:
+        return PlainTextResponse(str(error), 404)
+    return Response(data, media_type=f"image/{served.picture_kind(data)}", headers=KEPT)
+
+
+async def _hint(request: Request) -> Response:
+    try:
+        view, row = _neuron_asked(request)
+    except ExplorerError as error:
+        return PlainTextResponse(str(error), 404)
+    return JSONResponse(served.hint(view, row), headers=KEPT)
+
+
+async def _facts(request: Request) -> Response:
+    try:
+        view, row = _neuron_asked(request)
+    except ExplorerError as error:
+        return PlainTextResponse(str(error), 404)
+    return Response(export.neuron_json(view, row), media_type="application/json", headers=KEPT)
