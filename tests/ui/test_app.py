@@ -222,7 +222,7 @@ import sys
 from tests.support.app import run_page
 for page in sys.argv[1:]:
     run_page(page, **{"bundle": "tiny"})
-    heavy = {"torch", "open_clip", "faiss", "explorer.picture", "explorer.lens"}
+    heavy = {"torch", "open_clip", "faiss", "explorer.picture.model", "explorer.lens"}
     found = heavy & set(sys.modules)
     assert not found, f"{page} imports {found}"
 """

@@ -965,4 +965,4 @@ def test_maps_that_cannot_be_drawn_say_why(
         raise InputError("The model's weights are not here.")
 
     monkeypatch.setattr("explorer.ui.findings.maps.heatmaps", refuse)
-    assert "The model&#x27;s weights are not here." in html_of(run_page("finding", id=saved.id))
+    assert "The model&#39;s weights are not here." in html_of(run_page("finding", id=saved.id))

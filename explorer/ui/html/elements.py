@@ -14,13 +14,14 @@ from markupsafe import Markup, escape
 Child = str | Iterable["Child"]
 """A text, which is escaped, `Markup`, which is not, or any number of them."""
 
+Value = str | float | bool | None
+"""Of an attribute."""
+
 NOTHING = Markup("")
 _EMPTY = ("img", "hr", "br")  # elements without an end
 
 
-def tag(
-    name: str, /, *children: Child, css: str = "", **attributes: str | float | bool | None
-) -> Markup:
+def tag(name: str, /, *children: Child, css: Value = None, **attributes: Value) -> Markup:
     """Make an element.
 
     Args:
@@ -29,13 +30,13 @@ def tag(
         css: its classes.
         attributes: by name, `_` for `-`; True: without a value; None, False: left out.
     """
-    marks = "".join(_attribute(key, value) for key, value in attributes.items())
-    marks += _attribute("class", css) if css else ""
+    marks = _attribute("class", css or None)
+    marks += "".join(_attribute(key, value) for key, value in attributes.items())
     end = "" if name in _EMPTY else f"{joined(children)}</{name}>"
     return Markup(f"<{name}{marks}>{end}")
 
 
-def _attribute(name: str, value: str | float | bool | None) -> str:
+def _attribute(name: str, value: Value) -> str:
     if value is None or value is False:
         return ""
     shown = "" if value is True else escape(value)

@@ -15,10 +15,10 @@ from markupsafe import Markup
 from explorer.ui.address.address import PINS, Place, here, href, read_places, write_places
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
-from explorer.ui.html.elements import NOTHING, Child, joined, muted, tag
+from explorer.ui.html.elements import NOTHING, Child, Value, joined, muted, tag
 
 MOST_PINS = 4
-Marks = Mapping[str, str | bool | None]
+Marks = Mapping[str, Value]
 """Attributes of an anchor, `_` for `-`."""
 
 
@@ -44,8 +44,14 @@ def anchor(
     marks: Marks | None = None,
 ) -> Markup:
     """Link as `link` does, with the address's parameters as a mapping."""
-    named: Marks = {"href": href(page, **params), "data_page": page, "rel": rel, **(marks or {})}
-    return tag("a", text, css=css, **named)
+    named: Marks = {
+        "href": href(page, **params),
+        "data_page": page,
+        "class_": css or None,
+        "rel": rel,
+        **(marks or {}),
+    }
+    return tag("a", text, **named)
 
 
 def choices(
