@@ -101,7 +101,7 @@ def begin(name: str) -> Page:
 
 def draw(*html: str, css: str = "") -> None:
     """Show HTML; a plain string is taken for HTML too while some pages write theirs by hand."""
-    made = (Markup(piece) for piece in html)
+    made = (Markup(piece) for piece in html)  # noqa: S704
     st.html(block(*made, css=css))
 
 
