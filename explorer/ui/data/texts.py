@@ -51,10 +51,9 @@ def carried_together(view: View, most: int = EXAMPLES) -> list[tuple[str, str]]:
     weights = np.asarray(bundle.concept_weights, np.float32)
     weights = np.where(_depicted(view)[np.asarray(bundle.concept_ids)], weights, 0)
     leading = np.argsort(-weights, axis=1, kind="stable")[:, :2]
-    ids, clusters, least = (
-        np.take_along_axis(np.asarray(table), leading, axis=1)
-        for table in (bundle.concept_ids, bundle.concept_clusters, weights)
-    )
+    ids = np.take_along_axis(bundle.concept_ids, leading, axis=1)
+    clusters = np.take_along_axis(bundle.concept_clusters, leading, axis=1)
+    least = np.take_along_axis(weights, leading, axis=1)
     apart = (clusters[:, 0] != clusters[:, 1]) & (ids >= 0).all(axis=1) & ~view.silent
     scores = np.where(apart, least[:, 1], 0)
     pairs: list[tuple[str, str]] = []
