@@ -8,22 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.bundle import Bundle
+from explorer.bundle.measures import TABLE
 
-MEASURES = (
-    "agreement",
-    "explained_variance",
-    "selectivity",
-    "polysemy",
-    "concept_polysemy",
-    "image_polysemy",
-    "label_diversity",
-    "clusters",
-    "threshold",
-    "max_norm",
-    "scale",
-    "positive_share",
-    "reconstruction",
-)
 ENDS = ("positive", "negative")
 
 
@@ -42,7 +28,11 @@ def neuron_facts(bundle: Bundle, layer: int, neuron: int, top: int = 25) -> dict
         "layer": int(layer),
         "neuron": int(neuron),
         "dead": is_dead(bundle, row),
-        "measures": {name: round(float(record[name]), 5) for name in MEASURES},
+        "measures": {
+            measure.key: round(float(record[measure.key]), 5)
+            for measure in TABLE
+            if measure.key in record
+        },
         "concepts": concepts_of(bundle, row, top),
         "images": {end: images_of(bundle, row, end, top) for end in ENDS},
         "neighbours": neighbours_of(bundle, row),

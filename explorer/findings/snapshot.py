@@ -8,6 +8,7 @@ from typing import Any
 
 from explorer.bundle import Bundle
 from explorer.bundle.facts import concepts_of, images_of
+from explorer.bundle.measures import keys_of
 from explorer.errors import InputError
 from explorer.findings.model import BundleRef, Finding, SavedFinding
 from explorer.palette import CLUSTER_COLOURS
@@ -16,7 +17,7 @@ PICTURES = 12  # of a neuron
 BARS = 16
 REST = len(CLUSTER_COLOURS) - 1
 LEAST_SHARE = 0.02  # of the squared weights, for a colour of a cluster's own
-MEASURES = ("agreement", "polysemy", "explained_variance", "selectivity")
+MEASURES = keys_of("finding")
 _KINDS = ((b"RIFF", "webp"), (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"))
 
 Heatmaps = Callable[[Finding], Sequence[tuple[str, bytes]]]

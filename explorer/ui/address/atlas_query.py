@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from explorer.bundle.measures import keys_of
 from explorer.errors import InputError
 from explorer.ui.address import area
 from explorer.ui.address.address import (
@@ -20,7 +21,7 @@ from explorer.ui.address.area import Outline
 from explorer.ui.core.glossary import MEASURES
 
 LAYER, TEXT = "layer", "text"
-COLOURS = (LAYER, "agreement", "polysemy", "selectivity", "explained_variance", "max_norm", TEXT)
+COLOURS = (LAYER, *keys_of("map"), TEXT)
 
 
 @dataclass(frozen=True)

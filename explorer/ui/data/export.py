@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from explorer.bundle.facts import neuron_facts
+from explorer.bundle.measures import measures_of
 from explorer.ui.address.address import NeuronsQuery
-from explorer.ui.core import glossary
 from explorer.ui.data import grouping
 from explorer.ui.data.heads import head_shares
 from explorer.ui.data.intervals import intervals
@@ -46,9 +46,9 @@ def described(view: View, rows: Sequence[int] | NDArray[np.int64]) -> pd.DataFra
         "Layer": table["layer"].to_numpy(),
         "Neuron": table["neuron"].to_numpy(),
     }
-    for key, measure in glossary.MEASURES.items():
-        if key in table:
-            columns[measure.name] = table[key].to_numpy()
+    for measure in measures_of("export"):
+        if measure.key in table:
+            columns[measure.name] = table[measure.key].to_numpy()
     columns["Concepts"] = table["concepts"].astype(str).to_numpy()
     columns["Strongest pictures"] = [
         LABELS.join(view.labels[image] for image in grouping.strongest(view, int(row)))

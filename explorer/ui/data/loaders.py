@@ -17,8 +17,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from explorer.bundle import MANIFEST, Bundle
+from explorer.bundle.measures import TABLE
 from explorer.errors import InputError
-from explorer.ui.core.glossary import MEASURES
 
 T = TypeVar("T")
 
@@ -124,7 +124,7 @@ class View:
     @cached_property
     def ranks(self) -> pd.DataFrame:
         """Share of neurons at or below each neuron's value, per measure."""
-        present = [key for key in MEASURES if key in self.neurons]
+        present = [measure.key for measure in TABLE if measure.key in self.neurons]
         return self.neurons[present].rank(pct=True)
 
     @cached_property

@@ -17,13 +17,13 @@ from urllib.parse import quote
 
 import numpy as np
 
+from explorer.bundle.measures import measures_of
 from explorer.ui.core import access, glossary
 from explorer.ui.data import grouping
 from explorer.ui.data.loaders import View
 
 PICTURES, HINTS, FACTS = "pictures", "hints", "facts"
 HINT_PICTURES = 4
-HINT_MEASURES = ("agreement", "polysemy")
 _KINDS = ((b"RIFF", "webp"), (b"\x89PNG", "png"), (b"\xff\xd8", "jpeg"))
 
 
@@ -60,7 +60,8 @@ def hint(view: View, row: int) -> dict[str, Any]:
     places = np.asarray(view.bundle.atlas[near], np.float64)
     facts = [
         f"{measure.short} {measure.show(float(view.column(measure.key)[row]))}"
-        for measure in map(glossary.MEASURES.__getitem__, HINT_MEASURES)
+        for measure in measures_of("hint")
+        if measure.key in view.neurons
     ]
     return {
         "name": glossary.neuron_name(layer, neuron),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
+from explorer.bundle.measures import Measure, measures_of
 from explorer.ui.core import glossary
 from explorer.ui.data import grouping
 from explorer.ui.data.grouping import Cluster
@@ -80,7 +81,9 @@ def shown_words(view: View, row: int) -> Markup:
 def facts(view: View, row: int) -> Markup:
     """Show the leading measures in one line."""
     shown = (
-        (glossary.MEASURES[key], float(view.column(key)[row])) for key in glossary.CARD_MEASURES
+        (measure, float(view.column(measure.key)[row]))
+        for measure in measures_of("card")
+        if measure.key in view.neurons
     )
     spans = (tag("span", tag("b", m.show(value)), f" {m.short}") for m, value in shown)
     return tag("div", spans, css="facts")
@@ -91,15 +94,18 @@ def cards(items: Iterable[Markup], small: bool = False) -> Markup:
     return tag("div", items, css="cards small" if small else "cards")
 
 
-def measures(view: View, row: int, keys: Sequence[str] = glossary.PAGE_MEASURES) -> Markup:
+def measures(view: View, row: int) -> Markup:
     """Show a neuron's measures: value, standing in the bundle, what it means."""
     record, ranks = view.neurons.iloc[row], view.ranks.iloc[row]
-    shown = (_measure(key, float(record[key]), float(ranks[key])) for key in keys if key in ranks)
+    shown = (
+        _measure(measure, float(record[measure.key]), float(ranks[measure.key]))
+        for measure in measures_of("page")
+        if measure.key in ranks
+    )
     return tag("div", shown, css="figures measures")
 
 
-def _measure(key: str, value: float, rank: float) -> Markup:
-    measure = glossary.MEASURES[key]
+def _measure(measure: Measure, value: float, rank: float) -> Markup:
     standing = f"at or above {glossary.share(rank)} of neurons" if rank > 0 else "not measured"
     return tag(
         "div",

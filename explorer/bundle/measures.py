@@ -1,0 +1,173 @@
+"""The measures of a neuron: one table that every list, page and file follows.
+
+A measure is a column of the neuron table that says how well or how simply a neuron can be read. To
+add one, write its column at the build (`explorer.build.describe`) and its entry here; where it then
+stands is its `places`. Bundles that lack the column leave it out.
+
+    card      in one line on a neuron's card and at the head of its page
+    hint      where the pointer rests on a neuron of the map
+    page      with its meaning on the neuron's page
+    list      a way to sort and filter, a column of the table of neurons and of comparisons
+    map       a colouring of the map
+    export    a column of the table of neurons as a file
+    finding   kept with a finding
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from explorer.formats import count, number, share, size
+
+if TYPE_CHECKING:
+    from explorer.bundle import Bundle
+
+Place = Literal["card", "hint", "page", "list", "map", "export", "finding"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure of a neuron."""
+
+    key: str
+    """Column of the neuron table, and name in addresses."""
+    name: str
+    short: str
+    """Name behind the value, in one line with others."""
+    meaning: str
+    """One or two sentences: what it is and how to read it."""
+    show: Callable[[float], str]
+    places: tuple[Place, ...] = ()
+    """Where it stands; every measure is in a neuron's JSON."""
+    unit: str = ""
+    chance: float | Callable[[Bundle], float] | None = None
+    """What a neuron would reach by chance, where that is known."""
+
+
+TABLE: tuple[Measure, ...] = (
+    Measure(
+        "agreement",
+        "Agreement",
+        "agreement",
+        "Chance that its six heaviest texts put one of its top pictures before a random one. "
+        "50 % is no better than guessing: then don't trust the words.",
+        share,
+        ("card", "hint", "page", "list", "map", "export", "finding"),
+        chance=0.5,
+    ),
+    Measure(
+        "polysemy",
+        "Polysemy",
+        "polysemy",
+        "Chance that two draws from its concepts and its top pictures are unrelated. "
+        "0 is one meaning, 0.5 is like two equally strong ones.",
+        number,
+        ("card", "hint", "page", "list", "map", "export", "finding"),
+    ),
+    Measure(
+        "explained_variance",
+        "Explained variance",
+        "explained",
+        "How much of its strong effects a single direction accounts for. "
+        "Near 100 %, the direction says it all.",
+        share,
+        ("page", "list", "map", "export", "finding"),
+    ),
+    Measure(
+        "selectivity",
+        "Selectivity",
+        "selective",
+        "Share of its whole squared effect that falls on its few strongest pictures "
+        "(2 % unless built otherwise). High means it is silent on most.",
+        share,
+        ("card", "page", "list", "map", "export", "finding"),
+    ),
+    Measure(
+        "reconstruction",
+        "Reconstruction",
+        "rebuilt",
+        "Cosine between its direction and the weighted sum of all its concepts. "
+        "1 means the words describe it fully.",
+        number,
+        ("page", "list", "export"),
+    ),
+    Measure(
+        "label_diversity",
+        "Label diversity",
+        "diverse",
+        "How varied the labels of its top pictures are, read from the labels alone.",
+        number,
+        ("page", "list", "export"),
+    ),
+    Measure(
+        "image_polysemy",
+        "Picture polysemy",
+        "in pictures",
+        "Polysemy from the top pictures alone: how unrelated they look to the model.",
+        number,
+        ("list", "export"),
+    ),
+    Measure(
+        "positive_share",
+        "Positive share",
+        "positive",
+        "Share of its significant pictures that it pushes along its direction, not against it.",
+        share,
+        ("page", "list", "export"),
+    ),
+    Measure(
+        "clusters",
+        "Concept clusters",
+        "clusters",
+        "Number of groups of related words in its concept set.",
+        count,
+        ("list", "export"),
+        unit="clusters",
+    ),
+    Measure(
+        "max_norm",
+        "Strongest effect",
+        "strongest",
+        "Largest effect norm over all pictures, in units of the model's output "
+        "before normalisation.",
+        size,
+        ("page", "list", "map", "export"),
+        unit="model output",
+    ),
+    Measure(
+        "scale",
+        "Typical effect",
+        "typical",
+        "Root mean square of its effect norm over all pictures, in the same units.",
+        size,
+        ("list", "export"),
+        unit="model output",
+    ),
+    Measure(
+        "concept_polysemy",
+        "Concept polysemy",
+        "in concepts",
+        "Polysemy from the concepts alone: how unrelated its texts are.",
+        number,
+    ),
+    Measure(
+        "threshold",
+        "Threshold",
+        "threshold",
+        "Least effect norm of its significant pictures, which its direction was computed from.",
+        size,
+        unit="model output",
+    ),
+)
+
+
+def measures_of(place: Place) -> tuple[Measure, ...]:
+    """Return the measures that stand at a place, in the table's order."""
+    return tuple(measure for measure in TABLE if place in measure.places)
+
+
+def keys_of(place: Place) -> tuple[str, ...]:
+    """Return their keys."""
+    return tuple(measure.key for measure in measures_of(place))

@@ -1,0 +1,49 @@
+"""How numbers are written for people, the same on every page and in every file."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "–"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Write fixed decimals, thousands with commas; a dash for what is not there."""
+    return f"{value:,.{digits}f}" if math.isfinite(value) else MISSING
+
+
+def count(value: float) -> str:
+    """Write a whole number with thousands separated."""
+    return f"{round(value):,}" if math.isfinite(value) else MISSING
+
+
+def share(value: float) -> str:
+    """Write a share of 1 as a whole percentage, with a true minus."""
+    if not math.isfinite(value):
+        return MISSING
+    return f"{round(100 * value) + 0:,} %".replace("-", "−")
+
+
+def effect(value: float) -> str:
+    """Write a signed effect to three significant digits."""
+    if not math.isfinite(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:+.{min(digits, 5)}f}".replace("-", "−")
+
+
+def size(value: float) -> str:
+    """Write three significant digits, no sign."""
+    return effect(abs(value)).lstrip("+")
+
+
+def signed(value: float) -> str:
+    """Write a signed weight with two decimals and a true minus."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def file_size(octets: float) -> str:
+    """Write bytes as kB or MB."""
+    return f"{octets / 1e6:,.1f} MB" if octets >= 1e6 else f"{octets / 1e3:,.1f} kB"
