@@ -4,16 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.test_pages import (  # noqa: F401  fixtures
-    _CONTRAST,
-    EVERYWHERE,
-    Visit,
-    browser,
-    bundles,
-    chromium,
-    server,
-    visit,
-)
+from tests.support.browser import CONTRAST, EVERYWHERE, Visit
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -22,13 +13,13 @@ PAGE = "adversarial?bundle=tiny&source=blue+square&target=red+circle&seed=3"
 
 
 @pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
-def test_adversarial_page_opens_cleanly(visit: Visit) -> None:  # noqa: F811
+def test_adversarial_page_opens_cleanly(visit: Visit) -> None:
     visit.open(PAGE, HEADING)
     visit.check()
-    assert visit.page.evaluate(_CONTRAST) >= 4.5
+    assert visit.page.evaluate(CONTRAST) >= 4.5
 
 
-def test_the_address_keeps_pair_and_seed(visit: Visit) -> None:  # noqa: F811
+def test_the_address_keeps_pair_and_seed(visit: Visit) -> None:
     visit.open(PAGE, HEADING)
     seed = visit.page.locator('[data-testid="stNumberInput"] input').last
     sync_api.expect(seed).to_have_value("3")

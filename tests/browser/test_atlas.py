@@ -9,17 +9,7 @@ from pathlib import Path
 import pytest
 
 from explorer.bundle import Bundle
-from tests.browser.test_pages import (  # noqa: F401  fixtures are used by their names
-    _CONTRAST,
-    EVERYWHERE,
-    Visit,
-    browser,
-    bundles,
-    chromium,
-    server,
-    sync_api,
-    visit,
-)
+from tests.support.browser import CONTRAST, EVERYWHERE, Visit, sync_api
 
 HEADING = "Atlas"
 MAP = ".st-key-_atlas .js-plotly-plot"
@@ -36,7 +26,7 @@ _POINTS = f"""() => {{
 }}"""
 
 
-def opened(visit: Visit, path: str = "atlas?bundle=tiny") -> dict[int, tuple[float, float]]:  # noqa: F811
+def opened(visit: Visit, path: str = "atlas?bundle=tiny") -> dict[int, tuple[float, float]]:
     """Open the map; rows with their places on the screen."""
     visit.open(path, HEADING)
     visit.page.wait_for_selector(f"{MAP} .nsewdrag")
@@ -59,13 +49,13 @@ def lonely(points: dict[int, tuple[float, float]], width: int, height: int) -> i
 
 
 @pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
-def test_page_opens_cleanly(visit: Visit) -> None:  # noqa: F811
+def test_page_opens_cleanly(visit: Visit) -> None:
     opened(visit, "atlas?bundle=tiny&colour=polysemy&layers=1&neurons=1.5,1.6,1.7")
     visit.check()
-    assert visit.page.evaluate(_CONTRAST) >= 4.5
+    assert visit.page.evaluate(CONTRAST) >= 4.5
 
 
-def test_hovering_shows_concepts_and_pictures_without_a_run(visit: Visit, bundles: Path) -> None:  # noqa: F811
+def test_hovering_shows_concepts_and_pictures_without_a_run(visit: Visit, bundles: Path) -> None:
     sent: list[object] = []
 
     def listen(socket: sync_api.WebSocket) -> None:
@@ -90,7 +80,7 @@ def test_hovering_shows_concepts_and_pictures_without_a_run(visit: Visit, bundle
     visit.page.wait_for_function(
         f"() => [...document.querySelectorAll('{CARD} img')].every(i => i.naturalWidth > 0)"
     )
-    assert visit.page.evaluate(_CONTRAST) >= 4.5
+    assert visit.page.evaluate(CONTRAST) >= 4.5
     assert visit.page.locator(f"{MAP} .lens-near line").count() > 0
     box = card.bounding_box()
     assert box is not None
@@ -102,7 +92,7 @@ def test_hovering_shows_concepts_and_pictures_without_a_run(visit: Visit, bundle
     visit.check()
 
 
-def test_script_in_a_concept_never_runs(visit: Visit) -> None:  # noqa: F811
+def test_script_in_a_concept_never_runs(visit: Visit) -> None:
     points = opened(visit, "atlas?bundle=untrusted")
     visit.page.mouse.move(*points[lonely(points, 1440, 900)])
     visit.page.locator(CARD).wait_for()
@@ -112,7 +102,7 @@ def test_script_in_a_concept_never_runs(visit: Visit) -> None:  # noqa: F811
     assert not visit.errors, visit.errors
 
 
-def test_a_click_opens_the_neuron_and_the_card_goes(visit: Visit) -> None:  # noqa: F811
+def test_a_click_opens_the_neuron_and_the_card_goes(visit: Visit) -> None:
     points = opened(visit)
     row = lonely(points, 1440, 900)
     visit.page.mouse.move(*points[row])
@@ -125,7 +115,7 @@ def test_a_click_opens_the_neuron_and_the_card_goes(visit: Visit) -> None:  # no
     visit.check()
 
 
-def test_a_lasso_makes_a_list_and_its_csv(visit: Visit, bundles: Path) -> None:  # noqa: F811
+def test_a_lasso_makes_a_list_and_its_csv(visit: Visit, bundles: Path) -> None:
     bundle = Bundle.open(bundles / "tiny")
     points = opened(visit)
     visit.page.locator(f'{MAP} [data-val="lasso"]').click()

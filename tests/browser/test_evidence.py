@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.test_pages import (  # noqa: F401  fixtures
-    _CONTRAST,
-    EVERYWHERE,
-    Visit,
-    browser,
-    chromium,
-    server,
-    visit,
-)
+from tests.support.browser import CONTRAST, EVERYWHERE, Visit
 from tests.ui.test_evidence import CLAIMS, SHOWN, measured  # noqa: F401  fixture
 
 
@@ -25,17 +17,17 @@ def bundles(measured: Path) -> Path:  # noqa: F811
 
 
 @pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
-def test_evidence_page_opens_cleanly(visit: Visit) -> None:  # noqa: F811
+def test_evidence_page_opens_cleanly(visit: Visit) -> None:
     visit.open("evidence?bundle=tiny", "Evidence")
     visit.page.wait_for_function(
         f"() => document.querySelectorAll('.js-plotly-plot').length === {len(CLAIMS)}"
     )
     visit.check()
     assert visit.page.locator(".verdict").count() == 2 * len(SHOWN)
-    assert visit.page.evaluate(_CONTRAST) >= 4.5
+    assert visit.page.evaluate(CONTRAST) >= 4.5
 
 
-def test_one_claim_and_back(visit: Visit) -> None:  # noqa: F811
+def test_one_claim_and_back(visit: Visit) -> None:
     visit.open("evidence?bundle=tiny", "Evidence")
     visit.page.locator("table.verdicts a", has_text="One direction carries it").click()
     visit.page.wait_for_selector('h1:text-is("One direction carries it")')

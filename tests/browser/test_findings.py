@@ -23,19 +23,9 @@ from explorer.findings.database import FILE
 from explorer.findings.model import Collection, SavedCollection, SavedFinding
 from explorer.findings.snapshot import reference, take
 from explorer.findings.store import Store, Wanted
-from tests.browser.test_pages import (
-    EVIL,
-    FLAGS,
-    ROOT,
-    Visit,
-    _await,
-    bundles,
-    chromium,
-)
 from tests.conftest import draw
+from tests.support.browser import EVIL, FLAGS, ROOT, Visit, await_server
 from tests.support.findings import sample
-
-__all__ = ["bundles", "chromium"]  # fixtures
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -58,7 +48,7 @@ def serving(bundles: Path, data: Path, **settings: str) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}/"
     try:
-        _await(address + "_stcore/health", process)
+        await_server(address + "_stcore/health", process)
         yield address
         log.seek(0)
         written = log.read()

@@ -8,17 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.browser.test_pages import (  # noqa: F401  fixtures
-    _CONTRAST,
-    EVERYWHERE,
-    Visit,
-    browser,
-    bundles,
-    chromium,
-    server,
-    visit,
-)
 from tests.conftest import draw
+from tests.support.browser import CONTRAST, EVERYWHERE, Visit
 
 HEADING = "An image under the lens"
 IMAGE = "image?bundle=tiny"
@@ -32,14 +23,14 @@ def upload(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
-def test_image_page_opens_cleanly(visit: Visit) -> None:  # noqa: F811
+def test_image_page_opens_cleanly(visit: Visit) -> None:
     visit.open(IMAGE, HEADING)
     visit.check()
     assert visit.page.locator(".shot img").count() > 2
-    assert visit.page.evaluate(_CONTRAST) >= 4.5
+    assert visit.page.evaluate(CONTRAST) >= 4.5
 
 
-def test_upload_is_studied_kept_and_cleared(visit: Visit, upload: Path) -> None:  # noqa: F811
+def test_upload_is_studied_kept_and_cleared(visit: Visit, upload: Path) -> None:
     visit.open(f"{IMAGE}&scene=2", HEADING)
     visit.page.locator('input[type="file"]').set_input_files(upload)
     visit.page.wait_for_selector('h2:text-is("mine.png")')
@@ -61,7 +52,7 @@ def test_upload_is_studied_kept_and_cleared(visit: Visit, upload: Path) -> None:
     visit.check()
 
 
-def test_a_picture_is_taken_with_the_camera(visit: Visit) -> None:  # noqa: F811
+def test_a_picture_is_taken_with_the_camera(visit: Visit) -> None:
     visit.page.context.grant_permissions(["camera"])
     visit.open(IMAGE, HEADING)
     visit.page.get_by_text("Camera", exact=True).click()
@@ -73,7 +64,7 @@ def test_a_picture_is_taken_with_the_camera(visit: Visit) -> None:  # noqa: F811
     visit.check()
 
 
-def test_example_and_back(visit: Visit) -> None:  # noqa: F811
+def test_example_and_back(visit: Visit) -> None:
     visit.open(IMAGE, HEADING)
     visit.page.locator(".examples a").nth(4).click()
     visit.page.wait_for_selector('h2:text-is("Example 5")')
@@ -89,7 +80,7 @@ def test_example_and_back(visit: Visit) -> None:  # noqa: F811
     visit.check()
 
 
-def test_pasted_picture_is_studied(visit: Visit, upload: Path) -> None:  # noqa: F811
+def test_pasted_picture_is_studied(visit: Visit, upload: Path) -> None:
     visit.open(IMAGE, HEADING)
     visit.page.wait_for_function("() => document.documentElement.dataset.lensImage === 'ready'")
     visit.page.evaluate(
@@ -105,7 +96,7 @@ def test_pasted_picture_is_studied(visit: Visit, upload: Path) -> None:  # noqa:
     visit.check()
 
 
-def test_hostile_file_gets_one_sentence(visit: Visit, tmp_path: Path) -> None:  # noqa: F811
+def test_hostile_file_gets_one_sentence(visit: Visit, tmp_path: Path) -> None:
     file = tmp_path / "evil.png"
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"<script>alert(1)</script>" * 20)
     visit.open(IMAGE, HEADING)
@@ -115,7 +106,7 @@ def test_hostile_file_gets_one_sentence(visit: Visit, tmp_path: Path) -> None:  
     visit.check()
 
 
-def test_patches_are_read_by_pointer_tap_and_keys(visit: Visit) -> None:  # noqa: F811
+def test_patches_are_read_by_pointer_tap_and_keys(visit: Visit) -> None:
     visit.open(IMAGE, HEADING)
     visit.page.wait_for_function("() => document.documentElement.dataset.lensImage === 'ready'")
     cells, readout = visit.page.locator(".patches .cells span"), visit.page.locator(".readout")

@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-import pandas as pd
 import pytest
 
-from benchmarks.app import stop
-from explorer.bundle import Manifest, seal
+from tests.support.browser import (
+    CONTRAST,
+    EVERYWHERE,
+    Visit,
+)
 
-sync_api = pytest.importorskip("playwright.sync_api")
-
-ROOT = Path(__file__).parents[2]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-EVIL = "<img src=x onerror=\"window.stolen='yes'\">"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",  # a camera that sees a test card
-    "--use-fake-ui-for-media-stream",
-]
-PATIENCE = 90_000  # ms; a shared machine may be slow
-WIDTHS = {1440: 900, 390: 844}
 PAGES = {
     "home": ("", "What does a neuron of CLIP mean?"),
     "neurons": ("neurons?bundle=tiny&layers=1&sort=selectivity", "Neurons"),
@@ -47,145 +22,12 @@ PAGES = {
 }
 
 
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if not found:
-        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        say("no Chromium is installed: apt-get install chromium")
-    return str(found)
-
-
-@pytest.fixture(scope="module")
-def bundles(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the tiny bundle, and with one whose labels and texts are markup."""
-    folder = tmp_path_factory.mktemp("bundles")
-    shutil.copytree(tiny_bundle, folder / "tiny")
-    untrusted = Path(shutil.copytree(tiny_bundle, folder / "untrusted"))
-    images = pd.read_parquet(untrusted / "images.parquet").assign(label=EVIL, author=EVIL)
-    images.to_parquet(untrusted / "images.parquet", index=False)
-    texts = pd.read_parquet(untrusted / "texts.parquet")
-    texts["text"] = [f"{EVIL}{number}" for number in range(len(texts))]
-    texts.to_parquet(untrusted / "texts.parquet", index=False)
-    pd.read_parquet(untrusted / "neurons.parquet").assign(concepts=EVIL).to_parquet(
-        untrusted / "neurons.parquet", index=False
-    )
-    facts = asdict(Manifest.read(untrusted))
-    seal(
-        untrusted, **{key: value for key, value in facts.items() if key not in {"files", "schema"}}
-    )
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(bundles: Path, chromium: str) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    environment = os.environ | {"EXPLORER_BUNDLES": str(bundles)}
-    log = (bundles.parent / "server.log").open("w+")
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}/"
-    try:
-        _await(address + "_stcore/health", process)
-        yield address
-        log.seek(0)
-        written = log.read()
-        assert "Traceback" not in written, written
-    finally:
-        stop(process)
-        log.close()
-
-
-def _await(address: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + PATIENCE / 1000
-    while time.monotonic() < end:
-        assert process.poll() is None, "the server stopped"
-        try:
-            with urllib.request.urlopen(address, timeout=5) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.3)
-    pytest.fail("the server did not start")
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[sync_api.BrowserContext]:
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield opened.new_context()  # one for all tests: they share its cache
-        opened.close()
-
-
-class Visit:
-    """A browser page that collects what goes wrong in it."""
-
-    def __init__(
-        self, browser: sync_api.BrowserContext, server: str, width: int, scheme: str
-    ) -> None:
-        self.server = server
-        self.page = browser.new_page()
-        self.page.set_viewport_size({"width": width, "height": WIDTHS[width]})
-        self.page.emulate_media(color_scheme=scheme)
-        self.page.set_default_timeout(PATIENCE)
-        self.errors: list[str] = []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", self._console)
-
-    def _console(self, message: sync_api.ConsoleMessage) -> None:
-        # Streamlit looks for its server below a deep link's path first, and is told 404 there
-        probing = "/_stcore/" in (message.location or {}).get("url", "")
-        if message.type == "error" and not probing:
-            self.errors.append(message.text)
-
-    def open(self, path: str, heading: str) -> None:
-        self.page.goto(self.server + path)
-        self.settled(heading)
-        # links and keys belong to the browser until the router's script has arrived
-        self.page.wait_for_function("() => window.lensRouter !== undefined")
-
-    def settled(self, heading: str) -> None:
-        """Wait until the page with this heading has run to its end."""
-        self.page.wait_for_selector(f'h1:text-is("{heading}")')
-        self.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
-
-    def query(self) -> dict[str, str]:
-        return {key: values[0] for key, values in parse_qs(urlsplit(self.page.url).query).items()}
-
-    def check(self) -> None:
-        """Nothing raised, nothing wider than the window, every picture with a text."""
-        assert not self.errors, self.errors
-        assert self.page.locator('[data-testid="stException"]').count() == 0
-        wide = self.page.evaluate(
-            "() => [document.documentElement, document.querySelector('[data-testid=stMain]')]"
-            ".some(e => e.scrollWidth > e.clientWidth)"
-        )
-        assert not wide, "the page scrolls sideways"
-        silent = self.page.locator('[data-testid="stMain"] .lens img:not([alt])').count()
-        assert silent == 0, f"{silent} pictures without alternative text"
-
-
-@pytest.fixture
-def visit(
-    browser: sync_api.BrowserContext, server: str, request: pytest.FixtureRequest
-) -> Iterator[Visit]:
-    width, scheme = getattr(request, "param", (1440, "light"))
-    opened = Visit(browser, server, width, scheme)
-    yield opened
-    opened.page.close()
-
-
-EVERYWHERE = [(width, scheme) for width in WIDTHS for scheme in ("light", "dark")]
-
-
 @pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
 @pytest.mark.parametrize("name", PAGES)
 def test_page_opens_cleanly(visit: Visit, name: str) -> None:
     visit.open(*PAGES[name])
     visit.check()
-    assert visit.page.evaluate(_CONTRAST) >= 4.5
+    assert visit.page.evaluate(CONTRAST) >= 4.5
 
 
 @pytest.mark.parametrize("visit", EVERYWHERE[:2], indirect=True, ids=str)
@@ -215,31 +57,6 @@ _AXES = """() => {
 
 
 # the least contrast between a text's colour and the first opaque ground behind it
-_CONTRAST = """() => {
-  const read = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
-  const light = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map((v) => v / 255)
-      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-  };
-  const ground = (e) => {
-    for (; e; e = e.parentElement) {
-      const c = read(getComputedStyle(e).backgroundColor);
-      if (c.length === 3 || c[3] === 1) return c;
-    }
-    return [255, 255, 255];
-  };
-  let least = 21;
-  for (const e of document.querySelectorAll(".lens *")) {
-    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-    if (!own || e.closest("span.button") || !e.checkVisibility()) continue;
-    const [a, b] = [light(read(getComputedStyle(e).color)), light(ground(e))];
-    least = Math.min(least, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
-  }
-  return least;
-}"""
-
-
 def test_first_visit_to_a_neighbour_and_back(visit: Visit) -> None:
     """The striking neuron of the first page, a neuron like it, and the way back."""
     visit.open(*PAGES["home"])

@@ -17,17 +17,7 @@ from benchmarks.atlas import widen
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.ui.data.loaders import FOLDER_VARIABLE
-from tests.browser.test_pages import (  # noqa: F401  fixtures are used by their names
-    _CONTRAST,
-    EVERYWHERE,
-    ROOT,
-    Visit,
-    browser,
-    bundles,
-    chromium,
-    server,
-    visit,
-)
+from tests.support.browser import CONTRAST, EVERYWHERE, ROOT, Visit
 
 QUERY = "search?bundle=tiny&q=red+%2B+circle+-+blue"
 PAGES = {
@@ -42,13 +32,13 @@ EVIL = "%3Cimg%20src%3Dx%20onerror%3D%22window.stolen%3D1%22%3E"
 
 @pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
 @pytest.mark.parametrize("name", PAGES)
-def test_page_opens_cleanly(visit: Visit, name: str) -> None:  # noqa: F811
+def test_page_opens_cleanly(visit: Visit, name: str) -> None:
     visit.open(*PAGES[name])
     visit.check()
-    assert visit.page.evaluate(_CONTRAST) >= 4.5
+    assert visit.page.evaluate(CONTRAST) >= 4.5
 
 
-def test_text_search_to_a_neuron_and_back(visit: Visit) -> None:  # noqa: F811
+def test_text_search_to_a_neuron_and_back(visit: Visit) -> None:
     visit.open("search?bundle=tiny", "Search")
     box = visit.page.get_by_label("A text, or several with + and −")
     box.fill("red + circle - blue")
@@ -71,7 +61,7 @@ def test_text_search_to_a_neuron_and_back(visit: Visit) -> None:  # noqa: F811
     visit.check()
 
 
-def test_near_text_to_its_concept_page(visit: Visit) -> None:  # noqa: F811
+def test_near_text_to_its_concept_page(visit: Visit) -> None:
     visit.open(QUERY, "Search")
     near = visit.page.locator(".chips").nth(1).locator("a").first
     text = near.inner_text().rsplit(None, 1)[0]
@@ -81,7 +71,7 @@ def test_near_text_to_its_concept_page(visit: Visit) -> None:  # noqa: F811
     visit.check()
 
 
-def test_pins_lead_to_a_comparison_that_is_an_address(visit: Visit) -> None:  # noqa: F811
+def test_pins_lead_to_a_comparison_that_is_an_address(visit: Visit) -> None:
     visit.open("neurons?bundle=tiny&sort=layer", "Neurons")
     main_area = visit.page.locator('[data-testid="stMain"]')
     names = visit.page.locator("a.card .where").all_inner_texts()
@@ -110,7 +100,7 @@ def test_pins_lead_to_a_comparison_that_is_an_address(visit: Visit) -> None:  # 
     visit.check()
 
 
-def test_table_sorts_by_its_headings_and_downloads_what_it_shows(visit: Visit) -> None:  # noqa: F811
+def test_table_sorts_by_its_headings_and_downloads_what_it_shows(visit: Visit) -> None:
     visit.open("neurons?bundle=tiny&view=table&list=Mine&neurons=2.7,1.5,0.3", "Mine")
     visit.page.get_by_role("link", name="Selectivity").click()
     visit.page.wait_for_selector('th[aria-sort="descending"]')
@@ -125,7 +115,7 @@ def test_table_sorts_by_its_headings_and_downloads_what_it_shows(visit: Visit) -
     visit.check()
 
 
-def test_a_range_is_set_and_lifted(visit: Visit) -> None:  # noqa: F811
+def test_a_range_is_set_and_lifted(visit: Visit) -> None:
     visit.open("neurons?bundle=tiny", "Neurons")
     visit.page.get_by_role("button", name="Ranges").click()
     visit.page.get_by_label("From").fill("0.2")
@@ -149,7 +139,7 @@ def test_a_range_is_set_and_lifted(visit: Visit) -> None:  # noqa: F811
         "neurons?bundle=untrusted&neurons=1.5&list=" + EVIL,
     ],
 )
-def test_script_in_a_text_never_runs(visit: Visit, path: str) -> None:  # noqa: F811
+def test_script_in_a_text_never_runs(visit: Visit, path: str) -> None:
     visit.page.goto(visit.server + path)
     visit.page.wait_for_selector(".lens h1")
     visit.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
@@ -159,7 +149,7 @@ def test_script_in_a_text_never_runs(visit: Visit, path: str) -> None:  # noqa: 
     assert not visit.errors, visit.errors
 
 
-def test_bench_app_measures_a_real_server(bundles: Path, chromium: str) -> None:  # noqa: F811
+def test_bench_app_measures_a_real_server(bundles: Path, chromium: str) -> None:
     def bench(*options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "explorer", "bench", "app", "--json", *options]
         environment = os.environ | {FOLDER_VARIABLE: str(bundles)}
@@ -182,7 +172,7 @@ def test_bench_app_measures_a_real_server(bundles: Path, chromium: str) -> None:
     assert "no bundle nowhere" in refused.stderr
 
 
-def test_bench_atlas_moves_on_a_map_of_more_neurons(bundles: Path, chromium: str) -> None:  # noqa: F811
+def test_bench_atlas_moves_on_a_map_of_more_neurons(bundles: Path, chromium: str) -> None:
     command = [sys.executable, "-m", "explorer", "bench", "atlas", "--json", "--bundle=tiny"]
     done = subprocess.run(
         [*command, "--neurons=3000"],
@@ -200,7 +190,7 @@ def test_bench_atlas_moves_on_a_map_of_more_neurons(bundles: Path, chromium: str
         assert frames["frames"] > 1
 
 
-def test_a_widened_bundle_opens_as_any_other(bundles: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_widened_bundle_opens_as_any_other(bundles: Path, tmp_path: Path) -> None:
     bundle = Bundle.open(bundles / "tiny")
     wide = widen(bundle, 1000, tmp_path / "wide", np.random.default_rng(0))
     assert len(wide.neurons) == 3 * (1000 // 3)

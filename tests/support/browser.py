@@ -1,0 +1,119 @@
+"""The app in a real browser: how a server and a page are waited for, and what is checked of one."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+EVIL = "<img src=x onerror=\"window.stolen='yes'\">"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera that sees a test card
+    "--use-fake-ui-for-media-stream",
+]
+PATIENCE = 90_000  # ms; a shared machine may be slow
+WIDTHS = {1440: 900, 390: 844}
+EVERYWHERE = [(width, scheme) for width in WIDTHS for scheme in ("light", "dark")]
+
+
+def await_server(address: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a server answers at an address."""
+    end = time.monotonic() + PATIENCE / 1000
+    while time.monotonic() < end:
+        assert process.poll() is None, "the server stopped"
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.3)
+    pytest.fail("the server did not start")
+
+
+class Visit:
+    """A browser page that collects what goes wrong in it."""
+
+    def __init__(
+        self, browser: sync_api.BrowserContext, server: str, width: int, scheme: str
+    ) -> None:
+        self.server = server
+        self.page = browser.new_page()
+        self.page.set_viewport_size({"width": width, "height": WIDTHS[width]})
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.set_default_timeout(PATIENCE)
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._console)
+
+    def _console(self, message: sync_api.ConsoleMessage) -> None:
+        # Streamlit looks for its server below a deep link's path first, and is told 404 there
+        probing = "/_stcore/" in (message.location or {}).get("url", "")
+        if message.type == "error" and not probing:
+            self.errors.append(message.text)
+
+    def open(self, path: str, heading: str) -> None:
+        self.page.goto(self.server + path)
+        self.settled(heading)
+        # links and keys belong to the browser until the router's script has arrived
+        self.page.wait_for_function("() => window.lensRouter !== undefined")
+
+    def settled(self, heading: str) -> None:
+        """Wait until the page with this heading has run to its end."""
+        self.page.wait_for_selector(f'h1:text-is("{heading}")')
+        self.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
+
+    def query(self) -> dict[str, str]:
+        return {key: values[0] for key, values in parse_qs(urlsplit(self.page.url).query).items()}
+
+    def check(self) -> None:
+        """Nothing raised, nothing wider than the window, every picture with a text."""
+        assert not self.errors, self.errors
+        assert self.page.locator('[data-testid="stException"]').count() == 0
+        wide = self.page.evaluate(
+            "() => [document.documentElement, document.querySelector('[data-testid=stMain]')]"
+            ".some(e => e.scrollWidth > e.clientWidth)"
+        )
+        assert not wide, "the page scrolls sideways"
+        silent = self.page.locator('[data-testid="stMain"] .lens img:not([alt])').count()
+        assert silent == 0, f"{silent} pictures without alternative text"
+
+
+# the least contrast of any text with what lies behind it
+CONTRAST = """() => {
+  const read = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const ground = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = read(getComputedStyle(e).backgroundColor);
+      if (c.length === 3 || c[3] === 1) return c;
+    }
+    return [255, 255, 255];
+  };
+  let least = 21;
+  for (const e of document.querySelectorAll(".lens *")) {
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || e.closest("span.button") || !e.checkVisibility()) continue;
+    const [a, b] = [light(read(getComputedStyle(e).color)), light(ground(e))];
+    least = Math.min(least, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
+  }
+  return least;
+}"""
