@@ -1,10 +1,14 @@
-"""The paper's claims, measured on a bundle: one module a claim, see `registry`.
+"""The paper's claims, measured on a bundle.
 
-Importing this package loads neither torch nor scikit-learn, so that pages can use `verdicts`.
+- `registry`: what is measured, in which order; one entry and two modules of one name a claim,
+  `measures/X` (what is measured, with torch) and `claims/X` (words, rule, plots, pure).
+- `runner`: measure sections in one lens pass that can be resumed; `compare`: check them again.
+- `stored`: what a bundle holds, whatever version measured it.
+
+Importing this package loads neither torch nor scikit-learn, and neither do the claims.
 """
 
-from explorer.evidence.registry import SECTIONS
 from explorer.evidence.runner import check, measure
 from explorer.evidence.settings import EvidenceSettings
 
-__all__ = ["SECTIONS", "EvidenceSettings", "check", "measure"]
+__all__ = ["EvidenceSettings", "check", "measure"]

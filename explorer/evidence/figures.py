@@ -36,7 +36,7 @@ class Figure(TypedDict):
 
 def is_figure(part: Any) -> TypeGuard[Figure]:
     """Return whether a part of a result is a figure."""
-    return isinstance(part, Mapping) and {"value", "interval"} <= part.keys()
+    return isinstance(part, Mapping) and {"value", "interval", "count"} <= part.keys()
 
 
 def value_of(figure: Figure) -> float:

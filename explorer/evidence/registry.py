@@ -1,96 +1,97 @@
-"""The sections there are, and where each one's code is; nothing of it is imported until asked for.
+"""The sections of the evidence, and where each one's code is; nothing is imported until asked for.
 
-A section of this package is a module with ``measure(context) -> result`` and, where it reads the
-one lens pass over the pictures, ``probe(context) -> Probe``. Other sections are functions
-``(bundle, *, ...) -> result`` elsewhere in the package `explorer`; they draw scenes of their own
-from the bundle's pictures, take longer, and are measured only when named.
+A section is one entry of `_ALL` and one module `measures/NAME.py` with `measure(context)`, which
+returns the section's result, and, where it reads the one lens pass over the pictures,
+`probe(context)`. Each claim that it decides is one module `claims/KEY.py` with a `CLAIM`; most
+sections decide the claim of their own name. The command line, the Evidence page, its order, its
+addresses and its tests follow this table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module, util
+from importlib import import_module
 from types import ModuleType
 
 from explorer.errors import InputError
+from explorer.evidence.claim import Claim
 
 
 @dataclass(frozen=True)
 class Section:
-    """One claim, or a few that are measured together."""
+    """What is measured in one go, and which claims it decides."""
 
     name: str
-    module: str
+    """Its key in the JSON, and the name of its module."""
     about: str
-    function: str = ""
-    """For a section elsewhere: the name of its function of a bundle."""
-
-    @property
-    def available(self) -> bool:
-        """Whether the section's module is part of this version."""
-        return util.find_spec(self.module) is not None
+    claims: tuple[str, ...]
+    """The claims' names, which are those of their modules and stand in addresses."""
+    scenes: bool = False
+    """Whether it draws scenes of its own: it takes longer, and is measured only when named."""
 
     def load(self) -> ModuleType:
-        """Import the section's module.
-
-        Raises:
-            InputError: this version has no such module.
-        """
-        if not self.available:
-            raise InputError(
-                f"The evidence section '{self.name}' is not part of this version ({self.module} is "
-                "missing): leave it out, or update the explorer."
-            )
-        return import_module(self.module)
+        """Import the module that measures it."""
+        return import_module(f"explorer.evidence.measures.{self.name}")
 
 
-_HERE = "explorer.evidence.measures."
 _ALL = (
-    Section("recall", _HERE + "recall", "recognition of the evaluation pictures"),
-    Section("ablation", _HERE + "ablation", "where second-order effects matter"),
-    Section("selectivity", _HERE + "selectivity", "few pictures carry a neuron's effect"),
-    Section("rank", _HERE + "rank", "one direction carries a neuron's effect"),
-    Section("texts", _HERE + "texts", "few texts carry a direction"),
-    Section("kinds", _HERE + "kinds", "direct, indirect and second-order effects compared"),
-    Section("predict", _HERE + "predict", "descriptions predict effects; several meanings"),
-    Section("fit", _HERE + "fit", "what second-order effects carry of the output"),
+    Section("recall", "recognition of the evaluation pictures", ()),
+    Section("ablation", "where second-order effects matter", ("ablation",)),
+    Section("selectivity", "few pictures carry a neuron's effect", ("selectivity",)),
+    Section("rank", "one direction carries a neuron's effect", ("rank",)),
+    Section("texts", "few texts carry a direction", ("texts",)),
+    Section("kinds", "direct, indirect and second-order effects compared", ("kinds",)),
     Section(
-        "segmentation",
-        "explorer.evidence.measures.segmentation",
-        "objects found by text",
-        "measure_segmentation",
+        "predict",
+        "descriptions predict effects; several meanings",
+        ("descriptions", "polysemy"),
     ),
-    Section(
-        "discovery",
-        "explorer.evidence.measures.discovery",
-        "concepts found in scenes",
-        "measure_discovery",
-    ),
-    Section("attack", "explorer.evidence.measures.attack", "semantic attacks", "measure_attack"),
+    Section("fit", "what second-order effects carry of the output", ("fit",)),
+    Section("segmentation", "objects found by text", ("segmentation",), scenes=True),
+    Section("discovery", "concepts found in scenes", ("discovery",), scenes=True),
+    Section("attack", "semantic attacks", ("attack",), scenes=True),
 )
-SECTIONS: dict[str, Section] = {section.name: section for section in _ALL}
 CLAIMS = "claims"
 ALL = "all"
 
 
-def chosen(names: Sequence[str]) -> list[Section]:
+def sections() -> dict[str, Section]:
+    """Return every section by its name, in order."""
+    return {section.name: section for section in _ALL}
+
+
+def section_of(claim: str) -> Section:
+    """Return the section that decides a claim."""
+    return next(section for section in _ALL if claim in section.claims)
+
+
+def claims() -> dict[str, Claim]:
+    """Return every claim by its name, in order."""
+    return {
+        name: import_module(f"explorer.evidence.claims.{name}").CLAIM
+        for section in _ALL
+        for name in section.claims
+    }
+
+
+def choose_sections(names: Sequence[str]) -> list[Section]:
     """Return the sections named, each once, in the registry's order.
 
-    "claims" stands for those of this package, "all" for every one this version has.
+    "claims" stands for those that one lens pass serves, "all" for every one.
 
     Raises:
-        InputError: a section is unknown.
+        InputError: when a section is unknown.
     """
+    known = sections()
     groups = {
-        CLAIMS: {section.name for section in _ALL if not section.function},
-        ALL: {section.name for section in _ALL if section.available},
+        CLAIMS: {section.name for section in _ALL if not section.scenes},
+        ALL: set(known),
     }
     wanted: set[str] = set()
     for name in (part.strip() for part in names):
-        if name in groups or name in SECTIONS:
-            wanted |= groups.get(name, {name})
-        else:
-            known = ", ".join([*SECTIONS, CLAIMS, ALL])
-            raise InputError(f"There is no evidence section '{name}'; choose among: {known}.")
+        if name not in groups and name not in known:
+            listed = ", ".join([*known, CLAIMS, ALL])
+            raise InputError(f"There is no evidence section '{name}'; choose among: {listed}.")
+        wanted |= groups.get(name, {name})
     return [section for section in _ALL if section.name in wanted]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from explorer.bundle import Bundle
 from explorer.evidence.compare import check_stored, compare
-from explorer.evidence.registry import Section, chosen
+from explorer.evidence.registry import choose_sections
 from explorer.evidence.settings import EvidenceSettings
 from explorer.evidence.stored import stored_evidence
 
@@ -28,21 +27,20 @@ def measure(
     progress: Callable[[str], None] | None = None,
     resumable: bool = False,
 ) -> dict[str, Result]:
-    """Return {section: result} of the sections named; see `registry.chosen`.
+    """Return {section: result} of the sections named; see `registry.choose_sections`.
 
     ``progress`` gets a line now and then. With ``resumable`` a folder beside the bundle keeps what
     is done until all is; the same call then goes on after Ctrl-C.
 
     Raises:
-        InputError: a section is unknown or not part of this version, or the pictures cannot be
-            used.
+        InputError: when a section is unknown, or the pictures cannot be used.
         Interrupted: after Ctrl-C.
     """
     from explorer.evidence.context import Context
     from explorer.evidence.work import Work
 
     settings = settings or EvidenceSettings()
-    sections = chosen(only)
+    sections = choose_sections(only)
     modules = {section.name: section.load() for section in sections}
     say = progress or (lambda line: None)
     work = Work(None)
@@ -57,7 +55,7 @@ def measure(
         if found is None:
             began = time.monotonic()
             say(f"{section.name}: {section.about}")
-            found = _measure(section, modules[section.name], context)
+            found = dict(modules[section.name].measure(context))
             work.keep_result(section.name, found)
             say(f"{section.name}: done in {time.monotonic() - began:.0f} s")
         results[section.name] = found
@@ -77,25 +75,12 @@ def check(
     Raises:
         InputError: when the bundle holds no figures of a section, before anything is measured, or
             as `measure` does.
-        Stopped: after Ctrl-C.
+        Interrupted: after Ctrl-C.
     """
     stored = stored_evidence(bundle)
-    check_stored(stored, [section.name for section in chosen(only)])
+    check_stored(stored, [section.name for section in choose_sections(only)])
     fresh = measure(bundle, only, settings, progress=progress, resumable=True)
     return compare({name: stored[name] for name in fresh}, fresh)
-
-
-def _measure(section: Section, module: Any, context: Context) -> Result:
-    if not section.function:
-        return dict(module.measure(context))
-    function = getattr(module, section.function)
-    offered = {
-        "seed": context.settings.seed,
-        "work": context.work.folder,
-        "progress": context.say,
-    }
-    taken = inspect.signature(function).parameters
-    return dict(function(context.bundle, **{k: v for k, v in offered.items() if k in taken}))
 
 
 def _add_probes(context: Context, modules: dict[str, Any]) -> None:

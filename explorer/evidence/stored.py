@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from explorer.bundle import Bundle
+from explorer.evidence.claims.attack import OWN
 
 Result = dict[str, Any]
-OWN = "second-order"
 _UNITS = {"recall": "pictures", "segmentation": "scenes", "discovery": "scenes", "attack": "pairs"}
 _INTERVAL = "_interval"
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explorer.evidence.claims.checks import CHECKS
 from scipy.stats import pearsonr
 
-from explorer.evidence.claims.checks import CHECKS
 from explorer.evidence.context import Context
 from explorer.evidence.figures import figure
 from explorer.evidence.measures import controls, effects, predict

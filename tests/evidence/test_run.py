@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import types
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,7 @@ from explorer.errors import InputError
 from explorer.evidence import EvidenceSettings, measure
 from explorer.evidence.evaluation import open_evaluation
 from explorer.evidence.measures import kinds as kinds_module
-from explorer.evidence.registry import SECTIONS, chosen
+from explorer.evidence.registry import choose_sections
 from explorer.evidence.work import Work, stream
 from explorer.lens import SecondOrderLens
 from explorer.resumable import Interrupted, Reporter
@@ -335,49 +332,42 @@ def test_sums_are_saved_now_and_then(bundle_copy: Path, monkeypatch: pytest.Monk
     assert kept.count("reference, unfinished") == 7  # 20 pictures, 3 at a time
 
 
-def test_sections_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [section.name for section in chosen(["claims"])] == CLAIMS
-    assert [section.name for section in chosen(["fit", " recall", "fit"])] == ["recall", "fit"]
-    every = [section.name for section in chosen(["all"])]
+def test_sections_by_name() -> None:
+    def names(*asked: str) -> list[str]:
+        return [section.name for section in choose_sections(asked)]
+
+    assert names("claims") == CLAIMS
+    assert names("fit", " recall", "fit") == ["recall", "fit"]
+    every = names("all")
     assert every[: len(CLAIMS)] == CLAIMS
-    assert {"segmentation", "discovery"} <= set(every)
-    assert ("attack" in every) is SECTIONS["attack"].available
+    assert every[len(CLAIMS) :] == ["segmentation", "discovery", "attack"]
     with pytest.raises(InputError, match="no evidence section 'magic'; choose among: recall"):
-        chosen(["magic"])
+        choose_sections(["magic"])
 
 
-def test_a_section_that_is_not_there_yet(
-    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from explorer.evidence.registry import Section
-
-    absent = Section("fit", "explorer.no_such_module", "nothing", "measure_nothing")
-    monkeypatch.setattr("explorer.evidence.registry._ALL", (absent,))
-    assert chosen(["all"]) == []
-    with pytest.raises(InputError, match="not part of this version"):
-        measure(Bundle.open(tiny_bundle), ["fit"])
-
-
-def test_sections_elsewhere_get_seed_folder_and_progress(
+def test_sections_with_scenes_get_seed_folder_and_progress(
     bundle_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand_in, asked = types.ModuleType("explorer.evidence.measures.discovery"), {}
+    from explorer.evidence.measures import attack, discovery, segmentation
 
-    def measure_discovery(bundle: Bundle, *, seed: int, work: Path, progress: Any) -> dict:
-        asked.update(name=bundle.name, seed=seed, folder=work.parent.name)
-        progress("halfway")
-        return {"scenes": 2}
+    for module in (attack, discovery, segmentation):
+        asked: dict[str, Any] = {}
 
-    stand_in.measure_discovery = measure_discovery  # type: ignore[attr-defined]
-    stand_in.__spec__ = ModuleSpec(stand_in.__name__, None)
-    monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
-    said: list[str] = []
-    settings = EvidenceSettings(seed=7)
-    bundle = Bundle.open(bundle_copy)
-    found = measure(bundle, ["discovery"], settings, progress=said.append, resumable=True)
-    assert found == {"discovery": {"scenes": 2}}
-    assert asked == {"name": "tiny", "seed": 7, "folder": ".tiny.evidence"}
-    assert "halfway" in said
+        def stand_in(bundle: Bundle, asked: dict = asked, **options: Any) -> dict:
+            options["progress"]("halfway")
+            asked.update(name=bundle.name, seed=options["seed"])
+            asked["folder"] = options["work"].parent.name
+            return {"scenes": 2}
+
+        name = module.__name__.rpartition(".")[2]
+        monkeypatch.setattr(module, f"measure_{name}", stand_in)
+        said: list[str] = []
+        settings = EvidenceSettings(seed=7)
+        bundle = Bundle.open(bundle_copy)
+        found = measure(bundle, [name], settings, progress=said.append, resumable=True)
+        assert found == {name: {"scenes": 2}}
+        assert asked == {"name": "tiny", "seed": 7, "folder": ".tiny.evidence"}
+        assert "halfway" in said
 
 
 def test_discovery_goes_on_where_it_was(bundle_copy: Path, tmp_path: Path) -> None:

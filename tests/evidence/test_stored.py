@@ -10,8 +10,8 @@ import pytest
 
 from explorer.bundle import Manifest
 from explorer.errors import InputError
-from explorer.evidence.claims.verdicts import CLAIMS
 from explorer.evidence.compare import compare, figures_of
+from explorer.evidence.registry import claims, section_of
 from explorer.evidence.stored import upgraded
 
 SHIPPED = Path(__file__).parents[2] / "precomputed" / "picto"
@@ -95,7 +95,9 @@ def test_older_figures_keep_their_values() -> None:
 
 def test_older_verdicts_stand() -> None:
     evidence = upgraded(HELD)
-    outcomes = {key: claim.verdict(evidence).outcome for key, claim in CLAIMS.items()}  # type: ignore[union-attr]
+    outcomes = {
+        key: claim.judge(evidence[section_of(key).name]).outcome for key, claim in claims().items()
+    }
     assert outcomes == {
         "ablation": "holds",
         "selectivity": "doesn't hold",

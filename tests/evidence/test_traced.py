@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 
 from explorer.bundle import Bundle
-from explorer.evidence.claims.checks import CHECKS
-from explorer.evidence.claims.verdicts import CLAIMS
+from explorer.evidence.registry import claims, section_of
+from explorer.ui.evidence import plots
 from explorer.ui.evidence import sections as evidence
-from explorer.ui.evidence import views as evidence_views
 from tests.ui.test_evidence import CLAIMS as MEASURED
 from tests.ui.test_evidence import measured  # noqa: F401  fixture
 
@@ -86,14 +85,15 @@ def results(measured: Path) -> dict[str, Any]:  # noqa: F811
 
 def texts_of(key: str, result: Any) -> Iterator[str]:
     """Everything that is written of a claim."""
-    shown = evidence_views.VIEWS[key](result)
-    yield CLAIMS[key].judge(result).because
-    yield from CHECKS.get(key, lambda found: [])(result)
+    claim = claims()[key]
+    shown = claim.draw(result)
+    yield claim.judge(result).because
+    yield from claim.explain(result) if claim.explain else []
     for number in shown.numbers:
         yield from evidence._tile(number)
     for plot in shown.plots:
         yield plot.caption
-        for trace in plot.figure.to_plotly_json()["data"]:
+        for trace in plots.draw(plot.drawing).to_plotly_json()["data"]:
             for label in trace.get("customdata") or []:
                 yield str(label[-1])
             for line in trace.get("z", []):
@@ -102,7 +102,7 @@ def texts_of(key: str, result: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("key", MEASURED)
 def test_every_number_shown_is_in_the_json(key: str, results: dict[str, Any]) -> None:
-    result = results[CLAIMS[key].section]
+    result = results[section_of(key).name]
     known = written(result)
     seen = 0
     for text in texts_of(key, result):
@@ -113,11 +113,11 @@ def test_every_number_shown_is_in_the_json(key: str, results: dict[str, Any]) ->
 
 @pytest.mark.parametrize("key", MEASURED)
 def test_every_point_drawn_is_in_the_json(key: str, results: dict[str, Any]) -> None:
-    result = results[CLAIMS[key].section]
+    result = results[section_of(key).name]
     known = written(result)
     points = 0
-    for plot in evidence_views.VIEWS[key](result).plots:
-        for trace in plot.figure.to_plotly_json()["data"]:
+    for plot in claims()[key].draw(result).plots:
+        for trace in plots.draw(plot.drawing).to_plotly_json()["data"]:
             values = trace["x" if "error_x" in trace else "y"]
             if "z" in trace or not isinstance(values[0], int | float | None):
                 continue

@@ -13,22 +13,33 @@ from streamlit.testing.v1 import AppTest
 
 from explorer.bundle import Bundle, reseal_evidence
 from explorer.evidence import EvidenceSettings, measure
-from explorer.evidence.claims.verdicts import CLAIMS as EVERY
+from explorer.evidence.drawing import (
+    Band,
+    Dot,
+    Dots,
+    Heads,
+    Lines,
+    Scale,
+    Series,
+    Steps,
+    Tone,
+    percent,
+)
+from explorer.evidence.figures import Figure
 from explorer.evidence.measures.attack import METHODS
 from explorer.evidence.measures.segmentation import measure_segmentation
-from explorer.evidence.registry import SECTIONS
+from explorer.evidence.registry import claims, section_of
 from explorer.evidence.stored import stored_evidence
 from explorer.ui.address import address
 from explorer.ui.data import loaders
 from explorer.ui.evidence import plots as evidence_plots
-from explorer.ui.evidence import views as evidence_views
-from explorer.ui.evidence.plots import Dot, Scale, Series, percent
+from explorer.ui.evidence import sections as evidence_sections
 from tests.support.evidence import SMALL
 
-CLAIMS = {key: claim for key, claim in EVERY.items() if key != "attack"}  # measured here
-SHOWN = [claim for claim in EVERY.values() if SECTIONS[claim.section].available]
+SHOWN = claims()
+CLAIMS = {key: claim for key, claim in SHOWN.items() if key != "attack"}  # measured here
 ROOT = Path(__file__).parents[2]
-NOTHING = {"value": None, "interval": None, "count": 0}
+NOTHING: Figure = {"value": None, "interval": None, "count": 0}
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +76,9 @@ def test_what_is_not_measured_says_how(tiny_bundle: Path, monkeypatch: pytest.Mo
     app = run_page(tiny_bundle.parent, monkeypatch)
     html = html_of(app)
     assert not app.get("plotly_chart")
-    for claim in CLAIMS.values():
+    for key, claim in CLAIMS.items():
         assert escape(claim.title) in html
-        assert f"evidence precomputed0/tiny --only {claim.section}" in html
+        assert f"evidence precomputed0/tiny --only {section_of(key).name}" in html
     assert html.count('<span class="verdict">not measured</span>') == 2 * len(SHOWN)
     assert "✓" not in html
 
@@ -80,11 +91,11 @@ def test_every_claim_has_verdict_plot_and_figures(
     html = html_of(app)
     assert html.count("Not measured yet on") == len(SHOWN) - len(CLAIMS)
     assert len(app.get("plotly_chart")) == len(CLAIMS)
-    for claim in CLAIMS.values():
-        verdict = claim.verdict(evidence)
-        assert verdict is not None
+    for key, claim in CLAIMS.items():
+        because = claim.judge(evidence[section_of(key).name]).because
+        assert escape(because[1:].replace(" %", "")) in html.replace("&nbsp;%", "")
         assert f"<p>{escape(claim.sentence)}</p>" in html
-        assert f"evidence?bundle=tiny&amp;claim={claim.key}" in html
+        assert f"evidence?bundle=tiny&amp;claim={key}" in html
     assert 'aria-current="page" href="evidence?bundle=tiny"' in html
     recall = evidence["recall"]["recall@1"]["value"]
     assert f'<div class="value">{100 * recall:.1f} %</div>' in html
@@ -94,18 +105,18 @@ def test_every_claim_has_verdict_plot_and_figures(
 def test_one_claim_shows_every_figure_with_its_key(
     key: str, measured: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    section = CLAIMS[key].section
+    section = section_of(key).name
     evidence = stored_evidence(Bundle.open(measured))
     app = run_page(measured.parent, monkeypatch, claim=key)
     html = html_of(app)
-    shown = evidence_views.VIEWS[key](evidence[section])
+    shown = CLAIMS[key].draw(evidence[section])
     assert len(app.get("plotly_chart")) == len(shown.plots) >= 1
     assert f"<h1>{escape(CLAIMS[key].title)}</h1>" in html
     assert "← All claims" in html
     rows = dict(re.findall(r"<td>([^<]*)</td><td>([^<]*)</td>", html))
     for number in shown.numbers:
         found = rows[f"{section}.{number.key}"]
-        assert found == evidence_views._plain(number.figure["value"])
+        assert found == evidence_sections._plain(number.figure["value"])
 
 
 def test_a_claim_that_is_not_measured(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +191,7 @@ def data_of(figure: Any, place: int = -1) -> dict[str, Any]:
 def test_intervals_are_drawn_as_they_are() -> None:
     found = {"value": 0.5, "interval": [0.4, 0.7], "count": 9}
     trace = data_of(
-        evidence_plots.dots([Dot("a<b", found), Dot("none", NOTHING)], percent("x"), 0.2)
+        evidence_plots.draw(Dots([Dot("a<b", found), Dot("none", NOTHING)], percent("x"), 0.2))
     )
     assert trace["x"] == [50, None]
     assert trace["error_x"]["array"] == pytest.approx([20, 0])
@@ -188,13 +199,10 @@ def test_intervals_are_drawn_as_they_are() -> None:
     assert trace["customdata"][0][1] == "50.0 % (40.0 % to 70.0 %)"
     assert trace["customdata"][1][1] == "not defined"
     without = {"value": -0.5, "interval": None, "count": 9}
-    figure = evidence_plots.lines(
-        [Series("one", "#000", [found, without]), Series("two", "#111", [found, NOTHING])],
-        ["a", "b"],
-        Scale("y"),
-        "x",
-        0.3,
-    )
+    series = [
+        Series("one", Tone.SECOND, [found, without]), Series("two", Tone.CONTROL, [found, NOTHING])
+    ]  # fmt: skip
+    figure = evidence_plots.draw(Lines(series, ["a", "b"], Scale("y"), "x", 0.3))
     one, two = data_of(figure, 0), data_of(figure, 1)
     assert one["y"] == [0.5, -0.5]
     assert two["y"] == [0.5, None]
@@ -206,24 +214,22 @@ def test_intervals_are_drawn_as_they_are() -> None:
 
 
 def test_histograms_have_a_step_a_bin() -> None:
-    figure = evidence_plots.histogram([0, 1, 2], [("n", "#000", [3, 5])], "v")
+    figure = evidence_plots.draw(Steps([0, 1, 2], [("n", Tone.SECOND, [3, 5])], "v"))
     trace = data_of(figure)
     assert trace["x"] == [0, 0, 1, 1, 2, 2]
     assert trace["y"] == [0, 3, 3, 5, 5, 0]
 
 
 def test_zeros_are_left_out_of_logarithms() -> None:
-    figure = evidence_plots.band([0.5, 1], [0.1, 0.0], [0.05, 0], [0.2, 0.1], "x", percent("y"))
+    figure = evidence_plots.draw(
+        Band([0.5, 1], [0.1, 0.0], [0.05, 0], [0.2, 0.1], "x", percent("y"))
+    )
     assert data_of(figure)["y"] == [10, None]
     assert not figure.layout.shapes
 
 
 def test_heads_stand_in_their_blocks() -> None:
     share = {"value": 0.25, "interval": None, "count": 1}
-    rows = [
-        {"block": 4, "head": 0, "logit_share": share},
-        {"block": 5, "head": 1, "logit_share": NOTHING},
-    ]
-    figure = evidence_plots.heads(rows)
+    figure = evidence_plots.draw(Heads([(4, 0, share), (5, 1, NOTHING)]))
     assert data_of(figure)["z"] == [[25, 0], [0, 0]]
     assert data_of(figure)["y"] == ["block 4", "block 5"]

@@ -1,1 +1,1 @@
-"""What is said of each claim: rules and verdicts, pure functions of figures."""
+"""The claims of the paper, a module each, named as in addresses; see `explorer.evidence.claim`."""

@@ -43,12 +43,13 @@ from explorer.attack.scenes import ADDED, compose_attack
 from explorer.attack.trials import gains
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.evidence.claims.attack import OWN
+from explorer.evidence.context import Context
 from explorer.evidence.figures import RESAMPLES, Figure, figure
 from explorer.evidence.work import Work, stream
 
 BASELINES = ("none", "random", "nearest", "indirect")
 CONTROLS = ("untried", "random, tried", "nearest, tried", "indirect, tried")
-OWN = "second-order"
 METHODS = (OWN, *BASELINES, *CONTROLS)
 PAIRS = 50
 SCENES = 100
@@ -66,6 +67,16 @@ class Chosen:
     shown: Shown
     gains: Mapping[str, float] = field(default_factory=dict)
     """Concept -> what it gained beside the source, where it was tried; largest first."""
+
+
+def measure(context: Context) -> dict[str, Any]:
+    """Measure the section with the settings' seed; see `measure_attack`."""
+    return measure_attack(
+        context.bundle,
+        seed=context.settings.seed,
+        work=context.work.folder,
+        progress=context.say,
+    )
 
 
 def measure_attack(

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.evidence.context import Context
 from explorer.evidence.figures import RESAMPLES, Figure, Weights, bootstrap, ratio
 from explorer.evidence.work import Work, stream
 from explorer.picture.discover import (
@@ -37,6 +38,16 @@ RANKINGS = ("concepts", "sets", "output", "likely")
 AT_ONCE = 10  # scenes between two looks at the clock
 
 Progress = Callable[[str], None]
+
+
+def measure(context: Context) -> dict[str, Any]:
+    """Measure the section with the settings' seed; see `measure_discovery`."""
+    return measure_discovery(
+        context.bundle,
+        seed=context.settings.seed,
+        work=context.work.folder,
+        progress=context.say,
+    )
 
 
 def measure_discovery(

@@ -35,6 +35,7 @@ from torch.nn import functional
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.evidence.context import Context
 from explorer.evidence.figures import RESAMPLES, Figure, bootstrap
 from explorer.picture.maps import (
     BASELINES,
@@ -97,6 +98,16 @@ class Scores:
             np.concatenate([part.sweep for part in parts]),
             np.concatenate([part.precision for part in parts]),
         )
+
+
+def measure(context: Context) -> dict[str, Any]:
+    """Measure the section with the settings' seed; see `measure_segmentation`."""
+    return measure_segmentation(
+        context.bundle,
+        seed=context.settings.seed,
+        work=context.work.folder,
+        progress=context.say,
+    )
 
 
 def measure_segmentation(

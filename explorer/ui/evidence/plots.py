@@ -1,24 +1,29 @@
-"""Plots of measured figures with their 95 % intervals, in the one cut of all charts.
-
-A figure is what the evidence command prints: {"value", "interval", "count"}.
-"""
+"""Draw what claims describe (`explorer.evidence.drawing`) with Plotly, in one cut."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
 
+from explorer.evidence.drawing import Band, Dots, Drawing, Heads, Lines, Scale, Steps, Tone, percent
+from explorer.evidence.figures import Figure, value_of
 from explorer.palette import COLOURS
 from explorer.ui.html import charts
 from explorer.ui.html.charts import NEUTRAL, axis_title
 
-Figure = Mapping[str, Any]
-
-SECOND, DIRECT, INDIRECT = COLOURS[0], COLOURS[1], COLOURS[2]
+TONES = {
+    Tone.SECOND: COLOURS[0],
+    Tone.DIRECT: COLOURS[1],
+    Tone.INDIRECT: COLOURS[2],
+    Tone.JOINT: COLOURS[3],
+    Tone.FURTHER: COLOURS[4],
+    Tone.ABLATED: COLOURS[5],
+    Tone.CONTROL: NEUTRAL,
+}
+SECOND = TONES[Tone.SECOND]
 ROW = 36
 WRAP = 22  # characters of a row's name before it goes on below
 HEIGHT = 300
@@ -33,65 +38,30 @@ LEGEND = {
 }
 
 
-@dataclass(frozen=True)
-class Scale:
-    """What an axis counts, and in which unit."""
-
-    title: str
-    factor: float = 1.0
-    suffix: str = ""
-    digits: int = 3
-
-    def text(self, figure: Figure) -> str:
-        """A figure as a hover label."""
-        if figure["value"] is None:
-            return "not defined"
-        interval = figure["interval"]
-        between = f" ({self.one(interval[0])} to {self.one(interval[1])})" if interval else ""
-        return self.one(figure["value"]) + between
-
-    def one(self, value: float, unit: bool = True) -> str:
-        """A number as it is written, with its unit; what rounds to 0 has no sign."""
-        rounded = round(self.factor * value, self.digits) + 0.0
-        return f"{rounded:.{self.digits}f}{self.suffix if unit else ''}".replace("-", "−")
+def draw(drawing: Drawing) -> go.Figure:
+    """Draw what a claim describes."""
+    match drawing:
+        case Dots():
+            return _dots(drawing)
+        case Lines():
+            return _lines(drawing)
+        case Band():
+            return _band(drawing)
+        case Steps():
+            return _steps(drawing)
+        case Heads():
+            return _heads(drawing)
 
 
-RECALL = Scale("recall@1 (%)", 100, " %", 1)
-
-
-def percent(title: str) -> Scale:
-    """A share of 1, drawn in percent."""
-    return Scale(f"{title} (%)", 100, " %", 1)
-
-
-@dataclass(frozen=True)
-class Series:
-    """One line: a name, a colour, a figure at each place."""
-
-    name: str
-    colour: str
-    figures: Sequence[Figure]
-    dash: str = "solid"
-
-
-@dataclass(frozen=True)
-class Dot:
-    """One row of a dot plot."""
-
-    name: str
-    figure: Figure
-    colour: str = NEUTRAL
-
-
-def dots(rows: Sequence[Dot], scale: Scale, reference: float | None = None) -> go.Figure:
-    """Figures as dots with their intervals, one a row; a dotted line at `reference`."""
+def _dots(drawing: Dots) -> go.Figure:
+    rows, scale = drawing.rows, drawing.scale
     trace = {
         "type": "scatter",
         "mode": "markers",
         "x": _values([row.figure for row in rows], scale),
         "y": list(range(len(rows))),
         "error_x": _bars([row.figure for row in rows], scale),
-        "marker": {"color": [row.colour for row in rows], "size": 10},
+        "marker": {"color": [TONES[row.tone] for row in rows], "size": 10},
         "cliponaxis": False,
         "customdata": [[row.name, scale.text(row.figure)] for row in rows],
         "hovertemplate": "<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
@@ -109,31 +79,26 @@ def dots(rows: Sequence[Dot], scale: Scale, reference: float | None = None) -> g
         "showgrid": True,
         "zeroline": True,
     }
-    more = {} if reference is None else {"shapes": [_rule(scale.factor * reference, "x")]}
-    return charts.figure(trace, ROW * len(rows) + 66, across, names, **more)
+    rule = _rule(drawing.reference, "x", scale.factor)
+    return charts.figure(trace, ROW * len(rows) + 66, across, names, **rule)
 
 
-def lines(
-    series: Sequence[Series],
-    places: Sequence[str],
-    scale: Scale,
-    axis: str,
-    reference: float | None = None,
-) -> go.Figure:
-    """Several lines with intervals over the same named places."""
+def _lines(drawing: Lines) -> go.Figure:
+    series, places, scale, axis = drawing.series, drawing.places, drawing.scale, drawing.axis
     middle = (len(series) - 1) / 2
     step = min(SPREAD, 0.7 / max(len(series), 1))
     traces = []
     for number, line in enumerate(series):
+        colour = TONES[line.tone]
         trace = {
             "type": "scatter",
             "mode": "lines+markers",
             "name": line.name,
             "x": [place + (number - middle) * step for place in range(len(places))],
             "y": _values(line.figures, scale),
-            "error_y": _bars(line.figures, scale) | {"color": line.colour},
-            "line": {"color": line.colour, "width": 2, "dash": line.dash},
-            "marker": {"color": line.colour, "size": 8},
+            "error_y": _bars(line.figures, scale) | {"color": colour},
+            "line": {"color": colour, "width": 2},
+            "marker": {"color": colour, "size": 8},
             "customdata": [
                 [f"{axis} {place}", scale.text(figure)]
                 for place, figure in zip(places, line.figures, strict=True)
@@ -150,59 +115,54 @@ def lines(
         "zeroline": False,
     }
     up = {"title": axis_title(scale.title), "rangemode": "tozero"}
-    marks = {} if reference is None else {"shapes": [_rule(scale.factor * reference, "y")]}
+    rule = _rule(drawing.reference, "y", scale.factor)
     return charts.figure(
-        traces[-1], HEIGHT, across, up, under=traces[:-1], showlegend=True, legend=LEGEND, **marks
+        traces[-1], HEIGHT, across, up, under=traces[:-1], showlegend=True, legend=LEGEND, **rule
     )
 
 
-def band(
-    places: Sequence[float],
-    middle: Sequence[float],
-    low: Sequence[float],
-    high: Sequence[float],
-    axis: str,
-    scale: Scale,
-    reference: float | None = None,
-) -> go.Figure:
-    """A line with a band around it, both axes logarithmic; zeros are left out."""
+def _band(drawing: Band) -> go.Figure:
+    """Zeros are left out: they have no logarithm."""
+    places, scale = drawing.places, drawing.scale
 
     def points(values: Sequence[float]) -> list[float | None]:
         return [scale.factor * value if value > 0 else None for value in values]
 
-    edge = {"type": "scatter", "mode": "lines", "x": list(places), "hoverinfo": "skip"}
+    edge = {"type": "scatter", "mode": "lines", "x": list(places), "hoverinfo": "skip"} | {
+        "line": {"color": SECOND, "width": 1}
+    }
     under = [
-        edge | {"y": points(high), "name": "three quarters", "line": {"color": SECOND, "width": 1}},
-        edge | {"y": points(low), "name": "a quarter", "line": {"color": SECOND, "width": 1}}
+        edge | {"y": points(drawing.upper), "name": "three quarters"},
+        edge
+        | {"y": points(drawing.lower), "name": "a quarter"}
         | {"fill": "tonexty", "fillcolor": "rgba(0,114,178,0.18)"},
-    ]  # fmt: skip
+    ]
     trace = {
         "type": "scatter",
         "mode": "lines+markers",
         "name": "median neuron",
         "x": list(places),
-        "y": points(middle),
+        "y": points(drawing.median),
         "line": {"color": SECOND, "width": 2},
         "marker": {"color": SECOND, "size": 7},
-        "hovertemplate": f"<b>%{{y:.2f}}{scale.suffix}</b><br>{axis}: %{{x}}<extra></extra>",
+        "hovertemplate": f"<b>%{{y:.2f}}{scale.suffix}</b><br>{drawing.axis}: %{{x}}"
+        "<extra></extra>",
     }
     across = {
         "type": "log",
-        "title": axis_title(axis),
+        "title": axis_title(drawing.axis),
         "tickvals": [0.1, 0.2, 0.5, 1, 2, 3],
         "ticktext": ["0.1", "0.2", "0.5", "1", "2", "3"],
     }
     up = {"type": "log", "title": axis_title(scale.title), "dtick": 1, "tickformat": "~g"}
-    more = {} if reference is None else {"shapes": [_rule(reference, "x")]}
-    return charts.figure(trace, HEIGHT, across, up, under=under, **more)
+    rule = _rule(drawing.reference, "x")
+    return charts.figure(trace, HEIGHT, across, up, under=under, **rule)
 
 
-def histogram(
-    edges: Sequence[float], counts: Sequence[tuple[str, str, Sequence[int]]], axis: str
-) -> go.Figure:
-    """Neurons by a value, several ways of measuring it as steps over each other."""
+def _steps(drawing: Steps) -> go.Figure:
+    edges = drawing.edges
     traces = []
-    for name, colour, heights in counts:
+    for name, tone, heights in drawing.counts:
         traces.append(
             {
                 "type": "scatter",
@@ -210,7 +170,7 @@ def histogram(
                 "name": name,
                 "x": [edge for edge in edges for _ in range(2)],
                 "y": [0, *(height for height in heights for _ in range(2)), 0],
-                "line": {"color": colour, "width": 2},
+                "line": {"color": TONES[tone], "width": 2},
                 "fill": "tozeroy",
                 "opacity": 0.9,
                 "hovertemplate": f"<b>{charts.literal(name)}</b><br>%{{y:,}} neurons at "
@@ -220,7 +180,7 @@ def histogram(
     return charts.figure(
         traces[-1],
         HEIGHT,
-        {"title": axis_title(axis), "zeroline": False},
+        {"title": axis_title(drawing.axis), "zeroline": False},
         {"title": axis_title("neurons"), "rangemode": "tozero"},
         under=traces[:-1],
         showlegend=True,
@@ -228,14 +188,12 @@ def histogram(
     )
 
 
-def heads(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
-    """What goes through each head, as a share of the right answer's lead."""
-    blocks = sorted({int(row["block"]) for row in rows})
-    count = 1 + max(int(row["head"]) for row in rows)
+def _heads(drawing: Heads) -> go.Figure:
+    blocks = sorted({block for block, _, _ in drawing.shares})
+    count = 1 + max(head for _, head, _ in drawing.shares)
     table: list[list[float]] = [[0.0] * count for _ in blocks]
-    for row in rows:
-        value = row["logit_share"]["value"] or 0.0
-        table[blocks.index(int(row["block"]))][int(row["head"])] = 100 * value
+    for block, head, share in drawing.shares:
+        table[blocks.index(block)][head] = 100 * value_of(share)
     reach = max((abs(value) for line in table for value in line), default=0.0) or 1.0
     trace = {
         "type": "heatmap",
@@ -281,16 +239,19 @@ def _bars(figures: Sequence[Figure], scale: Scale) -> dict[str, Any]:
     }
 
 
-def _rule(place: float, axis: str) -> dict[str, Any]:
-    """A dotted line across the plot."""
+def _rule(place: float | None, axis: str, factor: float = 1.0) -> dict[str, Any]:
+    """Return the layout of a dotted line across the plot; nothing without a place."""
+    if place is None:
+        return {}
     other = "y" if axis == "x" else "x"
-    return {
+    line = {
         "type": "line",
-        f"{axis}0": place,
-        f"{axis}1": place,
+        f"{axis}0": factor * place,
+        f"{axis}1": factor * place,
         f"{axis}ref": axis,
         f"{other}0": 0,
         f"{other}1": 1,
         f"{other}ref": f"{other} domain",
         "line": {"color": NEUTRAL, "width": 1.5, "dash": "dot"},
     }
+    return {"shapes": [line]}

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
 import streamlit as st
 
-from explorer.evidence.claims.checks import CHECKS
-from explorer.evidence.claims.verdicts import CLAIMS, FAILS, HOLDS, PARTLY, Claim, Verdict
-from explorer.evidence.registry import SECTIONS
+from explorer.evidence import registry
+from explorer.evidence.claim import FAILS, HOLDS, PARTLY, Result, Verdict
+from explorer.evidence.drawing import Number, Shown, percent
+from explorer.evidence.figures import is_figure, leaves
 from explorer.evidence.stored import stored_evidence
-from explorer.ui.evidence import views as evidence_views
-from explorer.ui.evidence.plots import Figure, Scale
-from explorer.ui.evidence.views import Number, Shown
+from explorer.ui.evidence import plots
 from explorer.ui.html import charts, parts
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
@@ -24,22 +23,15 @@ from explorer.ui.widgets import save_finding
 CLAIM = "claim"
 MARKS = {HOLDS: "✓", PARTLY: "◐", FAILS: "✗"}
 CLASSES = {HOLDS: "holds", PARTLY: "partly", FAILS: "fails"}
-Result = Mapping[str, Any]
 
 
 def read_claim(page: Page) -> tuple[str, list[str]]:
     """Which claim the address asks for ("": all), and what could not be read."""
     asked = page.params.get(CLAIM, "")
-    known = [claim.key for claim in _claims(page)]
+    known = list(registry.claims())
     if not asked or asked in known:
         return asked, []
     return "", [f"“{asked}” is no claim: all are shown. Possible: {', '.join(known)}."]
-
-
-def _claims(page: Page) -> list[Claim]:
-    """The claims that this version can measure or this bundle has measured."""
-    evidence = stored_evidence(page.view.bundle)
-    return [c for c in CLAIMS.values() if c.section in evidence or SECTIONS[c.section].available]
 
 
 def body(page: Page, asked: str) -> None:
@@ -47,9 +39,8 @@ def body(page: Page, asked: str) -> None:
     evidence = stored_evidence(page.view.bundle)
     frame.title("Evidence")
     if asked:
-        claim = CLAIMS[asked]
-        _section(page, claim, evidence.get(claim.section), whole=True)
-        save_finding.of_view(page, claim.title)
+        _section(page, asked, evidence, whole=True)
+        save_finding.of_view(page, registry.claims()[asked].title)
         return
     frame.draw(
         "<h1>Evidence</h1>"
@@ -62,8 +53,8 @@ def body(page: Page, asked: str) -> None:
         _baseline(page, evidence),
         _summary(page, evidence),
     )
-    for claim in _claims(page):
-        _section(page, claim, evidence.get(claim.section), whole=False)
+    for name in registry.claims():
+        _section(page, name, evidence, whole=False)
 
 
 def _baseline(page: Page, evidence: Mapping[str, Any]) -> str:
@@ -71,7 +62,8 @@ def _baseline(page: Page, evidence: Mapping[str, Any]) -> str:
     result = evidence.get("recall")
     if not result:
         return _command(page, "recall")
-    items = [_tile(number) for number in evidence_views.baseline(result)]
+    keys = ("recall@1", "recall@10")
+    items = [_tile(Number.at(key.capitalize(), percent(key), result, key)) for key in keys]
     items.append(("Candidates", f"{result['candidates']:,}", "distinct names"))
     items.append(("Pictures", f"{result['pictures']:,}", str(result.get("set", "held out"))))
     return (
@@ -85,11 +77,11 @@ def _baseline(page: Page, evidence: Mapping[str, Any]) -> str:
 def _summary(page: Page, evidence: Mapping[str, Any]) -> str:
     """Every claim with its verdict, each a link."""
     rows = []
-    for claim in _claims(page):
-        read = _read(claim, evidence.get(claim.section))
+    for key, claim in registry.claims().items():
+        read = _read(key, evidence)
         verdict = read.verdict if read else None
         text = verdict.because if verdict else "not measured yet"
-        name = parts.link("evidence", escape(claim.title), bundle=page.view.key, claim=claim.key)
+        name = parts.link("evidence", escape(claim.title), bundle=page.view.key, claim=key)
         rows.append(
             f"<tr><td>{_badge(verdict)}</td><td>{name}"
             f'<span class="because muted">{_tied(_sentence(text))}</span></td></tr>'
@@ -110,52 +102,51 @@ def _badge(verdict: Verdict | None) -> str:
 class _Reading(NamedTuple):
     """What a result says of a claim."""
 
+    result: Result
     verdict: Verdict
     shown: Shown
-    checks: list[str]
+    checks: Sequence[str]
     """Why it may not hold and what was checked, where it does not hold."""
 
 
-def _read(claim: Claim, result: Result | None) -> _Reading | None:
-    """Read a result; None without one, or where another version wrote it."""
+def _read(key: str, evidence: Mapping[str, Result]) -> _Reading | None:
+    """Read what is measured of a claim; None without it, or where another version wrote it."""
+    claim, result = registry.claims()[key], evidence.get(registry.section_of(key).name)
     if not result:
         return None
     try:
         verdict = claim.judge(result)
-        checks = CHECKS[claim.key](result) if _doubted(claim, verdict) else []
-        return _Reading(verdict, evidence_views.VIEWS[claim.key](result), checks)
+        checks = claim.explain(result) if claim.explain and verdict.outcome != HOLDS else []
+        return _Reading(result, verdict, claim.draw(result), checks)
     except (KeyError, TypeError):
         return None
 
 
-def _doubted(claim: Claim, verdict: Verdict) -> bool:
-    return claim.key in CHECKS and verdict.outcome != HOLDS
-
-
-def _section(page: Page, claim: Claim, result: Result | None, whole: bool) -> None:
+def _section(page: Page, key: str, evidence: Mapping[str, Result], whole: bool) -> None:
     """A claim: its sentence, verdict and rule, figures, plots; or how to measure it."""
+    claim, section = registry.claims()[key], registry.section_of(key).name
     heading = "h1" if whole else "h2"
-    read = _read(claim, result)
+    read = _read(key, evidence)
     head = (
         f'<div class="claim-head{"" if whole else " next"}">'
         f"<{heading}>{escape(claim.title)}</{heading}>{_badge(read and read.verdict)}</div>"
         f"<p>{escape(claim.sentence)}</p>"
     )
-    if not result or not read:
-        frame.draw(head, _steps(page, claim.key) if whole else "", _command(page, claim.section))
+    steps = _steps(page, key) if whole else ""
+    if not read:
+        frame.draw(head, steps, _command(page, section))
         return
-    verdict, shown, checks = read
+    result, verdict, shown, checks = read
     reason = f"<p><b>{escape(verdict.outcome.capitalize())}:</b> {_tied(verdict.because)}</p>"
     rule = f'<p class="caption rule">Rule. {_tied(claim.rule)}</p>'
-    steps = _steps(page, claim.key) if whole else ""
     frame.draw(head, steps, reason, parts.figures(map(_tile, shown.numbers)), rule)
-    _drawn(claim.key, shown, whole)
+    _drawn(key, shown, whole)
     if checks:
         frame.draw(_checked(checks, whole))
     if whole:
-        frame.draw(_settings(result), _table(claim.section, result))
+        frame.draw(_settings(result), _table(section, result))
     else:
-        more = _more(page, claim.key, len(shown.plots) - 1)
+        more = _more(page, key, len(shown.plots) - 1)
         frame.draw(f'<p class="caption">{_settings_line(result)} {more}</p>')
 
 
@@ -170,12 +161,13 @@ def _checked(checks: Sequence[str], whole: bool) -> str:
 
 def _steps(page: Page, key: str) -> str:
     """The way back to all claims, and to the ones before and after."""
-    keys = [claim.key for claim in _claims(page)]
+    claims = registry.claims()
+    keys = list(claims)
     links = [parts.link("evidence", "← All claims", bundle=page.view.key)]
     place = keys.index(key)
     for name, near in (("Previous", place - 1), ("Next", place + 1)):
         if 0 <= near < len(keys):
-            title = escape(CLAIMS[keys[near]].title)
+            title = escape(claims[keys[near]].title)
             to = parts.link("evidence", title, bundle=page.view.key, claim=keys[near])
             links.append(f"{name}: {to}")
     return f'<p class="caption">{" · ".join(links)}</p>'
@@ -185,7 +177,7 @@ def _drawn(key: str, shown: Shown, whole: bool) -> None:
     for place, plot in enumerate(shown.plots if whole else shown.plots[:1]):
         frame.draw(f'<p class="caption">{_tied(plot.caption)}</p>')
         name = f"evidence_{key}_{place}"
-        st.plotly_chart(plot.figure, config=charts.CONFIG, key=name, width="stretch")
+        st.plotly_chart(plots.draw(plot.drawing), config=charts.CONFIG, key=name, width="stretch")
 
 
 def _more(page: Page, key: str, plots: int) -> str:
@@ -195,11 +187,8 @@ def _more(page: Page, key: str, plots: int) -> str:
 
 def _tile(number: Number) -> tuple[str, str, str]:
     """A headline figure: value above, unit, interval and count below."""
-    return number.name, _value(number.figure, number.scale), _why(number)
-
-
-def _value(figure: Figure, scale: Scale) -> str:
-    return "–" if figure["value"] is None else scale.one(figure["value"])
+    value = number.figure["value"]
+    return number.name, "–" if value is None else number.scale.one(value), _why(number)
 
 
 def _why(number: Number) -> str:
@@ -241,13 +230,28 @@ def _settings(result: Result) -> str:
 
 def _table(section: str, result: Result) -> str:
     """Every figure with its key in the command's JSON."""
-    rows: Iterable[tuple[str, str, str, str]] = evidence_views.every_figure(result, section)
+    rows = [_row(f"{section}.{key}", leaf) for key, leaf in leaves(result)]
     return (
         "<h2>Every figure</h2>"
         '<p class="caption">As <code>python -m explorer evidence … --json</code> prints them, with '
-        "their 95 % bootstrap intervals over so many pictures, neurons or scenes.</p>"
+        "their 95 % bootstrap intervals over that many pictures, neurons, scenes or pairs.</p>"
         f'<div class="keys">{parts.table(("Key", "Value", "Interval", "Count"), rows, (3,))}</div>'
     )
+
+
+def _row(key: str, leaf: Any) -> tuple[str, str, str, str]:
+    """Key, value, interval and count of a figure, a plain value or a list of plain values."""
+    if is_figure(leaf):
+        low, high = leaf["interval"] or (None, None)
+        interval = "–" if low is None else f"{low} to {high}"
+        return key, _plain(leaf["value"]), interval, str(leaf["count"])
+    if isinstance(leaf, list):
+        return key, ", ".join(map(_plain, leaf)), "", ""
+    return key, _plain(leaf), "", ""
+
+
+def _plain(value: Any) -> str:
+    return "–" if value is None else str(value)
 
 
 def _command(page: Page, section: str) -> str:

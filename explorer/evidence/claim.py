@@ -1,0 +1,93 @@
+"""What a claim is: the paper's words in ours, the rule of its verdict, its checks, its plots.
+
+All of it is pure: functions of a section's result in today's shape (`stored`), which import no
+torch. The paper's claims are about OpenAI's CLIP models; a verdict says whether they hold on the
+model of this bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.evidence.drawing import Shown
+from explorer.evidence.figures import Figure, reaches, value_of
+
+HOLDS, PARTLY, FAILS = "holds", "partly", "doesn't hold"
+MOST, HALF = 0.9, 0.5  # shares from which a claim holds, and holds partly
+PICTOGRAMS = ("pictogram, single", "pictogram, multiple")
+"""The scenes on which maps and discovery are judged: of a style the model never saw."""
+ORACLE = (
+    "Checked on a small model with random weights, where every effect can be formed and every "
+    "ablation done by a hook: sums, norms, masks, projections and recomputations agree; effects "
+    "agree with reference numbers of the code released with the paper."
+)
+
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a claim holds, and why."""
+
+    outcome: str
+    """`HOLDS`, `PARTLY` or `FAILS`."""
+    because: str
+    """One sentence with the figures that decided."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper, in our own words."""
+
+    title: str
+    sentence: str
+    rule: str
+    """The rule that `judge` follows, in words."""
+    judge: Callable[[Result], Verdict]
+    draw: Callable[[Result], Shown]
+    explain: Callable[[Result], Sequence[str]] | None = None
+    """Why it may not hold, and what was checked to rule out a fault of ours.
+
+    A sentence is there only if its figures say so; every number in it is one of the result's.
+    """
+
+
+def by_share(share: Figure, sentence: str) -> Verdict:
+    """Judge a share that has to be most; ``sentence`` has a place for it."""
+    return Verdict(outcome_of(share), sentence.format(in_percent(share)))
+
+
+def outcome_of(share: Figure) -> str:
+    """Return the outcome of a share that has to be most, by its whole interval."""
+    return HOLDS if reaches(share, MOST) else PARTLY if reaches(share, HALF) else FAILS
+
+
+def nothing_lost(drop: Figure) -> Verdict:
+    """Return the verdict where ablation costs nothing."""
+    return Verdict(
+        FAILS,
+        f"mean-ablating all these effects changes recall@1 by {in_points(drop)} points, which "
+        "cannot be told from 0: there is nothing to keep.",
+    )
+
+
+def in_points(figure: Figure) -> str:
+    """Write a difference of shares in points."""
+    return f"{100 * value_of(figure):.1f}"
+
+
+def in_percent(figure: Figure) -> str:
+    """Write a share in percent."""
+    return f"{100 * value_of(figure):.0f} %"
+
+
+def number(figure: Figure) -> str:
+    """Write a figure's value, such as a correlation, without a unit."""
+    return plain(value_of(figure))
+
+
+def plain(value: float) -> str:
+    """Write a number with three digits; what rounds to 0 has no sign."""
+    return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")
