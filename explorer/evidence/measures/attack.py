@@ -53,7 +53,7 @@ CONTROLS = ("untried", "random, tried", "nearest, tried", "indirect, tried")
 METHODS = (OWN, *BASELINES, *CONTROLS)
 PAIRS = 50
 SCENES = 100
-Progress = Callable[[str], None]
+Progress = Callable[[str], object]
 
 
 Shown = Mapping[str, Sequence[int]]

@@ -37,7 +37,7 @@ from explorer.scenes.seeded import MOST_OBJECTS, POOLS, SceneSet, draw_scene
 RANKINGS = ("concepts", "sets", "output", "likely")
 AT_ONCE = 10  # scenes between two looks at the clock
 
-Progress = Callable[[str], None]
+Progress = Callable[[str], object]
 
 
 def measure(context: Context) -> dict[str, Any]:
