@@ -96,8 +96,8 @@ def test_every_claim_has_verdict_plot_and_figures(
         assert escape(because[1:].replace(" %", "")) in html.replace("&nbsp;%", "")
         assert f"<p>{escape(claim.sentence)}</p>" in html
         assert f"evidence?bundle=tiny&amp;claim={key}" in html
-    (current,) = re.findall(r'<a(?=[^>]*aria-current="page")[^>]*href="(evidence[^"]*)"', html)
-    assert current == "evidence?bundle=tiny"
+    current = re.findall(r'<a(?=[^>]*aria-current="page")[^>]*href="(evidence[^"]*)"', html)
+    assert set(current) == {"evidence?bundle=tiny"}
     recall = evidence["recall"]["recall@1"]["value"]
     assert f'<div class="value">{100 * recall:.1f} %</div>' in html
 
