@@ -21,6 +21,7 @@ from tests.support.browser import EVIL, FLAGS, NAMES, ROOT, Visit, await_server,
 
 @pytest.fixture(scope="module")
 def chromium() -> str:
+    pytest.importorskip("playwright.sync_api")
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if not found:
         say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
