@@ -1,14 +1,14 @@
 """Image: one picture under the lens, its concepts and neurons, and where texts come from."""
 
-from explorer.ui.data.image_query import read_image
+from explorer.ui.data.image_query import read_query
 from explorer.ui.image import sections as image
 from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
 page = frame.begin("image")
-reading = read_image(page.params, page.view)
-frame.show_problems(page.problems + reading.problems)
-source = image.choose(page, reading.query)
+query, problems = read_query(page.params, page.view)
+frame.show_problems(page.problems + problems)
+source = image.choose(page, query)
 if source is not None:
-    image.study(page, reading.query, source)
+    image.study(page, query, source)
 save_finding.of_view(page, "An image under the lens")

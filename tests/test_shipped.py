@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from explorer.bundle import Bundle, verify
-from explorer.picture.model import LensModel, open_lens_model
-from explorer.picture.segment import PictureReading, SegmentSettings, segment
+from explorer.picture.settings import SegmentSettings
+from explorer.picture.study import Study
 
 SHIPPED = Path(__file__).parents[1] / "precomputed" / "picto"
 SHAPES = {"portrait": (240, 420), "landscape": (420, 240), "square": (300, 300)}
@@ -22,11 +22,6 @@ THINGS = ("cat", "bicycle", "banana")
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
     return Bundle.open(SHIPPED)
-
-
-@pytest.fixture(scope="module")
-def opened(bundle: Bundle) -> LensModel:
-    return open_lens_model(bundle)
 
 
 def drawing(bundle: Bundle, label: str) -> Image.Image:
@@ -48,7 +43,7 @@ class Scene:
     size: tuple[int, int]
     box: tuple[int, int, int, int]
     """Left, top, right and bottom of the drawing."""
-    reading: PictureReading
+    study: Study
 
 
 @pytest.fixture(
@@ -56,7 +51,7 @@ class Scene:
     params=[(shape, corner) for shape in SHAPES for corner in CORNERS],
     ids=", ".join,
 )
-def scenes(request: pytest.FixtureRequest, bundle: Bundle, opened: LensModel) -> list[Scene]:
+def scenes(request: pytest.FixtureRequest, bundle: Bundle) -> list[Scene]:
     """One scene of each thing, read once for all methods."""
     shape, corner = request.param
     width, height = SHAPES[shape]
@@ -68,22 +63,20 @@ def scenes(request: pytest.FixtureRequest, bundle: Bundle, opened: LensModel) ->
         picture = Image.new("RGB", (width, height), "white")
         thing = drawing(bundle, label).resize((side, side))
         picture.paste(thing, (left, top), thing)
-        reading = PictureReading.of(opened, picture)
-        found.append(Scene(label, (width, height), (left, top, left + side, top + side), reading))
+        study = Study.of(bundle, picture)
+        found.append(Scene(label, (width, height), (left, top, left + side, top + side), study))
     return found
 
 
 @pytest.mark.parametrize("method", ["second-order", "activation"])
-def test_a_thing_in_a_corner_lights_that_corner(
-    scenes: list[Scene], opened: LensModel, method: str
-) -> None:
+def test_a_thing_in_a_corner_lights_that_corner(scenes: list[Scene], method: str) -> None:
     for scene in scenes:
         left, top, right, bottom = scene.box
-        found = segment(opened, scene.reading, [scene.label], SegmentSettings(method=method))
+        found = scene.study.segment([scene.label], SegmentSettings(method=method))
         seen = found.maps()[0].numpy()
         assert seen.shape == scene.size[::-1]
         row, column = np.unravel_index(seen.argmax(), seen.shape)
-        patch = max(scene.size) / opened.grid[0]
+        patch = max(scene.size) / scene.study.lens_model.grid[0]
         assert left - patch <= column <= right + patch, (scene.label, column)
         assert top - patch <= row <= bottom + patch, (scene.label, row)
         if method == "second-order":  # a mean activation is high in other places too

@@ -38,13 +38,13 @@ from explorer.attack.concepts import (
 )
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.kept import kept
 from explorer.lens import trace
 from explorer.lens.interventions import ablating
 from explorer.lens.models import to_rgb
 from explorer.lens.weights import visual_of
-from explorer.picture.discover import all_effects
-from explorer.picture.maps import read
 from explorer.picture.model import LensModel, open_lens_model
+from explorer.picture.reading import read
 
 SAMPLE = 48  # pictures whose mean activations stand in for an ablated neuron's
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200)
@@ -106,8 +106,8 @@ def audit(
         InputError: no neuron pushes the picture that way, or the model cannot be loaded.
     """
     opened = open_lens_model(bundle)
-    reading = read(opened, opened.loaded.preprocess(to_rgb(picture))[None])
-    effects = all_effects(bundle, reading)[0]
+    reading = read(opened, [picture])
+    effects = reading.effects[0].astype(np.float64)
     pushes = _pushes(bundle, effects, embeddings)
     order = np.argsort(-pushes, kind="stable")
     order = order[pushes[order] > 0]
@@ -175,9 +175,10 @@ def mean_activations(bundle: Bundle, count: int = SAMPLE) -> dict[int, Tensor]:
 
     The pictures are the random ones whose effects the bundle keeps; the means are kept too.
     """
-    key = f"{bundle.path}{bundle.manifest.identity}{count}"
-    if key in _MEANS:
-        return _MEANS[key]
+    return kept(bundle, f"mean activations {count}", lambda: _mean_activations(bundle, count))
+
+
+def _mean_activations(bundle: Bundle, count: int) -> dict[int, Tensor]:
     opened = open_lens_model(bundle)
     images = np.asarray(bundle.sample_images)[:count]
     totals: dict[int, Tensor] = {}
@@ -189,12 +190,7 @@ def mean_activations(bundle: Bundle, count: int = SAMPLE) -> dict[int, Tensor]:
         for layer in opened.layers:
             total = record.post_activations(layer).sum(dim=0)
             totals[layer] = totals[layer] + total if layer in totals else total
-    _MEANS.clear()  # one bundle's at a time
-    _MEANS[key] = {layer: total / len(images) for layer, total in totals.items()}
-    return _MEANS[key]
-
-
-_MEANS: dict[str, dict[int, Tensor]] = {}
+    return {layer: total / len(images) for layer, total in totals.items()}
 
 
 def _pushes(

@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image
 
 from explorer.attack.concepts import USUAL, AttackSettings, Ranking
-from explorer.attack.concepts import text_embeddings as embed_texts
 from explorer.attack.scenes import ADDED, AttackScene, compose_attack
 from explorer.attack.trials import find_concepts, pair_scores
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.picture.painting import encode
+from explorer.search.texts import text_embeddings
 
 MOST = 1000
 
@@ -70,7 +70,7 @@ class Attack:
         cls, bundle: Bundle, source: str, target: str, settings: AttackSettings = USUAL
     ) -> Attack:
         """Rank and try a pair's concepts. Raises InputError as `find_concepts` does."""
-        first, second = embed_texts(bundle, [source, target])
+        first, second = text_embeddings(bundle, [source, target])
         ranking = find_concepts(bundle, source, target, (first, second), settings)
         return cls(bundle, ranking, np.stack([first, second]))
 

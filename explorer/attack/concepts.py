@@ -29,9 +29,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,6 +38,7 @@ from numpy.typing import NDArray
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.kept import kept
 
 NEAR = 0.2  # cosine of centred texts from which a concept is too close to a class
 NEURONS = 1000
@@ -185,9 +185,12 @@ class Vocabulary:
     """Label -> held-out pictures."""
 
 
-@lru_cache(maxsize=4)
 def vocabulary(bundle: Bundle) -> Vocabulary:
     """Return what a bundle's pictures can show; kept with the bundle."""
+    return kept(bundle, "vocabulary", lambda: _vocabulary(bundle))
+
+
+def _vocabulary(bundle: Bundle) -> Vocabulary:
     table = bundle.pictures.table
     place = {text: row for row, text in enumerate(bundle.texts)}
     shown: dict[str, list[int]] = defaultdict(list)
@@ -216,19 +219,20 @@ def vocabulary(bundle: Bundle) -> Vocabulary:
     )
 
 
-@lru_cache(maxsize=4)
 def centred_texts(bundle: Bundle) -> Floats:
     """Return the dictionary without what all texts share: [text, embed], unit norm."""
-    rows = np.asarray(bundle.text_embeddings, np.float32) - np.asarray(bundle.text_mean)
-    return _unit(rows)
+    return kept(bundle, "centred texts", bundle.dictionary.atoms)
 
 
-@lru_cache(maxsize=4)
 def _weighted_directions(bundle: Bundle) -> Floats:
-    """Directions times typical effect, [neuron, embed]; zero for a dead neuron."""
-    scale = bundle.neurons["scale"].fillna(0).to_numpy(np.float32)
-    weighted: Floats = np.asarray(bundle.directions, np.float32) * scale[:, None]
-    return weighted
+    """Return directions times typical effect, [neuron, embed]; zero for a dead neuron."""
+
+    def make() -> Floats:
+        scale = bundle.neurons["scale"].fillna(0).to_numpy(np.float32)
+        weighted: Floats = np.asarray(bundle.directions, np.float32) * scale[:, None]
+        return weighted
+
+    return kept(bundle, "weighted directions", make)
 
 
 def separations(bundle: Bundle, source: Floats, target: Floats) -> Floats:
@@ -331,8 +335,7 @@ def closeness(
     """
     words = vocabulary(bundle)
     atoms = centred_texts(bundle)[words.rows]
-    mean = np.asarray(bundle.text_mean)
-    cosines = [atoms @ _unit(np.asarray(e, np.float32)[None] - mean)[0] for e in embeddings]
+    cosines = [atoms @ text for text in bundle.dictionary.centre(np.stack(embeddings))]
     reasons = []
     names = [(source, "source"), (target, "target")]
     own = [(stems([name]), words.keywords.get(name, frozenset())) for name, _ in names]
@@ -397,34 +400,6 @@ def rank_concepts(
     return Ranking(source, target, concepts, left_out)
 
 
-def text_embeddings(bundle: Bundle, texts: Sequence[str]) -> list[Floats]:
-    """Return texts' embeddings, [embed] each: the dictionary's, else the model's own, live.
-
-    Raises:
-        InputError: a text is empty or too long, or the model cannot be loaded.
-    """
-    known = _text_rows(bundle)
-    unknown = [text for text in texts if text not in known]
-    live: dict[str, Floats] = {}
-    if unknown:
-        from explorer.lens.models import encode_texts
-        from explorer.picture.model import check_texts, open_lens_model
-
-        opened = open_lens_model(bundle)
-        with opened.lock:
-            rows = encode_texts(opened.loaded, check_texts(unknown)).numpy()
-        live = dict(zip(unknown, rows, strict=True))
-    return [
-        live[text] if text in live else np.asarray(bundle.text_embeddings[known[text]], np.float32)
-        for text in texts
-    ]
-
-
-@lru_cache(maxsize=4)
-def _text_rows(bundle: Bundle) -> dict[str, int]:
-    return {text: row for row, text in enumerate(bundle.texts)}
-
-
 def _carriers(
     bundle: Bundle,
     rows: NDArray[np.int64],
@@ -449,9 +424,3 @@ def _carriers(
         for i in np.argsort(-parts, kind="stable")[:CARRIERS]
         if parts[i] > 0
     )
-
-
-def _unit(rows: Floats) -> Floats:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Floats = (rows / np.where(norms > 0, norms, 1)).astype(np.float32)
-    return unit

@@ -10,15 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from explorer.attack.concepts import NEAR, Floats, stems, text_embeddings, vocabulary
+from explorer.attack.concepts import NEAR, Floats, stems, vocabulary
 from explorer.attack.scenes import APART, compose_attack
 from explorer.bundle import Bundle
 from explorer.errors import InputError
-from explorer.lens.models import encode_images
+from explorer.kept import kept
 from explorer.picture.model import LensModel, open_lens_model
+from explorer.picture.reading import embed_pictures
+from explorer.search.texts import text_embeddings
 
 PLAIN = (10, 11, 12)  # numbers of the scenes in which a source must be recognised
 RUNNERS_UP = 30  # classes nearest to a source's picture among which its target is looked for
@@ -51,20 +52,19 @@ class Classes:
         Raises:
             InputError: the bundle has held-out pictures of fewer than two names.
         """
-        key = f"{bundle.path}{bundle.manifest.identity}"
-        if key in _KEPT:
-            return _KEPT[key]
+        return kept(bundle, "classes", lambda: cls._embedded(bundle))
+
+    @classmethod
+    def _embedded(cls, bundle: Bundle) -> Classes:
         labels = tuple(sorted(vocabulary(bundle).held_out))
         if len(labels) < 2:
             raise InputError(
                 f"The bundle '{bundle.name}' has held-out pictures of {len(labels)} names: two "
                 "classes are needed for an attack."
             )
-        embeddings = np.stack(text_embeddings(bundle, labels))
+        embeddings = text_embeddings(bundle, labels)
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-        _KEPT.clear()
-        _KEPT[key] = cls(bundle, open_lens_model(bundle), labels, embeddings)
-        return _KEPT[key]
+        return cls(bundle, open_lens_model(bundle), labels, embeddings)
 
     def place(self, label: str) -> int:
         """Return a class's row. Raises InputError if there is none of that name."""
@@ -83,8 +83,7 @@ class Classes:
 
     def scores(self, pictures: Iterable[Image.Image]) -> Floats:
         """Return cosines of pictures with all classes, [image, class]."""
-        with self.opened.lock:
-            images = encode_images(self.opened.loaded, pictures, batch_size=16)
+        images = embed_pictures(self.opened, list(pictures))
         found: Floats = images.numpy() @ self.embeddings.T
         return found
 
@@ -107,9 +106,6 @@ class Classes:
             for number in PLAIN
         )
         return bool((self.scores(scenes).argmax(axis=1) == place).all())
-
-
-_KEPT: dict[str, Classes] = {}
 
 
 def propose_pairs(
@@ -155,10 +151,5 @@ def unlike(bundle: Bundle, classes: Classes, source: int, target: int, near: flo
     names = [classes.labels[source], classes.labels[target]]
     first, second = ((stems([name]), words.keywords.get(name, frozenset[str]())) for name in names)
     shared = first[0] & (second[0] | second[1]) or second[0] & first[1]
-    centred = classes.embeddings[[source, target]] - np.asarray(bundle.text_mean)
-    return not shared and _cosine(centred[0], centred[1]) < near
-
-
-def _cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    length = float(np.linalg.norm(first) * np.linalg.norm(second))
-    return float(first @ second) / length if length else 1.0
+    first, second = bundle.dictionary.centre(classes.embeddings[[source, target]])
+    return not shared and float(first @ second) < near

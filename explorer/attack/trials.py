@@ -34,8 +34,8 @@ from explorer.attack.concepts import (
 )
 from explorer.attack.scenes import APART, compose_attack
 from explorer.bundle import Bundle
-from explorer.lens.models import encode_images
 from explorer.picture.model import open_lens_model
+from explorer.picture.reading import embed_pictures
 
 FINALISTS = 12
 HEAT, FINAL = (0,), (1, 2)  # numbers of the trial scenes of both rounds
@@ -127,8 +127,6 @@ def pair_scores(
     bundle: Bundle, pictures: Sequence[Image.Image], texts: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return each picture's cosine with each of ``texts`` [text, embed]: [picture, text]."""
-    opened = open_lens_model(bundle)
-    with opened.lock:
-        images = encode_images(opened.loaded, pictures).numpy()
+    images = embed_pictures(open_lens_model(bundle), pictures).numpy()
     cosines: NDArray[np.float32] = images @ (texts / np.linalg.norm(texts, axis=1, keepdims=True)).T
     return cosines

@@ -26,6 +26,7 @@ from explorer.bundle.integrity import OTHER_FILES, TABLES, size_problems, verify
 from explorer.bundle.manifest import MANIFEST, WORK, Manifest, hash_file, list_files, seal
 from explorer.bundle.pictures import PictureStore
 from explorer.errors import BundleError, InputError
+from explorer.kept import kept
 
 if TYPE_CHECKING:
     from explorer.describe.dictionary import TextDictionary
@@ -148,6 +149,15 @@ class Bundle(Arrays):
         if not isinstance(neuron, int | np.integer) or not 0 <= neuron < count:
             raise InputError(f"Layer {layer} has no neuron {neuron}; choose 0 to {count - 1}.")
         return start + int(neuron)
+
+    @property
+    def model(self) -> LoadedModel:
+        """The model the bundle was built from, on the CPU; loaded once and kept.
+
+        Raises:
+            InputError: when its weights cannot be found.
+        """
+        return kept(self, "model", self.load_model)
 
     def load_model(self, device: str = "cpu", dtype: str = "float32") -> LoadedModel:
         """Load the model the bundle was built from.

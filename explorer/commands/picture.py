@@ -1,4 +1,4 @@
-"""The commands that look at one picture: ``segment`` and ``discover``."""
+"""The commands that look at one picture: `segment` and `discover`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,19 @@ Adder = Callable[[str, Callable[[argparse.Namespace], Result], str], argparse.Ar
 
 def add_image_commands(add: Adder) -> None:
     """Add both commands to the command line's parser."""
+    from explorer.picture.methods import METHODS
+    from explorer.picture.settings import SegmentSettings
+
+    usual = SegmentSettings()
     segment = add("segment", _segment, "show where in a picture texts are")
     segment.add_argument("bundle", type=Path)
     segment.add_argument("image", type=Path)
     segment.add_argument("texts", nargs="+", metavar="TEXT")
     segment.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
-    segment.add_argument("--method", default="second-order", help="or a baseline's name")
-    segment.add_argument("--fit", default="pad", help="pad, or tile for long pictures")
+    segment.add_argument(
+        "--method", default=usual.method, metavar="METHOD", help=f"one of {', '.join(METHODS)}"
+    )
+    segment.add_argument("--fit", default=usual.fit, help="pad, or tile for long pictures")
     segment.add_argument("--threshold", type=float, help="share of a text's peak, 0 to 1")
     segment.add_argument("--exact", action="store_true", help="leave the maps unrefined")
     discover = add("discover", _discover, "list the concepts and neurons of a picture")
@@ -37,7 +43,8 @@ def add_image_commands(add: Adder) -> None:
 def read_picture(path: Path) -> Upload:
     """Read a picture file, checked as an upload is.
 
-    Raises InputError, with the file's name, if it cannot be read.
+    Raises:
+        InputError: with the file's name, when it cannot be read.
     """
     from explorer.picture.uploads import MAX_BYTES, decode
 
@@ -55,15 +62,15 @@ def read_picture(path: Path) -> Upload:
 def _segment(options: argparse.Namespace) -> Result:
     from explorer.bundle import Bundle
     from explorer.picture import files as exports
-    from explorer.picture.maps import MapSettings
-    from explorer.picture.segment import SegmentSettings, segment
+    from explorer.picture.settings import MapSettings, SegmentSettings
+    from explorer.picture.study import Study
 
     settings = SegmentSettings(
         options.method, MapSettings(refine=not options.exact), options.fit, options.threshold
     )
     bundle = Bundle.open(options.bundle)
     upload = read_picture(options.image)
-    found = segment(bundle, upload.picture, options.texts, settings)
+    found = Study.of(bundle, upload.picture).segment(options.texts, settings)
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     files = {"labels.png": exports.mask_file(found, upload.size)}
@@ -80,11 +87,9 @@ def _segment(options: argparse.Namespace) -> Result:
 
 def _discover(options: argparse.Namespace) -> Result:
     from explorer.bundle import Bundle
-    from explorer.picture.discover import discover
-    from explorer.picture.segment import PictureReading
+    from explorer.picture.study import Study
 
     bundle = Bundle.open(options.bundle)
     upload = read_picture(options.image)
-    seen = PictureReading.of(bundle, upload.picture)
-    found = discover(bundle, seen.reading, top=options.top, neurons=options.top)
+    found = Study.of(bundle, upload.picture).discovery(options.top, options.top)
     return {"bundle": bundle.name, "size": list(upload.size), **found.as_dict()}

@@ -15,8 +15,10 @@ from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.lens import MultiLayerLens
 from explorer.lens.models import LoadedModel, encode_texts, load_model
-from explorer.picture.maps import MapSettings, heatmaps
+from explorer.picture.heatmaps import heatmaps
 from explorer.picture.model import LensModel, bare_lens_model, open_lens_model
+from explorer.picture.reading import read
+from explorer.picture.settings import MapSettings
 
 TEXTS = ("dog", "car", "banana", "bird", "tree", "house", "boat", "flower", "star", "cup")
 MAP_LIMITS = {"one_text": 1.25, "ten_texts": 1.5}  # times the plain forward pass
@@ -101,7 +103,7 @@ def bench_maps(
         loaded.model.encode_image(images)
 
     def maps(texts: Sequence[str], settings: MapSettings) -> Callable[[], object]:
-        return lambda: heatmaps(opened, images, texts, settings=settings)
+        return lambda: heatmaps(read(opened, images), texts, settings=settings)
 
     refined = MapSettings(refine=True)
     runs: dict[str, Callable[[], object]] = {

@@ -161,15 +161,9 @@ class TextDictionary:
         return self.centre(self.embeddings)
 
     def centre(self, embeddings: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Take the mean off unit-norm text embeddings [..., embed] and normalise: float32.
-
-        A vector nearer to the mean than the embeddings' rounding (1e-3 for float16, 1e-6 for
-        float32) becomes zero.
-        """
+        """Return unit-norm text embeddings [..., embed] without the mean; see `centre_texts`."""
         rounding = 1e-3 if self.embeddings.dtype == np.float16 else 1e-6
-        centred = embeddings.astype(np.float32) - self.mean
-        norms = _norms(centred).astype(np.float32)[..., None]
-        return np.divide(centred, norms, out=np.zeros_like(centred), where=norms > rounding)
+        return centre_texts(embeddings, self.mean, rounding)
 
     def row(self, text: str) -> int | None:
         """Row of a text, or None; an exact match goes before one that differs in case."""
@@ -218,6 +212,19 @@ class TextDictionary:
         for row, text in enumerate(self._folded):
             rows.setdefault(text, row)
         return rows
+
+
+def centre_texts(
+    embeddings: NDArray[np.floating[Any]], mean: NDArray[np.float32], rounding: float = 1e-6
+) -> NDArray[np.float32]:
+    """Subtract the mean from unit-norm text embeddings [..., embed] and normalise: float32.
+
+    `mean` is [embed], what all texts share. A vector nearer to it than the embeddings' rounding
+    (1e-3 for float16, 1e-6 for float32) becomes zero.
+    """
+    centred = embeddings.astype(np.float32) - mean
+    norms = _norms(centred).astype(np.float32)[..., None]
+    return np.divide(centred, norms, out=np.zeros_like(centred), where=norms > rounding)
 
 
 def build_index(embeddings: NDArray[np.floating[Any]], exact_below: int = EXACT_BELOW) -> Any:

@@ -1,13 +1,13 @@
 """Concepts in one picture, read off its neurons (the paper's application, section 5).
 
-1. A neuron's effect on the picture, less its mean over the data set, along its own direction.
+1. A neuron's effect on the picture, minus its mean over the data set, along its own direction.
 2. *Significant* neurons: those whose effect is as large as on the few per cent of the data set's
    pictures from which its direction was computed (the bundle's `threshold`).
 3. Candidates are the texts in the sparse sets of significant neurons. Merged as in the paper, the
    sets weighted by effect give `support[c] = sum_n effect[n] weight[n, c]`.
 4. Ranked by support alone, frequent texts drown the particular ones, and one large object drowns
    the others. So a candidate's `score` is what the neurons together add along it where they add
-   most: the mean share of the strongest tenth of the patches (`explorer.heatmaps.concept_maps`).
+   most: the mean share of the strongest tenth of the patches (`concept_maps`).
 5. A concept found explains half of what is at its patches; the next one is the best of what is
    left. Texts for one object no longer take all places, and other objects come up.
 6. A concept near to a stronger one (cosine of the texts) joins it.
@@ -26,19 +26,14 @@ from torch import Tensor
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
-from explorer.picture.maps import (
-    Reading,
-    concept_maps,
-    neuron_effects,
-    neuron_shares,
-    strongest_patches,
-)
+from explorer.picture.maps import concept_maps, strongest_patches
+from explorer.picture.reading import Reading, neuron_shares
 
 MOST_NEURONS = 400  # significant ones that are looked at, strongest first
 NEAR = 0.7  # cosine of two texts from which one joins the other
 NAMED_NEURONS = 8
 CANDIDATES = 400  # concepts that are looked at, strongest first
-EXPLAINED = 0.5  # of a concept's own peak, taken off for later ones; chosen on calibration scenes
+EXPLAINED = 0.5  # of a concept's own peak, subtracted for later ones; chosen on calibration scenes
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class FoundNeuron:
     layer: int
     neuron: int
     effect: float
-    """Along its direction, less its mean; units of the output before normalisation."""
+    """Along its direction, minus its mean; units of the output before normalisation."""
     strength: float
     """Effect over the threshold of its significant pictures."""
     significant: bool
@@ -120,11 +115,12 @@ def discover(
 ) -> Discovery:
     """Return the `top` concepts and the strongest `neurons` of one image of a reading.
 
-    Raises InputError unless `top` and `neurons` are positive.
+    Raises:
+        InputError: when `top` or `neurons` is not positive.
     """
     if top < 1 or neurons < 1:
         raise InputError("Ask for at least one concept and one neuron.")
-    effects = all_effects(bundle, reading)[image]
+    effects = reading.effects[image]
     strengths = _strengths(bundle, effects)
     order = np.argsort(-np.abs(effects) * (strengths != 0), kind="stable")
     chosen = significant_rows(bundle, effects)
@@ -143,15 +139,6 @@ def significant_rows(bundle: Bundle, effects: np.ndarray) -> list[int]:
     return [int(row) for row in order if significant[row]][:MOST_NEURONS]
 
 
-def all_effects(bundle: Bundle, reading: Reading) -> np.ndarray:
-    """Return every neuron's centred effect along its direction, [image, neuron], by bundle row."""
-    owners = bundle.neurons["layer"].to_numpy()
-    effects = np.zeros((len(reading.images), len(owners)))
-    for layer in reading.lens_model.layers:
-        effects[:, owners == layer] = neuron_effects(reading, layer).cpu().numpy()
-    return effects
-
-
 def concept_scores(bundle: Bundle, effects: np.ndarray, rows: list[int]) -> np.ndarray:
     """Return `sum_n effect[n] weight[n, c]` over some neurons: [text]."""
     ids = np.asarray(bundle.concept_ids[rows])
@@ -166,7 +153,8 @@ def neuron_maps(bundle: Bundle, reading: Reading, rows: list[int], image: int = 
     [neuron, patch_row, patch_column], in the order of `rows`, the bundle's rows.
     """
     shares = _shares(bundle, reading, image, rows)
-    return shares[:, 1:].unflatten(1, reading.lens_model.grid)
+    grids: Tensor = shares[:, 1:].unflatten(1, reading.lens_model.grid)
+    return grids
 
 
 def named_texts(bundle: Bundle, rows: list[int]) -> np.ndarray:

@@ -16,7 +16,8 @@ from PIL import Image
 
 from explorer.bundle import Bundle
 from explorer.picture import painting
-from explorer.picture.segment import FLOOR, Segmentation, SegmentSettings
+from explorer.picture.segment import Segmentation
+from explorer.picture.settings import FLOOR, SegmentSettings
 
 _PACKAGES = ("torch", "open_clip_torch", "numpy", "pillow")
 

@@ -22,8 +22,8 @@ from PIL import Image
 from torch import Tensor
 
 from explorer.errors import InputError
+from explorer.picture.settings import FITS
 
-FITS = ("pad", "tile")
 LONGEST_RATIO = 20.0  # long side over short side; beyond, tiling would take too many passes
 OVERLAP = 0.5  # least share of a tile that its neighbour covers too
 
@@ -49,7 +49,8 @@ class Framing:
     def of(cls, size: tuple[int, int], fit: str = "pad") -> Framing:
         """Plan the windows for a picture's (width, height).
 
-        Raises InputError for an unknown `fit` or a picture with no area or too long a shape.
+        Raises:
+            InputError: when `fit` is unknown, or the picture has no area or is too long.
         """
         width, height = size
         if fit not in FITS:
@@ -90,15 +91,6 @@ class Framing:
         assert isinstance(total, Tensor)  # a framing has windows
         assert isinstance(seen, Tensor)
         return total / seen.clamp(min=1) if len(self.windows) > 1 else total
-
-    def patch_at(self, x: float, y: float, grid: tuple[int, int]) -> tuple[int, int, int] | None:
-        """Return (window, patch row, patch column) at a picture's pixel, None outside."""
-        for number, window in enumerate(self.windows):
-            row = math.floor((y - window.top) / window.side * grid[0])
-            column = math.floor((x - window.left) / window.side * grid[1])
-            if 0 <= row < grid[0] and 0 <= column < grid[1]:
-                return number, row, column
-        return None
 
 
 def border_colour(picture: Image.Image) -> tuple[int, int, int]:

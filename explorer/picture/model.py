@@ -1,6 +1,6 @@
 """A model together with what a bundle knows of its neurons: all that a picture is read with.
 
-Neurons are described over a data set: their mean coefficients, which are taken off so that what a
+Neurons are described over a data set: their mean coefficients, which are subtracted so that what a
 neuron does everywhere says nothing about a picture, and their directions. `open_lens_model` reads
 both from a bundle; `bare_lens_model` stands in for a model without one.
 """
@@ -8,18 +8,21 @@ both from a bundle; `bare_lens_model` stands in for a model without one.
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from explorer.bundle import Bundle
+from explorer.describe.dictionary import centre_texts
 from explorer.errors import InputError
+from explorer.kept import kept
 from explorer.lens import (
     Trace,
     lens_dtype,
@@ -29,11 +32,9 @@ from explorer.lens import (
     trace,
     write_vectors,
 )
-from explorer.lens.models import LoadedModel, encode_texts
+from explorer.lens.models import LoadedModel
+from explorer.lens.texts import embed_texts
 
-LONGEST_TEXT = 200  # characters
-MOST_TEXTS = 64
-MOST_KEPT = 1024  # embeddings of texts; the text tower costs as much as a picture
 MOST_SPREAD = 4096  # pictures from which the covariance is taken
 
 
@@ -92,28 +93,33 @@ class LensModel:
 
     _mean_writes: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
     _own_projections: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
-    _text_embeddings: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def trace(self, images: Tensor) -> Trace:
         """Run one hooked pass over preprocessed `images`; see `explorer.lens.trace`."""
         with self.lock:
             return trace(self.loaded.model, images.to(self.loaded.device), self.layers)
 
+    def check_layers(self, layers: Sequence[int]) -> None:
+        """Check that the model was opened with some layers.
+
+        Raises:
+            InputError: when it was not.
+        """
+        for layer in layers:
+            if layer not in self.layers:
+                have = ", ".join(map(str, self.layers))
+                raise InputError(
+                    f"Layer {layer} is not among the layers opened here: choose one of {have}."
+                )
+
     def text_directions(self, texts: Sequence[str]) -> Tensor:
         """Return the texts' embeddings without what all texts share: [text, embed], unit norm.
 
-        Raises InputError for no text, an empty one, or too many or too long ones.
+        Raises:
+            InputError: when there is no text, or one is empty or too long, or there are too many.
         """
-        cleaned = check_texts(texts)
-        with self.lock:
-            known = self._text_embeddings
-            new = [text for text in dict.fromkeys(cleaned) if text not in known]
-            if new:
-                known.update(zip(new, encode_texts(self.loaded, new), strict=True))
-            embeddings = torch.stack([known[text] for text in cleaned]).to(self.text_mean)
-            for text in list(known)[:-MOST_KEPT]:
-                del known[text]
-        return functional.normalize(embeddings - self.text_mean, dim=1)
+        embeddings = embed_texts(self.loaded, texts).numpy()
+        return torch.from_numpy(centre_texts(embeddings, self.text_mean.numpy()))
 
     def towards_pictures(self, directions: Tensor) -> Tensor:
         """Return directions [text, embed] weighted by how far pictures vary along each axis.
@@ -125,33 +131,15 @@ class LensModel:
         return functional.normalize(directions @ self.spread.to(directions), dim=1)
 
 
-def check_texts(texts: Sequence[str]) -> list[str]:
-    """Return the texts stripped; InputError unless they can be shown and encoded."""
-    if isinstance(texts, str):
-        raise InputError("One text was given where a list of texts is expected: put it in a list.")
-    cleaned = [" ".join(text.split()) for text in texts]
-    if not cleaned or not all(cleaned):
-        raise InputError("Give at least one text to look for, and no empty one, such as 'dog'.")
-    if len(cleaned) > MOST_TEXTS:
-        raise InputError(f"{len(cleaned)} texts are too many at once: give {MOST_TEXTS} or fewer.")
-    long = max(cleaned, key=len)
-    if len(long) > LONGEST_TEXT:
-        raise InputError(
-            f"A text of {len(long)} characters is too long: give {LONGEST_TEXT} or fewer."
-        )
-    return cleaned
-
-
 def open_lens_model(bundle: Bundle, loaded: LoadedModel | None = None) -> LensModel:
     """Return the bundle's model with its neurons' means and directions; kept with the bundle.
 
-    `loaded` is the bundle's model where the caller has it already. Raises InputError if the
-    model's weights cannot be found, or `loaded` is another model.
+    `loaded` is the bundle's model where the caller has it already.
+
+    Raises:
+        InputError: when the model's weights cannot be found, or `loaded` is another model.
     """
-    with _OPENING:
-        if bundle not in _OPENED:
-            _OPENED[bundle] = _read(bundle, loaded or bundle.load_model())
-        return _OPENED[bundle]
+    return kept(bundle, "lens model", lambda: _read(bundle, loaded or bundle.model))
 
 
 def bare_lens_model(loaded: LoadedModel, layers: Sequence[int] | None = None) -> LensModel:
@@ -171,7 +159,7 @@ def bare_lens_model(loaded: LoadedModel, layers: Sequence[int] | None = None) ->
 
 
 def _read(bundle: Bundle, loaded: LoadedModel) -> LensModel:
-    layers = tuple(int(layer) for layer in bundle.manifest.layers)
+    layers = tuple(sorted(int(layer) for layer in bundle.manifest.layers))
     embed = bundle.directions.shape[1]
     if loaded.embed != embed or max(layers) > loaded.layers - 2:
         raise InputError(
@@ -180,7 +168,6 @@ def _read(bundle: Bundle, loaded: LoadedModel) -> LensModel:
         )
     place, dtype = loaded.device, lens_dtype(loaded.model)
     owners = bundle.neurons["layer"].to_numpy()
-    mean = torch.from_numpy(np.array(bundle.text_mean, np.float32))
     return LensModel(
         loaded=loaded,
         layers=layers,
@@ -192,22 +179,16 @@ def _read(bundle: Bundle, loaded: LoadedModel) -> LensModel:
             layer: torch.from_numpy(bundle.directions[owners == layer].astype(np.float32)).to(place)
             for layer in layers
         },
-        text_mean=mean,
-        dictionary=functional.normalize(
-            torch.from_numpy(bundle.text_embeddings.astype(np.float32)) - mean, dim=1
-        ),
+        text_mean=torch.from_numpy(np.array(bundle.text_mean, np.float32)),
+        dictionary=torch.from_numpy(bundle.dictionary.atoms()),
         spread=_spread(bundle.image_embeddings),
         centre=bundle.manifest.centre,
     )
 
 
-def _spread(embeddings: np.ndarray) -> Tensor:
+def _spread(embeddings: NDArray[np.floating[Any]]) -> Tensor:
     """Return the fourth root of the covariance of [image, embed], in float32."""
     rows = embeddings[:: max(1, len(embeddings) // MOST_SPREAD)].astype(np.float64)
     values, axes = np.linalg.eigh(np.cov(rows, rowvar=False))
     root = (axes * values.clip(min=0) ** 0.25) @ axes.T
     return torch.from_numpy(root.astype(np.float32))
-
-
-_OPENING = threading.Lock()
-_OPENED: weakref.WeakKeyDictionary[Bundle, LensModel] = weakref.WeakKeyDictionary()

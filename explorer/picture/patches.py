@@ -1,6 +1,6 @@
 """What is strongest at each patch of a picture: concepts and neurons.
 
-Concepts are ranked by their refined share there (`explorer.heatmaps.concept_maps`), as texts in
+Concepts are ranked by their refined share there (`explorer.picture.maps.concept_maps`), as texts in
 the sparse sets of the picture's significant neurons; near ones are named once. Neurons are
 ranked by the size of their own share there, along their own direction.
 """
@@ -12,14 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from explorer.bundle import Bundle
-from explorer.picture.discover import (
-    all_effects,
-    join_near,
-    named_texts,
-    neuron_maps,
-    significant_rows,
-)
-from explorer.picture.maps import Reading, concept_maps
+from explorer.picture.discover import join_near, named_texts, neuron_maps, significant_rows
+from explorer.picture.maps import concept_maps
+from explorer.picture.reading import Reading
 
 NAMED = 3
 
@@ -41,7 +36,7 @@ def strongest_at_patches(
 
     Only the image's significant neurons count, and the texts that name them.
     """
-    rows = significant_rows(bundle, all_effects(bundle, reading)[image])
+    rows = significant_rows(bundle, reading.effects[image])
     grid = reading.lens_model.grid
     if not rows:
         return [[Patch((), ())] * grid[1]] * grid[0]

@@ -3,7 +3,7 @@
 Any text has a map, also one that isn't there. Two things tell them apart, each as the share of the
 dictionary's texts that a text is ahead of:
 
-- `patches`: the text's strongest patches (`explorer.heatmaps.strongest_patches`), which find a
+- `patches`: the text's strongest patches (`explorer.picture.maps.strongest_patches`), which find a
   small object among others;
 - `whole`: the cosine with the model's whole output, which knows photographs better than the
   second-order effects alone.
@@ -14,7 +14,7 @@ The confidence is 1 less the geometric mean of the two shares that it is behind.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -22,8 +22,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from explorer.bundle import Bundle
+from explorer.kept import kept
 from explorer.picture.discover import join_near
-from explorer.picture.maps import Reading, concept_maps, strongest_patches
+from explorer.picture.maps import concept_maps, strongest_patches
+from explorer.picture.reading import Reading
 
 DOUBTFUL = 0.85  # below it a text is said to be doubtful
 UNUSUAL = 0.05  # of the bundle's pictures are as far from every text as an unfamiliar one
@@ -75,7 +77,7 @@ class Presence:
         discovery says.
         """
         _, whole = self._sorted
-        return bool(len(whole)) and float(whole[-1]) < _least_nearness(bundle)
+        return bool(len(whole)) and float(whole[-1]) < least_nearness(bundle)
 
     def _standing(self, strengths: tuple[Tensor, Tensor]) -> Tensor:
         behind = torch.ones(len(strengths[0]))
@@ -95,12 +97,17 @@ class Presence:
         return torch.stack(patches).amax(dim=0), whole.amax(dim=1)
 
 
-@lru_cache(maxsize=8)
-def _least_nearness(bundle: Bundle) -> float:
-    """Return the nearest text's cosine that all but `UNUSUAL` of the bundle's pictures reach."""
-    step = max(1, len(bundle.image_embeddings) // SAMPLED)
-    pictures = torch.from_numpy(np.array(bundle.image_embeddings[::step], np.float32))
-    texts = torch.from_numpy(bundle.text_embeddings.astype(np.float32))
-    texts = functional.normalize(texts - torch.from_numpy(np.array(bundle.text_mean)), dim=1)
-    nearest = (functional.normalize(pictures, dim=1) @ texts.T).amax(dim=1)
-    return float(nearest.quantile(UNUSUAL))
+def least_nearness(bundle: Bundle) -> float:
+    """Return the nearest text's cosine that all but `UNUSUAL` of the bundle's pictures reach.
+
+    Kept with the bundle.
+    """
+
+    def measure() -> float:
+        step = max(1, len(bundle.image_embeddings) // SAMPLED)
+        pictures = torch.from_numpy(np.array(bundle.image_embeddings[::step], np.float32))
+        texts = torch.from_numpy(bundle.dictionary.atoms())
+        nearest = (functional.normalize(pictures, dim=1) @ texts.T).amax(dim=1)
+        return float(nearest.quantile(UNUSUAL))
+
+    return kept(bundle, "least nearness", measure)

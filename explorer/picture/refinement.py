@@ -1,6 +1,6 @@
 """What makes an exact map readable: shares spread over what looks alike, and doubt shown as doubt.
 
-A refinement is made from one picture's second-order vectors (`explorer.heatmaps.token_vectors`),
+A refinement is made from one picture's second-order vectors (`Reading.token_vectors`),
 and any method's maps can be refined with it. With `A` the affinity of patches, `v` the vectors,
 `d` a text's direction, and `m` a map over its patches, spread and divided by its peak:
 
@@ -17,7 +17,7 @@ and any method's maps can be refined with it. With `A` the affinity of patches, 
    wrong peak does the most harm, so an unsure map is drawn to its peak. The exponent leaves the
    order of patches as it is.
 
-Constants were chosen on calibration scenes (`explorer.seeded_scenes`).
+Constants were chosen on calibration scenes (`explorer.scenes.seeded`).
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Refinement:
         peak = spread.amax(dim=2, keepdim=True)
         scaled = spread / peak.clamp(min=torch.finfo(spread.dtype).tiny)
         raised = (scaled + FLOOR * self.presence[:, None]) / (1 + FLOOR)
-        return peak * raised ** self.exponents[..., None]
+        refined: Tensor = peak * raised ** self.exponents[..., None]
+        return refined
 
 
 @torch.no_grad()
@@ -87,7 +88,9 @@ def affinity_of(features: Tensor, grid: tuple[int, int]) -> Tensor:
     rows, columns = grid
     places = torch.cartesian_prod(torch.arange(rows) / rows, torch.arange(columns) / columns)
     apart = torch.cdist(places, places).to(likeness) / REACH
-    return torch.linalg.matrix_power(balance(torch.exp(likeness - apart.square() / 2)), STEPS)
+    kernel = balance(torch.exp(likeness - apart.square() / 2))
+    spread: Tensor = torch.linalg.matrix_power(kernel, STEPS)
+    return spread
 
 
 def balance(kernel: Tensor, steps: int = BALANCING_STEPS) -> Tensor:

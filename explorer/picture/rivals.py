@@ -19,7 +19,6 @@ hooks, so several threads may run it at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,17 +149,8 @@ def textspan(found: ExplainedPass, directions: Tensor) -> Tensor:
     assert isinstance(total, Tensor)
     stream = found.streams[-1][:, 0]
     deviation = (stream.var(dim=1, unbiased=False) + visual.ln_post.eps).sqrt()
-    return (total[:, 1:] / deviation[:, None, None]).transpose(1, 2)
-
-
-BASELINES: dict[str, Callable[[ExplainedPass, Tensor], Tensor]] = {
-    "attention": attention,
-    "rollout": rollout,
-    "grad-cam": grad_cam,
-    "relevance": relevance,
-    "legrad": legrad,
-    "textspan": textspan,
-}
+    patches: Tensor = total[:, 1:] / deviation[:, None, None]
+    return patches.transpose(1, 2)
 
 
 def _embed_tokens(visual: Any, images: Tensor) -> Tensor:

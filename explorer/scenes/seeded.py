@@ -9,12 +9,12 @@ measured on and what is shown never meet; training draws from seeds of other len
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.kept import kept
 from explorer.scenes.compose import Scene, SceneObject, SceneSettings, compose
 
 PURPOSES = {"test": 71, "calibration": 72, "examples": 73, "discovery": 74}
@@ -73,10 +73,14 @@ def draw_scene(bundle: Bundle, scenes: SceneSet, number: int, size: int) -> Scen
     return compose(rng, objects, settings)
 
 
-@lru_cache(maxsize=8)
 def _pool(bundle: Bundle, pool: str) -> tuple[np.ndarray, list[str]]:
+    """Return the rows of a pool's pictures and their labels; kept with the bundle."""
+    return kept(bundle, f"pool {pool}", lambda: _rows_of(bundle, pool))
+
+
+def _rows_of(bundle: Bundle, pool: str) -> tuple[np.ndarray, list[str]]:
     table = bundle.pictures.table
-    kept = table["split"] == "heldout" if pool == "pictogram" else table["kind"] == "photo"
-    kept &= table["label"].fillna("").str.strip() != ""
-    rows = np.flatnonzero(kept.to_numpy())
+    usable = table["split"] == "heldout" if pool == "pictogram" else table["kind"] == "photo"
+    usable &= table["label"].fillna("").str.strip() != ""
+    rows = np.flatnonzero(usable.to_numpy())
     return rows, table["label"].iloc[rows].astype(str).tolist()

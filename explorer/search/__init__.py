@@ -2,7 +2,7 @@
 
 Let `e_t` be the unit embedding of text `t`, `m` the mean of the dictionary's embeddings and `a_t`
 the centred text, `(e_t - m)` at unit norm: what the sparse descriptions are made of (paper, section
-4.2). For texts with signs `s_t` (see `explorer.query`)
+4.2). For texts with signs `s_t` (see `explorer.search.query`)
 
     a = sum over t of s_t a_t, at unit norm       the combined text, compared with directions
     q = m + sum over t of s_t (e_t - m), likewise what near texts and pictures are searched with
@@ -28,7 +28,6 @@ A text outside the dictionary is embedded with the bundle's model. Axes: text ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -40,9 +39,7 @@ from explorer.bundle import Bundle
 from explorer.describe.agreement import text_agreement
 from explorer.errors import InputError
 from explorer.search.query import Term, parse_query
-
-Embed = Callable[[list[str]], NDArray[np.float32]]
-"""Texts -> unit embeddings [text, embed]."""
+from explorer.search.texts import Embed, outside_dictionary, text_embeddings
 
 NEAR_COSINE = 0.4  # between centred texts; one random pair in a hundred reaches it
 CANCELLED = 1e-3  # norm below which a combination is nothing but rounding
@@ -91,7 +88,8 @@ class TextSearch:
     def direction(self) -> NDArray[np.float32]:
         """`a` of the module's equations: [embed], unit norm.
 
-        Raises InputError if the texts cancel out.
+        Raises:
+            InputError: when the texts cancel out.
         """
         return _unit(self.signs @ self.atoms, self.query)
 
@@ -116,7 +114,7 @@ class TextSearch:
         """How well every neuron's pictures show the combined text, [neuron] in [0, 1].
 
         The chance that a top picture lies nearer to it than a random one (farther from it, for
-        pictures of the negative end); 0.5 is guessing. See `explorer.agreement`.
+        pictures of the negative end); 0.5 is guessing. See `explorer.describe.agreement`.
         """
         held = self.bundle
         return text_agreement(
@@ -145,7 +143,7 @@ class TextSearch:
         return weights
 
     def texts(self, top: int) -> list[tuple[int, float]]:
-        """Rows and cosines of the texts nearest to the query but the query's own."""
+        """Return rows and cosines of the texts nearest to the query but the query's own."""
         from explorer.describe.dictionary import search
 
         ids, scores = search(self.bundle.index, self.embedding, top + len(self.terms))
@@ -157,22 +155,22 @@ class TextSearch:
         return near[:top]
 
     def towards(self, top: int) -> list[Hit]:
-        """Neurons whose direction is nearest to the combined text, nearest first."""
+        """Return the neurons whose direction is nearest to the combined text, nearest first."""
         best = np.argsort(-self.cosines * self.trust, kind="stable")[:top]
         return [Hit(int(r), float(self.cosines[r])) for r in best]
 
     def away(self, top: int) -> list[Hit]:
-        """Neurons whose direction points most strongly away from the combined text."""
+        """Return the neurons whose direction points most strongly away from the combined text."""
         best = np.argsort(self.cosines * self.trust, kind="stable")[:top]
         return [Hit(int(r), float(self.cosines[r])) for r in best]
 
     def sets(self, top: int) -> list[Hit]:
-        """Neurons whose sparse set holds texts of the query, heaviest signed sum first."""
+        """Return neurons whose sparse set holds texts of the query, heaviest signed sum first."""
         best = _heaviest(self.weights, self.trust, top)
         return [Hit(int(r), float(self.weights[r]), self._own_texts(int(r))) for r in best]
 
     def near_sets(self, top: int, near: int = 12) -> list[Hit]:
-        """Neurons whose set holds one of the ``near`` nearest texts, but none of the query's.
+        """Return neurons whose set holds one of the `near` nearest texts, but none of the query's.
 
         The score is that text's weight times its cosine with the combined text (at least 0.4).
         """
@@ -195,7 +193,7 @@ class TextSearch:
         ]
 
     def carriers(self, top: int) -> list[Hit]:
-        """Polysemy search: neurons that carry all added texts; [] unless there are two or more."""
+        """Return neurons that carry all added texts; [] unless there are two or more."""
         added, taken = self.signs > 0, self.signs < 0
         if added.sum() < 2:
             return []
@@ -214,7 +212,7 @@ class TextSearch:
         ]
 
     def pictures(self, top: int) -> list[tuple[int, float]]:
-        """Numbers and cosines of the corpus pictures nearest to the query, nearest first."""
+        """Return numbers and cosines of the corpus pictures nearest to the query, nearest first."""
         scores = products(self.bundle.image_embeddings, self.embedding[None])[:, 0]
         best = np.argsort(-scores, kind="stable")[:top]
         return [(int(i), float(scores[i])) for i in best]
@@ -228,7 +226,7 @@ class TextSearch:
         return tuple((term.text, float(cosine)) for term, cosine in pairs)
 
     def _related(self, near: int) -> tuple[list[int], NDArray[np.float32]]:
-        """Dictionary rows of related texts, and their cosines with the combined text."""
+        """Return dictionary rows of related texts, and their cosines with the combined text."""
         rows = [row for row, _ in self.texts(near)]
         atoms = self.bundle.dictionary.centre(np.asarray(self.bundle.text_embeddings[rows]))
         likeness = atoms @ self.direction
@@ -236,7 +234,7 @@ class TextSearch:
         return [row for row, keep in zip(rows, kept, strict=True) if keep], likeness[kept]
 
     def _set_weights(self, places: tuple[int, ...] | list[int]) -> NDArray[np.float32]:
-        """Weights of dictionary rows in the sparse sets, [neuron, row]."""
+        """Return weights of dictionary rows in the sparse sets, [neuron, row]."""
         ids, held = np.asarray(self.bundle.concept_ids), self.bundle.concept_weights
         weights = np.zeros((len(ids), len(places)), np.float32)
         for column, place in enumerate(places):
@@ -247,45 +245,40 @@ class TextSearch:
 
 
 def open_search(bundle: Bundle, query: str, embed: Embed | None = None) -> TextSearch:
-    """Read a query and embed its texts; ``embed`` replaces loading the bundle's model.
+    """Read a query and embed its texts; see `explorer.search.texts` for `embed`.
 
-    The model is loaded only for texts outside the dictionary.
-
-    Raises InputError for a query that cannot be read or whose texts cancel out.
+    Raises:
+        InputError: when the query cannot be read, or its texts cancel out.
     """
     terms = parse_query(query)
-    dictionary = bundle.dictionary
-    rows = [dictionary.row(term.text) for term in terms]
+    rows = [bundle.dictionary.row(term.text) for term in terms]
     places = tuple(-1 if row is None else row for row in rows)
-    embeddings = np.asarray(bundle.text_embeddings[list(places)], np.float32)
-    unknown = [i for i, place in enumerate(places) if place < 0]
-    if unknown:
-        texts = [terms[i].text for i in unknown]
-        embeddings[unknown] = embed(texts) if embed else _embed(bundle, texts)
+    embeddings = text_embeddings(bundle, [term.text for term in terms], embed)
     found = TextSearch(bundle, query.strip(), terms, places, embeddings)
     _ = found.direction, found.embedding  # refuses texts that cancel out
     return found
 
 
 def unknown_texts(bundle: Bundle, query: str) -> list[str]:
-    """Texts of a query that the dictionary lacks, so that the model must embed them.
+    """Return the texts of a query that the dictionary lacks, so that the model must embed them.
 
-    Raises InputError for a query that cannot be read.
+    Raises:
+        InputError: when the query cannot be read.
     """
-    return [t.text for t in parse_query(query) if bundle.dictionary.row(t.text) is None]
+    return outside_dictionary(bundle, [term.text for term in parse_query(query)])
 
 
 def search_text(
     bundle: Bundle, text: str, top: int = 12, embed: Embed | None = None
 ) -> dict[str, Any]:
-    """Return what a query leads to, ready for JSON; at most ``top`` entries of each kind.
+    """Return what a query leads to, ready for JSON; at most `top` entries of each kind.
 
-    Keys: ``texts`` near the query; ``directions`` towards and ``away`` from it (cosine); ``sets``
-    that hold its texts and ``near_sets`` that hold near ones (weight); ``both``: neurons that carry
+    Keys: `texts` near the query; `directions` towards and `away` from it (cosine); `sets`
+    that hold its texts and `near_sets` that hold near ones (weight); `both`: neurons that carry
     all of several added texts.
 
     Raises:
-        InputError: the query cannot be read, or its texts cancel out.
+        InputError: when the query cannot be read, or its texts cancel out.
     """
     found = open_search(bundle, text, embed)
     texts = bundle.texts
@@ -310,9 +303,10 @@ def search_text(
 
 
 def products(rows: NDArray[np.floating[Any]], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Inner products [row, vector] of stored rows [row, embed] with [vector, embed], in float32.
+    """Return inner products of stored rows with vectors: [row, vector] float32.
 
-    The rows, float16 and memory-mapped perhaps, are widened a chunk at a time.
+    `rows` is [row, embed], `vectors` [vector, embed]. The rows, float16
+    and memory-mapped perhaps, are widened a chunk at a time.
     """
     found = np.empty((len(rows), len(vectors)), np.float32)
     for start in range(0, len(rows), CHUNK):
@@ -335,13 +329,6 @@ def _heaviest(
     strength = np.abs(scores)
     order = np.lexsort((-strength, -strength * trust))
     return order[strength[order] >= LEAST_WEIGHT][:top]
-
-
-def _embed(bundle: Bundle, texts: list[str]) -> NDArray[np.float32]:
-    from explorer.lens.models import encode_texts
-
-    embeddings: NDArray[np.float32] = encode_texts(bundle.load_model(), texts).numpy()
-    return embeddings
 
 
 def _entry(bundle: Bundle, hit: Hit, score: str, texts: str = "") -> dict[str, Any]:

@@ -38,8 +38,9 @@ class Term:
 def parse_query(query: str) -> tuple[Term, ...]:
     """Read a query's texts in order, white space inside them made single spaces.
 
-    Raises InputError, saying what to write, for an empty or too long query, an operator without a
-    text, a quotation mark left open, or more than eight texts.
+    Raises:
+        InputError: when the query is empty or too long, an operator has no text, a quotation mark
+            is left open, or there are more than eight texts; it says what to write.
     """
     if not query.strip():
         raise InputError("Give a text to search for.")
@@ -88,7 +89,7 @@ def _quoted(text: str) -> str:
 
 
 def _tokens(query: str) -> list[tuple[str, str]]:
-    """(operator, "") or ("", word or phrase) in order."""
+    """Return (operator, "") or ("", word or phrase) in order."""
     found = []
     place = 0
     while place < len(query):

@@ -33,7 +33,6 @@ from explorer.attack.concepts import (
     separations,
     stem,
     stems,
-    text_embeddings,
     vocabulary,
 )
 from explorer.attack.indirect import indirect_directions, recompute
@@ -50,6 +49,7 @@ from explorer.lens import trace
 from explorer.lens.interventions import ablating
 from explorer.picture.model import open_lens_model
 from explorer.picture.rivals import explained_pass
+from explorer.search.texts import text_embeddings
 from tests.support.tiny import tiny_clip, tiny_images
 
 SOURCE, TARGET = "blue square", "red circle"

@@ -11,28 +11,23 @@ from torch import Tensor
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.lens import SecondOrderLens, path_readers, second_order_paths
+from explorer.lens.texts import check_texts
 from explorer.picture import rivals as relevance
+from explorer.picture.heatmaps import direction_maps, grounded, heatmaps
 from explorer.picture.maps import (
-    METHODS,
-    MapSettings,
-    Reading,
     aligned_neurons,
     concept_maps,
     default_layers,
-    direction_maps,
-    grounded,
-    heatmaps,
-    neuron_effects,
-    neuron_shares,
-    patch_affinity,
-    read,
     refinement,
     text_shares,
     token_vectors,
 )
-from explorer.picture.model import LensModel, bare_lens_model, check_texts, open_lens_model
+from explorer.picture.methods import METHODS
+from explorer.picture.model import LensModel, bare_lens_model, open_lens_model
+from explorer.picture.reading import Reading, layer_effects, neuron_shares, read
 from explorer.picture.refinement import FLOOR, SHARPEST, SURE, Refinement, balance, diffuse
-from explorer.picture.rivals import BASELINES, explained_pass
+from explorer.picture.rivals import explained_pass
+from explorer.picture.settings import MapSettings
 from tests.support.tiny import tiny_clip, tiny_images
 
 TEXTS = ["red circle", "blue square", "triangle"]
@@ -124,7 +119,7 @@ def test_all_neurons_chosen_one_by_one_give_the_same_map(
 
 
 def test_heatmaps_are_the_patches_shares(reading: Reading, lens_model: LensModel) -> None:
-    maps = heatmaps(lens_model, reading.images, TEXTS)
+    maps = heatmaps(read(lens_model, reading.images), TEXTS)
     shares = text_shares(reading, lens_model.text_directions(TEXTS))
     assert maps.shape == (3, 3, 4, 4)
     assert maps.dtype == torch.float32
@@ -135,7 +130,7 @@ def test_neuron_shares_sum_to_the_effect_along_its_own_direction(reading: Readin
     lens_model, layer, neurons = reading.lens_model, 1, [3, 77, 0]
     effects = centred_effects(reading, layer)
     expected = (effects * lens_model.directions[layer]).sum(dim=2)
-    torch.testing.assert_close(neuron_effects(reading, layer), expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(layer_effects(reading, layer), expected, rtol=1e-3, atol=1e-5)
     shares = neuron_shares(reading, layer, neurons)
     assert shares.shape == (3, 3, 17)
     torch.testing.assert_close(shares.sum(dim=2), expected[:, neurons], rtol=1e-3, atol=1e-5)
@@ -158,7 +153,7 @@ def test_vectors_of_all_tokens_sum_to_the_effect(reading: Reading) -> None:
 
 
 def test_spreading_keeps_sums_and_is_symmetric(reading: Reading) -> None:
-    affinity = patch_affinity(reading)
+    affinity = reading.affinity
     ones = torch.ones(3, 16)
     torch.testing.assert_close(affinity.sum(dim=1), ones)
     torch.testing.assert_close(affinity.sum(dim=2), ones)
@@ -170,17 +165,17 @@ def test_spreading_keeps_sums_and_is_symmetric(reading: Reading) -> None:
 
 def test_concept_maps_are_spread_shares(reading: Reading, directions: Tensor) -> None:
     shares = text_shares(reading, directions)[1, :, 1:]
-    expected = shares @ patch_affinity(reading)[1]
+    expected = shares @ reading.affinity[1]
     torch.testing.assert_close(concept_maps(reading, directions, 1), expected)
 
 
 def test_refined_maps_are_made_of_shares_alone(reading: Reading, lens_model: LensModel) -> None:
     turned = lens_model.towards_pictures(lens_model.text_directions(TEXTS))
-    affinity = patch_affinity(reading)
+    affinity = reading.affinity
     spread = affinity @ token_vectors(reading)[:, 1:]
     along = spread @ turned.T
     norms = spread.norm(dim=2)
-    found = heatmaps(lens_model, reading, TEXTS, settings=MapSettings(refine=True)).flatten(2)
+    found = heatmaps(reading, TEXTS, settings=MapSettings(refine=True)).flatten(2)
     for image in range(3):
         for text in range(len(TEXTS)):
             share = along[image, :, text]
@@ -217,25 +212,25 @@ def test_refinement_takes_every_method_alike(reading: Reading, lens_model: LensM
     turned = lens_model.towards_pictures(lens_model.text_directions(TEXTS))
     how = refinement(reading, turned)
     for method in ("textspan", "second-order"):
-        plain = direction_maps(lens_model, reading, turned, method).flatten(2)
-        found = heatmaps(lens_model, reading, TEXTS, method, MapSettings(refine=True))
+        plain = direction_maps(reading, turned, method).flatten(2)
+        found = heatmaps(reading, TEXTS, method, MapSettings(refine=True))
         torch.testing.assert_close(found.flatten(2), how.apply(plain))
 
 
 def test_fine_maps_average_what_moved_pictures_give(lens_model: LensModel) -> None:
     images = tiny_images(2)
     settings = MapSettings(refine=True, fine=True)
-    found = heatmaps(lens_model, images, TEXTS, settings=settings)
+    found = heatmaps(read(lens_model, images), TEXTS, settings=settings)
     assert found.shape == (2, 3, 8, 8)
     once = MapSettings(refine=True)
-    still = heatmaps(lens_model, images, TEXTS, settings=once)
+    still = heatmaps(read(lens_model, images), TEXTS, settings=once)
     half = images.shape[2] // 8
     padded = torch.nn.functional.pad(images, (half, half, half, half), mode="replicate")
 
     def moved(down: int, right: int) -> Tensor:
         top, left = half * (1 + down), half * (1 + right)
         seen = padded[:, :, top : top + 8 * half, left : left + 8 * half]
-        return heatmaps(lens_model, seen, TEXTS, settings=once)
+        return heatmaps(read(lens_model, seen), TEXTS, settings=once)
 
     parts = {(i, j): moved(i, j) for i in (0, 1) for j in (0, 1)}
     # the half patch at (5, 4): lower half of patch row 2, left half of patch column 2
@@ -246,7 +241,7 @@ def test_fine_maps_average_what_moved_pictures_give(lens_model: LensModel) -> No
     torch.testing.assert_close(found[..., 5, 4], expected, rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(parts[0, 0], still)
     reading = read(lens_model, images)
-    torch.testing.assert_close(heatmaps(lens_model, reading, TEXTS, settings=settings), found)
+    torch.testing.assert_close(heatmaps(reading, TEXTS, settings=settings), found)
 
 
 def test_balancing_keeps_what_is_balanced() -> None:
@@ -261,22 +256,20 @@ def test_maps_do_not_depend_on_the_batch(
 ) -> None:
     few = 20 if method == "activation" else None  # the tiny model has 128 a layer
     settings = MapSettings(refine=refine, neurons=few)
-    whole = heatmaps(lens_model, reading.images, TEXTS, method, settings)
+    whole = heatmaps(read(lens_model, reading.images), TEXTS, method, settings)
     assert whole.shape == (3, 3, 4, 4)
-    alone = heatmaps(lens_model, reading.images[1:2], TEXTS[2:], method, settings)
+    alone = heatmaps(read(lens_model, reading.images[1:2]), TEXTS[2:], method, settings)
     torch.testing.assert_close(alone[0, 0], whole[1, 2], rtol=1e-3, atol=1e-5)
     blind = method in ("attention", "rollout") and not refine  # how sure a text is depends on it
     assert torch.allclose(whole[:, 0], whole[:, 1]) == blind
-    from_reading = heatmaps(lens_model, reading, TEXTS, method, settings)
+    from_reading = heatmaps(reading, TEXTS, method, settings)
     torch.testing.assert_close(from_reading, whole)
 
 
 def test_activation_rule_is_the_mean_activation_of_aligned_neurons(
     reading: Reading, lens_model: LensModel, directions: Tensor
 ) -> None:
-    found = heatmaps(
-        lens_model, reading, TEXTS, "activation", MapSettings(layers=(0, 2), neurons=9)
-    )
+    found = heatmaps(reading, TEXTS, "activation", MapSettings(layers=(0, 2), neurons=9))
     everything = torch.cat([lens_model.directions[0], lens_model.directions[2]])
     activations = torch.cat([reading.trace.activations[n] for n in (0, 2)], dim=2)
     best = torch.argsort(everything @ directions[1], descending=True)[:9]
@@ -378,7 +371,6 @@ def test_rollout_is_a_product_of_half_steps() -> None:
         joint = (probabilities[0].mean(dim=0) + torch.eye(17)) / 2 @ joint
     got = relevance.rollout(found, torch.eye(48)[:2])
     torch.testing.assert_close(got[0, 1], joint[0, 1:])
-    assert set(BASELINES) < set(METHODS)
 
 
 def test_grad_cam_weighs_channels_by_their_mean_gradient() -> None:
@@ -394,7 +386,7 @@ def test_grad_cam_weighs_channels_by_their_mean_gradient() -> None:
 def test_a_model_without_a_bundle_has_maps_too(lens_model: LensModel) -> None:
     bare = bare_lens_model(lens_model.loaded)
     assert bare.layers == (0, 1, 2)
-    maps = heatmaps(bare, tiny_images(1), ["red"], settings=MapSettings(refine=True))
+    maps = heatmaps(read(bare, tiny_images(1)), ["red"], settings=MapSettings(refine=True))
     assert maps.abs().sum() > 0
     assert default_layers(bare) == (2,)
     assert default_layers(bare_lens_model(lens_model.loaded, [0])) == (0,)
@@ -402,7 +394,6 @@ def test_a_model_without_a_bundle_has_maps_too(lens_model: LensModel) -> None:
 
 def test_a_bundle_is_opened_once(bundle: Bundle, lens_model: LensModel) -> None:
     assert open_lens_model(bundle) is lens_model
-    assert heatmaps(bundle, tiny_images(1), ["red"]).shape == (1, 1, 4, 4)
 
 
 def test_texts_are_centred_by_the_dictionarys_mean(bundle: Bundle, lens_model: LensModel) -> None:
@@ -424,26 +415,26 @@ def test_texts_that_cannot_be_looked_for(texts: list[str], said: str) -> None:
 
 def test_bad_settings_are_one_sentence(lens_model: LensModel, reading: Reading) -> None:
     with pytest.raises(InputError, match="no heatmap method 'magic'"):
-        heatmaps(lens_model, reading, TEXTS, "magic")
+        heatmaps(reading, TEXTS, "magic")
     with pytest.raises(InputError, match="choose 1 or more"):
         MapSettings(neurons=0)
     with pytest.raises(InputError, match="Layer 3 is not among"):
-        heatmaps(lens_model, reading, TEXTS, settings=MapSettings(layers=(3,)))
+        heatmaps(reading, TEXTS, settings=MapSettings(layers=(3,)))
     with pytest.raises(InputError, match="at least one layer"):
-        heatmaps(lens_model, reading, TEXTS, settings=MapSettings(layers=()))
+        heatmaps(reading, TEXTS, settings=MapSettings(layers=()))
     with pytest.raises(InputError, match="Layer 9"):
         neuron_shares(reading, 9, [0])
     with pytest.raises(InputError, match="at least one picture"):
-        heatmaps(lens_model, [], TEXTS)
+        read(lens_model, [])
 
 
 def test_activation_maps_start_at_their_lowest_patch_and_shares_at_nothing(
     lens_model: LensModel, reading: Reading
 ) -> None:
-    maps = heatmaps(lens_model, reading, TEXTS, "activation", MapSettings(neurons=9))
+    maps = heatmaps(reading, TEXTS, "activation", MapSettings(neurons=9))
     assert (maps < 0).any()  # as GELU leaves them: clamping would erase these patches' order
     lifted = grounded(maps, "activation")
     assert torch.equal(lifted.amin(dim=(2, 3)), torch.zeros(3, 3))
     assert torch.equal(lifted.flatten(2).argsort(dim=2), maps.flatten(2).argsort(dim=2))
-    shares = heatmaps(lens_model, reading, TEXTS)
+    shares = heatmaps(reading, TEXTS)
     assert torch.equal(grounded(shares, "second-order"), shares)

@@ -17,28 +17,25 @@ from explorer.errors import InputError
 from explorer.picture.discover import (
     NAMED_NEURONS,
     NEAR,
-    all_effects,
     concept_scores,
     discover,
     join_near,
     rank_concepts,
 )
 from explorer.picture.framing import Framing, border_colour
-from explorer.picture.maps import concept_maps, patch_affinity, read, strongest_patches, text_shares
+from explorer.picture.maps import concept_maps, strongest_patches, text_shares
 from explorer.picture.model import bare_lens_model, open_lens_model
-from explorer.picture.presence import UNUSUAL
+from explorer.picture.presence import UNUSUAL, Presence
+from explorer.picture.reading import read
 from explorer.picture.refinement import diffuse
-from explorer.picture.segment import (
+from explorer.picture.segment import Segmentation, scaled
+from explorer.picture.settings import (
     FLOOR,
     USUAL_THRESHOLD,
-    PictureReading,
-    Segmentation,
     SegmentSettings,
     calibrated_threshold,
-    difference,
-    scaled,
-    segment,
 )
+from explorer.picture.study import Study
 from tests.conftest import draw
 
 GRID, SIDE = 12, 168
@@ -110,13 +107,6 @@ def test_a_preview_is_the_same_map_at_another_size() -> None:
     assert (pooled - small).abs().max() < 0.05
 
 
-def test_patch_at_a_pixel() -> None:
-    framing = Framing.of((200, 100))
-    assert framing.patch_at(0, 0, (4, 4)) == (0, 1, 0)
-    assert framing.patch_at(199, 99, (4, 4)) == (0, 2, 3)
-    assert framing.patch_at(0, 180, (4, 4)) is None
-
-
 @pytest.mark.parametrize(("size", "fit"), [((0, 4), "pad"), ((900, 4), "pad"), ((9, 9), "crop")])
 def test_shapes_that_cannot_be_read(size: tuple[int, int], fit: str) -> None:
     with pytest.raises(InputError, match="picture"):
@@ -127,7 +117,7 @@ def test_shapes_that_cannot_be_read(size: tuple[int, int], fit: str) -> None:
 def test_labels_are_at_the_pictures_own_resolution(bundle: Bundle, fit: str) -> None:
     picture = draw("red", "circle", 16).resize((123, 61))
     texts = ["red", "circle", "red"]
-    found = segment(bundle, picture, texts, SegmentSettings(fit=fit))
+    found = Study.of(bundle, picture).segment(texts, SegmentSettings(fit=fit))
     assert found.texts == ("red", "circle")
     labels = found.labels()
     assert labels.shape == (61, 123)
@@ -137,10 +127,10 @@ def test_labels_are_at_the_pictures_own_resolution(bundle: Bundle, fit: str) -> 
     assert all(0 <= share <= 1 for share in found.confidence)
     assert set(found.doubtful) <= set(found.texts)
     torch.testing.assert_close(
-        difference(found, "red", "circle"), -difference(found, "circle", "red")
+        found.difference("red", "circle"), -found.difference("circle", "red")
     )
     with pytest.raises(InputError, match="was not looked for"):
-        difference(found, "red", "dog")
+        found.difference("red", "dog")
 
 
 def test_labels_follow_threshold_and_floor() -> None:
@@ -173,8 +163,9 @@ def test_scales() -> None:
 
 
 def test_one_window_and_its_map_agree_with_plain_heatmaps(bundle: Bundle) -> None:
-    seen = PictureReading.of(bundle, draw("blue", "square"))
-    again = segment(bundle, seen, ["blue"], SegmentSettings(method="attention"))
+    study = Study.of(bundle, draw("blue", "square"))
+    again = study.segment(["blue"], SegmentSettings(method="attention"))
+    assert study.segment([" blue "], SegmentSettings(method="attention")) is again
     assert again.grids.shape == (1, 1, 4, 4)
     strengths = again.strengths((40, 40))
     assert float(strengths.max()) == pytest.approx(1)
@@ -188,7 +179,7 @@ def test_thresholds(bundle: Bundle) -> None:
     try:
         assert calibrated_threshold(bundle, "second-order") == 0.31
         assert calibrated_threshold(bundle, "legrad") == USUAL_THRESHOLD
-        assert segment(bundle, draw("red", "circle"), ["red"]).threshold == 0.31
+        assert Study.of(bundle, draw("red", "circle")).segment(["red"]).threshold == 0.31
     finally:
         object.__setattr__(bundle.manifest, "evidence", {})
     with pytest.raises(InputError, match="from 0 to 1"):
@@ -197,7 +188,10 @@ def test_thresholds(bundle: Bundle) -> None:
 
 def test_a_model_without_dictionary_has_no_doubts(bundle: Bundle) -> None:
     bare = bare_lens_model(open_lens_model(bundle).loaded)
-    assert segment(bare, draw("red", "circle"), ["red"]).confidence == (1.0,)
+    presence = Presence(read(bare, [draw("red", "circle")]))
+    assert presence.confidence(bare.text_directions(["red"])).tolist() == [1.0]
+    assert presence.likely(4) == []
+    assert not presence.unfamiliar(bundle)
 
 
 @pytest.mark.parametrize(("size", "fit"), [((40, 40), "pad"), ((120, 40), "tile")])
@@ -206,56 +200,57 @@ def test_confidence_counts_texts_behind_in_patches_and_output(
 ) -> None:
     """Against a loop over the dictionary, for a picture of one window and one of several."""
     opened = open_lens_model(bundle)
-    seen = PictureReading.of(bundle, draw("red", "circle").resize(size), fit)
+    study = Study.of(bundle, draw("red", "circle").resize(size))
+    reading, presence = study.reading(fit), study.presence(fit)
     directions = opened.text_directions(["red", "circle", "a word that no dictionary has"])
-    outputs = seen.reading.trace.representation
+    outputs = reading.trace.representation
     count = len(opened.dictionary)
 
     def patches(direction: torch.Tensor) -> float:
-        maps = [concept_maps(seen.reading, direction[None], n) for n in range(len(outputs))]
+        maps = [concept_maps(reading, direction[None], n) for n in range(len(outputs))]
         return max(float(strongest_patches(found)) for found in maps)
 
     def whole(direction: torch.Tensor) -> float:
         return max(float(torch.cosine_similarity(direction, out, dim=0)) for out in outputs)
 
-    for direction, sure in zip(directions, seen.presence.confidence(directions), strict=True):
+    for direction, sure in zip(directions, presence.confidence(directions), strict=True):
         behind = [
             np.mean([kind(other) >= kind(direction) - 1e-7 for other in opened.dictionary])
             for kind in (patches, whole)
         ]
         assert float(sure) == pytest.approx(1 - np.sqrt(np.prod(behind)), abs=1.5 / count)
-    every = seen.presence.confidence(opened.dictionary)
+    every = presence.confidence(opened.dictionary)
     assert 0 <= float(every.min()) <= float(every.max()) <= 1
 
 
 def test_likely_texts_are_the_surest_and_named_once(bundle: Bundle) -> None:
-    seen = PictureReading.of(bundle, draw("red", "circle"))
+    study = Study.of(bundle, draw("red", "circle"))
+    presence = study.presence()
     atoms = open_lens_model(bundle).dictionary
-    sure = seen.presence.confidence(atoms)
-    places = seen.presence.likely(4)
+    sure = presence.confidence(atoms)
+    places = presence.likely(4)
     assert sure[places[0]] == sure.max()
     near = atoms[places] @ atoms[places].T - torch.eye(len(places))
     assert float(near.max()) < NEAR
-    assert seen.presence.likely(10_000)[:4] == places
-    bare = PictureReading.of(bare_lens_model(open_lens_model(bundle).loaded), draw("red", "circle"))
-    assert bare.presence.likely(4) == []
-    assert not bare.presence.unfamiliar(bundle)
+    assert presence.likely(10_000)[:4] == places
+    assert study.likely(4) == tuple(bundle.texts[place] for place in places)
 
 
 def test_few_of_the_bundles_own_pictures_are_unfamiliar(bundle: Bundle) -> None:
     """The bundle is its own measure, so that the rule holds for any model."""
     found = [
-        PictureReading(Framing.of((1, 1)), read(bundle, [bundle.pictures.rgb(n)])).presence
+        Study.of(bundle, bundle.pictures.rgb(n)).unfamiliar
         for n in range(bundle.pictures.corpus_size)
     ]
-    share = np.mean([presence.unfamiliar(bundle) for presence in found])
+    share = np.mean(found)
     assert share <= UNUSUAL + 2 / len(found)
 
 
 def test_discovery_adds_up(bundle: Bundle) -> None:
-    seen = PictureReading.of(bundle, bundle.pictures.rgb(3))
-    effects = all_effects(bundle, seen.reading)[0]
-    found = discover(bundle, seen.reading, top=5, neurons=7)
+    study = Study.of(bundle, bundle.pictures.rgb(3))
+    effects = study.effects
+    found = study.discovery(top=5, neurons=7)
+    assert study.discovery(top=5, neurons=7) is found
     thresholds = bundle.neurons["threshold"].to_numpy()
     significant = np.flatnonzero((np.abs(effects) >= thresholds) & (thresholds > 0))
     assert found.significant == len(significant) > 0
@@ -291,11 +286,11 @@ def test_discovery_adds_up(bundle: Bundle) -> None:
 
 def test_a_concepts_patches_are_the_texts_refined_map(bundle: Bundle) -> None:
     """Found through one product for all texts, and the same as the text's own diffused shares."""
-    reading = read(bundle, [bundle.pictures.rgb(5)])
+    reading = read(open_lens_model(bundle), [bundle.pictures.rgb(5)])
     concept = discover(bundle, reading, top=1).concepts[0]
     atom = reading.lens_model.dictionary[bundle.texts.index(concept.text)]
     shares = text_shares(reading, atom[None])[:, :, 1:]
-    expected = diffuse(shares, patch_affinity(reading))[0, 0]
+    expected = diffuse(shares, reading.affinity)[0, 0]
     torch.testing.assert_close(concept.patches.flatten(), expected, rtol=1e-3, atol=1e-6)
 
 
@@ -329,7 +324,7 @@ def test_near_scores_join_the_stronger_one() -> None:
 
 
 def test_a_picture_without_significant_neurons_has_no_concepts(bundle: Bundle) -> None:
-    reading = read(bundle, [draw("red", "circle")])
+    reading = read(open_lens_model(bundle), [draw("red", "circle")])
     quiet = replace(bundle, path=bundle.path)
     quiet.__dict__["neurons"] = bundle.neurons.assign(threshold=1e9)
     found = discover(quiet, reading, top=3, neurons=2)

@@ -14,8 +14,9 @@ from explorer.bundle.facts import relative_effects
 from explorer.errors import InputError
 from explorer.lens import SecondOrderLens, own_projections
 from explorer.lens.models import LoadedModel, to_rgb
-from explorer.picture.effects import picture_effects
 from explorer.picture.model import open_lens_model
+from explorer.picture.reading import read
+from explorer.picture.study import Study
 from explorer.search import NEAR_COSINE, open_search, search_text, unknown_texts
 from explorer.search.query import MOST_TEXTS, Term, format_query, parse_query
 from tests.conftest import TINY_LAYERS, draw
@@ -311,13 +312,13 @@ def test_own_projections_equal_the_paths_products(centre: bool, layer_scale: boo
     expected = torch.einsum("nkp,np->nk", lens.paths, directions)
     found = own_projections(model, 1, directions, centre=centre)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    with pytest.raises(InputError, match="one direction a neuron"):
+    with pytest.raises(InputError, match="one direction per neuron"):
         own_projections(model, 1, directions[:5])
 
 
 def test_effects_of_a_picture_equal_the_full_effects(bundle: Bundle, loaded: LoadedModel) -> None:
     picture = draw("orange", "triangle", 18)
-    effects = picture_effects(open_lens_model(bundle, loaded), picture)
+    effects = read(open_lens_model(bundle, loaded), [picture]).effects[0]
     pixels = loaded.preprocess(to_rgb(picture))[None]
     for layer in TINY_LAYERS:
         lens = SecondOrderLens(loaded.model, layer, bundle.manifest.centre)
@@ -335,7 +336,7 @@ def test_effects_of_a_corpus_picture_are_those_of_the_bundle(
 ) -> None:
     compared = 0
     for image in (3, 17):
-        effects = picture_effects(bundle, bundle.pictures.image(image))
+        effects = Study.of(bundle, bundle.pictures.image(image)).effects
         rows, ends, places = np.nonzero(bundle.top_images == image)
         stored = bundle.top_effects[rows, ends, places]
         scale = bundle.neurons["scale"].to_numpy()[rows]

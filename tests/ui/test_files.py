@@ -23,6 +23,7 @@ from starlette.requests import Request
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.picture import model as lens_models
 from explorer.picture.uploads import MAX_BYTES
 from explorer.ui.core import access, glossary
 from explorer.ui.data import export, live, loaders, served
@@ -280,16 +281,16 @@ def test_the_first_bundle_is_open_before_the_first_visitor(
 
 def test_the_model_is_prepared_once(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_preparing", set())
-    asked: list[tuple[str, int]] = []
+    asked: list[Bundle] = []
 
-    def opened(path: str, stamp: int, bundle: Bundle) -> None:
-        asked.append((path, stamp))
+    def opened(bundle: Bundle) -> None:
+        asked.append(bundle)
         raise InputError("its weights are gone")  # said when the model is needed, not here
 
-    monkeypatch.setattr(live, "opened", opened)
+    monkeypatch.setattr(lens_models, "open_lens_model", opened)
     thread = live.prepare(view)
     assert thread is not None
     thread.join(timeout=30)
-    assert asked == [live.stamp(view)]
+    assert asked == [view.bundle]
     assert live.prepare(view) is None
     assert len(asked) == 1

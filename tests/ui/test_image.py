@@ -23,14 +23,14 @@ from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.picture import files as exports
 from explorer.picture import painting
-from explorer.picture.discover import all_effects, discover, neuron_maps, significant_rows
+from explorer.picture.discover import neuron_maps, significant_rows
 from explorer.picture.maps import concept_maps
 from explorer.picture.patches import Patch, strongest_at_patches
 from explorer.picture.presence import Presence
-from explorer.picture.segment import PictureReading, segment
+from explorer.picture.study import Study
 from explorer.ui.address import address
 from explorer.ui.data import loaders
-from explorer.ui.data.image_query import MOST_SHOWN, ImageQuery, read_image, split_texts
+from explorer.ui.data.image_query import MOST_SHOWN, ImageQuery, read_query, split_texts
 from explorer.ui.data.loaders import View
 from explorer.ui.html import shots
 from explorer.ui.image import parts as image_parts
@@ -164,8 +164,7 @@ def test_an_unchanged_text_stays_out_of_the_address() -> None:
 
 def test_neurons_and_concepts_link_to_their_pages(view: View) -> None:
     html = html_of(run(image="3"))
-    seen = PictureReading.of(view.bundle, view.bundle.pictures.rgb(3))
-    found = discover(view.bundle, seen.reading)
+    found = Study.of(view.bundle, view.bundle.pictures.rgb(3)).discovery()
     for neuron in found.neurons:
         assert f"layer={neuron.layer}&amp;neuron={neuron.neuron}" in html
     for concept in found.concepts[:3]:
@@ -178,12 +177,12 @@ def test_likely_texts_are_looked_for_first_in_an_upload(view: View) -> None:
     app = run()
     picture = draw("blue", "square")
     app.file_uploader[0].set_value(("mine.png", png_of(picture), "image/png")).run()
-    presence = PictureReading.of(view.bundle, picture).presence
-    texts = [view.bundle.texts[place] for place in presence.likely(5)]
+    study = Study.of(view.bundle, picture)
+    texts = study.likely(5)
     assert app.text_input(key="_texts").value == ", ".join(texts[:3])
     html = html_of(app)
     assert all(f"<b>{text}</b>" in html for text in texts)
-    other = discover(view.bundle, PictureReading.of(view.bundle, picture).reading).concepts[-1].text
+    other = study.discovery().concepts[-1].text
     added = "%2C".join(quote_plus(text) for text in dict.fromkeys([*texts[:3], other]))
     assert f"texts={added}" in html  # the way to one more map, beside the others
     assert "own=1" in html
@@ -228,9 +227,7 @@ def test_every_state_has_an_address(view: View) -> None:
         {"first": 3, "second": 0},
     ):
         query = replace(usual, **change)
-        reading = read_image(query.params(), view)
-        assert reading.query == query
-        assert reading.problems == []
+        assert read_query(query.params(), view) == (query, [])
     assert usual.params() == {}
     assert replace(usual, image=3, texts=("a",), view="mask").elsewhere().params() == {
         "view": "mask"
@@ -268,9 +265,9 @@ def test_uploads_become_sources_or_one_sentence() -> None:
 def test_patches_name_what_is_strongest_there(view: View) -> None:
     """Against sums over all significant neurons and all texts of their sets, one by one."""
     bundle = view.bundle
-    reading = PictureReading.of(bundle, bundle.pictures.rgb(3)).reading
+    reading = Study.of(bundle, bundle.pictures.rgb(3)).reading()
     patches = strongest_at_patches(bundle, reading, top=2)
-    rows = significant_rows(bundle, all_effects(bundle, reading)[0])
+    rows = significant_rows(bundle, reading.effects[0])
     shares = neuron_maps(bundle, reading, rows)
     texts = sorted({int(i) for i in bundle.concept_ids[rows].ravel() if i >= 0})
     maps = concept_maps(reading, reading.lens_model.dictionary[texts]).unflatten(1, (4, 4))
@@ -288,7 +285,7 @@ def test_patches_name_what_is_strongest_there(view: View) -> None:
 
 
 def test_patches_without_significant_neurons_say_nothing(view: View) -> None:
-    reading = PictureReading.of(view.bundle, view.bundle.pictures.rgb(3)).reading
+    reading = Study.of(view.bundle, view.bundle.pictures.rgb(3)).reading()
     quiet = replace(view.bundle, path=view.bundle.path)
     quiet.__dict__["neurons"] = view.bundle.neurons.assign(threshold=1e9)
     patches = strongest_at_patches(quiet, reading)
@@ -297,10 +294,10 @@ def test_patches_without_significant_neurons_say_nothing(view: View) -> None:
 
 def test_the_patch_reader_lies_over_the_picture_and_carries_its_texts(view: View) -> None:
     picture = view.bundle.pictures.rgb(3).resize((60, 30))
-    source = image_source.Source("<b>", picture, (120, 60), "x", (), "upload")
-    seen = PictureReading.of(view.bundle, picture)
-    patches = strongest_at_patches(view.bundle, seen.reading)
-    html = image_parts.patch_reader(view, source, seen.framing, patches)
+    source = image_source.Source("<b>", picture, (120, 60), (), "upload")
+    study = Study.of(view.bundle, picture)
+    patches = study.patches
+    html = image_parts.patch_reader(view, source, study)
     said = json.loads(unescape(html.split('data-patches="')[1].split('"')[0]))
     assert said["grid"] == [4, 4]
     assert len(said["cells"]) == 16
@@ -401,7 +398,7 @@ def test_a_picture_too_long_to_see_is_one_sentence() -> None:
 
 
 def test_without_texts_the_page_asks_for_some(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_source, "likely_texts", lambda view, source: ())
+    monkeypatch.setattr(Study, "likely", lambda self, top: ())
     app = run()
     app.file_uploader[0].set_value(("x.png", png_of(draw("red", "circle")), "image/png")).run()
     assert "Type a text to look for" in html_of(app)
@@ -447,7 +444,7 @@ def test_downloads_are_whole_files(view: View, monkeypatch: pytest.MonkeyPatch) 
         f"{stem}-overlays.zip", f"{stem}-labels.png", f"{stem}-maps.npz", f"{stem}-settings.json",
     }  # fmt: skip
     picture = view.bundle.pictures.rgb(3)
-    expected = segment(view.bundle, picture, ["red", "blue"])
+    expected = Study.of(view.bundle, picture).segment(["red", "blue"])
     with zipfile.ZipFile(io.BytesIO(found[f"{stem}-overlays.zip"])) as archive:
         assert archive.namelist() == ["1-where-red-comes-from.png", "2-where-blue-comes-from.png"]
         for place, name in enumerate(archive.namelist()):
@@ -495,5 +492,5 @@ def test_what_cannot_be_looked_for_is_one_sentence(monkeypatch: pytest.MonkeyPat
     def refuse(*args: object) -> None:
         raise InputError("These texts cannot be looked for.")
 
-    monkeypatch.setattr(image_source, "find_texts", refuse)
+    monkeypatch.setattr(Study, "segment", refuse)
     assert "These texts cannot be looked for." in html_of(run(image="3"))

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from explorer.bundle import Bundle
-from explorer.picture.maps import neuron_shares, read
 from explorer.picture.model import open_lens_model
+from explorer.picture.reading import neuron_shares, read
 from explorer.ui.core import glossary
 from explorer.ui.data import export, grouping, loaders
 from explorer.ui.data.grouping import Picture

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from explorer.evidence.claim import FAILS, HOLDS, PARTLY, PICTOGRAMS, Claim, Result, Verdict
 from explorer.evidence.drawing import Dot, Dots, Number, Plot, Scale, Shown, Tone
 from explorer.evidence.figures import Figure, is_above, value_of
+from explorer.picture.methods import METHODS
 
 MEASURE = "foreground_average_precision"
 FORM = "exact"
-OWN = ("second-order", "activation")
+OWN = tuple(method.name for method in METHODS.values() if method.reads_neurons)
 """Methods that read second-order effects."""
 PRECISION = Scale("foreground average precision")
 
@@ -63,7 +64,7 @@ def draw(result: Result) -> Shown:
     for scenes, part in result["sets"].items():
         rows = [
             Dot(
-                f"{TITLES.get(method, method)}, {form}",
+                f"{METHODS[method].title if method in METHODS else method}, {form}",
                 found[MEASURE],
                 Tone.SECOND if method in OWN else Tone.CONTROL,
             )
@@ -98,17 +99,6 @@ def _best(figures: Mapping[str, Figure]) -> str:
 def _written(figure: Figure) -> str:
     return f"{value_of(figure):.2f}"
 
-
-TITLES = {
-    "second-order": "Second-order effects",
-    "activation": "Activations of aligned neurons",
-    "attention": "Attention of the last layer",
-    "rollout": "Attention rollout",
-    "grad-cam": "Grad-CAM",
-    "relevance": "Relevance (Chefer et al.)",
-    "legrad": "LeGrad",
-    "textspan": "Attention heads (TextSpan)",
-}
 
 CLAIM = Claim(
     title="They show where a thing is",

@@ -22,15 +22,15 @@ from explorer.evidence.context import Context
 from explorer.evidence.figures import RESAMPLES, Figure, Weights, bootstrap, ratio
 from explorer.evidence.work import Work, stream
 from explorer.picture.discover import (
-    all_effects,
     concept_scores,
     named_texts,
     rank_concepts,
     significant_rows,
 )
-from explorer.picture.maps import Reading, concept_maps, read
+from explorer.picture.maps import concept_maps
 from explorer.picture.model import LensModel, open_lens_model
 from explorer.picture.presence import DOUBTFUL, Presence
+from explorer.picture.reading import Reading, read
 from explorer.resumable import Arrays
 from explorer.scenes.seeded import MOST_OBJECTS, POOLS, SceneSet, draw_scene
 
@@ -117,7 +117,7 @@ def _looked_at(
 
     def look(number: int) -> dict[str, np.ndarray]:
         scene = draw_scene(bundle, scene_set, number, size)
-        reading = read(opened, opened.loaded.preprocess(scene.image)[None])
+        reading = read(opened, [scene.image])
         presence = Presence(reading)
         found = {
             name: np.pad(texts, (0, most - len(texts)), constant_values=-1)
@@ -145,7 +145,7 @@ def _rankings(
     bundle: Bundle, opened: LensModel, reading: Reading, presence: Presence, most: int
 ) -> dict[str, np.ndarray]:
     """Return {ranking: the best texts, at most `most`} of one scene's reading."""
-    effects = all_effects(bundle, reading)[0]
+    effects = reading.effects[0]
     rows = significant_rows(bundle, effects)
     named = named_texts(bundle, rows)
     found = rank_concepts(concept_maps(reading, opened.dictionary[named]), most)

@@ -37,24 +37,16 @@ from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.evidence.context import Context
 from explorer.evidence.figures import RESAMPLES, Figure, bootstrap
-from explorer.picture.maps import (
-    BASELINES,
-    METHODS,
-    SECOND_ORDER,
-    MapSettings,
-    direction_maps,
-    grounded,
-    read,
-    refined,
-    refinement,
-)
+from explorer.picture.heatmaps import direction_maps, grounded, refined
+from explorer.picture.maps import refinement
+from explorer.picture.methods import METHODS, find_method
 from explorer.picture.model import LensModel, open_lens_model
-from explorer.picture.rivals import explained_pass
+from explorer.picture.reading import read
+from explorer.picture.settings import MapSettings
 from explorer.scenes.compose import Scene
 from explorer.scenes.seeded import SceneSet, draw_scene
 
 FORMS = ("exact", "refined", "fine")
-FINE = (SECOND_ORDER, "textspan")  # methods of the last form, which costs four passes
 STATISTICS = (
     "pixel_accuracy",
     "mean_iou",
@@ -116,7 +108,7 @@ def measure_segmentation(
     scenes: int = 500,
     photographic: int = 500,
     calibration: int = 100,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] | None = None,
     seed: int = 0,
     work: Path | None = None,
     progress: Progress | None = None,
@@ -129,12 +121,9 @@ def measure_segmentation(
 
     Raises InputError for an unknown method, no scenes, or a bundle without the pictures needed.
     """
-    unknown = [method for method in methods if method not in METHODS]
-    if unknown or not methods:
-        raise InputError(
-            f"There is no heatmap method {(unknown or [''])[0]!r}: choose among "
-            f"{', '.join(METHODS)}."
-        )
+    methods = tuple(METHODS) if methods is None else methods
+    for method in methods or [""]:
+        find_method(method)
     if min(scenes, calibration) < 1 or photographic < 0:
         raise InputError("Measure on at least one scene and calibrate on at least one.")
     plan = [(SceneSet("test", "pictogram", multiple), scenes) for multiple in (False, True)]
@@ -175,7 +164,12 @@ def measure_segmentation(
 
 
 def _columns(methods: Sequence[str]) -> list[Column]:
-    return [(m, form) for m in methods for form in FORMS if form != "fine" or m in FINE]
+    return [
+        (method, form)
+        for method in methods
+        for form in FORMS
+        if form != "fine" or find_method(method).measured_fine
+    ]
 
 
 def best_threshold(parts: Sequence[Scores]) -> float:
@@ -352,28 +346,22 @@ def _maps_of(
 
     One lens pass and one explained pass serve all methods, but for the form `fine`.
     """
-    pixels = opened.loaded.preprocess(scene.image)[None]
     texts = opened.text_directions(scene.labels)
     turned = opened.towards_pictures(texts)
-    reading = read(opened, pixels)
+    reading = read(opened, [scene.image])
     how = refinement(reading, turned)
-    explained = explained_pass(opened.loaded.model, pixels.to(opened.loaded.device))
     size = scene.masks.shape[1:]
-    for method in methods:
-        if method in BASELINES:
-            both = BASELINES[method](explained, torch.cat([texts, turned]).to(pixels))
-            exact, plain = both.detach().float().cpu().split(len(texts), dim=1)
-        else:
-            exact, plain = (
-                direction_maps(opened, reading, d, method).flatten(2) for d in (texts, turned)
-            )
-        forms = {"exact": exact, "refined": refined(plain, how, method)}
-        grids = {form: maps.float().unflatten(2, opened.grid) for form, maps in forms.items()}
-        if method in FINE:
-            settings = MapSettings(refine=True, fine=True)
-            grids["fine"] = direction_maps(opened, reading, turned, method, settings)
-        for form, grid in grids.items():
-            yield (method, form), _enlarge(grounded(grid, method)[0], size).numpy()
+    with reading.explaining():
+        for method in methods:
+            both = direction_maps(reading, torch.cat([texts, turned]), method).flatten(2)
+            exact, plain = both.split(len(texts), dim=1)
+            forms = {"exact": exact, "refined": refined(plain, how, method)}
+            grids = {form: maps.float().unflatten(2, opened.grid) for form, maps in forms.items()}
+            if find_method(method).measured_fine:
+                settings = MapSettings(refine=True, fine=True)
+                grids["fine"] = direction_maps(reading, turned, method, settings)
+            for form, grid in grids.items():
+                yield (method, form), _enlarge(grounded(grid, method)[0], size).numpy()
 
 
 def _enlarge(grid: Tensor, size: Iterable[int]) -> Tensor:

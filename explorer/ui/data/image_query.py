@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from explorer.errors import InputError
 from explorer.findings.model import check_id
-from explorer.picture.maps import MapSettings
-from explorer.picture.segment import SegmentSettings
+from explorer.picture.methods import METHODS
+from explorer.picture.settings import SECOND_ORDER, MapSettings, SegmentSettings
 from explorer.ui.address.address import whole
 from explorer.ui.address.attack_query import read_scene
 from explorer.ui.data.classes import classes_of
@@ -19,17 +19,6 @@ T = TypeVar("T")
 SCENES = 10
 MOST_SHOWN = 8  # texts
 TEXT_LENGTH = 60
-SECOND_ORDER = "second-order"
-METHOD_NAMES = {
-    SECOND_ORDER: "Second-order effects",
-    "activation": "Activations of aligned neurons",
-    "attention": "Attention of the last layer",
-    "rollout": "Attention rollout",
-    "grad-cam": "Grad-CAM",
-    "relevance": "Relevance (Chefer et al.)",
-    "legrad": "LeGrad",
-    "textspan": "Attention heads (TextSpan)",
-}
 VIEWS = {
     "maps": "Heatmaps",
     "mask": "Mask",
@@ -76,7 +65,7 @@ class ImageQuery:
         return self.image is not None or self.scene is not None or bool(self.attack or self.finding)
 
     def params(self) -> dict[str, str]:
-        """The query as address parameters, defaults left out."""
+        """Return the query as address parameters, defaults left out."""
         usual = ImageQuery()
         plain = (
             "image",
@@ -107,31 +96,23 @@ class ImageQuery:
         return found
 
     def elsewhere(self, own: bool = False) -> ImageQuery:
-        """The same way of showing, for another picture and its own texts."""
+        """Return the same way of showing, for another picture and its own texts."""
         usual = ImageQuery(own=own)
         parts = ("image", "scene", "attack", "finding", "own", "texts", "neuron", "first", "second")
         return replace(self, **{name: getattr(usual, name) for name in parts})
 
 
-@dataclass
-class ImageReading:
-    """A parsed address and the sentences about what could not be read."""
-
-    query: ImageQuery
-    problems: list[str] = field(default_factory=list)
-
-
 def split_texts(text: str) -> tuple[str, ...]:
-    """Texts between commas, each once, at most `MOST_SHOWN`."""
+    """Return the texts between commas, each once, at most `MOST_SHOWN`."""
     parts = (" ".join(part.split())[:TEXT_LENGTH] for part in text.split(","))
     return tuple(dict.fromkeys(part for part in parts if part))[:MOST_SHOWN]
 
 
-def read_image(params: Mapping[str, str], view: View) -> ImageReading:
+def read_query(params: Mapping[str, str], view: View) -> tuple[ImageQuery, list[str]]:
     """Read the Image page's address; what can't be read is left out and named."""
     problems: list[str] = []
-    choices: dict[str, dict[str, str]] = {
-        "method": METHOD_NAMES,
+    choices: dict[str, Collection[str]] = {
+        "method": METHODS,
         "view": VIEWS,
         "scale": SCALES,
         "fit": FIT_NAMES,
@@ -166,7 +147,7 @@ def read_image(params: Mapping[str, str], view: View) -> ImageReading:
         query = replace(query, attack="", finding="")
     elif query.attack:
         query = replace(query, finding="")
-    return ImageReading(query, problems)
+    return query, problems
 
 
 def _attack(text: str, view: View, problems: list[str]) -> str:
@@ -208,7 +189,7 @@ def _percent(
 
 
 def _place(params: Mapping[str, str], key: str, problems: list[str]) -> int:
-    """A text's place; one past the texts that are shown is the last one to the page."""
+    """Return a text's place; one past the texts that are shown is the last one to the page."""
     asked = params.get(key, "")
     value = whole(asked)
     if asked and value is not None and value < MOST_SHOWN:
@@ -236,7 +217,7 @@ def _neuron(text: str, view: View, problems: list[str]) -> tuple[int, int] | Non
 
 
 def settings_of(query: ImageQuery) -> SegmentSettings:
-    """How the address asks for maps."""
+    """Return how the address asks for maps."""
     threshold = None if query.threshold is None else query.threshold / 100
     maps = MapSettings(refine=query.form == "refined")
     return SegmentSettings(query.method, maps, query.fit, threshold)

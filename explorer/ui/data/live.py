@@ -6,7 +6,7 @@ The model is loaded when first asked for, once for all sessions, and the page sa
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from explorer.bundle import MANIFEST, Bundle
+from explorer.bundle import MANIFEST
 from explorer.errors import InputError
 from explorer.search import TextSearch, open_search, unknown_texts
+from explorer.search.texts import outside_dictionary, text_directions
 from explorer.ui.data.loaders import View
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ def prepare(view: View) -> threading.Thread | None:
     _preparing.add(known)
 
     def load() -> None:
+        from explorer.picture.model import open_lens_model
+
         with suppress(InputError):
-            opened(*known, view.bundle)
+            open_lens_model(view.bundle)
 
     thread = threading.Thread(target=load, name="prepare the model", daemon=True)
     thread.start()
@@ -46,103 +49,50 @@ def prepare(view: View) -> threading.Thread | None:
 
 
 def search(view: View, query: str) -> TextSearch:
-    """Open a text search; texts outside the dictionary are embedded live.
+    """Open a text search; texts outside the dictionary are embedded by the model.
 
-    Raises InputError for a query that cannot be read, or a model that cannot be loaded.
+    Raises:
+        InputError: when the query cannot be read, or the model cannot be loaded.
     """
-    unknown = unknown_texts(view.bundle, query)
-    if not unknown:
+    with _embedding(unknown_texts(view.bundle, query)):
         return open_search(view.bundle, query)
-    names = ", ".join(f"“{text}”" for text in unknown)
-    with st.spinner(f"{names} is not in the dictionary: the model is loaded to embed it …"):
-        return open_search(
-            view.bundle,
-            query,
-            lambda texts: np.stack([_embedding(*stamp(view), text, view.bundle) for text in texts]),
-        )
 
 
 def text_direction(view: View, text: str) -> NDArray[np.float32]:
-    """A text's centred embedding, [embed], unit norm; embedded live if it isn't in the dictionary.
+    """Return a text's embedding without what all texts share: [embed], unit norm.
 
-    Raises InputError if the model cannot be loaded.
+    Raises:
+        InputError: when the text is not in the dictionary and the model cannot be loaded.
     """
-    dictionary = view.bundle.dictionary
-    try:
-        embedding = np.asarray(view.bundle.text_embeddings[dictionary.index_of(text)], np.float32)
-    except InputError:
-        with st.spinner(f"“{text}” is not in the dictionary: the model is loaded to embed it …"):
-            embedding = _embedding(*stamp(view), text, view.bundle)
-    direction: NDArray[np.float32] = np.ravel(dictionary.centre(embedding))
-    return direction
+    with _embedding(outside_dictionary(view.bundle, [text])):
+        direction: NDArray[np.float32] = text_directions(view.bundle, [text])[0]
+        return direction
 
 
-def stored_effects(view: View, image: int) -> NDArray[np.float32]:
-    """Every neuron's effect for one of the bundle's pictures, [neuron].
-
-    Raises InputError if there is no such picture, or the model cannot be loaded.
-    """
-    with st.spinner("The model is loaded and reads the picture …"):
-        return _stored_effects(*stamp(view), image, view.bundle)
-
-
-def upload_effects(view: View, data: bytes, name: str) -> NDArray[np.float32]:
-    """Every neuron's effect for an uploaded picture, [neuron].
-
-    Raises InputError if it cannot be read, or the model cannot be loaded.
-    """
-    with st.spinner("The model is loaded and reads the picture …"):
-        return _upload_effects(*stamp(view), data, name, view.bundle)
+def _embedding(unknown: list[str]) -> AbstractContextManager[None]:
+    """Say what the model is loaded for, if it is."""
+    if not unknown:
+        return nullcontext()
+    names = ", ".join(f"“{text}”" for text in unknown)
+    spinner: AbstractContextManager[None] = st.spinner(
+        f"{names} is not in the dictionary: the model is loaded to embed it …"
+    )
+    return spinner
 
 
 def lens_model(view: View) -> LensModel:
     """Return the bundle's model as the lens reads it, loaded once for all sessions.
 
-    Raises InputError if the model cannot be loaded.
+    Raises:
+        InputError: when the model cannot be loaded.
     """
+    from explorer.picture.model import open_lens_model
+
     with st.spinner("The model is loaded …"):
-        return opened(*stamp(view), view.bundle)
+        return open_lens_model(view.bundle)
 
 
 def stamp(view: View) -> tuple[str, int]:
     """What a bundle on disk is known by: its folder, and when its manifest was written."""
     path = view.bundle.path
     return str(path), (Path(path) / MANIFEST).stat().st_mtime_ns
-
-
-@st.cache_resource(max_entries=2, show_spinner=False)
-def opened(path: str, stamp: int, _bundle: Bundle) -> LensModel:
-    """Return the bundle's model as the lens reads it; `path` and `stamp` as `stamp` gives them."""
-    from explorer.picture.model import open_lens_model
-
-    return open_lens_model(_bundle)
-
-
-@st.cache_data(max_entries=256, show_spinner=False)
-def _embedding(path: str, stamp: int, text: str, _bundle: Bundle) -> NDArray[np.float32]:
-    from explorer.lens.models import encode_texts
-
-    loaded = opened(path, stamp, _bundle).loaded
-    embedding: NDArray[np.float32] = encode_texts(loaded, [text]).numpy()[0]
-    return embedding
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _stored_effects(path: str, stamp: int, image: int, _bundle: Bundle) -> NDArray[np.float32]:
-    from explorer.picture.effects import picture_effects
-
-    return picture_effects(opened(path, stamp, _bundle), _bundle.pictures.image(image))
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def _upload_effects(
-    path: str, stamp: int, data: bytes, name: str, _bundle: Bundle
-) -> NDArray[np.float32]:
-    from explorer.picture.effects import picture_effects
-    from explorer.picture.uploads import decode
-
-    try:
-        picture = decode(data).picture
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
-    return picture_effects(opened(path, stamp, _bundle), picture)

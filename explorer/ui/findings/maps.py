@@ -35,16 +35,14 @@ def _drawn(
     _view: View,
 ) -> list[tuple[str, bytes]]:
     from explorer.picture import painting
-    from explorer.picture.segment import PictureReading, segment
-    from explorer.ui.data.image_query import read_image, settings_of
+    from explorer.picture.study import Study
+    from explorer.ui.data.image_query import read_query, settings_of
     from explorer.ui.html.shots import preview_size
 
-    query = read_image(dict(settings), _view).query
+    query, _ = read_query(dict(settings), _view)
     bundle: Bundle = _view.bundle
     picture = opened(copy) if image is None else bundle.pictures.rgb(image)
-    asked = settings_of(query)
-    seen = PictureReading.of(live.opened(path, stamp, bundle), picture, asked.fit)
-    found = segment(bundle, seen, texts, asked)
+    found = Study.of(bundle, picture).segment(texts, settings_of(query))
     width, height = preview_size(picture.size, SIDE)
     scale = SIDE / max(width, height)
     strengths = found.strengths((round(width * scale), round(height * scale)), query.scale)

@@ -15,9 +15,9 @@ from explorer.evidence.stored import stored_evidence
 from explorer.palette import COLOURS
 from explorer.picture import painting
 from explorer.picture.discover import FoundConcept, FoundNeuron
-from explorer.picture.framing import Framing
 from explorer.picture.patches import Patch
 from explorer.picture.segment import scaled
+from explorer.picture.study import Study
 from explorer.ui.address.address import href
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
@@ -112,16 +112,14 @@ def concept_list(view: View, concepts: Sequence[FoundConcept], mapped: Callable[
     return f'<ol class="concepts-found">{"".join(rows)}</ol>'
 
 
-def neuron_card(
-    view: View, found: FoundNeuron, patches: Tensor, framing: Framing, picture: Image.Image
-) -> str:
+def neuron_card(view: View, found: FoundNeuron, patches: Tensor, study: Study) -> str:
     """A neuron with its own map on the picture, all of it a link to its page."""
     strength = torch.sign(torch.tensor(found.effect)) * patches
-    size = preview_size(picture.size, SMALL)
-    drawn = scaled(framing.to_picture(strength[None, None], size))[0].numpy()
+    size = preview_size(study.picture.size, SMALL)
+    drawn = scaled(study.framing().to_picture(strength[None, None], size))[0].numpy()
     name = glossary.neuron_name(found.layer, found.neuron)
     source = parts.picture_source(
-        painting.encode(painting.paint(picture, drawn, painting.colour_of(0)), "WEBP")
+        painting.encode(painting.paint(study.picture, drawn, painting.colour_of(0)), "WEBP")
     )
     times = f"{glossary.number(abs(found.strength), 1)} × its threshold"
     body = (
@@ -135,11 +133,9 @@ def neuron_card(
     )
 
 
-def patch_reader(
-    view: View, source: Source, framing: Framing, patches: Sequence[Sequence[Patch]]
-) -> str:
-    """The picture under its patches, [row][column]; image.js says what is strongest at one."""
-    picture = source.picture
+def patch_reader(view: View, source: Source, study: Study) -> str:
+    """Return the picture under its patches; image.js says what is strongest at one."""
+    picture, framing, patches = study.picture, study.framing(), study.patches
     size = preview_size(picture.size)
     shown = picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
     address = parts.picture_source(painting.encode(shown.convert("RGB"), "WEBP"))

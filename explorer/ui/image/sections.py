@@ -12,15 +12,17 @@ from streamlit.delta_generator import DeltaGenerator
 
 from explorer.errors import ExplorerError, InputError
 from explorer.picture import painting
-from explorer.picture.discover import Discovery, neuron_maps
-from explorer.picture.segment import calibrated_threshold, scaled
+from explorer.picture.methods import METHODS
+from explorer.picture.segment import scaled
+from explorer.picture.settings import calibrated_threshold
+from explorer.picture.study import Study
 from explorer.picture.uploads import MAX_BYTES, SUFFIXES
 from explorer.ui.core import glossary
+from explorer.ui.data import studies
 from explorer.ui.data.image_query import (
     FIT_NAMES,
     FORMS,
     LEAST_OPACITY,
-    METHOD_NAMES,
     MOST_SHOWN,
     SCALES,
     TEXT_LENGTH,
@@ -38,6 +40,7 @@ from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import save_finding
 
+MOST_LIKELY = 5  # texts
 SUGGESTED = 3  # likely texts that are looked for first in an upload
 UNFAMILIAR = (
     "Low confidence: no text is as near to what the model makes of this picture as one is for 95 "
@@ -120,33 +123,31 @@ def _sent(page: Page, query: ImageQuery, key: str) -> None:
 
 def _clear(page: Page, query: ImageQuery) -> None:
     st.session_state[TURN] += 1
-    image_source.forget()
+    studies.forget()
     frame.address(page, **query.elsewhere().params())
 
 
 def study(page: Page, query: ImageQuery, source: Source) -> None:
-    """Everything about one picture."""
+    """Draw everything about one picture, which is read once for all sections."""
     frame.title(source.name)
     try:
-        found = image_source.find_concepts(page.view, source)
+        found = studies.study(page.view, source.picture)
     except InputError as error:
         frame.show_problems([str(error)])
         return
-    likely = image_source.likely_texts(page.view, source)
-    texts = query.texts or source.suggested or likely[:SUGGESTED]
+    texts = query.texts or source.suggested or found.likely(MOST_LIKELY)[:SUGGESTED]
     number = (query.image or 0) if source.kind == "image" else None
     save_finding.of_picture(page, source.name, texts, source.picture if number is None else number)
     _concepts(page, query, source, found, texts)
-    _texts(page, query, source, texts)
-    _neurons(page, query, source, found)
+    _texts(page, query, source, found, texts)
+    _neurons(page, query, found)
 
 
 def _concepts(
-    page: Page, query: ImageQuery, source: Source, found: Discovery, texts: tuple[str, ...]
+    page: Page, query: ImageQuery, source: Source, study: Study, texts: tuple[str, ...]
 ) -> None:
     view = page.view
-    seen = image_source.read_picture(view, source, "pad")
-    patches = image_source.find_patches(view, source)
+    found = study.discovery()
     left, right = st.columns([1, 1.2], gap="large")
 
     def mapped(text: str) -> str:
@@ -158,13 +159,13 @@ def _concepts(
     with left:
         frame.draw(
             f"<h2>{escape(source.name)}</h2>",
-            image_parts.patch_reader(view, source, seen.framing, patches),
-            image_parts.limits(view, seen.reading.lens_model.grid),
+            image_parts.patch_reader(view, source, study),
+            image_parts.limits(view, study.lens_model.grid),
         )
     with right:
         frame.draw(
-            image_parts.likely(image_source.likely_texts(view, source), mapped),
-            parts.notice(UNFAMILIAR) if seen.presence.unfamiliar(view.bundle) else "",
+            image_parts.likely(study.likely(MOST_LIKELY), mapped),
+            parts.notice(UNFAMILIAR) if study.unfamiliar else "",
             "<h2>Concepts discovered</h2>"
             f'<p class="caption">{found.significant:,} of {len(view.neurons):,} neurons are as '
             "strong on this picture as on the few from which their direction was computed. Of the "
@@ -178,7 +179,9 @@ def _concepts(
         )
 
 
-def _texts(page: Page, query: ImageQuery, source: Source, texts: tuple[str, ...]) -> None:
+def _texts(
+    page: Page, query: ImageQuery, source: Source, study: Study, texts: tuple[str, ...]
+) -> None:
     frame.draw(
         "<h2>Where texts come from</h2>"
         '<p class="caption">Each patch\'s share of what the neurons add along a text. The stronger '
@@ -192,13 +195,13 @@ def _texts(page: Page, query: ImageQuery, source: Source, texts: tuple[str, ...]
         return
     settings = settings_of(query)
     try:
-        found = image_source.find_texts(page.view, source, texts, settings)
+        found = study.segment(texts, settings)
     except InputError as error:
         frame.show_problems([str(error)])
         return
     if found.doubtful and query.view != "methods":
         frame.draw(image_parts.doubts(found.doubtful))
-    image_views.draw(page, query, source, found, settings)
+    image_views.draw(page, query, source, study, found)
 
 
 def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
@@ -227,7 +230,7 @@ def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
     with st.container(key="lens_tools"):
         columns = st.columns(4, gap="small")
     columns[0].selectbox(
-        "Method", list(METHOD_NAMES), format_func=METHOD_NAMES.__getitem__, key="_method",
+        "Method", list(METHODS), format_func=lambda name: METHODS[name].title, key="_method",
         disabled=query.view == "methods", **change,
     )  # fmt: skip
     columns[1].selectbox(
@@ -288,40 +291,35 @@ def _changed(page: Page, before: ImageQuery, texts: tuple[str, ...], usual: int)
     frame.address(page, **query.params())
 
 
-def _neurons(page: Page, query: ImageQuery, source: Source, found: Discovery) -> None:
-    view = page.view
-    seen = image_source.read_picture(view, source, "pad")
+def _neurons(page: Page, query: ImageQuery, study: Study) -> None:
     if query.neuron:
-        _one_neuron(page, query, source)
-    rows = [neuron.row for neuron in found.neurons]
-    maps = neuron_maps(view.bundle, seen.reading, rows)
+        _one_neuron(page, query, study, query.neuron)
+    neurons = study.discovery().neurons
+    maps = study.neuron_maps([neuron.row for neuron in neurons])
     frame.draw(
         "<h2>Neurons it drives most</h2>"
-        '<p class="caption">The largest effects on this picture, less each neuron\'s mean over the '
-        "bundle's pictures, with where in the picture each comes from.</p>",
+        '<p class="caption">The largest effects on this picture, minus each neuron\'s mean over '
+        "the bundle's pictures, with where in the picture each comes from.</p>",
         parts.cards(
             (
-                image_parts.neuron_card(view, neuron, maps[place], seen.framing, source.picture)
-                for place, neuron in enumerate(found.neurons)
+                image_parts.neuron_card(page.view, neuron, maps[place], study)
+                for place, neuron in enumerate(neurons)
             ),
             small=True,
         ),
     )
 
 
-def _one_neuron(page: Page, query: ImageQuery, source: Source) -> None:
-    """The map of the neuron that the address names."""
-    assert query.neuron is not None  # the caller asked
-    layer, neuron = query.neuron
+def _one_neuron(page: Page, query: ImageQuery, study: Study, place: tuple[int, int]) -> None:
+    """Draw the map of the neuron that the address names."""
+    layer, neuron = place
     view = page.view
-    seen = image_source.read_picture(view, source, "pad")
-    row = view.bundle.row(layer, neuron)
-    patches = neuron_maps(view.bundle, seen.reading, [row])
+    patches = study.neuron_maps([view.bundle.row(layer, neuron)])
     total = float(patches.sum())
     sign = 1 if total >= 0 else -1
-    size = shots.preview_size(source.picture.size)
-    drawn = scaled(seen.framing.to_picture(sign * patches[None], size))[0].numpy()
-    painted = painting.paint(source.picture, drawn, painting.colour_of(0), query.opacity / 100)
+    size = shots.preview_size(study.picture.size)
+    drawn = scaled(study.framing().to_picture(sign * patches[None], size))[0].numpy()
+    painted = painting.paint(study.picture, drawn, painting.colour_of(0), query.opacity / 100)
     name = glossary.neuron_name(layer, neuron)
     away = "" if total >= 0 else "; it points away from its direction, and that is shown"
     frame.draw(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from html import escape
 
 import streamlit as st
@@ -14,13 +13,15 @@ from torch import Tensor
 
 from explorer.picture import files as exports
 from explorer.picture import painting
-from explorer.picture.segment import Segmentation, SegmentSettings, difference
+from explorer.picture.methods import METHODS, Method
+from explorer.picture.segment import Segmentation
+from explorer.picture.study import Study
 from explorer.ui.address.address import href
 from explorer.ui.core import glossary
-from explorer.ui.data.image_query import METHOD_NAMES, ImageQuery, settings_of
+from explorer.ui.data.image_query import ImageQuery, settings_of
+from explorer.ui.data.studies import pixels_digest
 from explorer.ui.html import shots
 from explorer.ui.image import parts as image_parts
-from explorer.ui.image import source as image_source
 from explorer.ui.image.source import Source
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
@@ -49,27 +50,29 @@ class Shown:
     below: str = ""
 
 
-def draw(
-    page: Page, query: ImageQuery, source: Source, found: Segmentation, settings: SegmentSettings
-) -> None:
-    """The maps as the address asks for them, and what can be downloaded."""
-    shown = _VIEWS[query.view](page, query, source, found)
+def draw(page: Page, query: ImageQuery, source: Source, study: Study, found: Segmentation) -> None:
+    """Draw the maps as the address asks for them, and what can be downloaded."""
+    shown = _VIEWS[query.view](query, study, found)
     size = shots.preview_size(source.picture.size)
     pictures = [shots.shot(p.paint(size), p.name, p.caption) for p in shown.panels]
     frame.draw(shown.above, shots.grid(pictures), shown.below)
-    _downloads(page, query, source, found, settings, shown.panels)
+    _downloads(page, query, source, found, shown.panels)
 
 
-def _heatmaps(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> Shown:
-    @lru_cache(maxsize=1)
+def _heatmaps(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
+    drawn: dict[Size, Tensor] = {}  # of the last size: panels are painted one after the other
+
     def strengths(size: Size) -> Tensor:
-        return found.strengths(size, query.scale)
+        if size not in drawn:
+            drawn.clear()
+            drawn[size] = found.strengths(size, query.scale)
+        return drawn[size]
 
     def panel(place: int, text: str) -> Panel:
         def paint(size: Size) -> Image.Image:
             strength = strengths(size)[place].numpy()
             colour = painting.colour_of(place)
-            return painting.paint(source.picture, strength, colour, query.opacity / 100)
+            return painting.paint(study.picture, strength, colour, query.opacity / 100)
 
         peaks = found.grids.clamp(min=0).amax(dim=(0, 2, 3))
         end = float(peaks.max() if query.scale == "shared" else peaks[place])
@@ -79,11 +82,11 @@ def _heatmaps(page: Page, query: ImageQuery, source: Source, found: Segmentation
     return Shown(tuple(panel(place, text) for place, text in enumerate(found.texts)))
 
 
-def _mask(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> Shown:
+def _mask(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
     def paint(size: Size) -> Image.Image:
-        return painting.paint_labels(source.picture, found.labels(size), query.opacity / 100)
+        return painting.paint_labels(study.picture, found.labels(size), query.opacity / 100)
 
-    labels = found.labels(shots.preview_size(source.picture.size))
+    labels = found.labels(shots.preview_size(study.picture.size))
     keys = "".join(
         f"{image_parts.swatch(place, text)} <span class='muted'>"
         f"{glossary.share(float((labels == place + 1).mean()))}</span> "
@@ -97,29 +100,31 @@ def _mask(page: Page, query: ImageQuery, source: Source, found: Segmentation) ->
     )
 
 
-def _methods(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> Shown:
+def _methods(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
     place = min(query.first, len(found.texts) - 1)
     text = found.texts[place]
 
-    def panel(method: str, name: str) -> Panel:
-        settings = settings_of(replace(query, method=method))
-        other = image_source.find_texts(page.view, source, (text,), settings)
+    def panel(method: Method) -> Panel:
+        other = study.segment((text,), settings_of(replace(query, method=method.name)))
 
         def paint(size: Size) -> Image.Image:
             strength = other.strengths(size)[0].numpy()
             colour = painting.colour_of(place)
-            return painting.paint(source.picture, strength, colour, query.opacity / 100)
+            return painting.paint(study.picture, strength, colour, query.opacity / 100)
 
-        return Panel(f"{name}: “{text}”", escape(name), paint)
+        return Panel(f"{method.title}: “{text}”", escape(method.title), paint)
 
+    with study.reading(query.fit).explaining():
+        panels = tuple(panel(method) for method in METHODS.values())
+    blind = " and ".join(m.title for m in METHODS.values() if not m.reads_text)
     return Shown(
-        tuple(panel(method, name) for method, name in METHOD_NAMES.items()),
+        panels,
         above=f'<p class="caption">“{escape(text)}” by every method on this model, each map over '
-        "its own peak. Attention and rollout do not look at the text.</p>",
+        f"its own peak. These do not look at the text: {escape(blind)}.</p>",
     )
 
 
-def _difference(page: Page, query: ImageQuery, source: Source, found: Segmentation) -> Shown:
+def _difference(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
     if len(found.texts) < 2:
         return Shown(
             above="<p>Give two texts, with a comma between, to see one against the other.</p>"
@@ -128,9 +133,9 @@ def _difference(page: Page, query: ImageQuery, source: Source, found: Segmentati
     first, second = found.texts[one], found.texts[other]
 
     def paint(size: Size) -> Image.Image:
-        values = difference(found, first, second, size).numpy()
+        values = found.difference(first, second, size).numpy()
         colours = painting.colour_of(one), painting.colour_of(other)
-        return painting.paint_difference(source.picture, values, query.opacity / 100, colours)
+        return painting.paint_difference(study.picture, values, query.opacity / 100, colours)
 
     return Shown(
         (Panel(f"“{first}” against “{second}”", "", paint),),
@@ -156,7 +161,6 @@ def _downloads(
     query: ImageQuery,
     source: Source,
     found: Segmentation,
-    settings: SegmentSettings,
     panels: tuple[Panel, ...],
 ) -> None:
     stem = exports.file_stem(source.name)
@@ -166,11 +170,11 @@ def _downloads(
         return exports.pictures_file(painted)
 
     def described() -> str:
-        facts = exports.description(page.view.bundle, found, settings, source.size)
+        facts = exports.description(page.view.bundle, found, settings_of(query), source.size)
         facts["picture"] = {
             "name": source.name,
             "kind": source.kind,
-            "pixels_sha256": source.digest,
+            "pixels_sha256": pixels_digest(source.picture),
         }
         facts["shown"] = {
             "view": query.view,

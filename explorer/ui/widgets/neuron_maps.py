@@ -13,14 +13,14 @@ from PIL import Image
 
 from explorer.bundle import Bundle
 from explorer.ui.address.address import Place
-from explorer.ui.data import live
+from explorer.ui.data import live, studies
 from explorer.ui.data.grouping import Picture
 from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import tag
 from explorer.ui.html.pictures import picture_source
 
 if TYPE_CHECKING:
-    from explorer.picture.maps import Reading
+    from explorer.picture.reading import Reading
 
 SIDE = 112  # pixels of a small map's long side
 LARGE = 336
@@ -63,9 +63,10 @@ def _paint(
     bundle: Bundle,
 ) -> list[bytes]:
     """Each picture under its map, as a WebP file; positive shares of an effect of the sign."""
-    from explorer.picture.maps import read
+    from explorer.picture.model import open_lens_model
+    from explorer.picture.reading import read
 
-    reading = read(live.opened(path, stamp, bundle), pictures)
+    reading = read(open_lens_model(bundle), pictures)
     return _painted_reading(reading, (layer, neuron), pictures, signs, side)
 
 
@@ -76,16 +77,12 @@ def on_one_picture(
 
     effects: [neuron], of the picture. Raises InputError if the model cannot be loaded.
     """
-    from explorer.picture.maps import read
-
-    with st.spinner("The model reads the picture …"):
-        reading = read(live.opened(*live.stamp(view), view.bundle), [picture])
-        files = [
-            _painted_reading(
-                reading, view.place(row), [picture], [-1 if effects[row] < 0 else 1], LARGE
-            )[0]
-            for row in rows
-        ]
+    reading = studies.study(view, picture).reading()
+    signs = [-1 if effects[row] < 0 else 1 for row in rows]
+    files = [
+        _painted_reading(reading, view.place(row), [picture], [sign], LARGE)[0]
+        for row, sign in zip(rows, signs, strict=True)
+    ]
     return [picture_source(file) for file in files]
 
 
@@ -99,7 +96,7 @@ def _painted_reading(
     """One neuron's map over each picture of a reading, as WebP files."""
     from explorer.picture import painting
     from explorer.picture.framing import Framing
-    from explorer.picture.maps import neuron_shares
+    from explorer.picture.reading import neuron_shares
     from explorer.picture.segment import scaled
 
     layer, neuron = place

@@ -11,8 +11,9 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from explorer.errors import InputError
 from explorer.ui.address.address import IMAGE, WORD_LENGTH
-from explorer.ui.data import live
+from explorer.ui.data import studies
 from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import notice, tag
 from explorer.ui.html.links import anchor
@@ -35,18 +36,25 @@ class Chosen:
     data: bytes = b""
 
     def effects(self, view: View) -> NDArray[np.float32]:
-        """Every neuron's effect for it, [neuron]. Raises InputError as `live` does."""
-        if self.image >= 0:
-            return live.stored_effects(view, self.image)
-        return live.upload_effects(view, self.data, self.name)
+        """Return every neuron's effect for it: [neuron].
+
+        Raises:
+            InputError: when the picture cannot be read, or the model cannot be loaded.
+        """
+        return studies.study(view, self.picture(view)).effects
 
     def picture(self, view: View) -> Image.Image:
-        """The picture itself. Raises InputError for an upload that cannot be read."""
+        """Return the picture itself.
+
+        Raises:
+            InputError: when it is an upload that cannot be read.
+        """
         if self.image >= 0:
             return view.bundle.pictures.rgb(self.image)
-        from explorer.picture.uploads import decode
-
-        return decode(self.data).picture
+        try:
+            return studies.decoded(self.data).picture
+        except InputError as error:
+            raise InputError(f"{self.name}: {error}") from error
 
     def shown(self, view: View) -> Markup:
         """Show the picture, its label as alternative text."""

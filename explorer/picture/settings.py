@@ -1,0 +1,71 @@
+"""How a picture is mapped and segmented: settings without any tensor.
+
+Pages that only read or write an address import this, and no torch with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from explorer.errors import InputError
+
+if TYPE_CHECKING:
+    from explorer.bundle import Bundle
+
+SECOND_ORDER = "second-order"  # the usual method; see `explorer.picture.methods`
+FITS = ("pad", "tile")  # see `explorer.picture.framing`
+SCALES = ("own", "shared")  # a map over its text's own peak, or over the strongest text's
+FLOOR = 0.2  # of the strongest text's peak, below which a pixel is background
+USUAL_THRESHOLD = 0.4  # of a text's own peak, where a bundle brings no calibrated one
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """Which neurons a map sums over, and whether it is refined."""
+
+    layers: tuple[int, ...] | None = None
+    """Layers whose neurons count; those of the model's later half unless given."""
+    neurons: int | None = None
+    """Keep this many neurons, those whose directions align most with the text; None keeps all.
+
+    For the method `activation` None means 200.
+    """
+    refine: bool = False
+    """Turn texts towards pictures, spread maps over alike patches, draw in unsure ones."""
+    fine: bool = False
+    """Average four passes, the picture moved by half a patch: a grid twice as fine."""
+
+    def __post_init__(self) -> None:
+        """Refuse a number of neurons that leaves none."""
+        if self.neurons is not None and self.neurons < 1:
+            raise InputError(f"A map over {self.neurons} neurons is empty: choose 1 or more.")
+
+
+EXACT = MapSettings()
+REFINED = MapSettings(refine=True)
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """How a picture is segmented."""
+
+    method: str = SECOND_ORDER
+    maps: MapSettings = REFINED
+    fit: str = "pad"
+    threshold: float | None = None
+    """Share of a text's peak; None takes the calibrated one."""
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold outside 0 to 1."""
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise InputError(f"A threshold of {self.threshold} cannot be: choose one from 0 to 1.")
+
+
+USUAL = SegmentSettings()
+
+
+def calibrated_threshold(bundle: Bundle | None, method: str) -> float:
+    """Return the method's threshold as measured on the bundle, or the usual one."""
+    measured = bundle.manifest.evidence.get("segmentation", {}) if bundle else {}
+    return float(measured.get("thresholds", {}).get(method, USUAL_THRESHOLD))
