@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import pytest
+from markupsafe import escape
 from streamlit.testing.v1 import AppTest
 
 from explorer.bundle import Bundle, reseal_evidence
@@ -93,7 +93,7 @@ def test_every_claim_has_verdict_plot_and_figures(
     assert len(app.get("plotly_chart")) == len(CLAIMS)
     for key, claim in CLAIMS.items():
         because = claim.judge(evidence[section_of(key).name]).because
-        assert escape(because[1:].replace(" %", "")) in html.replace("&nbsp;%", "")
+        assert escape(because[1:].replace(" %", "")) in html.replace("\u00a0%", "")
         assert f"<p>{escape(claim.sentence)}</p>" in html
         assert f"evidence?bundle=tiny&amp;claim={key}" in html
     current = re.findall(r'<a(?=[^>]*aria-current="page")[^>]*href="(evidence[^"]*)"', html)
@@ -148,10 +148,10 @@ def test_attacks_are_shown_where_they_are_measured(
     app = run_page(folder, monkeypatch, claim="attack")
     html = html_of(app)
     assert len(app.get("plotly_chart")) == 2
-    assert "✗ doesn't hold" in html.replace("&#x27;", "'")
+    assert "✗ doesn't hold" in html.replace("&#39;", "'")
     assert "<td>attack.methods.random.two_way</td><td>0.625</td><td>0.5 to 0.75</td>" in html
     assert "<td>attack.by_pair[0].concepts</td><td>a, b</td>" in html
-    html = html.replace("&nbsp;", " ")
+    html = html.replace("\u00a0", " ")
     assert "concepts drawn at random reach 44 %, texts nearest to the target 62 %" in html
     assert "Without trials: by second-order effects 62 %" in html
     assert "Next: " not in html

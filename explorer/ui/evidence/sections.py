@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any, NamedTuple
 
 import streamlit as st
+from markupsafe import Markup
 
 from explorer.evidence import registry
 from explorer.evidence.claim import FAILS, HOLDS, PARTLY, Result, Verdict
@@ -15,7 +15,9 @@ from explorer.evidence.drawing import Number, Shown, percent
 from explorer.evidence.figures import is_figure, leaves
 from explorer.evidence.stored import stored_evidence
 from explorer.ui.evidence import plots
-from explorer.ui.html import charts, parts
+from explorer.ui.html import charts
+from explorer.ui.html.elements import NOTHING, caption, figures, joined, table, tag
+from explorer.ui.html.links import link
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import save_finding
@@ -42,22 +44,19 @@ def body(page: Page, asked: str) -> None:
         _section(page, asked, evidence, whole=True)
         save_finding.of_view(page, registry.claims()[asked].title)
         return
-    frame.draw(
-        "<h1>Evidence</h1>"
-        '<p class="lead">Does the paper’s story hold for this model? Each of its claims, in our '
-        "words, measured on pictures that took no part in the build, with a verdict from a rule "
-        "stated beside it. Nothing is left out when it fails.</p>"
+    lead = (
+        "Does the paper’s story hold for this model? Each of its claims, in our words, measured on "
+        "pictures that took no part in the build, with a verdict from a rule stated beside it. "
+        "Nothing is left out when it fails."
     )
+    frame.draw(tag("h1", "Evidence"), tag("p", lead, css="lead"))
     save_finding.of_view(page, "Evidence")
-    frame.draw(
-        _baseline(page, evidence),
-        _summary(page, evidence),
-    )
+    frame.draw(_baseline(page, evidence), _summary(page, evidence))
     for name in registry.claims():
         _section(page, name, evidence, whole=False)
 
 
-def _baseline(page: Page, evidence: Mapping[str, Any]) -> str:
+def _baseline(page: Page, evidence: Mapping[str, Any]) -> Markup:
     """How well the model recognises the evaluation pictures."""
     result = evidence.get("recall")
     if not result:
@@ -66,58 +65,54 @@ def _baseline(page: Page, evidence: Mapping[str, Any]) -> str:
     items = [_tile(Number.at(key.capitalize(), percent(key), result, key)) for key in keys]
     items.append(("Candidates", f"{result['candidates']:,}", "distinct names"))
     items.append(("Pictures", f"{result['pictures']:,}", str(result.get("set", "held out"))))
-    return (
-        "<h2>The model as it is</h2>"
-        '<p class="caption">Recognition of the evaluation pictures with nothing changed: how often '
-        "a picture’s own name is the nearest of all candidates (recall@1), or among the ten "
-        "nearest.</p>" + parts.figures(items)
+    about = (
+        "Recognition of the evaluation pictures with nothing changed: how often a picture’s own "
+        "name is the nearest of all candidates (recall@1), or among the ten nearest."
     )
+    return joined([tag("h2", "The model as it is"), caption(about), figures(items)])
 
 
-def _summary(page: Page, evidence: Mapping[str, Any]) -> str:
+def _summary(page: Page, evidence: Mapping[str, Any]) -> Markup:
     """Every claim with its verdict, each a link."""
     rows = []
     for key, claim in registry.claims().items():
         read = _read(key, evidence)
         verdict = read.verdict if read else None
-        text = verdict.because if verdict else "not measured yet"
-        name = parts.link("evidence", escape(claim.title), bundle=page.view.key, claim=key)
-        rows.append(
-            f"<tr><td>{_badge(verdict)}</td><td>{name}"
-            f'<span class="because muted">{_tied(_sentence(text))}</span></td></tr>'
-        )
-    return (
-        '<h2>In brief</h2><table class="verdicts"><thead><tr><th>Verdict</th><th>Claim</th></tr>'
-        f"</thead><tbody>{''.join(rows)}</tbody></table>"
-    )
+        because = verdict.because if verdict else "not measured yet"
+        said = tag("span", _tied(because[:1].upper() + because[1:]), css="because muted")
+        name = link("evidence", claim.title, bundle=page.view.key, claim=key)
+        rows.append(tag("tr", tag("td", _badge(verdict)), tag("td", name, said)))
+    head = tag("thead", tag("tr", tag("th", "Verdict"), tag("th", "Claim")))
+    listed = tag("table", head, tag("tbody", rows), css="verdicts")
+    return joined([tag("h2", "In brief"), listed])
 
 
-def _badge(verdict: Verdict | None) -> str:
+def _badge(verdict: Verdict | None) -> Markup:
     if verdict is None:
-        return '<span class="verdict">not measured</span>'
+        return tag("span", "not measured", css="verdict")
     outcome = verdict.outcome
-    return f'<span class="verdict {CLASSES[outcome]}">{MARKS[outcome]} {outcome}</span>'
+    return tag("span", f"{MARKS[outcome]} {outcome}", css=f"verdict {CLASSES[outcome]}")
 
 
-class _Reading(NamedTuple):
+class _Judged(NamedTuple):
     """What a result says of a claim."""
 
     result: Result
     verdict: Verdict
     shown: Shown
-    checks: Sequence[str]
+    reasons: Sequence[str]
     """Why it may not hold and what was checked, where it does not hold."""
 
 
-def _read(key: str, evidence: Mapping[str, Result]) -> _Reading | None:
+def _read(key: str, evidence: Mapping[str, Result]) -> _Judged | None:
     """Read what is measured of a claim; None without it, or where another version wrote it."""
     claim, result = registry.claims()[key], evidence.get(registry.section_of(key).name)
     if not result:
         return None
     try:
         verdict = claim.judge(result)
-        checks = claim.explain(result) if claim.explain and verdict.outcome != HOLDS else []
-        return _Reading(result, verdict, claim.draw(result), checks)
+        reasons = claim.explain(result) if claim.explain and verdict.outcome != HOLDS else []
+        return _Judged(result, verdict, claim.draw(result), reasons)
     except (KeyError, TypeError):
         return None
 
@@ -125,64 +120,64 @@ def _read(key: str, evidence: Mapping[str, Result]) -> _Reading | None:
 def _section(page: Page, key: str, evidence: Mapping[str, Result], whole: bool) -> None:
     """A claim: its sentence, verdict and rule, figures, plots; or how to measure it."""
     claim, section = registry.claims()[key], registry.section_of(key).name
-    heading = "h1" if whole else "h2"
     read = _read(key, evidence)
-    head = (
-        f'<div class="claim-head{"" if whole else " next"}">'
-        f"<{heading}>{escape(claim.title)}</{heading}>{_badge(read and read.verdict)}</div>"
-        f"<p>{escape(claim.sentence)}</p>"
-    )
-    steps = _steps(page, key) if whole else ""
+    heading = tag("h1" if whole else "h2", claim.title)
+    badge = _badge(read.verdict if read else None)
+    head = tag("div", heading, badge, css="claim-head" if whole else "claim-head next")
+    frame.draw(head, tag("p", claim.sentence), _steps(page, key) if whole else NOTHING)
     if not read:
-        frame.draw(head, steps, _command(page, section))
+        frame.draw(_command(page, section))
         return
-    result, verdict, shown, checks = read
-    reason = f"<p><b>{escape(verdict.outcome.capitalize())}:</b> {_tied(verdict.because)}</p>"
-    rule = f'<p class="caption rule">Rule. {_tied(claim.rule)}</p>'
-    frame.draw(head, steps, reason, parts.figures(map(_tile, shown.numbers)), rule)
-    _drawn(key, shown, whole)
-    if checks:
-        frame.draw(_checked(checks, whole))
+    outcome = tag("b", f"{read.verdict.outcome.capitalize()}:")
+    frame.draw(
+        tag("p", outcome, " ", _tied(read.verdict.because)),
+        figures(map(_tile, read.shown.numbers)),
+        caption("Rule. ", _tied(claim.rule), css="rule"),
+    )
+    _draw_plots(key, read.shown, whole)
+    if read.reasons:
+        frame.draw(_reasons(read.reasons, whole))
+    measured_on = _measured_on(read.result)
     if whole:
-        frame.draw(_settings(result), _table(section, result))
+        frame.draw(caption("Measured on ", measured_on, _ablated(read.result)))
+        frame.draw(_every_figure(section, read.result))
     else:
-        more = _more(page, key, len(shown.plots) - 1)
-        frame.draw(f'<p class="caption">{_settings_line(result)} {more}</p>')
+        frame.draw(caption(measured_on, " ", _more(page, key, len(read.shown.plots) - 1)))
 
 
-def _checked(checks: Sequence[str], whole: bool) -> str:
-    """Why the claim may not hold, and what was checked to rule out a bug."""
-    rows = "".join(f"<li>{_tied(said)}</li>" for said in checks)
+def _reasons(reasons: Sequence[str], whole: bool) -> Markup:
+    """Why the claim may not hold, and what was checked to rule out a fault of ours."""
+    rows = tag("ul", (tag("li", _tied(said)) for said in reasons))
     title = "Why, and what was checked"
     if whole:
-        return f"<h2>{title}</h2><ul>{rows}</ul>"
-    return f"<details><summary>{title}</summary><ul>{rows}</ul></details>"
+        return joined([tag("h2", title), rows])
+    return tag("details", tag("summary", title), rows)
 
 
-def _steps(page: Page, key: str) -> str:
+def _steps(page: Page, key: str) -> Markup:
     """The way back to all claims, and to the ones before and after."""
     claims = registry.claims()
     keys = list(claims)
-    links = [parts.link("evidence", "← All claims", bundle=page.view.key)]
+    ways = [link("evidence", "← All claims", bundle=page.view.key)]
     place = keys.index(key)
     for name, near in (("Previous", place - 1), ("Next", place + 1)):
         if 0 <= near < len(keys):
-            title = escape(claims[keys[near]].title)
-            to = parts.link("evidence", title, bundle=page.view.key, claim=keys[near])
-            links.append(f"{name}: {to}")
-    return f'<p class="caption">{" · ".join(links)}</p>'
+            title = claims[keys[near]].title
+            to = link("evidence", title, bundle=page.view.key, claim=keys[near])
+            ways.append(joined([f"{name}: ", to]))
+    return caption(joined(ways, " · "))
 
 
-def _drawn(key: str, shown: Shown, whole: bool) -> None:
+def _draw_plots(key: str, shown: Shown, whole: bool) -> None:
     for place, plot in enumerate(shown.plots if whole else shown.plots[:1]):
-        frame.draw(f'<p class="caption">{_tied(plot.caption)}</p>')
+        frame.draw(caption(_tied(plot.caption)))
         name = f"evidence_{key}_{place}"
         st.plotly_chart(plots.draw(plot.drawing), config=charts.CONFIG, key=name, width="stretch")
 
 
-def _more(page: Page, key: str, plots: int) -> str:
-    count = {0: "", 1: "one more plot and "}.get(plots, f"{plots} more plots and ")
-    return parts.link("evidence", f"See {count}every figure →", bundle=page.view.key, claim=key)
+def _more(page: Page, key: str, further: int) -> Markup:
+    count = {0: "", 1: "one more plot and "}.get(further, f"{further} more plots and ")
+    return link("evidence", f"See {count}every figure →", bundle=page.view.key, claim=key)
 
 
 def _tile(number: Number) -> tuple[str, str, str]:
@@ -203,19 +198,15 @@ def _why(number: Number) -> str:
 
 
 def _tied(text: str) -> str:
-    """Escape a text and keep its numbers together with their unit."""
-    return re.sub(r"(?<=\d) (?=%)", "&nbsp;", escape(text))
+    """Keep the numbers of a text together with their unit."""
+    return re.sub(r"(?<=\d) (?=%)", "\u00a0", text)
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _settings_line(result: Result) -> str:
+def _measured_on(result: Result) -> str:
     """On what, and with which seed."""
     said = []
     if "pictures" in result:
-        said.append(f"{result['pictures']:,} pictures ({escape(str(result.get('set', '')))})")
+        said.append(f"{result['pictures']:,} pictures ({result.get('set', '')})")
         said.append(f"{result['candidates']:,} candidates")
     seed = result.get("seed", result.get("bootstrap", {}).get("seed"))
     if seed is not None:
@@ -223,20 +214,23 @@ def _settings_line(result: Result) -> str:
     return ", ".join(said) + "." if said else ""
 
 
-def _settings(result: Result) -> str:
-    ablated = f" Ablated: {escape(str(result['ablation']))}." if "ablation" in result else ""
-    return f'<p class="caption">Measured on {_settings_line(result)}{ablated}</p>'
+def _ablated(result: Result) -> str:
+    return f" Ablated: {result['ablation']}." if "ablation" in result else ""
 
 
-def _table(section: str, result: Result) -> str:
+def _every_figure(section: str, result: Result) -> Markup:
     """Every figure with its key in the command's JSON."""
     rows = [_row(f"{section}.{key}", leaf) for key, leaf in leaves(result)]
-    return (
-        "<h2>Every figure</h2>"
-        '<p class="caption">As <code>python -m explorer evidence … --json</code> prints them, with '
-        "their 95 % bootstrap intervals over that many pictures, neurons, scenes or pairs.</p>"
-        f'<div class="keys">{parts.table(("Key", "Value", "Interval", "Count"), rows, (3,))}</div>'
+    about = caption(
+        "As ",
+        tag("code", "python -m explorer evidence … --json"),
+        _tied(
+            " prints them, with their 95 % bootstrap intervals over that many pictures, neurons, "
+            "scenes or pairs."
+        ),
     )
+    listed = table(("Key", "Value", "Interval", "Count"), rows, (3,))
+    return joined([tag("h2", "Every figure"), about, tag("div", listed, css="keys")])
 
 
 def _row(key: str, leaf: Any) -> tuple[str, str, str, str]:
@@ -254,12 +248,10 @@ def _plain(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def _command(page: Page, section: str) -> str:
+def _command(page: Page, section: str) -> Markup:
     """How to measure what isn't there."""
     key = page.view.key
     folder = page.view.bundle.path.parent.name
     command = f"python -m explorer evidence {folder}/{key} --only {section}"
-    return (
-        f'<p class="notice" role="status">Not measured yet on “{escape(key)}”. To measure it:</p>'
-        f"<pre><code>{escape(command)}</code></pre>"
-    )
+    said = tag("p", f"Not measured yet on “{key}”. To measure it:", css="notice", role="status")
+    return joined([said, tag("pre", tag("code", command))])
