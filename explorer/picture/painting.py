@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageColor
 
 from explorer.palette import COLOURS
 
@@ -16,8 +16,8 @@ PALE = 0.25  # and how far to white
 
 def colour_of(place: int) -> tuple[int, int, int]:
     """Return the colour of the text at `place`; after six texts colours come again."""
-    code = COLOURS[place % len(COLOURS)]
-    return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
+    red, green, blue = ImageColor.getrgb(COLOURS[place % len(COLOURS)])[:3]
+    return red, green, blue
 
 
 def ground(picture: Image.Image, size: tuple[int, int] | None = None) -> NDArray[np.float64]:

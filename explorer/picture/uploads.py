@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from explorer.errors import InputError
 from explorer.lens.models import to_rgb
@@ -29,6 +29,7 @@ SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 MAX_BYTES = 10_000_000
 MAX_PIXELS = 36_000_000
 LONGEST_SIDE = 2048
+SIDEWAYS = (5, 6, 7, 8)  # orientations in EXIF
 ROWS = 256  # that are held as floats at once
 _NAMES = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 
@@ -48,8 +49,9 @@ class Upload:
 def decode(data: bytes) -> Upload:
     """Decode a picture file.
 
-    Raises InputError, in one sentence, for a file that is too large, of another kind, damaged or
-    cut short.
+    Raises:
+        InputError: in one sentence, when the file is too large, of another kind, damaged or cut
+            short.
     """
     if not data:
         raise InputError(f"The file is empty: choose a {_NAMES} picture.")
@@ -75,15 +77,13 @@ def _decode(opened: Image.Image) -> Upload:
     try:
         opened.draft(None, (LONGEST_SIDE, LONGEST_SIDE))
         opened.load()
-        orientation = _orientation(opened)  # after loading: TIFF is turned by its decoder
+        sideways = _turn(opened)  # after loading: TIFF is turned by its decoder
         picture = to_rgb(_reduced(_to_8_bits(opened)))
-        if orientation in _TURNS:
-            picture = picture.transpose(_TURNS[orientation])
     except Exception as error:  # as above
         raise InputError(
             f"The picture is damaged or cut short and cannot be decoded: choose another {_NAMES}."
         ) from error
-    size = (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+    size = (height, width) if sideways else (width, height)
     return Upload(picture, size, str(opened.format))
 
 
@@ -94,22 +94,14 @@ def _too_many_pixels(count: str) -> InputError:
     )
 
 
-def _orientation(picture: Image.Image) -> int:
+def _turn(picture: Image.Image) -> bool:
+    """Turn a picture as its EXIF says; return whether width and height changed places."""
     try:
-        return int(picture.getexif().get(0x0112, 1))
+        sideways = picture.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
+        ImageOps.exif_transpose(picture, in_place=True)
     except Exception:  # damaged EXIF says nothing
-        return 1
-
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+        return False
+    return sideways
 
 
 def _reduced(picture: Image.Image) -> Image.Image:

@@ -25,7 +25,7 @@ from explorer.picture.study import MOST_SEGMENTATIONS, Study
 from explorer.search.texts import text_directions, text_embeddings
 from explorer.ui.data import studies
 from explorer.ui.data.loaders import View
-from explorer.ui.widgets.picture_choice import Chosen
+from explorer.ui.widgets.picture_choice import ChosenPicture
 
 SHAPES = {"square": (60, 60), "3:1": (150, 50), "1:3": (50, 150)}
 
@@ -139,7 +139,7 @@ def test_a_picture_tried_on_any_page_has_one_effect(bundle: Bundle, shape: str) 
     view = View("tiny", bundle)
     buffer = io.BytesIO()
     long_picture(SHAPES[shape]).save(buffer, "PNG")
-    chosen = Chosen("long.png", data=buffer.getvalue())
+    chosen = ChosenPicture("long.png", data=buffer.getvalue())
     study = studies.study(view, chosen.picture(view))
     effects = chosen.effects(view)
     strongest = np.argsort(-np.abs(effects))[:50]

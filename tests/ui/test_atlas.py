@@ -17,7 +17,7 @@ from explorer.ui.address import area
 from explorer.ui.address.address import NeuronsQuery, Range
 from explorer.ui.address.atlas_query import AtlasQuery, read_atlas
 from explorer.ui.atlas import sections as atlas
-from explorer.ui.data import export, live, loaders
+from explorer.ui.data import export, loaded_model, loaders
 from explorer.ui.data.loaders import View
 from explorer.ui.shell.frame import Page
 from tests.support.app import html_of, run_page
@@ -234,4 +234,4 @@ def test_a_text_outside_the_dictionary_is_embedded(view: View) -> None:
     loaded = view.bundle.load_model()
     embedding = encode_texts(loaded, [text]).numpy()[0] - view.bundle.text_mean
     expected = embedding / np.linalg.norm(embedding)
-    np.testing.assert_allclose(live.text_direction(view, text), expected, atol=1e-4)
+    np.testing.assert_allclose(loaded_model.text_direction(view, text), expected, atol=1e-4)

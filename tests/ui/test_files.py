@@ -26,7 +26,7 @@ from explorer.errors import InputError
 from explorer.picture import model as lens_models
 from explorer.picture.uploads import MAX_BYTES
 from explorer.ui.core import access, glossary
-from explorer.ui.data import export, live, loaders, served
+from explorer.ui.data import export, loaded_model, loaders, served
 from explorer.ui.data.grouping import strongest
 from explorer.ui.data.loaders import View
 from explorer.ui.html.pictures import image
@@ -280,7 +280,7 @@ def test_the_first_bundle_is_open_before_the_first_visitor(
 
 
 def test_the_model_is_prepared_once(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_preparing", set())
+    monkeypatch.setattr(loaded_model, "_preparing", set())
     asked: list[Bundle] = []
 
     def opened(bundle: Bundle) -> None:
@@ -288,9 +288,9 @@ def test_the_model_is_prepared_once(view: View, monkeypatch: pytest.MonkeyPatch)
         raise InputError("its weights are gone")  # said when the model is needed, not here
 
     monkeypatch.setattr(lens_models, "open_lens_model", opened)
-    thread = live.prepare(view)
+    thread = loaded_model.prepare(view)
     assert thread is not None
     thread.join(timeout=30)
     assert asked == [view.bundle]
-    assert live.prepare(view) is None
+    assert loaded_model.prepare(view) is None
     assert len(asked) == 1

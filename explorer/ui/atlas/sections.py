@@ -19,7 +19,7 @@ from explorer.ui.address.address import LIST_LENGTH, WORD_LENGTH, write_places
 from explorer.ui.address.atlas_query import COLOURS, LAYER, TEXT, AtlasQuery
 from explorer.ui.core import glossary
 from explorer.ui.core.glossary import MEASURES
-from explorer.ui.data import export, live, selection, served
+from explorer.ui.data import export, loaded_model, selection, served
 from explorer.ui.data.loaders import View
 from explorer.ui.html import charts
 from explorer.ui.html.cards import card, cards
@@ -172,7 +172,7 @@ def _values(view: View, query: AtlasQuery) -> tuple[NDArray[np.float32], str]:
     if not query.text:
         return layers, "Type the text whose likeness the colours show. Until then they show layers."
     try:
-        direction = live.text_direction(view, query.text)
+        direction = loaded_model.text_direction(view, query.text)
     except InputError as error:
         return layers, f"{error} The colours show layers."
     return np.asarray(view.bundle.directions, np.float32) @ direction, ""

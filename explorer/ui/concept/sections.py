@@ -16,7 +16,7 @@ from explorer.search.query import LONGEST, Term, format_query
 from explorer.ui.address import search_query
 from explorer.ui.core import glossary
 from explorer.ui.core.theme import ACCENT
-from explorer.ui.data import live, texts
+from explorer.ui.data import loaded_model, texts
 from explorer.ui.data.grouping import NEGATIVE, POSITIVE
 from explorer.ui.data.labelled import labelled
 from explorer.ui.data.loaders import View
@@ -57,7 +57,7 @@ def body(page: Page) -> None:
     frame.draw(tag("h1", f"“{text}”"))
     _box(page, text)
     try:
-        found = live.search(view, as_query(text))
+        found = loaded_model.search(view, as_query(text))
         found = replace(found, trust=found.told)
     except InputError as error:
         frame.draw(notice(str(error)))

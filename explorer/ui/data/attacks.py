@@ -1,6 +1,6 @@
 """Attacks of a bundle, kept for all sessions: a pair's concepts, scenes and their explanations.
 
-The model is the one that all pages share (`live.lens_model`).
+The model is the one that all pages share (`loaded_model.opened`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from explorer.evidence.measures.attack import OWN
 from explorer.picture.uploads import decode
 from explorer.search.texts import text_embeddings
 from explorer.ui.address.attack_query import AttackQuery
-from explorer.ui.data import live
+from explorer.ui.data import loaded_model
 from explorer.ui.data.loaders import View
 
 PROPOSED = 6
@@ -39,7 +39,7 @@ def find_attack(view: View, query: AttackQuery) -> Attack:
     Raises:
         InputError: when no concept is left.
     """
-    live.lens_model(view)
+    loaded_model.opened(view)
     return _attack(view.key, view.bundle.manifest.identity, query.source, query.target, view)
 
 

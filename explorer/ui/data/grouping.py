@@ -157,8 +157,8 @@ def _nearest_cluster(
 def _centroid(view: View, cluster: Cluster) -> NDArray[np.float32]:
     ids = [concept.text_id for concept in cluster.concepts]
     weights = np.abs([concept.weight for concept in cluster.concepts]).astype(np.float32)
-    atoms = view.bundle.text_embeddings[ids].astype(np.float32) - view.bundle.text_mean
-    centroid: NDArray[np.float32] = _unit(weights @ _unit(atoms))
+    atoms = view.bundle.dictionary.centre(view.bundle.text_embeddings[ids])
+    centroid: NDArray[np.float32] = _unit(weights @ atoms)
     return centroid
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,9 +194,7 @@ def fitted(view: View, row: int, count: int) -> NDArray[np.float64]:
     """Fit weights of the first `count` texts to the neuron's direction: [count] float64."""
     bundle = view.bundle
     rows = np.asarray(bundle.concept_ids[row, :count])
-    atoms: NDArray[Any] = np.asarray(bundle.text_embeddings[rows], np.float64)
-    atoms -= bundle.text_mean
-    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    atoms = bundle.dictionary.centre(bundle.text_embeddings[rows]).astype(np.float64)
     direction = np.asarray(bundle.directions[row], np.float64)
-    weights: NDArray[np.float64] = np.linalg.lstsq(atoms.T, direction, rcond=None)[0]
+    weights: NDArray[np.float64] = np.linalg.lstsq(atoms.T, direction, rcond=None)[0].astype(float)
     return weights

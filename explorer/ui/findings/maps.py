@@ -7,7 +7,7 @@ import streamlit as st
 from explorer.bundle import Bundle
 from explorer.findings.copy import opened
 from explorer.findings.model import Finding
-from explorer.ui.data import live
+from explorer.ui.data import loaded_model
 from explorer.ui.data.loaders import View
 
 SIDE = 336  # pixels of the long side
@@ -21,7 +21,9 @@ def heatmaps(view: View, finding: Finding) -> list[tuple[str, bytes]]:
     if finding.neurons or not finding.texts:
         return []
     settings = tuple(sorted((key, str(value)) for key, value in finding.settings.items()))
-    return _drawn(*live.stamp(view), finding.image, finding.copy, finding.texts, settings, view)
+    return _drawn(
+        *loaded_model.stamp(view), finding.image, finding.copy, finding.texts, settings, view
+    )
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -31,7 +31,7 @@ from explorer.ui.address.search_query import (
     SearchQuery,
 )
 from explorer.ui.core import glossary
-from explorer.ui.data import live, texts
+from explorer.ui.data import loaded_model, texts
 from explorer.ui.data.labelled import labelled
 from explorer.ui.data.loaders import View
 from explorer.ui.data.selection import PER_PAGE
@@ -42,7 +42,7 @@ from explorer.ui.html.links import actions, chips, choices, concept_link, link, 
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import picture_choice, save_finding
-from explorer.ui.widgets.picture_choice import Chosen
+from explorer.ui.widgets.picture_choice import ChosenPicture
 
 LIMIT = 5 * PER_PAGE  # neurons listed at most
 NEAR = 12  # texts
@@ -81,10 +81,10 @@ def _text(page: Page, query: SearchQuery) -> None:
     )
     if not query.text:
         frame.draw(_start(view))
-        live.prepare(view)
+        loaded_model.prepare(view)
         return
     try:
-        found = live.search(view, query.text)
+        found = loaded_model.search(view, query.text)
     except InputError as error:
         frame.draw(notice(str(error)), _start(view))
         return
@@ -207,7 +207,7 @@ def ranked(scores: NDArray[np.float32], sign: int, most: int = LIMIT) -> list[Hi
     return [Hit(int(row), float(scores[row])) for row in best if sign * scores[row] > 0]
 
 
-def _chosen(page: Page, query: SearchQuery, chosen: Chosen, show: str) -> Markup:
+def _chosen(page: Page, query: SearchQuery, chosen: ChosenPicture, show: str) -> Markup:
     view = page.view
     here = {"bundle": view.key, **replace(query, page=1).params()}
     kinds = {TOWARDS: "Pushed along", AWAY: "Pushed against"}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from explorer.bundle import Bundle
 from explorer.ui.address.address import Place
-from explorer.ui.data import live, studies
+from explorer.ui.data import loaded_model, studies
 from explorer.ui.data.grouping import Picture
 from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import tag
@@ -34,7 +34,7 @@ def overlays(view: View, row: int, pictures: list[Picture]) -> dict[int, str]:
     images = tuple(picture.image for picture in pictures)
     signs = tuple(-1 if picture.effect < 0 else 1 for picture in pictures)
     with st.spinner("The model reads the pictures …"):
-        files = _painted(*live.stamp(view), *view.place(row), images, signs, view.bundle)
+        files = _painted(*loaded_model.stamp(view), *view.place(row), images, signs, view.bundle)
     return dict(zip(images, map(picture_source, files), strict=True))
 
 

@@ -28,7 +28,7 @@ TYPES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenPicture:
     """A picture of the bundle (its number), or an uploaded one (its bytes)."""
 
     name: str
@@ -63,7 +63,7 @@ class Chosen:
         return tag("img", src=picture_source(self.data), alt=self.name, title=self.name)
 
 
-def picker(page: Page, image: int | None, params: Mapping[str, str]) -> Chosen | None:
+def picker(page: Page, image: int | None, params: Mapping[str, str]) -> ChosenPicture | None:
     """Draw the ways to choose; `params` are the page's other address parameters.
 
     The address decides: an uploaded picture counts only while it names none.
@@ -91,9 +91,9 @@ def picker(page: Page, image: int | None, params: Mapping[str, str]) -> Chosen |
         frame.draw(notice(f"No picture's label or keywords hold “{word}”."))
     frame.draw(_grid(page, offered, image, {**params, FIND: word}))
     if image is not None:
-        return Chosen(page.view.labels[image], image)
+        return ChosenPicture(page.view.labels[image], image)
     if upload is not None:
-        return Chosen(upload.name, data=upload.getvalue())
+        return ChosenPicture(upload.name, data=upload.getvalue())
     return None
 
 

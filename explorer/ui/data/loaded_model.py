@@ -80,7 +80,7 @@ def _embedding(unknown: list[str]) -> AbstractContextManager[None]:
     return spinner
 
 
-def lens_model(view: View) -> LensModel:
+def opened(view: View) -> LensModel:
     """Return the bundle's model as the lens reads it, loaded once for all sessions.
 
     Raises:
