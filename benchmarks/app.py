@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -39,27 +40,44 @@ SESSION_VIEWS = 4  # pages that each of the concurrent sessions opens
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-def bench_app(
-    bundle: str = "", views: int = 50, memory_views: int = 200, sessions: int = 20, seed: int = 0
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class AppBench:
+    """What is asked of the app."""
+
+    bundle: str = field(default="", metadata={"help": "the bundle's folder name"})
+    views: int = field(default=50, metadata={"help": "timed views per page"})
+    memory_views: int = field(default=200, metadata={"help": "views in one session"})
+    sessions: int = field(default=20, metadata={"help": "sessions open at once"})
+    seed: int = field(default=0, metadata={"help": "of the addresses"})
+
+    def __post_init__(self) -> None:
+        """Refuse what measures nothing.
+
+        Raises:
+            InputError: when a number is less than 1.
+        """
+        if min(self.views, self.memory_views, self.sessions) < 1:
+            raise InputError("Ask for at least one view, memory view and session.")
+
+
+def bench_app(settings: AppBench) -> dict[str, Any]:
     """Start the app on its bundles and measure times, bytes and memory of the pages of one.
 
-    Returns ``server_ms`` (page -> median, p95 and limit over ``views`` random addresses, warm),
-    ``first_view`` (page -> bytes of its own, bytes of scripts and styles, milliseconds until it
-    stands in the browser), ``memory_mb`` (resident set warm, after ``memory_views`` in one session
-    and with ``sessions`` open at once; the growth of both) and ``within_limits``.
+    Returns `server_ms` (page -> median, p95 and limit over random addresses, warm), `first_view`
+    (page -> bytes of its own, bytes of scripts and styles, milliseconds until it stands in the
+    browser), `memory_mb` (resident set warm, after many views in one session and with many sessions
+    open at once; the growth of both) and `within_limits`.
 
-    Raises InputError if there is no such bundle, no browser, or no /proc to read memory from.
+    Raises:
+        InputError: when there is no such bundle, no browser, or no /proc to read memory from.
     """
-    if min(views, memory_views, sessions) < 1:
-        raise InputError("Ask for at least one view, memory view and session.")
-    opened = opened_bundle(bundle)
+    opened = opened_bundle(settings.bundle)
     chromium = find_chromium()
-    draw = random.Random(seed)
+    draw = random.Random(settings.seed)
     with running_app() as (address, process):
-        times = _server_times(address, opened, views, draw)
+        times = _server_times(address, opened, settings.views, draw)
         first = _first_views(address, opened, chromium, draw)
-        memory = _memory(address, process, opened, memory_views, sessions, draw)
+        memory = _memory(address, process, opened, settings.memory_views, settings.sessions, draw)
     within = {
         "server_ms": all(t["p95"] <= t["limit"] for t in times.values()),
         "first_view": all(page["bytes"] <= LIMIT_BYTES for page in first.values()),
@@ -68,7 +86,7 @@ def bench_app(
     return {
         "bundle": opened.name,
         "neurons": len(opened.neurons),
-        "views": views,
+        "views": settings.views,
         "server_ms": times,
         "first_view": first,
         "memory_mb": memory,
@@ -78,9 +96,9 @@ def bench_app(
 
 @contextmanager
 def running_app(folder: Path | None = None) -> Iterator[tuple[str, int]]:
-    """Run the app on a free port; yields its address (``127.0.0.1:port``) and process id.
+    """Run the app on a free port; yields its address (`127.0.0.1:port`) and process id.
 
-    ``folder``: of the bundles, the app's own unless told.
+    `folder`: of the bundles, the app's own unless told.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

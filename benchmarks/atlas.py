@@ -11,7 +11,7 @@ import math
 import statistics
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.app import PATIENCE, find_chromium, opened_bundle, running_app
 from explorer.bundle import ARRAYS, MANIFEST, OTHER_FILES, TABLES, Bundle, Manifest, hash_file
+from explorer.bundle.writer import ArrayWriter
 from explorer.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,49 +45,66 @@ _RENDERER = """() => {
 }"""
 
 
-def bench_atlas(bundle: str = "", neurons: int = 50_000, seed: int = 0) -> dict[str, Any]:
-    """Open the map of ``neurons`` points and move on it as a hand does.
+@dataclass(frozen=True)
+class AtlasBench:
+    """What the map holds."""
 
-    Returns ``renderer``, ``drawn_ms`` (until the map can be used), ``chosen`` (neurons of the
-    lasso) and ``frames_ms``: gesture -> median and p95 of the time between frames.
+    bundle: str = field(default="", metadata={"help": "the bundle's folder name"})
+    neurons: int = field(default=50_000, metadata={"help": "neurons on the map"})
+    seed: int = field(default=0, metadata={"help": "of their places"})
 
-    Raises InputError if there is no such bundle or browser, or fewer neurons than layers are asked.
+
+def bench_atlas(settings: AtlasBench) -> dict[str, Any]:
+    """Open a map of many points and move on it as a hand does.
+
+    Returns `renderer`, `drawn_ms` (until the map can be used), `chosen` (neurons of the lasso) and
+    `frames_ms`: gesture -> median and p95 of the time between frames.
+
+    Raises:
+        InputError: when there is no such bundle or browser, or fewer neurons than layers are asked
+            for.
     """
     chromium = find_chromium()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        widen(opened_bundle(bundle), neurons, folder / "wide", np.random.default_rng(seed))
+        draw = np.random.default_rng(settings.seed)
+        widen(opened_bundle(settings.bundle), settings.neurons, folder / "wide", draw)
         with running_app(folder) as (address, _):
-            return {"neurons": neurons, **_measure(f"http://{address}/atlas", chromium)}
+            return {"neurons": settings.neurons, **_measure(f"http://{address}/atlas", chromium)}
 
 
 def widen(bundle: Bundle, neurons: int, folder: Path, draw: np.random.Generator) -> Bundle:
-    """A bundle of as many neurons in each layer as it takes, copies of those of another one.
+    """Make a bundle of as many neurons in each layer as it takes, copies of those of another one.
 
     Pictures, texts and tables that no neuron is in are links. Neighbours are drawn by chance.
+
+    Raises:
+        InputError: when there would be less than one neuron per layer.
     """
     layers = bundle.neurons["layer"].to_numpy()
     kept = np.unique(layers)
     each = neurons // len(kept)
     if each < 1:
-        raise InputError(f"Ask for at least {len(kept)} neurons: one a layer.")
+        raise InputError(f"Ask for at least {len(kept)} neurons: one per layer.")
     rows = np.concatenate([draw.choice(np.flatnonzero(layers == layer), each) for layer in kept])
     folder.mkdir(parents=True)
-    for name in ARRAYS:
+    writer = ArrayWriter(folder)
+    for name, entry in sorted(ARRAYS.items(), key=lambda item: item[1].axes[0] == "neuron"):
         array = np.asarray(getattr(bundle, name))
-        if len(array) == len(layers):
+        if entry.axes[0] == "neuron":
             array = array[rows]
         if name == "atlas":
             array = (array + draw.normal(0, BESIDE, array.shape)).astype(np.float32)
         elif name == "neighbours":
             array = draw.integers(0, len(rows), array.shape).astype(array.dtype)
-        np.save(folder / f"{name}.npy", array)
+        writer.write(name, array)
     table = bundle.neurons.iloc[rows].reset_index(drop=True)
     table["neuron"] = np.tile(np.arange(each), len(kept)).astype(table["neuron"].dtype)
     table.to_parquet(folder / "neurons.parquet")
     for name in {*TABLES, *OTHER_FILES} - {"neurons.parquet"}:
         (folder / name).symlink_to((bundle.path / name).resolve())
     content = asdict(bundle.manifest) | {"name": folder.name, "evidence": {}}
+    content["counts"] = content["counts"] | {"neurons": len(rows)}
     names = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
     content["files"] = {name: hash_file(folder / name) for name in names}
     Manifest(**content).write(folder)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ def text_like_vectors(
     """Correlated unit vectors with the shape of real text embeddings.
 
     A falling spectrum (standard deviation of direction i as i^-0.5), 500 topics that texts share,
-    noise; the mean taken off and the norm set to 1. Targets are sums of a few dozen of the texts
+    noise; centred, with unit norm. Targets are sums of a few dozen of the texts
     with falling signed weights, plus noise that no text explains. Returns dictionary
     [text, embed], targets [target, embed], float64.
     """
@@ -39,30 +38,50 @@ def text_like_vectors(
     return words, sums / np.linalg.norm(sums, axis=1, keepdims=True)
 
 
-def bench_omp(
-    targets: int = 512,
-    texts: int = 30000,
-    embed: int = 512,
-    nonzero: int = 64,
-    seed: int = 0,
-    sklearn_targets: int | None = None,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class OmpBench:
+    """What is timed, on made-up text embeddings."""
+
+    targets: int = field(default=512, metadata={"help": "vectors to decompose"})
+    texts: int = field(default=30_000, metadata={"help": "texts of the dictionary"})
+    embed: int = field(default=512, metadata={"help": "width of an embedding"})
+    nonzero: int = field(default=64, metadata={"help": "texts of a sparse set"})
+    seed: int = field(default=0, metadata={"help": "of the embeddings"})
+    sklearn_targets: int | None = field(
+        default=None,
+        metadata={"help": "run scikit-learn on the first N targets and scale its time up"},
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be compared.
+
+        Raises:
+            InputError: when scikit-learn shall run on more targets than there are, or on none.
+        """
+        if not 1 <= self.compared <= self.targets:
+            raise InputError(
+                f"Run scikit-learn on 1 to {self.targets} targets, not on {self.compared}."
+            )
+
+    @property
+    def compared(self) -> int:
+        """Targets that both decompose."""
+        return self.targets if self.sklearn_targets is None else self.sklearn_targets
+
+
+def bench_omp(settings: OmpBench) -> dict[str, Any]:
     """Time both on the same data and compare what they chose.
 
-    sklearn_targets: run scikit-learn on the first so many targets only (default: all of them) and
-    scale its time up; ``sklearn_targets`` in the result says how many were run, ``sklearn_scaled``
-    whether its time was scaled.
-
-    Returns omp_s, sklearn_s [seconds], ratio = sklearn_s / omp_s, equal_supports (the same atoms in
-    every target compared), share_equal_supports (of the targets), max_weight_difference (over the
-    targets with the same atoms), and the sizes. Raises InputError on sizes that don't fit together.
+    Returns the sizes, `omp_s` and `sklearn_s` [seconds], `ratio` (sklearn_s / omp_s),
+    `sklearn_targets` (how many it ran on), `sklearn_scaled` (whether its time was scaled),
+    `equal_supports` (the same atoms in every target compared), `share_equal_supports` (of the
+    targets), `max_weight_difference` (over the targets with the same atoms).
     """
     from sklearn.linear_model import orthogonal_mp
 
-    compared = targets if sklearn_targets is None else sklearn_targets
-    if not 1 <= compared <= targets:
-        raise InputError(f"Run scikit-learn on 1 to {targets} targets, not on {compared}.")
-    words, aims = text_like_vectors(texts, targets, embed, seed)
+    targets, texts, compared = settings.targets, settings.texts, settings.compared
+    embed, nonzero = settings.embed, settings.nonzero
+    words, aims = text_like_vectors(texts, targets, embed, settings.seed)
 
     start = time.perf_counter()
     ids, weights = batch_omp(aims, words, nonzero)
@@ -93,19 +112,3 @@ def bench_omp(
         "share_equal_supports": float(equal.mean()),
         "max_weight_difference": float(difference.max(initial=0.0)),
     }
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Command line: ``python -m benchmarks.omp [--sklearn-targets N]``; prints one JSON object."""
-    parser = argparse.ArgumentParser(description=bench_omp.__doc__)
-    for name, default in (
-        ("targets", 512), ("texts", 30000), ("embed", 512), ("nonzero", 64), ("seed", 0),
-    ):  # fmt: skip
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--sklearn-targets", type=int, default=None)
-    print(json.dumps(bench_omp(**vars(parser.parse_args(arguments)))))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

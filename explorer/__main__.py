@@ -1,4 +1,4 @@
-"""``python -m explorer``; see explorer/cli.py."""
+"""Run the command line; see `explorer.commands.main`."""
 
 import sys
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.linear_model import orthogonal_mp
 
-from benchmarks.omp import bench_omp, main, text_like_vectors
+from benchmarks.omp import text_like_vectors
 from explorer import decompose
 from explorer.decompose import (
     SparseCode,
@@ -360,17 +360,3 @@ EYE = np.eye(4)
 def test_bad_input_says_what_to_do(call, message):
     with pytest.raises(InputError, match=message):
         call()
-
-
-def test_benchmark_compares_and_reports(capsys):
-    result = bench_omp(targets=6, texts=300, embed=32, nonzero=8)
-    assert result["equal_supports"] is True
-    assert result["max_weight_difference"] < 1e-10
-    assert result["share_equal_supports"] == 1
-    assert result["sklearn_targets"] == 6
-    assert result["sklearn_scaled"] is False
-    small = ["--targets", "4", "--texts", "100", "--embed", "16", "--nonzero", "4"]
-    assert main([*small, "--sklearn-targets", "1"]) == 0
-    assert '"sklearn_scaled": true' in capsys.readouterr().out
-    with pytest.raises(InputError, match="1 to 4"):
-        bench_omp(targets=4, sklearn_targets=5)

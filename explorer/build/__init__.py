@@ -12,8 +12,27 @@
 On one machine the same settings and inputs give the same arrays, bit for bit.
 """
 
-from explorer.build.run import build
-from explorer.build.settings import BuildSettings
-from explorer.resumable import Interrupted
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from explorer.build.run import build
+    from explorer.build.settings import BuildSettings
+    from explorer.resumable import Interrupted
 
 __all__ = ["BuildSettings", "Interrupted", "build"]
+
+_PLACES = {
+    "build": "explorer.build.run",
+    "BuildSettings": "explorer.build.settings",
+    "Interrupted": "explorer.resumable",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for: settings are read without torch."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)

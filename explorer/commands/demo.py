@@ -1,10 +1,11 @@
-"""``python -m explorer demo images|train|bundle``: how the shipped bundle was made."""
+"""The command `demo images|train|bundle`: how the shipped bundle was made."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 DICTIONARY_WORDS = 6_000
 
@@ -13,13 +14,13 @@ def main(argv: list[str]) -> int:
     """Run one step of the recipe; return the exit status.
 
     Raises:
-        ExplorerError: a package, a registry client or an earlier step is missing.
+        ExplorerError: when a package, a registry client or an earlier step is missing.
     """
     parser = argparse.ArgumentParser(prog="python -m explorer demo", description=__doc__)
     parser.add_argument("step", choices=["images", "train", "bundle"])
     parser.add_argument("--work", type=Path, default=Path("demo-work"), help="working folder")
     parser.add_argument("--photos", type=Path, help="folder with the training photographs")
-    parser.add_argument("--views", type=int, help="train on the first so many views")
+    parser.add_argument("--views", type=int, help="train on the first N views")
     parser.add_argument("--out", type=Path, default=Path("precomputed/picto"), help="bundle folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)
@@ -28,7 +29,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _images(options: argparse.Namespace) -> dict:
+def _images(options: argparse.Namespace) -> dict[str, Any]:
     from explorer.demo.pictures import render_store
     from explorer.demo.ship import write_store
     from explorer.demo.sources import fetch_sources
@@ -38,7 +39,7 @@ def _images(options: argparse.Namespace) -> dict:
     return {"rendered": len(table), "shipped": shipped, "store": str(options.work / "store")}
 
 
-def _train(options: argparse.Namespace) -> dict:
+def _train(options: argparse.Namespace) -> dict[str, Any]:
     from dataclasses import replace
 
     from explorer.demo.sources import fetch_sources
@@ -52,7 +53,7 @@ def _train(options: argparse.Namespace) -> dict:
     return {"model": str(options.work / "model"), "figures": figures}
 
 
-def _bundle(options: argparse.Namespace) -> dict:
+def _bundle(options: argparse.Namespace) -> dict[str, Any]:
     from explorer.build import BuildSettings, build
     from explorer.bundle import Bundle, reseal_evidence
     from explorer.evidence import measure

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
+from explorer.commands.options import Adder, Result, positive
 from explorer.errors import InputError
 
 APP = Path(__file__).parents[2] / "app.py"
 
 
+def add_serve_command(add: Adder) -> None:
+    """Add the command to the command line's parser."""
+    serve = add("serve", _serve, "open the app's server, by default for this machine alone")
+    serve.add_argument("--address", default="localhost", help="0.0.0.0 for all that can reach it")
+    serve.add_argument("--port", type=positive, default=8501)
+
+
 def command(address: str, port: int) -> list[str]:
-    """The command that serves the app.
+    """Return the command that serves the app.
 
     Raises:
-        InputError: the app's files are not beside the package.
+        InputError: when the app's files are not beside the package.
     """
     if not APP.is_file():
         raise InputError(f"{APP} is missing: serve the app from a checkout of the repository.")
@@ -26,3 +35,7 @@ def command(address: str, port: int) -> list[str]:
 def serve(address: str, port: int) -> int:
     """Serve the app until it is stopped; return the server's exit status."""
     return subprocess.call(command(address, port), cwd=APP.parent)
+
+
+def _serve(options: argparse.Namespace) -> Result:
+    return {"address": options.address, "status": serve(options.address, options.port)}

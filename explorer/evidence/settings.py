@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,37 @@ from explorer.errors import InputError
 class EvidenceSettings:
     """What a measurement depends on besides the bundle. Raises InputError for impossible values."""
 
-    images: Path | None = None
-    """Folder of labelled pictures to classify; the bundle's held-out pictures if None."""
-    pictures: int = 2000
-    """At most so many pictures are classified; a seeded draw beyond."""
-    means: int = 1024
-    """Corpus pictures that give the means which the bundle does not hold."""
-    text_neurons: int = 768
-    """Neurons, the strongest of all layers, on which the ways to choose texts are compared."""
-    kind_neurons: int = 256
-    """Neurons of the last layer whose direct, indirect and second-order effects are compared."""
-    batch_size: int = 16
-    device: str = "cpu"
-    dtype: str = "float32"
-    seed: int = 0
+    images: Path | None = field(
+        default=None,
+        metadata={
+            "help": "folder with one sub-folder per class, to classify in place of the bundle's "
+            "held-out pictures"
+        },
+    )
+    pictures: int = field(
+        default=2000, metadata={"help": "classify at most N pictures; a seeded draw beyond"}
+    )
+    means: int = field(
+        default=1024,
+        metadata={"help": "corpus pictures that give the means which the bundle does not hold"},
+    )
+    text_neurons: int = field(
+        default=768,
+        metadata={
+            "help": "neurons, the strongest of all layers, to compare ways of choosing texts on"
+        },
+    )
+    kind_neurons: int = field(
+        default=256,
+        metadata={"help": "neurons of the last layer to compare kinds of effects on"},
+    )
+    batch_size: int = field(default=16, metadata={"help": "images of one forward pass"})
+    device: str = field(default="cpu", metadata={"help": "torch device, such as cuda"})
+    dtype: str = field(
+        default="float32",
+        metadata={"help": "the model's numbers", "choices": ["float32", "bfloat16"]},
+    )
+    seed: int = field(default=0, metadata={"help": "of every draw"})
 
     def __post_init__(self) -> None:
         """Check the values."""

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import explorer.build
-import explorer.commands.timings
+from benchmarks.atlas import AtlasBench
+from benchmarks.lens import LensBench
+from benchmarks.maps import MapsBench
 from explorer.bundle import MANIFEST, Bundle
 from explorer.bundle.facts import neuron_facts
 from explorer.bundle.pictures import PictureStore
@@ -198,40 +200,37 @@ def test_intervals_cover_the_rate() -> None:
     assert figure(hits, seed=0)["interval"] == [low, high]
 
 
-def test_bench_lens_passes_its_options(
-    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["lens", "--layers", 8, 9, "--batch", 4], LensBench(layers=(8, 9), batch=4)),
+        (["maps", "--threads", 2, "--model", "x"], MapsBench("x", threads=2)),
+        (["maps"], MapsBench()),
+        (["atlas", "--neurons", 100], AtlasBench(neurons=100)),
+    ],
+)
+def test_bench_passes_its_options(
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list,
+    expected: object,
 ) -> None:
     asked: list = []
-    monkeypatch.setattr(
-        explorer.commands.timings,
-        "bench_lens",
-        lambda *given: asked.extend(given) or {"ratio": 1.0},
-    )
-    options = ["--model", "ViT-B-32", "--layers", 8, 9, 10, "--batch", 16]
-    assert run(capsys, "bench", "lens", *options) == {"ratio": 1.0}
-    assert asked[:3] == ["ViT-B-32", [8, 9, 10], 16]
+    module = f"benchmarks.{arguments[0]}.bench_{arguments[0]}"
+    monkeypatch.setattr(module, lambda settings: asked.append(settings) or {"ratio": 1.0})
+    assert run(capsys, "bench", *arguments) == {"ratio": 1.0}
+    assert asked == [expected]
 
 
-def test_bench_maps_passes_its_options(
-    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list = []
-    monkeypatch.setattr(
-        explorer.commands.timings,
-        "bench_maps",
-        lambda *given: asked.append(given) or {"ratio": 1.0},
-    )
-    assert run(capsys, "bench", "maps", "--threads", 2, "--batch", 4) == {"ratio": 1.0}
-    assert run(capsys, "bench", "maps", "--model", "x", "--repeats", 3) == {"ratio": 1.0}
-    assert asked == [("ViT-B-32", 4, 30, 2, "cpu"), ("x", 1, 3, None, "cpu")]
-
-
-def test_bench_omp_compares_with_scikit_learn(
-    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bench_omp_compares_with_scikit_learn(capsys: pytest.CaptureFixture) -> None:
     found = run(capsys, "bench", "omp", "--targets", 2, "--texts", 300)
     assert found["equal_supports"] is True
     assert found["ratio"] > 0
+
+
+def test_a_place_without_benchmarks_is_one_line(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "benchmarks.omp", None)
     assert "top folder" in refused(capsys, "bench", "omp")
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-from explorer.commands.timings import bench_lens, bench_maps
 from explorer.errors import InputError, UnsupportedModelError
 from explorer.lens import SecondOrderLens
 from explorer.lens.models import (
@@ -382,51 +381,3 @@ def test_inputs_that_are_not_square(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModelError, match="32 x 48") as error:
         load_model(f"local-dir:{tmp_path}")
     sentence(error)
-
-
-MAP_ROWS = {
-    "one_text": 1.25, "one_text_refined": 1.25, "ten_texts": 1.5, "ten_texts_refined": 1.5,
-}  # fmt: skip
-
-
-def test_bench_maps(folder: Path, tiny_bundle: Path) -> None:
-    before = torch.get_num_threads()
-    for source in (f"local-dir:{folder}", str(tiny_bundle)):
-        result = bench_maps(source, batch=2, repeats=2, threads=1)
-        assert result["threads"] == 1
-        assert torch.get_num_threads() == before
-        rows = {name: row for name, row in result.items() if name in MAP_ROWS}
-        assert set(rows) == set(MAP_ROWS)
-        for row in rows.values():
-            assert row["ratio"] == row["seconds"] / result["forward_s"]
-        held = all(row["ratio"] <= MAP_ROWS[name] for name, row in rows.items())
-        assert result["within_limits"] is held
-        assert result["text_s"] > 0
-        assert json.loads(json.dumps(result)) == result
-    with pytest.raises(InputError, match="measures nothing"):
-        bench_maps(source, repeats=0)
-    with pytest.raises(InputError, match="no model"):
-        bench_maps("no-such-model")
-
-
-def test_bench_lens(folder: Path) -> None:
-    source = f"local-dir:{folder}"
-    result = bench_lens(source, [0, 2], batch=2, repeats=3, device="cpu")
-    assert list(result) == [
-        "model",
-        "layers",
-        "batch",
-        "forward_s",
-        "lens_s",
-        "ratio",
-        "neurons",
-        "threads",
-    ]
-    assert result["neurons"] == 512
-    assert result["threads"] == torch.get_num_threads()
-    assert result["ratio"] == result["lens_s"] / result["forward_s"]
-    assert json.loads(json.dumps(result)) == result
-    with pytest.raises(InputError, match="measures nothing"):
-        bench_lens(source, [0], batch=2, repeats=0, device="cpu")
-    with pytest.raises(InputError, match="from 0 to 2"):
-        bench_lens(source, [3], batch=2, repeats=1, device="cpu")

@@ -1,0 +1,74 @@
+"""The commands that make, check and read a bundle: `build`, `verify`, `describe`, `search`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from explorer.commands.options import (
+    Adder,
+    Result,
+    add_settings,
+    positive,
+    read_settings,
+    to_stderr,
+)
+from explorer.errors import BundleError
+
+NAMED = 5  # problems of a bundle that its error line names
+
+
+def add_bundle_commands(add: Adder) -> None:
+    """Add the commands to the command line's parser."""
+    add("build", _build, "build a bundle from a model, pictures and texts", _fill_build)
+    verify = add("verify", _verify, "check every byte of a bundle")
+    verify.add_argument("bundle", type=Path)
+    describe = add("describe", _describe, "print what is known of one neuron")
+    describe.add_argument("bundle", type=Path)
+    describe.add_argument("layer", type=int)
+    describe.add_argument("neuron", type=int)
+    search = add("search", _search, "find texts and neurons for a text, or several with + and -")
+    search.add_argument("bundle", type=Path)
+    search.add_argument("text")
+    search.add_argument("--top", type=positive, default=12, help="texts and neurons to list")
+
+
+def _fill_build(command: argparse.ArgumentParser) -> None:
+    from explorer.build.settings import BuildSettings
+
+    add_settings(command, BuildSettings)
+
+
+def _build(options: argparse.Namespace) -> Result:
+    from explorer.build import BuildSettings, build
+    from explorer.bundle import Bundle
+
+    out = build(read_settings(options, BuildSettings))
+    manifest = Bundle.open(out).manifest
+    return {"bundle": str(out), **manifest.counts, "skipped": manifest.images["skipped"]}
+
+
+def _verify(options: argparse.Namespace) -> Result:
+    from explorer.bundle import Manifest, verify
+
+    problems = verify(options.bundle, lambda name: to_stderr(f"reading {name}"))
+    if problems:
+        more = f" And {len(problems) - NAMED} more." if len(problems) > NAMED else ""
+        raise BundleError(" ".join(problems[:NAMED]) + more)
+    manifest = Manifest.read(options.bundle)
+    size = sum(f["bytes"] for f in manifest.files.values())
+    return {"bundle": manifest.name, "verified": True, "files": len(manifest.files), "bytes": size}
+
+
+def _describe(options: argparse.Namespace) -> Result:
+    from explorer.bundle import Bundle
+    from explorer.bundle.facts import neuron_facts
+
+    return neuron_facts(Bundle.open(options.bundle), options.layer, options.neuron)
+
+
+def _search(options: argparse.Namespace) -> Result:
+    from explorer.bundle import Bundle
+    from explorer.search import search_text
+
+    return search_text(Bundle.open(options.bundle), options.text, options.top)

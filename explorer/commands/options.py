@@ -1,0 +1,113 @@
+"""What the commands share: a parser with one-line errors, and options made from settings.
+
+A setting is a field of a frozen dataclass whose metadata has a `help`, and `choices` where only
+some values are possible. Its type and default are the field's: they stand nowhere else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
+from typing import Any, NoReturn, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from explorer.errors import InputError
+
+Result = dict[str, Any]
+Run = Callable[[argparse.Namespace], Result]
+Fill = Callable[[argparse.ArgumentParser], None]
+Settings = TypeVar("Settings")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line like all others.
+
+    `fill` adds its arguments when it is first used, so that a command imports only its own modules.
+    """
+
+    fill: Fill | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Add the arguments that wait, then parse."""
+        if self.fill is not None:
+            fill, self.fill = self.fill, None
+            fill(self)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the parser's complaint.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(f"{message}; see '{self.prog} --help'.")
+
+
+class Adder(Protocol):
+    """Adds a command to the command line and returns its parser."""
+
+    def __call__(
+        self, name: str, run: Run, about: str, fill: Fill | None = None
+    ) -> argparse.ArgumentParser:
+        """Add a command that runs `run`; `fill` adds its arguments when it is used."""
+        ...
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def add_settings(command: argparse.ArgumentParser, settings: type) -> None:
+    """Add one option for every field of a dataclass that has a `help`."""
+    hints = get_type_hints(settings)
+    for field in fields(settings):
+        if "help" in field.metadata:
+            command.add_argument(option_name(field.name), **_option(field, hints[field.name]))
+
+
+def read_settings(options: argparse.Namespace, settings: type[Settings]) -> Settings:
+    """Return the dataclass made of the options that bear its fields' names.
+
+    Raises:
+        InputError: when a value is out of its range.
+    """
+    known = {field.name for field in fields(settings)}  # type: ignore[arg-type]  # a dataclass
+    given = {name: value for name, value in vars(options).items() if name in known}
+    lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+    return settings(**given | lists)
+
+
+def option_name(field: str) -> str:
+    """Return a field's option: `batch_size` is `--batch-size`."""
+    return f"--{field.replace('_', '-')}"
+
+
+def to_stderr(line: str) -> None:
+    """Print a line of progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _option(field: Field[Any], hint: Any) -> dict[str, Any]:
+    asked = {"help": field.metadata["help"].replace("%", "%%")}
+    if hint is bool:
+        return {**asked, "action": "store_true"}
+    kinds = [part for part in get_args(hint) if part is not types.NoneType]
+    if get_origin(hint) is tuple:
+        asked |= {"type": kinds[0], "nargs": "+"}
+    else:
+        asked["type"] = kinds[0] if get_origin(hint) in (Union, types.UnionType) else hint
+    if "choices" in field.metadata:
+        asked["choices"] = field.metadata["choices"]
+    if field.default is MISSING:
+        return {**asked, "required": True}
+    shown = field.default not in (None, "", False)
+    text = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+    return {**asked, "default": field.default} | (
+        {"help": f"{asked['help']} (default: {text})"} if shown else {}
+    )

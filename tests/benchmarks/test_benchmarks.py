@@ -1,0 +1,80 @@
+"""The benchmarks: what they report, and what they refuse. Tiny models, so no time is asserted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.app import AppBench
+from benchmarks.lens import LensBench, bench_lens
+from benchmarks.maps import MapsBench, bench_maps
+from benchmarks.omp import OmpBench, bench_omp
+from explorer.errors import InputError
+
+MAP_ROWS = {
+    "one_text": 1.25, "one_text_refined": 1.25, "ten_texts": 1.5, "ten_texts_refined": 1.5,
+}  # fmt: skip
+
+
+def test_bench_maps(tiny_model: Path, tiny_bundle: Path) -> None:
+    before = torch.get_num_threads()
+    for source in (f"local-dir:{tiny_model}", str(tiny_bundle)):
+        result = bench_maps(MapsBench(source, batch=2, repeats=2, threads=1))
+        assert result["threads"] == 1
+        assert torch.get_num_threads() == before
+        rows = {name: row for name, row in result.items() if name in MAP_ROWS}
+        assert set(rows) == set(MAP_ROWS)
+        for row in rows.values():
+            assert row["ratio"] == row["seconds"] / result["forward_s"]
+        held = all(row["ratio"] <= MAP_ROWS[name] for name, row in rows.items())
+        assert result["within_limits"] is held
+        assert result["text_s"] > 0
+        assert json.loads(json.dumps(result)) == result
+    with pytest.raises(InputError, match="no model"):
+        bench_maps(MapsBench("no-such-model"))
+
+
+def test_bench_lens(tiny_model: Path) -> None:
+    source = f"local-dir:{tiny_model}"
+    result = bench_lens(LensBench(source, (0, 2), batch=2, repeats=3))
+    assert list(result) == [
+        "model",
+        "layers",
+        "batch",
+        "forward_s",
+        "lens_s",
+        "ratio",
+        "neurons",
+        "threads",
+    ]
+    assert result["neurons"] == 256
+    assert result["threads"] == torch.get_num_threads()
+    assert result["ratio"] == result["lens_s"] / result["forward_s"]
+    assert json.loads(json.dumps(result)) == result
+    with pytest.raises(InputError, match="from 0 to 2"):
+        bench_lens(LensBench(source, (3,), batch=2, repeats=1))
+
+
+def test_bench_omp_compares_and_reports() -> None:
+    result = bench_omp(OmpBench(targets=6, texts=300, embed=32, nonzero=8))
+    assert result["equal_supports"] is True
+    assert result["max_weight_difference"] < 1e-10
+    assert result["share_equal_supports"] == 1
+    assert result["sklearn_targets"] == 6
+    assert result["sklearn_scaled"] is False
+    scaled = bench_omp(OmpBench(targets=4, texts=100, embed=16, nonzero=4, sklearn_targets=1))
+    assert scaled["sklearn_scaled"] is True
+
+
+def test_settings_that_measure_nothing_are_refused() -> None:
+    with pytest.raises(InputError, match="measures nothing"):
+        LensBench(repeats=0)
+    with pytest.raises(InputError, match="measures nothing"):
+        MapsBench(threads=0)
+    with pytest.raises(InputError, match="1 to 4"):
+        OmpBench(targets=4, sklearn_targets=5)
+    with pytest.raises(InputError, match="at least one view"):
+        AppBench(sessions=0)
