@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from html import escape
 
 import streamlit as st
+from markupsafe import Markup
 
 from explorer.errors import ExplorerError
 from explorer.findings import report
@@ -24,10 +24,13 @@ from explorer.ui.address.address import whole
 from explorer.ui.address.findings_query import COLLECTIONS, REPORT
 from explorer.ui.data import findings_data
 from explorer.ui.data.loaders import View
-from explorer.ui.findings import parts as findings_parts
-from explorer.ui.findings import share as finding_share
-from explorer.ui.findings.view import deleted, lost
-from explorer.ui.html import parts
+from explorer.ui.findings import cards, share
+from explorer.ui.findings.finding import deleted, lost
+from explorer.ui.findings.pictures import strip_of
+from explorer.ui.html.cards import card
+from explorer.ui.html.cards import cards as neuron_cards
+from explorer.ui.html.elements import caption, muted, notice, tag
+from explorer.ui.html.links import actions, link, pager
 from explorer.ui.shell import frame, gate
 from explorer.ui.shell.frame import Page
 
@@ -59,25 +62,26 @@ def _collection(page: Page, saved: SavedCollection) -> None:
     start = (shown - 1) * PER_PAGE
     members = findings_data.store().members(saved, start, PER_PAGE)
     frame.draw(
-        f"<h1>{escape(content.title)}</h1>",
-        findings_parts.byline(saved),
-        findings_parts.note(content.note),
+        tag("h1", content.title),
+        cards.byline(saved),
+        cards.note(content.note),
     )
     frame.show_problems(findings_data.problems())
     if not members:
-        every = parts.link("findings", "All findings", css="button", bundle=page.view.key)
+        every = link("findings", "All findings", css="button", bundle=page.view.key)
         frame.draw(
-            "<h2>Empty</h2><p>Add findings from their own pages.</p>"
-            f'<div class="actions">{every}</div>',
+            tag("h2", "Empty"),
+            tag("p", "Add findings from their own pages."),
+            actions(every),
             css="empty",
         )
     for place, finding in enumerate(members, start):
         _member(page, saved, place, finding)
     address = {"bundle": page.view.key, "id": saved.id}
-    frame.draw(parts.pager("collection", shown, pages, **address))
+    frame.draw(pager("collection", shown, pages, **address))
     _further(saved)
     _texts(page, saved)
-    finding_share.collection_section(page, saved)
+    share.collection_section(page, saved)
 
 
 def _member(
@@ -107,18 +111,18 @@ def _member(
             )
 
 
-def _line(finding: SavedFinding, number: int, key: str) -> str:
+def _line(finding: SavedFinding, number: int, key: str) -> Markup:
     content = finding.content
     view = findings_data.view_of(content.bundle)
-    title = parts.link(
-        "finding", escape(content.title), bundle=view.key if view else key, id=finding.id
-    )
-    shown = findings_parts.strip_of(view, content, ROW_PICTURES)
+    title = link("finding", content.title, bundle=view.key if view else key, id=finding.id)
     by = f" · by {content.author}" if content.author else ""
-    return (
-        f'<div class="member"><h2><span class="muted num">{number}.</span> {title}</h2>'
-        f'<p class="caption">{escape(findings_parts.subject(content))}{escape(by)}</p>'
-        f"{shown}{findings_parts.note(content.note)}</div>"
+    return tag(
+        "div",
+        tag("h2", muted(f"{number}.", num=True), " ", title),
+        caption(cards.subject(content), by),
+        strip_of(view, content, ROW_PICTURES),
+        cards.note(content.note),
+        css="member",
     )
 
 
@@ -193,14 +197,14 @@ def _save_texts(saved: SavedCollection, begun: Collection, title: str, note: str
     st.session_state[f"_begun_{saved.id}"] = now
     if (now.title, now.note) != (begun.title, begun.note) and wanted != now:
         frame.draw(
-            parts.notice(
+            notice(
                 "Title or note were changed meanwhile, so nothing was overwritten. Your text still "
                 "stands above; what is stored now stands below. Take over what you need from it "
                 "and press Save again to put yours in its place."
             ),
-            f"<h2>{escape(now.title)}</h2>",
-            findings_parts.byline(saved),
-            findings_parts.note(now.note),
+            tag("h2", now.title),
+            cards.byline(saved),
+            cards.note(now.note),
             css="panel",
         )
         return
@@ -220,16 +224,18 @@ def _report(page: Page) -> None:
     """The polysemy report of the page's bundle, computed once a process."""
     frame.title(report.TITLE)
     frame.draw(
-        f"<h1>{report.TITLE}</h1>"
-        f'<p class="caption">Of the bundle “{escape(page.view.key)}”. Each neuron’s top pictures '
-        "were grouped by the model’s own likeness; a group counts when its labels agree on a word "
-        "that the other groups don’t carry. Ranked by polysemy times the share of top pictures so "
-        "confirmed.</p>"
+        tag("h1", report.TITLE),
+        caption(
+            f"Of the bundle “{page.view.key}”. Each neuron’s top pictures were grouped by how "
+            "alike the model finds them; a group counts when its labels agree on a word that the "
+            "other groups do not carry. Ranked by polysemy times the share of top pictures that "
+            "are confirmed in this way."
+        ),
     )
     with st.spinner("Reading every neuron’s pictures …"):
         findings = page.view.held("polysemy_report", _findings)
     if not findings:
-        frame.draw("<h2>No neuron has meanings that the labels tell apart.</h2>", css="empty")
+        frame.draw(tag("h2", "No neuron has meanings that the labels tell apart."), css="empty")
         return
     st.button(
         "Copy to the collections",
@@ -242,8 +248,8 @@ def _report(page: Page) -> None:
     view = page.view
     rows = [view.bundle.row(f.neurons[0].layer, f.neurons[0].neuron) for f in findings]
     frame.draw(
-        parts.cards(
-            parts.card(view, row, title=finding.title)
+        neuron_cards(
+            card(view, row, title=finding.title)
             for row, finding in zip(rows, findings, strict=True)
         )
     )

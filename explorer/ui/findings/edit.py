@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from html import escape
 
 import streamlit as st
 
@@ -20,8 +19,9 @@ from explorer.findings.model import (
 )
 from explorer.ui.address.findings_query import read_neurons, write_neurons
 from explorer.ui.data import findings_data
-from explorer.ui.findings import parts as findings_parts
-from explorer.ui.html import parts
+from explorer.ui.findings import cards
+from explorer.ui.html.elements import notice, tag
+from explorer.ui.html.links import actions, link
 from explorer.ui.shell import frame, gate
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import save_finding
@@ -43,8 +43,8 @@ def form(page: Page, base: SavedFinding, now: SavedFinding | None) -> None:
     """The form, begun from `base`; ``now`` is what is stored, None where that cannot be read."""
     st.session_state[f"_base_{base.id}"] = base
     before, key = base.content, base.id
-    back = parts.link("finding", "Cancel", css="button", bundle=page.view.key, id=base.id)
-    frame.draw(f"<h1>Edit “{escape(before.title)}”</h1>")
+    back = link("finding", "Cancel", css="button", bundle=page.view.key, id=base.id)
+    frame.draw(tag("h1", f"Edit “{before.title}”"))
     if now is not None and now.deleted is not None:
         _deleted(now)
     with st.form("_edit_form", border=False):
@@ -68,7 +68,7 @@ def form(page: Page, base: SavedFinding, now: SavedFinding | None) -> None:
             author = save_finding.author_input(f"_edit_author_{key}", before.author)
         with st.container(horizontal=True, vertical_alignment="center"):
             sent = st.form_submit_button("Save", type="primary")
-            frame.draw(f'<div class="actions">{back}</div>')
+            frame.draw(actions(back))
     if not sent:
         return
     try:
@@ -87,8 +87,12 @@ def form(page: Page, base: SavedFinding, now: SavedFinding | None) -> None:
 
 def _deleted(now: SavedFinding) -> None:
     """Someone deleted it meanwhile: what is written stays."""
-    reason = "This finding was deleted meanwhile. Your text still stands below: bring the finding "
-    frame.draw(parts.notice(f"{reason}back to save it."))
+    frame.draw(
+        notice(
+            "This finding was deleted meanwhile. Your text still stands below: bring the finding "
+            "back to save it."
+        )
+    )
     frame.show_problems(findings_data.problems())
     again = partial(findings_data.restore, now)
     st.button("Bring it back", key="_restore", on_click=findings_data.attempt, args=(again,))
@@ -115,13 +119,13 @@ def _save(page: Page, base: SavedFinding, wanted: Finding) -> None:
 
 def _conflict(reason: str, theirs: SavedFinding) -> None:
     frame.draw(
-        parts.notice(
+        notice(
             f"{reason} Your text still stands above; what is stored now stands below. Take over "
             "what you need from it and press Save again to put yours in its place."
         ),
-        f"<h2>{escape(theirs.content.title)}</h2>",
-        findings_parts.byline(theirs),
-        f'<p class="muted">Tags: {escape(", ".join(theirs.content.tags)) or "none"}</p>',
-        findings_parts.note(theirs.content.note),
+        tag("h2", theirs.content.title),
+        cards.byline(theirs),
+        tag("p", f"Tags: {', '.join(theirs.content.tags) or 'none'}", css="muted"),
+        cards.note(theirs.content.note),
         css="panel",
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from html import escape
 from typing import Any
 
 import streamlit as st
+from markupsafe import Markup
 
 from explorer.errors import ExplorerError, InputError
 from explorer.findings import archive
@@ -31,8 +31,11 @@ from explorer.ui.address.findings_query import (
     FindingsQuery,
 )
 from explorer.ui.data import findings_data
-from explorer.ui.findings import parts as findings_parts
-from explorer.ui.html import parts
+from explorer.ui.findings import cards
+from explorer.ui.findings.pictures import CARD_PICTURES
+from explorer.ui.html.cards import cards as grid
+from explorer.ui.html.elements import caption, joined, notice, tag
+from explorer.ui.html.links import actions, link, pager
 from explorer.ui.shell import frame, gate
 from explorer.ui.shell.frame import Page
 
@@ -43,9 +46,11 @@ FEW = 6  # collections that need no search
 def body(page: Page, query: FindingsQuery) -> None:
     """The chosen part of the page; a database that cannot be used is said in one sentence."""
     frame.draw(
-        "<h1>Findings</h1>"
-        '<p class="caption">What people saw in neurons and pictures, with their notes. Save one '
-        "from any page; every finding and collection has an address to share.</p>"
+        tag("h1", "Findings"),
+        caption(
+            "What people saw in neurons and pictures, with their notes. Save one from any page; "
+            "every finding and collection has an address to share."
+        ),
     )
     try:
         store = findings_data.store()
@@ -89,7 +94,7 @@ def _undo(page: Page, query: FindingsQuery, store: Store) -> None:
     if saved.deleted is None:
         return
     with st.container(key="lens_undo", horizontal=True, vertical_alignment="center"):
-        frame.draw(parts.notice(f"“{saved.content.title}” was deleted."))
+        frame.draw(notice(f"“{saved.content.title}” was deleted."))
         st.button("Undo", key="_undo", on_click=_restore, args=(page, saved))
 
 
@@ -110,16 +115,18 @@ def _findings(page: Page, query: FindingsQuery, store: Store) -> None:
     wanted = Wanted(word, query.tag, query.author, query.of, neuron, query.sort)
     total = store.count(wanted)
     if not total:
-        frame.draw(_nothing(page, bool(facets.bundles)), css="empty")
+        frame.draw(*_nothing(page, bool(facets.bundles)), css="empty")
         return
     pages = -(-total // PER_PAGE)
     shown = min(query.page, pages)
     found = store.find(wanted, shown)
     first = (shown - 1) * PER_PAGE + 1
     frame.draw(
-        f'<p class="caption"><b>{total:,}</b> finding{"" if total == 1 else "s"}, {first:,} to '
-        f"{first + len(found) - 1:,} shown.</p>",
-        findings_parts.cards(found, page.view.key),
+        caption(
+            tag("b", f"{total:,}"),
+            f" finding{'' if total == 1 else 's'}, {first:,} to {first + len(found) - 1:,} shown.",
+        ),
+        cards.finding_cards(found, page.view.key),
         _pager(page, query.at(shown), pages),
     )
 
@@ -164,36 +171,22 @@ def _changed(page: Page, before: FindingsQuery) -> None:
     frame.address(page, **query.params())
 
 
-def _nothing(page: Page, some: bool) -> str:
+def _nothing(page: Page, some: bool) -> list[Markup]:
     key = page.view.key
     if some:
-        every = parts.link("findings", "Show all findings", css="button", bundle=key)
-        return f"<h2>Nothing found</h2><p>No finding passes these filters.</p>{every}"
-    report = parts.link(
-        "collection", "Open the polysemy report", css="button", bundle=key, id=REPORT
+        every = link("findings", "Show all findings", css="button", bundle=key)
+        return [tag("h2", "Nothing found"), tag("p", "No finding passes these filters."), every]
+    report = link("collection", "Open the polysemy report", css="button", bundle=key, id=REPORT)
+    begin = (
+        "Press “Save as finding” on any page, or begin with the neurons of this bundle that mean "
+        "several things:"
     )
-    return (
-        "<h2>No findings yet</h2><p>Press “Save as finding” on any page, or begin with the "
-        f'neurons of this bundle that mean several things:</p><div class="actions">{report}</div>'
-    )
+    return [tag("h2", "No findings yet"), tag("p", begin), actions(report)]
 
 
-def _pager(page: Page, query: FindingsQuery, pages: int) -> str:
-    if pages == 1:
-        return ""
-
-    def step(number: int, text: str, rel: str) -> str:
-        if not 1 <= number <= pages:
-            return f'<span class="button">{text}</span>'
-        params = query.at(number).params()
-        return parts.link("findings", text, css="button", rel=rel, bundle=page.view.key, **params)
-
-    return (
-        '<nav class="pager" aria-label="Pages of findings">'
-        f"{step(query.page - 1, '← Previous', 'prev')}"
-        f'<span class="muted num">page {query.page:,} of {pages:,}</span>'
-        f"{step(query.page + 1, 'Next →', 'next')}</nav>"
-    )
+def _pager(page: Page, query: FindingsQuery, pages: int) -> Markup:
+    params = query.at(1).params()
+    return pager("findings", query.page, pages, bundle=page.view.key, **params)
 
 
 def _collections(page: Page, query: FindingsQuery, store: Store) -> None:
@@ -212,15 +205,15 @@ def _collections(page: Page, query: FindingsQuery, store: Store) -> None:
     total = store.count_collections(query.word) if query.word else every
     pages = max(1, -(-total // PER_PAGE))
     shown = min(query.page, pages)
-    cards = [] if query.word else [_report_card(page)]
+    shown_cards = [] if query.word else [_report_card(page)]
     for saved in store.collections(query.word, page=shown):
-        members = store.members(saved, most=findings_parts.CARD_PICTURES)
-        cards.append(findings_parts.collection_card(saved, members, key))
-    if cards:
-        frame.draw(parts.cards(cards), _pager(page, query.at(shown), pages))
+        members = store.members(saved, most=CARD_PICTURES)
+        shown_cards.append(cards.collection_card(saved, members, key))
+    if shown_cards:
+        frame.draw(grid(shown_cards), _pager(page, query.at(shown), pages))
     else:
-        back = parts.link("findings", "Show all", css="button", bundle=key, show=COLLECTIONS)
-        frame.draw(f"<h2>Nothing found</h2><p>No collection holds these words.</p>{back}")
+        back = link("findings", "Show all", css="button", bundle=key, show=COLLECTIONS)
+        frame.draw(tag("h2", "Nothing found"), tag("p", "No collection holds these words."), back)
     with st.form("_new_collection", border=False), st.container(key="lens_new"):
         columns = st.columns([1.5, 1, 2.5], gap="small", vertical_alignment="bottom")
         title = columns[0].text_input(
@@ -239,25 +232,29 @@ def _searched(page: Page, before: FindingsQuery) -> None:
     frame.address(page, **FindingsQuery(before.show, word).params())
 
 
-def _report_card(page: Page) -> str:
+def _report_card(page: Page) -> Markup:
     body = (
-        '<div class="where">computed from this bundle</div>'
-        '<div class="concepts">Most polysemantic neurons</div>'
-        '<div class="excerpt">Neurons whose top pictures fall into groups that their labels tell '
-        "apart. Open it, copy it, go on from there.</div>"
+        tag("div", "computed from this bundle", css="where"),
+        tag("div", "Most polysemantic neurons", css="concepts"),
+        tag(
+            "div",
+            "Neurons whose top pictures fall into groups that their labels tell apart. Open it, "
+            "copy it, go on from there.",
+            css="excerpt",
+        ),
     )
-    return parts.link("collection", body, css="card", bundle=page.view.key, id=REPORT)
+    return link("collection", body, css="card", bundle=page.view.key, id=REPORT)
 
 
 def _deleted(page: Page, query: FindingsQuery, store: Store) -> None:
     wanted = Wanted(deleted=True)
     total = max(store.count(wanted), store.count_collections(deleted=True))
     if not total:
-        frame.draw("<h2>Nothing deleted</h2>", css="empty")
+        frame.draw(tag("h2", "Nothing deleted"), css="empty")
         return
     pages = -(-total // PER_PAGE)
     shown = min(query.page, pages)
-    frame.draw('<p class="caption">Deleted findings and collections stay here until erased.</p>')
+    frame.draw(caption("Deleted findings and collections stay here until they are erased."))
     for group in store.collections(deleted=True, page=shown):
         _deleted_one(page, group)
     for finding in store.find(wanted, shown):
@@ -269,7 +266,7 @@ def _deleted_one(page: Page, saved: SavedFinding | SavedCollection) -> None:
     collection = isinstance(saved, SavedCollection)
     kind = "Collection: " if collection else ""
     with st.container(border=True, key=f"lens_deleted_{saved.id}"):
-        frame.draw(f"<h3>{kind}{escape(saved.content.title)}</h3>", findings_parts.byline(saved))
+        frame.draw(tag("h3", f"{kind}{saved.content.title}"), cards.byline(saved))
         with st.container(horizontal=True, key=f"lens_row_{saved.id}"):
             st.button("Bring back", key=f"_back_{saved.id}", on_click=_restore, args=(page, saved))
             with st.popover("Erase for good"):
@@ -283,9 +280,11 @@ def _purge(saved: SavedFinding | SavedCollection) -> None:
 
 def _import(page: Page, query: FindingsQuery, store: Store) -> None:
     frame.draw(
-        '<p class="caption">A zip that “JSON and pictures” of a finding or collection has made, '
-        "here or elsewhere. It is checked before anything is stored: it must be whole, and about "
-        "a bundle that is here.</p>"
+        caption(
+            "A zip that “JSON and pictures” of a finding or collection has made, here or "
+            "elsewhere. It is checked before anything is stored: it must be whole, and about a "
+            "bundle that is here."
+        )
     )
     given = st.file_uploader("File of findings", type="zip", key="_import")
     if given is None:
@@ -296,28 +295,28 @@ def _import(page: Page, query: FindingsQuery, store: Store) -> None:
         frame.show_problems([str(error)])
         return
     frame.draw(
-        f"<p>It holds {len(contents.findings):,} findings and {len(contents.collections):,} "
-        "collections, all about bundles that are here.</p>"
+        tag(
+            "p",
+            f"It holds {len(contents.findings):,} findings and {len(contents.collections):,} "
+            "collections, all about bundles that are here.",
+        )
     )
     if st.button("Import them", type="primary", key="_import_all"):
         merged = store.merge(contents.findings, contents.collections)
         frame.draw(_imported(page, merged))
 
 
-def _imported(page: Page, merged: Merged) -> str:
+def _imported(page: Page, merged: Merged) -> Markup:
     key = page.view.key
-    groups = "".join(
-        f"<li>{parts.link('collection', 'Open the collection', bundle=key, id=identifier)}</li>"
+    opened = [
+        link("collection", "Open the collection", bundle=key, id=identifier)
         for identifier in merged.collections
-    )
+    ]
     ids = (*merged.added, *merged.copied)
-    single = (
-        f"<li>{parts.link('finding', 'Open the finding', bundle=key, id=ids[0])}</li>"
-        if len(ids) == 1
-        else ""
+    if len(ids) == 1:
+        opened.append(link("finding", "Open the finding", bundle=key, id=ids[0]))
+    said = (
+        f"✓ {len(merged.added):,} added, {len(merged.present):,} were here already, "
+        f"{len(merged.copied):,} added as copies because another finding has their id."
     )
-    return (
-        f"<p>✓ {len(merged.added):,} added, {len(merged.present):,} were here already, "
-        f"{len(merged.copied):,} added as copies since another finding has their place.</p>"
-        f"<ul>{groups}{single}</ul>"
-    )
+    return joined([tag("p", said), tag("ul", (tag("li", way) for way in opened))])

@@ -12,7 +12,8 @@ from explorer.findings import archive, html_file, neuron_table, poster
 from explorer.findings.model import SavedCollection, SavedFinding
 from explorer.findings.snapshot import Snapshot, take
 from explorer.ui.data import findings_data
-from explorer.ui.findings import maps as finding_maps
+from explorer.ui.findings.heatmaps import heatmaps
+from explorer.ui.html.elements import caption, tag
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 
@@ -90,7 +91,7 @@ def snapshots(members: Sequence[SavedFinding]) -> list[Snapshot]:
     found = []
     for saved in members:
         view = findings_data.view_of(saved.content.bundle)
-        drawn = partial(finding_maps.heatmaps, view) if view else None
+        drawn = partial(heatmaps, view) if view else None
         found.append(take(saved, view.bundle if view else None, drawn))
     return found
 
@@ -102,9 +103,11 @@ def file_name(title: str) -> str:
 
 def _address(address: str) -> None:
     frame.draw(
-        "<h2>Share</h2>"
-        '<p class="caption">The address opens this page for everyone who can reach this server; '
-        "the files need none.</p>"
+        tag("h2", "Share"),
+        caption(
+            "The address opens this page for everyone who can reach this server; the files need "
+            "none."
+        ),
     )
     st.code(address, language=None, wrap_lines=True)
 

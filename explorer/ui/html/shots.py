@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 
+from markupsafe import Markup
 from PIL import Image
 
 from explorer.picture import painting
-from explorer.ui.html import parts
+from explorer.ui.html.elements import NOTHING, Child, tag
+from explorer.ui.html.pictures import picture_source
 
 PREVIEW = 480  # long side in pixels
 
@@ -19,13 +20,18 @@ def preview_size(size: tuple[int, int], longest: int = PREVIEW) -> tuple[int, in
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def shot(picture: Image.Image, alt: str, caption: str = "") -> str:
-    """Return one picture with a caption; `caption` is HTML."""
-    source = parts.picture_source(painting.encode(picture, "WEBP"))
-    below = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f'<figure class="shot"><img src="{source}" alt="{escape(alt)}">{below}</figure>'
+def shot(picture: Image.Image, alt: str, caption: Child = NOTHING) -> Markup:
+    """Show one picture with a caption."""
+    source = picture_source(painting.encode(picture, "WEBP"))
+    return figure(tag("img", src=source, alt=alt), caption)
 
 
-def grid(items: Iterable[str]) -> str:
-    """Return a grid of pictures with captions."""
-    return f'<div class="shots">{"".join(items)}</div>'
+def figure(image: Markup, caption: Child = NOTHING) -> Markup:
+    """Show an image with a caption."""
+    below = tag("figcaption", caption) if caption else NOTHING
+    return tag("figure", image, below, css="shot")
+
+
+def grid(items: Iterable[Markup]) -> Markup:
+    """Lay pictures with captions out."""
+    return tag("div", items, css="shots")
