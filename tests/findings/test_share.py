@@ -41,6 +41,7 @@ from explorer.ui.data import grouping
 from explorer.ui.data.loaders import View
 from tests.conftest import flip, png
 from tests.support.findings import own_picture, picture, sample, view
+from tests.support.hostile import HOSTILE, assert_harmless
 
 EVIL = '"><img src=x onerror="window.stolen=1"><script>window.stolen=1</script>'
 TIME = "2026-01-02T03:04:05.678+00:00"
@@ -188,6 +189,27 @@ def test_the_html_file_needs_nothing_and_runs_nothing(
         digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
         assert f"sha256-{digest}" in policy[1]
         assert "style" not in [name for name, _ in page.attributes]
+
+
+def test_the_html_file_shows_every_text_as_it_is_written(bundle: Bundle) -> None:
+    about = reference(bundle)
+    written: dict[str, Any] = {"note": HOSTILE, "tags": (HOSTILE,), "author": HOSTILE}
+    findings = [
+        saved(1, sample(HOSTILE, bundle=about, **written)),
+        saved(2, picture(HOSTILE, bundle=about, texts=(HOSTILE,), **written)),
+        saved(3, sample(HOSTILE, bundle=BundleRef(HOSTILE, "9" * 64), **written)),
+    ]
+    named = take(findings[0], bundle).neurons[0]
+    bars = (snapshot.Bar(HOSTILE[:20], 0.5, 0),)
+    pictures = (replace(named.pictures[0], caption=HOSTILE),)
+    shots = [take(finding, bundle) for finding in findings]
+    shots[0] = replace(shots[0], neurons=(replace(named, bars=bars, pictures=pictures),))
+    group = Collection(HOSTILE, tuple(finding.id for finding in findings), HOSTILE, HOSTILE)
+    held = SavedCollection("f" * 16, 3, TIME, TIME, None, group)
+    for shot in shots:  # title twice, note, tag, author
+        assert_harmless(html_file.finding_file(shot, address), shown=5)
+    whole = html_file.collection_file(held, shots, address)
+    assert_harmless(whole, shown=4 + 3 * 5)  # and of each its title in the list
 
 
 def test_the_html_file_shows_pictures_charts_and_texts(

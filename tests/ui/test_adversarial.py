@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +11,17 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer.attack.pairs import Pair
+from explorer.build import build
 from explorer.bundle import Bundle, reseal_evidence
+from explorer.bundle.pictures import PictureStore
 from explorer.ui.address.attack_query import AttackQuery, read_attack, read_scene, write_scene
-from explorer.ui.adversarial import parts as adversarial_parts
+from explorer.ui.adversarial import pairs
 from explorer.ui.data import attacks, loaders
 from explorer.ui.data.classes import classes_of
 from explorer.ui.data.loaders import View
+from tests.conftest import COLOURS, picture_rows, settings_for
 from tests.support.app import html_of, run_page
+from tests.support.hostile import HOSTILE, Read
 
 ROOT = Path(__file__).parents[2]
 PAIR = {"source": "blue square", "target": "red circle"}
@@ -87,12 +92,12 @@ def test_first_pictures_stand_there_before_a_batch_is_made() -> None:
 
 
 def test_what_was_measured_is_said(view: View) -> None:
-    assert adversarial_parts.measured(view) == ""
+    assert pairs.measured(view) == ""
     rates = {"second-order": 0.51, "random": 0.07, "none": 0.0}
     methods = {name: {"two_way": {"mean": rate}} for name, rate in rates.items()}
     figures = {"attack": {"pairs": 50, "scenes": 40, "methods": methods}}
     told = replace(view.bundle.manifest, evidence=figures)
-    html = adversarial_parts.measured(View("tiny", replace(view.bundle, manifest=told)))
+    html = pairs.measured(View("tiny", replace(view.bundle, manifest=told)))
     assert all(said in html for said in ("50 pairs", "40 pictures", "51", "claim=attack"))
 
 
@@ -182,3 +187,38 @@ def test_every_state_has_an_address(view: View) -> None:
         assert read_attack(query.params(), classes_of(view)) == (query, [])
     assert AttackQuery().params() == {}
     assert {"red circle", "blue square"} <= set(classes_of(view))
+
+
+def hostile(colour: str, shape: str) -> str:
+    """A class whose name would be markup; the words of any two names differ as before."""
+    if (colour, shape) == ("blue", "square"):
+        return HOSTILE.replace("x", colour).replace("quoted", shape)
+    return f"""<{colour} "{shape}"> & '{colour}'"""
+
+
+def hostile_rows() -> Iterator[tuple[dict[str, str], bytes]]:
+    for facts, data in picture_rows():
+        colour, shape = facts["label"].split()
+        yield facts | {"label": hostile(colour, shape)}, data
+
+
+def test_class_names_are_texts(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PictureStore.write(tmp_path / "store", hostile_rows())
+    settings = settings_for(
+        tmp_path / "bundles" / "odd", tiny_model, tmp_path / "store", layers="1,2"
+    )
+    build(settings, progress=lambda line: None)
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tmp_path / "bundles"))
+    source, target = hostile("blue", "square"), hostile("red", "circle")
+    pairs = {"by_pair": [{"source": source, "target": target, "second-order": 0.25}]}
+    figures = {"pairs": 1, "scenes": 10, "methods": {}} | pairs
+    reseal_evidence(Bundle.open(tmp_path / "bundles" / "odd"), {"attack": figures})
+    html = html_of(run(source=source, target=target, why="0"))
+    read = Read(html)
+    assert "What speaks for" in read.text and "neurons that push it most" in read.text
+    assert {"script", *COLOURS}.isdisjoint(read.elements)
+    assert source not in html and target not in html
+    assert read.text.count(source) > 5 and read.text.count(target) > 5
+    assert "& '" not in html and '<red "' not in html

@@ -22,20 +22,21 @@ from explorer.bundle import Bundle
 from explorer.errors import InputError, StoreError
 from explorer.findings import archive
 from explorer.findings.database import FOLDER_VARIABLE, URL_VARIABLE, database_url
-from explorer.findings.model import Collection, Finding, NeuronRef, SavedFinding
+from explorer.findings.model import BundleRef, Collection, Finding, NeuronRef, SavedFinding
 from explorer.findings.snapshot import reference, take
 from explorer.findings.store import Store, Wanted
 from explorer.ui.address.address import href
 from explorer.ui.core import access
 from explorer.ui.data import findings_data, loaders
 from explorer.ui.data.loaders import View
-from explorer.ui.findings import parts as findings_parts
-from explorer.ui.findings import share as finding_share
+from explorer.ui.findings import cards, share
+from explorer.ui.findings.pictures import images_of
 from explorer.ui.server import startup as server
 from explorer.ui.shell import frame, gate
 from explorer.ui.widgets import save_finding
 from tests.support.app import html_of, run_page
 from tests.support.findings import own_picture, picture, sample, view
+from tests.support.hostile import HOSTILE, assert_harmless
 
 ELSEWHERE = "5" * 16
 EVIL = "<img src=x onerror=a()>"
@@ -510,7 +511,7 @@ def test_a_collection_too_large_for_one_file_says_so(
         return found
 
     assert "JSON and pictures" in labels()
-    monkeypatch.setattr(finding_share, "MOST_COPIED", 100)
+    monkeypatch.setattr(share, "MOST_COPIED", 100)
     assert labels() == ["Web page (HTML)", "Neurons (CSV)"]
 
 
@@ -594,12 +595,12 @@ def test_many_findings_come_in_pages(store: Store) -> None:
 
 
 def test_files_hold_the_findings(ship: SavedFinding, store: Store, bundle: Bundle) -> None:
-    assert "Ships and cars" in finding_share.html_of(ship, "http://here/")
-    data = finding_share.zip_of([ship])
+    assert "Ships and cars" in share.html_of(ship, "http://here/")
+    data = share.zip_of([ship])
     assert archive.read(data, findings_data.bundles()).findings == (ship,)
-    assert finding_share.csv_of([ship]).count("\n") == 3
-    assert finding_share.file_name("Ünder “the” sea!/..") == "nder-the-sea"
-    assert finding_share.file_name("!?") == "findings"
+    assert share.csv_of([ship]).count("\n") == 3
+    assert share.file_name("Ünder “the” sea!/..") == "nder-the-sea"
+    assert share.file_name("!?") == "findings"
 
 
 def test_importing_a_file(
@@ -660,22 +661,33 @@ def test_a_damaged_bundle_is_no_findings_bundle(
 
 def test_parts_escape_what_people_wrote(store: Store, bundle: Bundle) -> None:
     about = reference(bundle)
-    evil = store.add(sample(EVIL, bundle=about, note=EVIL, tags=(EVIL,), author=EVIL))
-    group = store.add_collection(Collection(EVIL, (evil.id,), EVIL, EVIL))
-    for page, params in (
-        ("findings", {}),
-        ("findings", {"show": "collections"}),
-        ("finding", {"id": evil.id}),
-        ("finding", {"id": evil.id, "edit": "1"}),
-        ("collection", {"id": group.id}),
-        ("neuron", {"layer": "1", "neuron": "5"}),
+    written: dict[str, Any] = {"note": HOSTILE, "tags": (HOSTILE,), "author": HOSTILE}
+    evil = store.add(sample(HOSTILE, bundle=about, **written))
+    seen = store.add(picture(HOSTILE, bundle=about, texts=("red", HOSTILE), **written))
+    mine = store.add(own_picture(HOSTILE, bundle=about, texts=(HOSTILE,), **written))
+    lost = store.add(sample(HOSTILE, bundle=BundleRef(HOSTILE, "9" * 64), **written))
+    group = store.add_collection(Collection(HOSTILE, (evil.id, mine.id), HOSTILE, HOSTILE))
+    gone = store.add(sample(HOSTILE, bundle=about, **written))
+    store.delete(gone.id, 1)
+    for page, params, times in (
+        ("findings", {}, 4 * 4),  # title, note, author and tag of each
+        ("findings", {"show": "collections"}, 3),
+        ("findings", {"show": "deleted"}, 2),
+        ("findings", {"undo": gone.id}, 1),
+        ("finding", {"id": evil.id}, 5),
+        ("finding", {"id": evil.id, "edit": "1"}, 1),
+        ("finding", {"id": seen.id}, 6),
+        ("finding", {"id": mine.id}, 6),
+        ("finding", {"id": lost.id}, 5),
+        ("finding", {"id": gone.id}, 1),
+        ("collection", {"id": group.id}, 3 + 2 * 3),
+        ("neuron", {"layer": "1", "neuron": "5"}, 1),
     ):
-        html = html_of(run_page(page, **params))
-        assert EVIL not in html and "&lt;img src=x" in html
+        assert_harmless(html_of(run_page(page, **params)), shown=times)
     view = View("tiny", bundle)
-    assert findings_parts.excerpt("word " * 99).endswith("…")
-    assert findings_parts.pictures(view, sample(bundle=about, neurons=(NeuronRef(0, 999),))) == []
-    assert findings_parts.pictures(view, picture(bundle=about, image=999)) == []
+    assert cards.excerpt("word " * 99).endswith("…")
+    assert images_of(view, sample(bundle=about, neurons=(NeuronRef(0, 999),))) == []
+    assert images_of(view, picture(bundle=about, image=999)) == []
 
 
 @pytest.mark.parametrize("page", ["home", "neuron", "findings", "about"])
@@ -944,16 +956,16 @@ def test_a_finding_about_a_picture_shows_its_maps(store: Store, bundle: Bundle) 
     saved = store.add(content)
     html = html_of(run_page("finding", id=saved.id))
     assert "Where “red” comes from" in html and "Where “circle” comes from" in html
-    bare = Image.open(io.BytesIO(finding_share.snapshots([saved])[0].pictures[1].data))
+    bare = Image.open(io.BytesIO(share.snapshots([saved])[0].pictures[1].data))
     vivid = replace(content, settings={"opacity": 100})
-    painted = finding_share.snapshots([store.add(vivid)])[0].pictures[1]
+    painted = share.snapshots([store.add(vivid)])[0].pictures[1]
     assert painted.caption == "Where “red” comes from"
     shown = np.asarray(Image.open(io.BytesIO(painted.data)), np.float32)
     assert max(bare.size) == 336
     # without opacity nothing but the grey ground is left
     plain = np.asarray(bare, np.float32)
     assert np.ptp(plain, axis=2).mean() < np.ptp(shown, axis=2).mean()
-    assert "data:image/png" in finding_share.html_of(saved, "")
+    assert "data:image/png" in share.html_of(saved, "")
 
 
 def test_maps_that_cannot_be_drawn_say_why(
@@ -964,5 +976,5 @@ def test_maps_that_cannot_be_drawn_say_why(
     def refuse(*_: object) -> None:
         raise InputError("The model's weights are not here.")
 
-    monkeypatch.setattr("explorer.ui.findings.maps.heatmaps", refuse)
+    monkeypatch.setattr("explorer.ui.findings.heatmaps.draw", refuse)
     assert "The model&#39;s weights are not here." in html_of(run_page("finding", id=saved.id))

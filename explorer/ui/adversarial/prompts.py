@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,6 +12,7 @@ from explorer.attack.prompts import NO_DIFFUSERS, generate, load_pipeline, promp
 from explorer.errors import InputError
 from explorer.ui.address.attack_query import AttackQuery
 from explorer.ui.html import shots
+from explorer.ui.html.elements import caption, tag
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 
@@ -24,13 +24,12 @@ def section(page: Page, query: AttackQuery, concepts: Sequence[str]) -> None:
     """Prompts to copy, and what an optional model of the user's makes of them."""
     texts = prompts(query.source, concepts, PROMPTS, seed=query.seed)
     frame.draw(
-        "<h2>As prompts</h2>"
-        '<p class="caption">For any text-to-image tool; each names the source and three of the '
-        "concepts.</p>"
+        tag("h2", "As prompts"),
+        caption("For any text-to-image tool; each names the source and three of the concepts."),
     )
     st.code("\n".join(texts), language=None, wrap_lines=True)
     if find_spec("diffusers") is None:
-        frame.draw(f'<p class="caption">{NO_DIFFUSERS}</p>')
+        frame.draw(caption(NO_DIFFUSERS))
         return
     _generator(query, texts)
 
@@ -51,7 +50,7 @@ def _generator(query: AttackQuery, texts: list[str]) -> None:
     if held and held[0] == key and held[1]:
         frame.draw(
             shots.grid(
-                shots.shot(picture, text, escape(text))
+                shots.shot(picture, text, text)
                 for picture, text in zip(held[1], texts, strict=False)
             )
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from html import escape
 from typing import Any
 
 import streamlit as st
@@ -15,12 +14,13 @@ from explorer.attack.batch import Attack, file_stem, zip_file
 from explorer.errors import InputError
 from explorer.picture.uploads import SUFFIXES
 from explorer.ui.address.attack_query import MOST_PICTURES, SEEDS, AttackQuery
-from explorer.ui.adversarial import batch, prompts
-from explorer.ui.adversarial import parts as pieces
+from explorer.ui.adversarial import batch, concepts, pairs, pictures, prompts
+from explorer.ui.adversarial.explanation import explanation
 from explorer.ui.data import attacks
 from explorer.ui.data.classes import classes_of
 from explorer.ui.data.loaders import View
 from explorer.ui.html import shots
+from explorer.ui.html.elements import caption, tag
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import save_finding
@@ -29,15 +29,21 @@ TICK = 0.2  # seconds between two pictures of a batch
 
 
 def body(page: Page, query: AttackQuery) -> None:
-    """The whole page."""
+    """Draw the whole page."""
     frame.draw(
-        "<h1>Adversarial pictures from polysemy</h1>"
-        '<p class="lead">Neurons that tell two classes apart also stand for things that have '
-        "nothing to do with either. Put those things beside the first, and the model may take it "
-        "for the second.</p>"
-        '<p class="caption">Such pictures are for auditing and defence: they show what a model '
-        "confuses before anyone else finds out, and which neurons to mend.</p>",
-        pieces.measured(page.view),
+        tag("h1", "Adversarial pictures from polysemy"),
+        tag(
+            "p",
+            "Neurons that tell two classes apart also stand for things that have nothing to do "
+            "with either. Put those things beside the first, and the model may take it for the "
+            "second.",
+            css="lead",
+        ),
+        caption(
+            "Such pictures are for auditing and defence: they show what a model confuses before "
+            "anyone else finds out, and which neurons to mend."
+        ),
+        pairs.measured(page.view),
     )
     query = _choose(page, query)
     if not query.source or not query.target:
@@ -49,15 +55,17 @@ def body(page: Page, query: AttackQuery) -> None:
         frame.show_problems([str(error)])
         return
     frame.draw(
-        f"<h2>What speaks for “{escape(query.target)}” and is neither</h2>"
-        '<p class="caption">The neurons whose directions separate the two also carry these, which '
-        "are close to neither: their sparse sets, weighted by separation and sign, give a "
-        f"shortlist of {attack.ranking.tried}, each of which was tried beside the source in a few "
-        "scenes. The bar is the gain: how much the picture's cosine with the target, less that "
-        "with the source, rose on average. What the sets say is in units of the model's output "
-        "before normalisation.</p>",
-        pieces.concepts(page.view, attack.ranking),
-        pieces.left_out(attack.ranking),
+        tag("h2", f"What speaks for “{query.target}” and is neither"),
+        caption(
+            "The neurons whose directions separate the two also carry these, which are close to "
+            "neither: their sparse sets, weighted by separation and sign, give a shortlist of "
+            f"{attack.ranking.tried}, each of which was tried beside the source in a few scenes. "
+            "The bar is the gain: how much the picture's cosine with the target, minus that with "
+            "the source, rose on average. What the sets say is in units of the model's output "
+            "before normalisation."
+        ),
+        concepts.ranked(page.view, attack.ranking),
+        concepts.left_out(attack.ranking),
     )
     _save(page, query, attack)
     _batch(page, query, attack)
@@ -111,7 +119,7 @@ def _propose(page: Page, query: AttackQuery, listed: Sequence[attacks.Proposal])
     """Pairs to look at, and a button that draws others: only these few lines run again."""
     if st.session_state.get("_attack_draw", False):
         listed = _drawn(page.view, query)
-    frame.draw(pieces.proposals(page.view, listed, query.seed))
+    frame.draw(pairs.proposals(page.view, listed, query.seed))
     st.button("Draw other pairs", key="_attack_draw", help="By the seed; takes a few seconds.")
 
 
@@ -131,10 +139,11 @@ def _batch(page: Page, query: AttackQuery, attack: Attack) -> None:
     """Make pictures live; each tick of the fragment makes one."""
     made = batch.batch_of(page.view, query)
     frame.draw(
-        "<h2>Pictures</h2>"
-        '<p class="caption">Each shows the source whole, larger than anything else, and up to '
-        "three of the concepts; the target is in none of them. Scores are cosines of picture and "
-        "text.</p>"
+        tag("h2", "Pictures"),
+        caption(
+            "Each shows the source whole, larger than anything else, and up to three of the "
+            "concepts; the target is in none of them. Scores are cosines of picture and text."
+        ),
     )
     if made.running:
         st.button("Stop", on_click=batch.stop, args=(page.view, query), key="_attack_stop")
@@ -169,17 +178,19 @@ def _live(page: Page, query: AttackQuery) -> None:
         done = len(made.attempts)
         st.progress(done / query.count, text=f"{done} of {query.count} pictures")
     if made.attempts:
-        frame.draw(pieces.tally(query, made.attempts))
+        frame.draw(pictures.tally(made.attempts))
     shown = made.attempts or attacks.examples(page.view, query)
-    frame.draw(pieces.attempts(page.view, query, shown))
+    frame.draw(pictures.attempts(page.view, query, shown))
 
 
 def _why(page: Page, query: AttackQuery) -> None:
     """The reverse: what pushed a picture, and the prediction without it."""
     frame.draw(
-        "<h2>The reverse: why was it taken for that?</h2>"
-        '<p class="caption">For a picture that is taken for the wrong class: the neurons that push '
-        "it there, the concepts they carry, and the prediction with them held at their mean.</p>"
+        tag("h2", "The reverse: why was it taken for that?"),
+        caption(
+            "For a picture that is taken for the wrong class: the neurons that push it there, the "
+            "concepts they carry, and the prediction with them held at their mean."
+        ),
     )
     if query.why is not None:
         scene = attacks.scene_of(page.view, query, query.why)
@@ -207,5 +218,5 @@ def _explain(page: Page, make: partial[Audit]) -> None:
         frame.show_problems([str(error)])
         return
     if found.before[0] >= found.before[1]:
-        frame.draw(f"<p>The model does say “{escape(found.right)}” of this one; all the same:</p>")
-    frame.draw(pieces.explanation(page.view, found))
+        frame.draw(tag("p", f"The model does say “{found.right}” of this one; all the same:"))
+    frame.draw(explanation(page.view, found))

@@ -13,8 +13,7 @@ from explorer.findings.snapshot import absence
 from explorer.ui.core import glossary
 from explorer.ui.data import findings_data, grouping
 from explorer.ui.data.loaders import View
-from explorer.ui.findings import cards, edit, share
-from explorer.ui.findings.heatmaps import heatmaps
+from explorer.ui.findings import cards, edit, heatmaps, share
 from explorer.ui.findings.pictures import known_rows, own_picture
 from explorer.ui.html import pictures, shots
 from explorer.ui.html.cards import card, legend
@@ -174,7 +173,7 @@ def _maps(view: View, saved: SavedFinding, shown: Markup) -> Markup:
     problem, maps = NOTHING, []
     try:
         with st.spinner("The model reads the picture …"):
-            maps = heatmaps(view, saved.content)
+            maps = heatmaps.draw(view, saved.content)
     except InputError as error:
         problem = notice(str(error))
     images = [(shown, "The picture")] + [

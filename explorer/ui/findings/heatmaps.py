@@ -13,7 +13,7 @@ from explorer.ui.data.loaders import View
 SIDE = 336  # pixels of the long side
 
 
-def heatmaps(view: View, finding: Finding) -> list[tuple[str, bytes]]:
+def draw(view: View, finding: Finding) -> list[tuple[str, bytes]]:
     """A caption and a PNG for each of the finding's texts; none for a finding about neurons.
 
     Raises InputError if the model cannot be loaded or the texts cannot be encoded.

@@ -12,7 +12,7 @@ from explorer.findings import archive, html_file, neuron_table, poster
 from explorer.findings.model import SavedCollection, SavedFinding
 from explorer.findings.snapshot import Snapshot, take
 from explorer.ui.data import findings_data
-from explorer.ui.findings.heatmaps import heatmaps
+from explorer.ui.findings import heatmaps
 from explorer.ui.html.elements import caption, tag
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
@@ -91,7 +91,7 @@ def snapshots(members: Sequence[SavedFinding]) -> list[Snapshot]:
     found = []
     for saved in members:
         view = findings_data.view_of(saved.content.bundle)
-        drawn = partial(heatmaps, view) if view else None
+        drawn = partial(heatmaps.draw, view) if view else None
         found.append(take(saved, view.bundle if view else None, drawn))
     return found
 

@@ -31,7 +31,7 @@ from explorer.ui.data.image_query import (
     settings_of,
     split_texts,
 )
-from explorer.ui.html import parts, shots
+from explorer.ui.html import links, parts, shots
 from explorer.ui.image import parts as image_parts
 from explorer.ui.image import source as image_source
 from explorer.ui.image import views as image_views
@@ -329,8 +329,12 @@ def _one_neuron(page: Page, query: ImageQuery, study: Study, place: tuple[int, i
                 shots.shot(
                     painted,
                     f"Where {name} comes from",
-                    f"all patches together {glossary.effect(total)}{away} · "
-                    + parts.link("neuron", "its page", bundle=view.key, layer=layer, neuron=neuron),
+                    [
+                        f"all patches together {glossary.effect(total)}{away} · ",
+                        links.link(
+                            "neuron", "its page", bundle=view.key, layer=layer, neuron=neuron
+                        ),
+                    ],
                 )
             ]
         ),

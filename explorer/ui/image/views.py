@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from html import escape
 
 import streamlit as st
+from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
 
@@ -54,7 +55,10 @@ def draw(page: Page, query: ImageQuery, source: Source, study: Study, found: Seg
     """Draw the maps as the address asks for them, and what can be downloaded."""
     shown = _VIEWS[query.view](query, study, found)
     size = shots.preview_size(source.picture.size)
-    pictures = [shots.shot(p.paint(size), p.name, p.caption) for p in shown.panels]
+    pictures = [
+        shots.shot(p.paint(size), p.name, Markup(p.caption))  # noqa: S704  written by hand still
+        for p in shown.panels
+    ]
     frame.draw(shown.above, shots.grid(pictures), shown.below)
     _downloads(page, query, source, found, shown.panels)
 
