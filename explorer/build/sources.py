@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from explorer.bundle.pictures import FACTS, PictureStore
+from explorer.bundle.pictures import COLUMNS, PictureStore
 from explorer.errors import InputError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
@@ -39,10 +39,10 @@ class ImageSource(Protocol):
     skipped: list[str]
 
     def rows(self, thumbnail: int) -> Iterator[tuple[dict[str, Any], bytes]]:
-        """Yield (facts, encoded picture for the bundle) of every usable picture."""
+        """Yield (record, encoded picture for the bundle) of every usable picture."""
 
     def picture(self, image: int) -> Image.Image:
-        """Return picture number ``image`` as the model shall see it."""
+        """Return picture number `image` as the model shall see it."""
 
 
 @dataclass
@@ -55,9 +55,9 @@ class StoreSource:
 
     def rows(self, thumbnail: int) -> Iterator[tuple[dict[str, Any], bytes]]:
         """Yield the store's own rows."""
-        facts = self.store.table[list(FACTS)].to_dict("records")
-        for image, row in enumerate(facts):
-            yield row, self.store.encoded(image)
+        records = self.store.table[list(COLUMNS)].to_dict("records")
+        for image, record in enumerate(records):
+            yield record, self.store.encoded(image)
 
     def picture(self, image: int) -> Image.Image:
         """Return a stored picture, RGBA."""
@@ -68,8 +68,9 @@ class StoreSource:
 class FolderSource:
     """Every picture below a folder, in order of path.
 
-    A ``metadata.csv`` with a column ``file`` (relative path) gives facts; else the label is the
-    name of the picture's sub-folder, or of the file itself where there are no sub-folders.
+    A `metadata.csv` with a column `file` (relative path) gives the columns of
+    `explorer.bundle.pictures`; else the label is the name of the picture's sub-folder, or of the
+    file itself where there are no sub-folders.
     """
 
     folder: Path
@@ -78,7 +79,7 @@ class FolderSource:
     skipped: list[str] = field(default_factory=list)
 
     def rows(self, thumbnail: int) -> Iterator[tuple[dict[str, Any], bytes]]:
-        """Yield facts and thumbnails; pictures that cannot be read are skipped and named."""
+        """Yield records and thumbnails; pictures that cannot be read are skipped and named."""
         self.files, self.skipped = [], []
         metadata = _read_metadata(self.folder / METADATA)
         for file in sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in SUFFIXES):
@@ -89,7 +90,7 @@ class FolderSource:
                 self.skipped.append(f"{where.as_posix()}: {error}")
                 continue
             self.files.append(file)
-            yield self._facts(where, metadata.get(where.as_posix(), {})), data
+            yield self._record(where, metadata.get(where.as_posix(), {})), data
         if not self.files:
             kinds = ", ".join(sorted(SUFFIXES))
             raise InputError(
@@ -104,27 +105,33 @@ class FolderSource:
         """Take up the files of an interrupted build, by the names its store recorded."""
         self.files = [self.folder / name for name in table_names]
 
-    def _facts(self, where: Path, known: dict[str, str]) -> dict[str, Any]:
+    def _record(self, where: Path, known: dict[str, str]) -> dict[str, Any]:
         words = (
             (where.parent.name if len(where.parts) > 1 else where.stem)
             .replace("_", " ")
             .replace("-", " ")
         )
-        facts = {name: "" for name in FACTS}
-        facts |= {"label": words, "source": self.name, "author": "", "licence": "", "kind": "image"}
-        facts |= {name: value for name, value in known.items() if name in FACTS and value}
-        return {**facts, "name": where.as_posix(), "split": "corpus"}
+        record = {name: "" for name in COLUMNS}
+        record |= {
+            "label": words,
+            "source": self.name,
+            "author": "",
+            "licence": "",
+            "kind": "image",
+        }
+        record |= {name: value for name, value in known.items() if name in COLUMNS and value}
+        return {**record, "name": where.as_posix(), "split": "corpus"}
 
 
 def open_source(spec: str, shipped: Path) -> ImageSource:
-    """Return the pictures named by ``--images``.
+    """Return the pictures named by `--images`.
 
-    ``bundle-images`` are those of the bundle at ``shipped``; ``bundle:PATH`` and ``store:PATH``
+    `bundle-images` are those of the bundle at `shipped`; `bundle:PATH` and `store:PATH`
     those of another; anything else is a folder of picture files.
 
     Raises:
-        InputError: there is no such folder.
-        BundleError: the store cannot be opened.
+        InputError: when there is no such folder.
+        BundleError: when the store cannot be opened.
     """
     if spec == "bundle-images":
         return StoreSource(PictureStore.open(shipped), shipped.name)

@@ -4,17 +4,6 @@ Every array is one `.npy` file of its name in the bundle's folder. An entry of `
 axes, its dtype, what its numbers mean and which values may occur. All else follows from it: the
 typed attribute of `Bundle`, the file's name, the checks at writing and reading, and the table in
 `docs/bundle-format.md`.
-
-Axes of one name have one length in all arrays of a bundle: `image layer neuron path embed text` as
-everywhere in this project, and
-
-    concept      texts of a neuron's sparse set
-    end          0 the positive end of a direction, 1 the negative end
-    place        place among a neuron's strongest images of one end
-    neighbour    place among a neuron's nearest neurons
-    bin          bins of the histogram of effect norms; `bin+1` are their edges
-    sample       images of the random sample
-    coordinate   2 coordinates of a map
 """
 
 from __future__ import annotations
@@ -29,6 +18,22 @@ from numpy.typing import NDArray
 from explorer.errors import BundleError
 
 RESTORE = "restore it from where the bundle came from, or build the bundle again"
+AXES = {
+    "neuron": "rows of the neuron table",
+    "text": "rows of the text table",
+    "image": "corpus images, the first rows of the image table",
+    "embed": "dimensions of the joint space",
+    "path": "attention heads of later blocks, block by block",
+    "concept": "texts of a neuron's sparse set",
+    "end": "0 the positive end of a direction, 1 the negative end",
+    "place": "place among a neuron's strongest images of one end",
+    "neighbour": "place among a neuron's nearest neurons",
+    "bin": "bins of the histogram of effect norms; `bin+1` are their edges",
+    "sample": "images of the random sample",
+    "coordinate": "two coordinates of the map",
+}
+"""Axes of one name have one length in all arrays, but for the files of single layers."""
+
 FIXED = {"end": 2, "coordinate": 2}
 
 Scalar = TypeVar("Scalar", bound=np.generic)

@@ -19,7 +19,7 @@ def neuron_facts(bundle: Bundle, layer: int, neuron: int, top: int = 25) -> dict
     ``top`` bounds the pictures of either end and the concepts.
 
     Raises:
-        InputError: the bundle has no such layer or neuron.
+        InputError: when the bundle has no such layer or neuron.
     """
     row = bundle.row(layer, neuron)
     record = bundle.neurons.iloc[row]

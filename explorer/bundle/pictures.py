@@ -1,8 +1,8 @@
-"""The picture store: a table of facts and one file of encoded pictures, memory-mapped.
+"""The picture store: a table and one file of encoded pictures, memory-mapped.
 
-``images.parquet`` has one row an image, in the order of the image axis of every array:
+`images.parquet` has one row an image, in the order of the image axis of every array:
 pictures of the split "corpus" come first, those of the split "heldout" behind them.
-``pictures.bin`` holds the encoded files (WebP, PNG or JPEG) one after the other.
+`pictures.bin` holds the encoded files (WebP, PNG or JPEG) one after the other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from explorer.errors import BundleError, InputError
 
 TABLE, BLOB = "images.parquet", "pictures.bin"
-FACTS = (
+COLUMNS = (
     "label", "concept", "keywords", "looks", "source", "name", "author", "licence", "kind", "split",
 )  # fmt: skip
 SPLITS = ("corpus", "heldout")
@@ -31,17 +31,17 @@ SPLITS = ("corpus", "heldout")
 
 @dataclass(frozen=True)
 class PictureStore:
-    """Encoded pictures and what is known of each."""
+    """Encoded pictures, and a record of what is known of each."""
 
     folder: Path
-    table: pd.DataFrame  # columns FACTS, offset, length
+    table: pd.DataFrame  # columns COLUMNS, offset, length
 
     @classmethod
     def open(cls, folder: Path | str) -> PictureStore:
         """Open a store.
 
         Raises:
-            BundleError: a file is missing, or the table is none of this format.
+            BundleError: when a file is missing, or the table is none of this format.
         """
         folder = Path(folder)
         for name in (TABLE, BLOB):
@@ -53,7 +53,7 @@ class PictureStore:
             table = pd.read_parquet(folder / TABLE)
         except (OSError, ValueError) as error:
             raise BundleError(f"{folder / TABLE} cannot be read ({error}); restore it.") from error
-        absent = {*FACTS, "offset", "length"} - set(table.columns)
+        absent = {*COLUMNS, "offset", "length"} - set(table.columns)
         if absent:
             raise BundleError(
                 f"{folder / TABLE} lacks the columns {sorted(absent)}; build it again."
@@ -64,22 +64,22 @@ class PictureStore:
     def write(
         cls, folder: Path | str, rows: Iterable[tuple[dict[str, Any], bytes]]
     ) -> PictureStore:
-        """Write (facts, encoded picture) pairs one by one; the store appears only when complete.
+        """Write (record, encoded picture) pairs one by one; the store appears only when complete.
 
         Raises:
-            InputError: a fact is missing, or a corpus picture follows a held-out one.
+            InputError: when a column is missing, or a corpus picture follows a held-out one.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         records: list[dict[str, Any]] = []
         offset = 0
         with (folder / f"{BLOB}.new").open("wb") as blob:
-            for facts, data in rows:
-                _check_facts(facts, records)
+            for record, data in rows:
+                _check_record(record, records)
                 blob.write(data)
-                records.append({**facts, "offset": offset, "length": len(data)})
+                records.append({**record, "offset": offset, "length": len(data)})
                 offset += len(data)
-        table = pd.DataFrame(records, columns=[*FACTS, "offset", "length"])
+        table = pd.DataFrame(records, columns=[*COLUMNS, "offset", "length"])
         table.to_parquet(folder / f"{TABLE}.new", index=False)
         (folder / f"{BLOB}.new").replace(folder / BLOB)
         (folder / f"{TABLE}.new").replace(folder / TABLE)
@@ -98,7 +98,7 @@ class PictureStore:
         """Return a picture's file as it is stored.
 
         Raises:
-            InputError: there is no such picture.
+            InputError: when there is no such picture.
         """
         if not 0 <= image < len(self):
             raise InputError(f"There is no picture {image}; this bundle has 0 to {len(self) - 1}.")
@@ -109,7 +109,7 @@ class PictureStore:
         """Return a picture as RGBA.
 
         Raises:
-            BundleError: the stored bytes are no picture.
+            BundleError: when the stored bytes are no picture.
         """
         try:
             return Image.open(io.BytesIO(self.encoded(image))).convert("RGBA")
@@ -139,9 +139,11 @@ class PictureStore:
         return np.asarray(self.table["length"], np.int64)
 
 
-def _check_facts(facts: dict[str, Any], records: list[dict[str, Any]]) -> None:
-    absent = set(FACTS) - set(facts)
-    if absent or facts["split"] not in SPLITS:
-        raise InputError(f"A picture needs the facts {FACTS} and a split of {SPLITS}; got {facts}.")
-    if records and records[-1]["split"] == "heldout" and facts["split"] == "corpus":
+def _check_record(record: dict[str, Any], records: list[dict[str, Any]]) -> None:
+    absent = set(COLUMNS) - set(record)
+    if absent or record["split"] not in SPLITS:
+        raise InputError(
+            f"A picture needs the columns {COLUMNS} and a split of {SPLITS}; got {record}."
+        )
+    if records and records[-1]["split"] == "heldout" and record["split"] == "corpus":
         raise InputError("Corpus pictures come first in a store; held-out ones behind them.")

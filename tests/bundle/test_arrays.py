@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from explorer.bundle import ARRAYS, Bundle
+from explorer.bundle import ARRAYS, Bundle, format, list_files
 from explorer.bundle.writer import ArrayWriter
 from explorer.errors import BundleError
 from tests.conftest import TINY_LAYERS
@@ -85,3 +86,17 @@ def test_arrays_of_another_form_are_refused(bundle_copy: Path, name: str, change
         else:
             getattr(bundle, name)
     assert str(file) in str(caught.value)
+
+
+def test_the_documentation_is_that_of_the_tables() -> None:
+    """Else run `python -m explorer.bundle.format`."""
+    assert format.PAGE.read_text("utf-8") == format.document()
+
+
+def test_every_file_of_a_bundle_is_documented(tiny_bundle: Path) -> None:
+    page = format.document()
+    for name in list_files(tiny_bundle):
+        known = re.sub(r"layer_\d\d", "layer_NN", name)
+        assert f"`{known}`" in page or name.startswith("model/"), name
+    for column in Bundle.open(tiny_bundle).neurons:
+        assert f"| `{column}` |" in page, column

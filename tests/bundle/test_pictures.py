@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from explorer.bundle.pictures import FACTS, PictureStore
+from explorer.bundle.pictures import COLUMNS, PictureStore
 from explorer.errors import BundleError, InputError
 from tests.conftest import HELD_OUT, draw, facts_of, picture_rows, png
 
@@ -18,9 +18,9 @@ def test_a_store_gives_back_what_was_written(tiny_store: Path) -> None:
     rows = list(picture_rows())
     assert len(store) == len(rows)
     assert store.corpus_size == len(rows) - HELD_OUT
-    for image, (facts, data) in enumerate(rows):
+    for image, (record, data) in enumerate(rows):
         assert store.encoded(image) == data
-        assert store.table.loc[image, list(FACTS)].to_dict() == facts
+        assert store.table.loc[image, list(COLUMNS)].to_dict() == record
 
 
 def test_pictures_keep_their_alpha_and_are_laid_on_white(tiny_store: Path) -> None:
@@ -61,12 +61,12 @@ def test_corpus_pictures_come_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"split": "train"}, {"label": None}])
-def test_facts_are_checked(tmp_path: Path, change: dict) -> None:
-    facts = facts_of("red", "circle", 0) | change
-    if facts["label"] is None:
-        del facts["label"]
-    with pytest.raises(InputError, match="needs the facts"):
-        PictureStore.write(tmp_path, [(facts, b"x")])
+def test_records_are_checked(tmp_path: Path, change: dict) -> None:
+    record = facts_of("red", "circle", 0) | change
+    if record["label"] is None:
+        del record["label"]
+    with pytest.raises(InputError, match="needs the columns"):
+        PictureStore.write(tmp_path, [(record, b"x")])
 
 
 @pytest.mark.parametrize("name", ["images.parquet", "pictures.bin"])
