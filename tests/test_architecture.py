@@ -41,3 +41,10 @@ def test_pages_are_made_of_the_apps_parts() -> None:
             module = node.module if isinstance(node, ast.ImportFrom) else None
             if module and module.startswith("explorer"):
                 assert module.startswith("explorer.ui."), f"{file.name} imports {module}"
+
+
+def test_only_its_command_imports_how_the_demo_was_made() -> None:
+    graph = grimp.build_graph("explorer", cache_dir=None)
+    inside = {"explorer.demo", *graph.find_descendants("explorer.demo")}
+    importers = set().union(*map(graph.find_modules_that_directly_import, inside)) - inside
+    assert importers == {"explorer.commands.demo"}

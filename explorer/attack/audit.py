@@ -1,7 +1,7 @@
 """Why a picture was taken for the wrong class, and what mending those neurons would give.
 
-The reverse of `explorer.adversarial`. For a picture, the class it shows and the class it is taken
-for:
+The reverse of `explorer.attack.concepts`. For a picture, the class it shows and the class it is
+taken for:
 
 1. A neuron's *push* is its centred second-order effect on the picture along its own direction,
    times the direction's cosine with the difference of the two texts, wrong minus right.
@@ -27,15 +27,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from explorer.attack.concepts import (
-    NEAR,
-    Closeness,
-    Floats,
-    closeness,
-    label_scores,
-    pooled_scores,
-    vocabulary,
-)
+from explorer.attack.closeness import Closeness, Floats, closeness
+from explorer.attack.separation import label_scores, pooled_scores
+from explorer.attack.vocabulary import vocabulary
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.kept import kept
@@ -97,13 +91,13 @@ def audit(
     steps: Sequence[int] = STEPS,
     concepts: int = 8,
 ) -> Audit:
-    """Name what pushed a picture from ``right`` to ``wrong``, and ablate it until that is mended.
+    """Name what pushed a picture from `right` to `wrong`, and ablate it until that is mended.
 
-    ``embeddings`` are the two texts', [embed] each. The smallest number of neurons in ``steps``
+    `embeddings` are the two texts', [embed] each. The smallest number of neurons in `steps`
     that mends the prediction is ablated, the largest if none does.
 
     Raises:
-        InputError: no neuron pushes the picture that way, or the model cannot be loaded.
+        InputError: when no neuron pushes the picture that way, or the model cannot be loaded.
     """
     opened = open_lens_model(bundle)
     reading = read(opened, [picture])
@@ -156,7 +150,7 @@ def ablated_output(
 ) -> Tensor:
     """Return the output with some neurons at their mean activation: [image, embed].
 
-    ``images`` are preprocessed, ``rows`` the bundle's rows of the neurons, ``means`` layer ->
+    `images` are preprocessed, `rows` the bundle's rows of the neurons, `means` layer ->
     [token, neuron].
     """
     layers, numbers = bundle.neurons["layer"].to_numpy(), bundle.neurons["neuron"].to_numpy()
@@ -167,7 +161,8 @@ def ablated_output(
     visual = visual_of(model)
     with ablating(model, chosen, means):
         output = visual(images.to(visual.conv1.weight))
-    return output[0] if isinstance(output, tuple) else output
+    found: Tensor = output[0] if isinstance(output, tuple) else output
+    return found
 
 
 def mean_activations(bundle: Bundle, count: int = SAMPLE) -> dict[int, Tensor]:
@@ -225,6 +220,3 @@ def _concepts(
     best = [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] > 0]
     kept = [i for i in best if not close.reasons[i]][:most]
     return tuple((labels[i], float(scores[i])) for i in kept)
-
-
-__all__ = ["NEAR", "Audit", "Pusher", "ablated_output", "audit", "mean_activations"]

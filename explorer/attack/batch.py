@@ -69,7 +69,11 @@ class Attack:
     def of(
         cls, bundle: Bundle, source: str, target: str, settings: AttackSettings = USUAL
     ) -> Attack:
-        """Rank and try a pair's concepts. Raises InputError as `find_concepts` does."""
+        """Rank and try a pair's concepts.
+
+        Raises:
+            InputError: when `find_concepts` finds none.
+        """
         first, second = text_embeddings(bundle, [source, target])
         ranking = find_concepts(bundle, source, target, (first, second), settings)
         return cls(bundle, ranking, np.stack([first, second]))
@@ -77,7 +81,8 @@ class Attack:
     def attempts(self, count: int, *, seed: int = 0, added: int = ADDED) -> Iterator[Attempt]:
         """Compose and score pictures one by one; stop by taking no more.
 
-        Raises InputError for a count outside 1 to 1,000, or as `compose_attack` does.
+        Raises:
+            InputError: when the count is outside 1 to 1,000, or a scene cannot be composed.
         """
         if not 1 <= count <= MOST:
             raise InputError(f"{count} pictures cannot be made: ask for 1 to {MOST:,}.")

@@ -24,7 +24,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from explorer.attack.concepts import NEURONS, Floats, label_scores, most_separating, pooled_scores
+from explorer.attack.closeness import Floats
+from explorer.attack.concepts import NEURONS
+from explorer.attack.separation import label_scores, most_separating, pooled_scores
 from explorer.bundle import Bundle
 from explorer.decompose import batch_omp
 from explorer.describe.sample import draw_sample
@@ -34,7 +36,7 @@ from explorer.picture.model import open_lens_model
 from explorer.picture.rivals import explained_pass
 
 SAMPLE = 24  # pictures
-EACH = 6  # pictures a neuron's direction is computed from
+EACH = 6  # pictures per neuron, from which its direction is computed
 TEXTS = 32  # of a sparse set
 CHUNK = 48  # neurons recomputed at once
 
@@ -91,7 +93,7 @@ def indirect_directions(
 ) -> tuple[Tensor, Tensor]:
     """Return unit directions [neuron, embed] and root mean square effects [neuron].
 
-    ``stream`` [image, token, width] is what leaves block ``layer``, ``active`` [image, token,
+    `stream` [image, token, width] is what leaves block `layer`, `active` [image, token,
     neuron] its post-activations.
     """
     writes = write_vectors(model, layer, centre=False)
@@ -118,7 +120,7 @@ def indirect_directions(
 
 @torch.no_grad()
 def recompute(model: Any, layer: int, stream: Tensor) -> Tensor:
-    """Return the output of the blocks after ``layer``, not normalised: [image, embed].
+    """Return the output of the blocks after `layer`, not normalised: [image, embed].
 
     The last block is run for the class token only; nothing else of it is read.
     """

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from explorer.attack.concepts import NEAR, Floats, stems, vocabulary
+from explorer.attack.closeness import NEAR, Floats
 from explorer.attack.scenes import APART, compose_attack
+from explorer.attack.vocabulary import stems, vocabulary
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.kept import kept
@@ -50,7 +51,7 @@ class Classes:
         """Look the names up in the dictionary, or encode them, once a bundle.
 
         Raises:
-            InputError: the bundle has held-out pictures of fewer than two names.
+            InputError: when the bundle has held-out pictures of fewer than two names.
         """
         return kept(bundle, "classes", lambda: cls._embedded(bundle))
 
@@ -67,7 +68,11 @@ class Classes:
         return cls(bundle, open_lens_model(bundle), labels, embeddings)
 
     def place(self, label: str) -> int:
-        """Return a class's row. Raises InputError if there is none of that name."""
+        """Return a class's row.
+
+        Raises:
+            InputError: when there is none of that name.
+        """
         try:
             return self.labels.index(label)
         except ValueError as error:
@@ -116,11 +121,11 @@ def propose_pairs(
     Sources are drawn at random among the classes whose held-out picture is recognised among all,
     on white and in scenes with nothing beside it: what falls by itself proves nothing.
     The target is, of the classes that score best on that picture, the first that is recognised
-    itself and unlike the source: cosine of centred texts below ``near``, no word stem shared by
+    itself and unlike the source: cosine of centred texts below `near`, no word stem shared by
     names or keywords. A target is taken once.
 
     Raises:
-        InputError: fewer than one pair is asked for, or none is found.
+        InputError: when fewer than one pair is asked for, or none is found.
     """
     if count < 1:
         raise InputError("Ask for at least one pair.")

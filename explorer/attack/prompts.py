@@ -31,9 +31,10 @@ def prompts(
     seed: int = 0,
     template: str = TEMPLATE,
 ) -> list[str]:
-    """Return ``count`` seeded prompts, each with up to three of the concepts.
+    """Return `count` seeded prompts, each with up to three of the concepts.
 
-    Raises InputError for no concept, or a template without {source} and {concepts}.
+    Raises:
+        InputError: when there is no concept, or the template lacks {source} or {concepts}.
     """
     if not concepts:
         raise InputError("Prompts need at least one concept.")
@@ -51,14 +52,16 @@ def prompts(
 def load_pipeline(model: str, device: str = "cpu") -> Any:
     """Open a text-to-image pipeline: a folder or a name that diffusers knows.
 
-    Raises InputError if diffusers is missing or the model cannot be opened.
+    Raises:
+        InputError: when diffusers is missing or the model cannot be opened.
     """
     try:
-        from diffusers import DiffusionPipeline
+        import diffusers
     except ImportError as error:
         raise InputError(NO_DIFFUSERS) from error
     try:
-        return DiffusionPipeline.from_pretrained(model).to(device)
+        pipeline: Any = diffusers.DiffusionPipeline
+        return pipeline.from_pretrained(model).to(device)
     except Exception as error:  # whatever a missing or damaged model leads to
         reason = " ".join(str(error).split())[:160]
         raise InputError(
@@ -79,7 +82,7 @@ def generate(
 ) -> Iterator[Image.Image]:
     """Yield one picture a prompt; the same seed gives the same pixels.
 
-    ``progress`` gets the share done; where ``stopped`` says so, the picture under way is dropped
+    `progress` gets the share done; where `stopped` says so, the picture under way is dropped
     and nothing more comes. Further settings go to the pipeline.
     """
     import torch

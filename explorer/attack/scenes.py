@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from explorer.attack.concepts import Vocabulary, stems, vocabulary
+from explorer.attack.vocabulary import Vocabulary, stems, vocabulary
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.scenes.compose import BACKGROUNDS, draw_background
@@ -82,7 +82,11 @@ class AttackScene:
 
 
 def check_hidden(words: Vocabulary, target: str, labels: Iterable[str]) -> None:
-    """Raise InputError if a label, or its pictures' keywords, names the target."""
+    """Check that no label, nor its pictures' keywords, names the target.
+
+    Raises:
+        InputError: when one does.
+    """
     named = stems([target])
     for label in labels:
         shared = named & (stems([label]) | words.keywords.get(label, frozenset()))
@@ -105,14 +109,14 @@ def compose_attack(
     added: int = ADDED,
     size: int = SIDE,
 ) -> AttackScene:
-    """Compose scene ``number``: the source, and up to ``added`` different ones of ``concepts``.
+    """Compose scene `number`: the source, and up to `added` different ones of `concepts`.
 
-    ``concepts`` maps each to the pictures that may stand for it. Without concepts the scene is the
-    same but for what would have been added. The source is one of ``sources``, or else of its
+    `concepts` maps each to the pictures that may stand for it. Without concepts the scene is the
+    same but for what would have been added. The source is one of `sources`, or else of its
     held-out pictures, or else of the corpus's.
 
     Raises:
-        InputError: nothing shows the source or a concept, or a concept shows the target.
+        InputError: when nothing shows the source or a concept, or a concept shows the target.
     """
     words = vocabulary(bundle)
     check_hidden(words, target, concepts)
@@ -186,7 +190,7 @@ def _add_all(
 
 
 def _sprite(bundle: Bundle, image: int, flip: bool, side: float) -> Image.Image:
-    """Return a picture cropped to what is visible, its longer side ``side`` pixels: RGBA."""
+    """Return a picture cropped to what is visible, its longer side `side` pixels: RGBA."""
     picture = bundle.pictures.image(image)
     box = picture.getchannel("A").point(lambda a: 255 * (a > 8)).getbbox()
     picture = picture.crop(box) if box else picture

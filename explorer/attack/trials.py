@@ -10,7 +10,7 @@ pictures of its concepts beside the source, one at a time. A picture's *gain* in
 2. The `FINALISTS` with the largest gains are tried in two other scenes, each with every picture
    that may stand for them. Their gain is the mean of these; the first scene only selected.
 
-Trial scenes are composed like any other (`explorer.attack_scenes`), under a seed that no batch can
+Trial scenes are composed like any other (`explorer.attack.scenes`), under a seed that no batch can
 have, and show the source in the corpus's styles where it has any: a held-out picture that is
 attacked later was not tried.
 """
@@ -24,15 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from explorer.attack.concepts import (
-    USUAL,
-    AttackSettings,
-    Floats,
-    Ranking,
-    rank_concepts,
-    vocabulary,
-)
+from explorer.attack.closeness import Floats
+from explorer.attack.concepts import USUAL, AttackSettings, Ranking, rank_concepts
 from explorer.attack.scenes import APART, compose_attack
+from explorer.attack.vocabulary import vocabulary
 from explorer.bundle import Bundle
 from explorer.picture.model import open_lens_model
 from explorer.picture.reading import embed_pictures
@@ -50,7 +45,7 @@ def find_concepts(
 ) -> Ranking:
     """Return a pair's spurious concepts that gain most in trials, largest gain first.
 
-    ``embeddings`` are the text embeddings of source and target, [embed] each. A pair that the
+    `embeddings` are the text embeddings of source and target, [embed] each. A pair that the
     bundle's evidence holds was tried when that was measured, and is not tried again.
 
     Raises:
@@ -64,7 +59,7 @@ def find_concepts(
 
 
 def best_by_trial(ranking: Ranking, gained: Mapping[str, float], count: int) -> Ranking:
-    """Return a ranking with only the ``count`` concepts that gain most, largest gain first."""
+    """Return a ranking with only the `count` concepts that gain most, largest gain first."""
     listed = {concept.text: concept for concept in ranking.concepts}
     kept = tuple(replace(listed[text], gain=gain) for text, gain in list(gained.items())[:count])
     return replace(ranking, concepts=kept, tried=len(listed))
@@ -93,9 +88,10 @@ def gains(
     embeddings: tuple[Floats, Floats],
     shown: Mapping[str, Sequence[int]],
 ) -> dict[str, float]:
-    """Return the finalists' gains, largest first; ``shown`` maps concepts to their pictures.
+    """Return the finalists' gains, largest first; `shown` maps concepts to their pictures.
 
-    Raises InputError if nothing shows the source, or a concept shows the target.
+    Raises:
+        InputError: when nothing shows the source, or a concept shows the target.
     """
     sources = vocabulary(bundle).pictures.get(source, ())
     texts = np.stack(embeddings)
@@ -112,7 +108,8 @@ def gains(
         with_it = [scene(n, {concept: [image]}) for concept, image in trials for n in numbers]
         scores = pair_scores(bundle, [*plain, *with_it], texts)
         margins = (scores[:, 1] - scores[:, 0]).reshape(-1, len(numbers))
-        return margins[1:] - margins[0]
+        gained: NDArray[np.float32] = margins[1:] - margins[0]
+        return gained
 
     first = tried([(concept, pictures[0]) for concept, pictures in shown.items()], HEAT)
     finalists = [list(shown)[i] for i in np.argsort(-first[:, 0], kind="stable")[:FINALISTS]]
@@ -126,7 +123,7 @@ def gains(
 def pair_scores(
     bundle: Bundle, pictures: Sequence[Image.Image], texts: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return each picture's cosine with each of ``texts`` [text, embed]: [picture, text]."""
+    """Return each picture's cosine with each of `texts` [text, embed]: [picture, text]."""
     images = embed_pictures(open_lens_model(bundle), pictures).numpy()
     cosines: NDArray[np.float32] = images @ (texts / np.linalg.norm(texts, axis=1, keepdims=True)).T
     return cosines

@@ -1,4 +1,4 @@
-"""The command ``attack``: measure adversarial pictures, or write a batch of them."""
+"""The command `attack`: measure adversarial pictures, or write a batch of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_attack_command(add: Adder) -> None:
     attack.add_argument("bundle", type=Path)
     attack.add_argument("--pairs", default=AUTO, help="auto, or 'cat>piano,owl>taxi'")
     attack.add_argument("--count", type=int, default=50, help="auto: how many pairs")
-    attack.add_argument("--n", type=int, default=4, help="pictures a pair and method")
+    attack.add_argument("--n", type=int, default=4, help="pictures per pair and method")
     attack.add_argument(
         "--methods", default="", help="ways to choose concepts with ; between, all by default"
     )
@@ -32,7 +32,8 @@ def add_attack_command(add: Adder) -> None:
 def read_pairs(text: str) -> list[tuple[str, str]]:
     """Read 'cat>piano,owl>taxi'.
 
-    Raises InputError with an example unless every part names two classes.
+    Raises:
+        InputError: when a part does not name two classes.
     """
     pairs = []
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -52,7 +53,7 @@ def _attack(options: argparse.Namespace) -> Result:
 
     bundle = Bundle.open(options.bundle)
     if options.n < 1:
-        raise InputError("--n is the number of pictures a pair and method: give 1 or more.")
+        raise InputError("--n is the number of pictures per pair and method: give 1 or more.")
 
     def say(line: str) -> None:
         print(line, file=sys.stderr)

@@ -55,7 +55,7 @@ class Claim:
 
 
 def by_share(share: Figure, sentence: str) -> Verdict:
-    """Judge a share that has to be most; ``sentence`` has a place for it."""
+    """Judge a share that has to be most; `sentence` has a place for it."""
     return Verdict(outcome_of(share), sentence.format(in_percent(share)))
 
 

@@ -10,7 +10,7 @@ from explorer.evidence.figures import Figure, is_figure, leaves
 
 
 def compare(stored: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how many figures of ``fresh`` were compared with ``stored``, and which disagree.
+    """Return how many figures of `fresh` were compared with `stored`, and which disagree.
 
     Both are {section: result} of the same sections, as `stored.stored_evidence` and
     `runner.measure` return them. Figures are compared by their key in the command's JSON. One

@@ -61,7 +61,8 @@ class Context:
     @cached_property
     def alive(self) -> np.ndarray:
         """[neuron] bool: has a direction."""
-        return np.any(np.asarray(self.bundle.directions) != 0, axis=1)
+        found: np.ndarray = np.any(np.asarray(self.bundle.directions) != 0, axis=1)
+        return found
 
     @cached_property
     def kind_neurons(self) -> list[tuple[int, int]]:
@@ -101,8 +102,9 @@ class Context:
     def label_atoms(self) -> np.ndarray:
         """[image, embed] float32: each evaluation picture's label as an atom."""
         names = self.evaluation.candidates
-        atoms = self.bundle.dictionary.centre(encode_texts(self.loaded, names).numpy())
-        return atoms[self.evaluation.answers]
+        atoms: np.ndarray = self.bundle.dictionary.centre(encode_texts(self.loaded, names).numpy())
+        found: np.ndarray = atoms[self.evaluation.answers]
+        return found
 
     @cached_property
     def embeddings(self) -> Tensor:
@@ -117,10 +119,10 @@ class Context:
         found = self._pass
         return {k.removeprefix(marker): v for k, v in found.items() if k.startswith(marker)}
 
-    def facts(self) -> dict[str, Any]:
+    def conditions(self) -> dict[str, Any]:
         """Return what every result says of its making."""
         return {
-            **self.evaluation.facts(),
+            **self.evaluation.conditions(),
             "seed": self.settings.seed,
             "dtype": self.settings.dtype,
             "ablation": "effects replaced by their means over the build's pictures",

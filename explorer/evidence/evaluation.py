@@ -68,7 +68,7 @@ class EvaluationSet:
         stacked = torch.stack([loaded.preprocess(self.image(int(place))) for place in places])
         return stacked.to(loaded.device, loaded.dtype)
 
-    def facts(self) -> dict[str, Any]:
+    def conditions(self) -> dict[str, Any]:
         """Return what a result says of the pictures it is measured on."""
         return {
             "set": self.name,
@@ -91,8 +91,8 @@ def open_evaluation(bundle: Bundle, settings: EvidenceSettings) -> EvaluationSet
     """Return the pictures to classify.
 
     Raises:
-        InputError: the bundle ships no held-out pictures and no folder is given, the folder holds
-            none, or all have one label.
+        InputError: when the bundle ships no held-out pictures and no folder is given, the folder
+            holds none, or all have one label.
     """
     source: Pictures
     if settings.images is None:
@@ -140,7 +140,7 @@ class Judge:
     """Ranks a picture's own label among all candidates."""
 
     def __init__(self, texts: Tensor, answers: np.ndarray) -> None:
-        """Keep ``texts`` [candidate, embed] (unit norm) and ``answers`` [image]."""
+        """Keep `texts` [candidate, embed] (unit norm) and `answers` [image]."""
         self.texts = texts
         self.answers = torch.from_numpy(answers)
 
@@ -153,7 +153,7 @@ class Judge:
     def ranks(self, representations: Tensor, images: slice) -> Tensor:
         """Return how many candidates beat the right one: [..., image] int32.
 
-        ``representations`` is [..., image, embed] of the pictures ``images``, of any length: the
+        `representations` is [..., image, embed] of the pictures `images`, of any length: the
         order of cosines does not depend on it.
         """
         scores = representations.float().cpu() @ self.texts.T

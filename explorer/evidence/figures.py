@@ -50,7 +50,7 @@ def is_positive(figure: Figure) -> bool:
 
 
 def reaches(figure: Figure, least: float) -> bool:
-    """Return whether a figure's whole interval is at ``least`` or above."""
+    """Return whether a figure's whole interval is at `least` or above."""
     return bool(figure["interval"] and figure["interval"][0] >= least)
 
 
@@ -76,9 +76,9 @@ def leaves(part: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def bootstrap(statistic: Callable[[Weights], ArrayLike], units: int, seed: int) -> Figure:
-    """Return a statistic of ``units`` units with its interval.
+    """Return a statistic of `units` units with its interval.
 
-    ``statistic`` maps weights [sample, unit] to [sample]; NaN where it is not defined.
+    `statistic` maps weights [sample, unit] to [sample]; NaN where it is not defined.
     """
     if not units:
         return {"value": None, "interval": None, "count": 0}
@@ -93,7 +93,7 @@ def bootstrap(statistic: Callable[[Weights], ArrayLike], units: int, seed: int) 
 
 
 def figure(values: ArrayLike, seed: int) -> Figure:
-    """Return the mean of ``values`` [unit] with its interval; NaN units are left out."""
+    """Return the mean of `values` [unit] with its interval; NaN units are left out."""
     table = np.asarray(values, np.float64)
     table = table[np.isfinite(table)]
     return bootstrap(lambda weights: weights @ table.astype(weights.dtype), len(table), seed)

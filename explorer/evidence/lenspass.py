@@ -196,10 +196,10 @@ class Probe(Protocol):
 class Replacement:
     """A probe that classifies after variants of an intervention, layer by layer and in all.
 
-    ``change`` maps a layer's view to what the variants add to the representation: [variant, image,
-    embed]. Keeps ``ranks`` [image, place, variant] int32 and ``cosines`` with the unchanged
+    `change` maps a layer's view to what the variants add to the representation: [variant, image,
+    embed]. Keeps `ranks` [image, place, variant] int32 and `cosines` with the unchanged
     representation [image, place, variant] float32; the places are the layers (unless
-    ``layerwise`` is off), then all layers at once. Ranks of the unchanged one: ``full`` [image].
+    `layerwise` is off), then all layers at once. Ranks of the unchanged one: `full` [image].
     """
 
     def __init__(

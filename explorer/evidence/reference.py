@@ -72,9 +72,9 @@ def gather_reference(
     work: Work,
     say: Say,
 ) -> Reference:
-    """Run the lens over ``count`` corpus pictures; kept in ``work`` when complete.
+    """Run the lens over `count` corpus pictures; kept in `work` when complete.
 
-    ``chosen`` are the (layer, neuron) whose peaks are kept.
+    `chosen` are the (layer, neuron) whose peaks are kept.
     """
     images = draw_sample(bundle.pictures.corpus_size, count, seed)
     arrays = work.arrays("reference")
@@ -145,7 +145,7 @@ class _Part(NamedTuple):
 class _Sums:
     """The sample's running sums; memory does not grow with the pictures.
 
-    ``state`` holds for each layer the sums of activations and direct coefficients, the number and
+    `state` holds for each layer the sums of activations and direct coefficients, the number and
     the second moments of significant effects, and peaks and signed effects of every picture so far.
     """
 
@@ -181,7 +181,7 @@ class _Sums:
         return found
 
     def add(self, parts: Sequence[_Part], images: int) -> None:
-        """Add a batch of so many images."""
+        """Add a batch of `images` images."""
         state = self.state
         for name, value, rows in parts:
             if rows is not None:
@@ -208,7 +208,7 @@ class _Sums:
 
 
 def _moments(view: LayerView, mask: Tensor, neurons: Tensor) -> Tensor:
-    """Return the sum of z z^T over the significant effects of ``neurons``: [chosen, path, path]."""
+    """Return the sum of z z^T over the significant effects of `neurons`: [chosen, path, path]."""
     rows = torch.bmm(view.by_neuron[neurons], view.tables.whitening[0][neurons])
     rows = rows * mask.T[neurons][..., None]
     return rows.mT @ rows
@@ -217,7 +217,7 @@ def _moments(view: LayerView, mask: Tensor, neurons: Tensor) -> Tensor:
 def further_ranks(table: LayerTables, moments: Tensor) -> Tensor:
     """Return unit directions of ranks 2 and 3, orthogonal to rank 1: [rank, neuron, embed].
 
-    ``moments`` [neuron, path, path]: second moments of whitened significant effects. A neuron with
+    `moments` [neuron, path, path]: second moments of whitened significant effects. A neuron with
     too few of them has zeros.
     """
     first = torch.nn.functional.normalize(table.coordinates_of(table.directions), dim=1).double()

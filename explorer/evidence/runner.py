@@ -29,7 +29,7 @@ def measure(
 ) -> dict[str, Result]:
     """Return {section: result} of the sections named; see `registry.choose_sections`.
 
-    ``progress`` gets a line now and then. With ``resumable`` a folder beside the bundle keeps what
+    `progress` gets a line now and then. With `resumable` a folder beside the bundle keeps what
     is done until all is; the same call then goes on after Ctrl-C.
 
     Raises:

@@ -11,7 +11,11 @@ from explorer.errors import InputError
 
 @dataclass(frozen=True)
 class EvidenceSettings:
-    """What a measurement depends on besides the bundle. Raises InputError for impossible values."""
+    """What a measurement depends on besides the bundle.
+
+    Raises:
+        InputError: when a value is impossible.
+    """
 
     images: Path | None = field(
         default=None,
@@ -21,7 +25,8 @@ class EvidenceSettings:
         },
     )
     pictures: int = field(
-        default=2000, metadata={"help": "classify at most N pictures; a seeded draw beyond"}
+        default=2000,
+        metadata={"help": "classify at most N pictures, a seeded draw where there are more"},
     )
     means: int = field(
         default=1024,

@@ -42,7 +42,7 @@ def upgraded(evidence: Mapping[str, Any]) -> dict[str, Result]:
 
 
 def _upgrade(part: Any, unit: str, count: int) -> Any:
-    """Upgrade a part of a result; ``count`` is what was measured, as far as it was said above."""
+    """Upgrade a part of a result; `count` is what was measured, as far as it was said above."""
     if isinstance(part, list):
         return [_upgrade(item, unit, count) for item in part]
     if not isinstance(part, Mapping):

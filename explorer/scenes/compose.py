@@ -9,13 +9,14 @@ Everything is drawn from one `numpy.random.Generator`: the same seed gives the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 BACKGROUNDS = ("plain", "gradient", "texture", "scenery")
+TEXTURES = ("stripes", "checks", "dots", "clouds", "clouds", "grain")  # clouds twice as often
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ def compose(
     settings: SceneSettings = SceneSettings(),
     photographs: Sequence[Image.Image] = (),
 ) -> Scene:
-    """Compose ``objects`` (1-4) into one scene, the first one hindmost.
+    """Compose `objects` (1-4) into one scene, the first one hindmost.
 
-    ``photographs`` are further backgrounds, one of which is taken as often as any other kind.
+    `photographs` are further backgrounds, one of which is taken as often as any other kind.
     """
     kinds = [*settings.backgrounds, *(["photograph"] if photographs else [])]
     kind = str(rng.choice(kinds))
@@ -99,7 +100,7 @@ def caption(labels: Sequence[str]) -> str:
 
 
 def draw_background(rng: np.random.Generator, kind: str, size: int) -> Image.Image:
-    """Return an RGB background of one of `BACKGROUNDS`, ``size`` pixels square."""
+    """Return an RGB background of one of `BACKGROUNDS`, `size` pixels square."""
     if kind == "plain":
         return Image.new("RGB", (size, size), tuple(int(v) for v in _colour(rng)))
     if kind == "gradient":
@@ -135,7 +136,8 @@ def _fractal(rng: np.random.Generator, size: int, octaves: int = 5) -> np.ndarra
         grid = rng.random((2 + 2**octave, 2 + 2**octave)).astype(np.float32)
         smooth = Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC)
         total += np.asarray(smooth) * 0.6**octave
-    return (total - total.min()) / (np.ptp(total) + 1e-9)
+    scaled: np.ndarray = (total - total.min()) / (np.ptp(total) + 1e-9)
+    return scaled
 
 
 def _texture(rng: np.random.Generator, size: int) -> Image.Image:
@@ -146,14 +148,19 @@ def _texture(rng: np.random.Generator, size: int) -> Image.Image:
         columns * np.cos(angle) + rows * np.sin(angle),
         rows * np.cos(angle) - columns * np.sin(angle),
     )
-    wave = lambda v: 0.5 + 0.5 * np.sin(2 * np.pi * v / period)  # noqa: E731  one formula, three uses
-    pattern = {
+
+    def wave(v: np.ndarray) -> np.ndarray:
+        height: np.ndarray = 0.5 + 0.5 * np.sin(2 * np.pi * v / period)
+        return height
+
+    patterns: dict[str, Callable[[], np.ndarray]] = {
         "stripes": lambda: (wave(across) > rng.uniform(0.3, 0.7)) * 1.0,
         "checks": lambda: ((wave(across) > 0.5) ^ (wave(along) > 0.5)) * 1.0,
         "dots": lambda: (wave(across) * wave(along) > rng.uniform(0.5, 0.8)) * 1.0,
         "clouds": lambda: _fractal(rng, size),
         "grain": lambda: rng.random((size, size)),
-    }[str(rng.choice(["stripes", "checks", "dots", "clouds", "clouds", "grain"]))]()
+    }
+    pattern = patterns[str(rng.choice([*TEXTURES]))]()
     contrast = rng.uniform(0.25, 1.0)
     pixels = first + contrast * pattern[..., None] * (last - first)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8), "RGB")

@@ -49,7 +49,8 @@ class SceneSet:
 def draw_scene(bundle: Bundle, scenes: SceneSet, number: int, size: int) -> Scene:
     """Return a set's scene of that number, `size` pixels square; the same every time.
 
-    Raises InputError if the bundle ships too few pictures for it.
+    Raises:
+        InputError: when the bundle ships too few pictures for it.
     """
     rows, labels = _pool(bundle, scenes.pool)
     if len(set(labels)) < MOST_OBJECTS:

@@ -20,26 +20,22 @@ from explorer.attack import audit as attack_audit
 from explorer.attack import prompts as attack_images
 from explorer.attack import trials as attack_trials
 from explorer.attack.batch import Attack, file_stem, zip_file
-from explorer.attack.concepts import (
-    AttackSettings,
-    centred_texts,
-    closeness,
+from explorer.attack.closeness import centred_texts, closeness
+from explorer.attack.concepts import AttackSettings, rank_concepts
+from explorer.attack.indirect import indirect_directions, recompute
+from explorer.attack.pairs import Classes, Pair, propose_pairs, unlike
+from explorer.attack.prompts import generate, load_pipeline, prompts
+from explorer.attack.scenes import APART, check_hidden, compose_attack
+from explorer.attack.separation import (
     label_scores,
     most_separating,
     picture_pushes,
     pooled_scores,
     preferred,
-    rank_concepts,
     separations,
-    stem,
-    stems,
-    vocabulary,
 )
-from explorer.attack.indirect import indirect_directions, recompute
-from explorer.attack.pairs import Classes, Pair, propose_pairs, unlike
-from explorer.attack.prompts import generate, load_pipeline, prompts
-from explorer.attack.scenes import APART, check_hidden, compose_attack
 from explorer.attack.trials import FINAL, FINALISTS, find_concepts, gains, recorded
+from explorer.attack.vocabulary import stem, stems, vocabulary
 from explorer.bundle import Bundle, reseal_evidence
 from explorer.commands.main import main
 from explorer.errors import InputError

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from explorer.evidence.claims.checks import CHECKS
 from scipy.stats import pearsonr
 
+from explorer.evidence.claims import descriptions
 from explorer.evidence.context import Context
 from explorer.evidence.figures import figure
 from explorer.evidence.measures import controls, effects, predict
@@ -144,7 +144,7 @@ def test_what_labels_tell_is_said_only_where_they_do() -> None:
         found["strong"] = [{"agreement": 0.9, "pearson": nothing}]
         part = {"description": {"pearson": some(own)}, "direction": {"pearson": some(0.05)}}
         result = {"controls": found, "descriptions": part, "neurons": 384}
-        return " ".join(CHECKS["descriptions"](result))
+        return " ".join(descriptions.explain(result))
 
     assert "Neurons do follow labels" in said(0.4, 0.02)
     assert "0.400" in said(0.4, 0.02)

@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 from explorer.bundle import Bundle
 from explorer.evidence.figures import figure, ratio, resample_weights
 from explorer.evidence.measures import meanings
-from explorer.evidence.measures.kinds import choose, first_directions
+from explorer.evidence.measures.kinds import choose_pictures, first_directions
 from explorer.evidence.measures.metrics import METRICS, agreement
 from explorer.evidence.measures.predict import reconstructions, swapped, top_count
 from tests.support.evidence import context_of
@@ -204,11 +204,11 @@ def test_first_directions_carry_most_and_point_with_the_strong_effects() -> None
 
 def test_pictures_are_each_neurons_strongest_and_as_many_others() -> None:
     peaks = np.random.default_rng(5).normal(size=(100, 4))
-    found = choose(peaks, each=3, most=100, seed=0)
+    found = choose_pictures(peaks, each=3, most=100, seed=0)
     strongest = {int(i) for column in peaks.T for i in np.argsort(-column)[:3]}
     assert strongest <= set(found.tolist())
     assert len(found) == 2 * len(strongest) == len(set(found.tolist()))
-    assert len(choose(peaks[:5], each=3, most=100, seed=0)) == 5  # there are no more
-    few = choose(peaks, each=3, most=8, seed=0)
+    assert len(choose_pictures(peaks[:5], each=3, most=100, seed=0)) == 5  # there are no more
+    few = choose_pictures(peaks, each=3, most=8, seed=0)
     assert len(few) == len(set(few.tolist())) == 8
     assert len(strongest & set(few.tolist())) >= 4

@@ -404,7 +404,7 @@ def test_pictures_of_a_folder(classes: Path, tiny_bundle: Path) -> None:
     fewer = EvidenceSettings(images=classes, pictures=5, seed=3)
     evaluation = open_evaluation(Bundle.open(tiny_bundle), fewer)
     assert len(evaluation) == 5
-    assert evaluation.facts()["of"] == 6
+    assert evaluation.conditions()["of"] == 6
     assert evaluation.numbers == open_evaluation(Bundle.open(tiny_bundle), fewer).numbers
     labels = ["circle"] * 3 + ["square"] * 3
     assert list(evaluation.labels) == [labels[number] for number in evaluation.numbers]

@@ -46,7 +46,7 @@ def probe(context: Context) -> Replacement:
 def first_order_total(view: LayerView, mean: Tensor, writes: Tensor) -> Tensor:
     """Return the sum of centred direct effects: [image, embed].
 
-    ``mean`` [neuron]: mean direct coefficients; ``writes`` [neuron, embed]: `direct_paths`.
+    `mean` [neuron]: mean direct coefficients; `writes` [neuron, embed]: `direct_paths`.
     """
     activations = view.record.post_activations(view.layer)[:, 0]
     coefficients = (activations / view.record.sigma_post[:, None]).float().cpu()
@@ -71,7 +71,7 @@ def measure(context: Context) -> dict[str, Any]:
         row["second_beyond_first"] = figure(hits(first) - hits(second), seed)
         rows.append(row)
     return {
-        **context.facts(),
+        **context.conditions(),
         "corpus_sample": len(context.reference.images),
         "full": recalls(full, seed),
         "layers": rows[:-1],
@@ -80,7 +80,7 @@ def measure(context: Context) -> dict[str, Any]:
 
 
 def hits(ranks: np.ndarray, within: int = 1) -> np.ndarray:
-    """Return 1.0 where the right candidate is among the first ``within``, else 0.0."""
+    """Return 1.0 where the right candidate is among the first `within`, else 0.0."""
     return (ranks < within).astype(np.float64)
 
 
@@ -120,7 +120,7 @@ def indirect_ranks(context: Context) -> np.ndarray:
 def ablated(output: Tensor, activations: Tensor, mean: Tensor, writes: Tensor) -> Tensor:
     """Return a block's output with its MLP's activations at their mean: [image, token, width].
 
-    ``mean`` [token, neuron]; ``writes`` [neuron, width], LayerScale included, not centred.
+    `mean` [token, neuron]; `writes` [neuron, width], LayerScale included, not centred.
     """
     change = (mean.to(writes) - activations.to(writes)) @ writes
     return (output.to(writes) + change).to(output.dtype)

@@ -2,7 +2,7 @@
 
 For each pair of classes the same scenes (source, background, place) are made with concepts from
 
-- `second-order`: `explorer.attack_trials.find_concepts`;
+- `second-order`: `explorer.attack.trials.find_concepts`;
 - `none`: nothing added;
 - `random`: drawn at random;
 - `nearest`: the texts nearest to the target;
@@ -27,20 +27,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.attack.concepts import (
-    SHORTLIST,
-    USUAL,
-    AttackSettings,
-    closeness,
-    picture_pushes,
-    preferred,
-    rank_concepts,
-    vocabulary,
-)
+from explorer.attack.closeness import closeness
+from explorer.attack.concepts import SHORTLIST, USUAL, AttackSettings, rank_concepts
 from explorer.attack.indirect import IndirectEffects, measure_indirect
 from explorer.attack.pairs import Classes, Pair, propose_pairs
 from explorer.attack.scenes import ADDED, compose_attack
+from explorer.attack.separation import picture_pushes, preferred
 from explorer.attack.trials import gains
+from explorer.attack.vocabulary import vocabulary
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.evidence.claims.attack import OWN
@@ -61,7 +55,7 @@ Shown = Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Additions:
     """What a method adds to a pair's scenes."""
 
     shown: Shown
@@ -97,21 +91,21 @@ def measure_attack(
     Args:
         bundle: with held-out pictures, whose names are the classes.
         pairs: how many striking pairs to propose, or the pairs themselves.
-        n: scenes a pair and method.
+        n: scenes per pair and method.
         methods: of `METHODS`.
         settings: how concepts are ranked.
         seed: of pairs, scenes and resampling.
         progress: called with a sentence now and then.
 
     Raises:
-        InputError: a method is unknown, or the bundle has too few pictures.
+        InputError: when a method is unknown, or the bundle has too few pictures.
     """
     unknown = [name for name in methods if name not in METHODS]
     if unknown or n < 1:
         raise InputError(
             f"{unknown[0]!r} is no way to choose concepts: choose among {', '.join(METHODS)}."
             if unknown
-            else "An attack is measured on at least one scene a pair."
+            else "An attack is measured on at least one scene per pair."
         )
     say = progress or (lambda line: None)
     classes = Classes.of(bundle)
@@ -178,7 +172,7 @@ def choices(
     settings: AttackSettings,
     indirect: IndirectEffects | None,
     seed: int,
-) -> dict[str, Callable[[], Chosen]]:
+) -> dict[str, Callable[[], Additions]]:
     """Return how each method finds what it adds to the scenes of one pair."""
     words = vocabulary(bundle)
     embeddings = (classes.embedding(pair.source), classes.embedding(pair.target))
@@ -187,25 +181,25 @@ def choices(
     allowed = np.flatnonzero(close.allowed)
     count = settings.concepts
 
-    def by_chance(labels: Iterable[str]) -> Chosen:
-        return Chosen({label: words.pictures[label] for label in labels})
+    def by_chance(labels: Iterable[str]) -> Additions:
+        return Additions({label: words.pictures[label] for label in labels})
 
     def best(scores: NDArray[Any]) -> list[str]:
         order = allowed[np.argsort(-scores[allowed], kind="stable")]
         return [words.labels[i] for i in order[:SHORTLIST]]
 
-    def tried(shown: Shown) -> Chosen:
+    def tried(shown: Shown) -> Additions:
         gained = gains(bundle, pair.source, pair.target, embeddings, shown)
         kept = dict(list(gained.items())[:count])
-        return Chosen({label: shown[label] for label in kept}, kept)
+        return Additions({label: shown[label] for label in kept}, kept)
 
-    def listed(labels: Sequence[str]) -> Chosen:
+    def listed(labels: Sequence[str]) -> Additions:
         return tried(preferred(bundle, labels, picture_pushes(bundle, *embeddings)))
 
     drawn = [words.labels[i] for i in np.random.default_rng([seed, 2]).permutation(allowed)]
-    ways: dict[str, Callable[[], Chosen]] = {
+    ways: dict[str, Callable[[], Additions]] = {
         OWN: lambda: tried(ranking.shown),
-        "none": lambda: Chosen({}),
+        "none": lambda: Additions({}),
         "random": lambda: by_chance(drawn),
         "random, tried": lambda: listed(drawn[:SHORTLIST]),
         "untried": lambda: by_chance(concept.text for concept in ranking.concepts[:count]),
@@ -236,7 +230,7 @@ def _attack(
 
 
 def _figures(hits: NDArray[np.float64], seed: int) -> dict[str, Figure]:
-    """Return success and margin over pairs; ``hits`` [pair, scene, (two, all, margin)]."""
+    """Return success and margin over pairs; `hits` [pair, scene, (two, all, margin)]."""
     named = zip(("two_way", "all_classes", "margin"), hits.mean(axis=1).T, strict=True)
     return {name: figure(values, seed) for name, values in named}
 
@@ -244,7 +238,7 @@ def _figures(hits: NDArray[np.float64], seed: int) -> dict[str, Figure]:
 def _beyond(two_way: dict[str, NDArray[np.float64]], seed: int) -> dict[str, Figure]:
     """Return how much more pictures second-order concepts fool than each other way's do.
 
-    ``two_way``: method -> [pair, scene]. Pairs are compared one by one.
+    `two_way`: method -> [pair, scene]. Pairs are compared one by one.
     """
     if OWN not in two_way:
         return {}

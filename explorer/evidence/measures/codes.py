@@ -1,11 +1,11 @@
 """Ways to choose m texts for a direction, and the direction that each choice reconstructs.
 
-- ``omp``: orthogonal matching pursuit, signed weights (paper, section 4.2); its first text alone is
+- `omp`: orthogonal matching pursuit, signed weights (paper, section 4.2); its first text alone is
   the nearest single text.
-- ``random``: texts drawn at random, weights by least squares.
-- ``nonnegative``: matching pursuit that only adds, weights by non-negative least squares
+- `random`: texts drawn at random, weights by least squares.
+- `nonnegative`: matching pursuit that only adds, weights by non-negative least squares
   (Bruckstein, Elad and Zibulevsky 2008).
-- ``lasso``: the first m texts of the lasso's path with its own weights (LARS, scikit-learn), which
+- `lasso`: the first m texts of the lasso's path with its own weights (LARS, scikit-learn), which
   are shrunken; brought to unit length like all. `Lasso.certified` says for how many targets the
   optimality conditions over the whole dictionary confirm it.
 
@@ -54,7 +54,7 @@ def sizes_for(texts: int, embed: int) -> list[int]:
 def least_squares(targets: Tensor, atoms: Tensor, ids: Tensor) -> Tensor:
     """Return unit-norm reconstructions from given texts: [target, embed].
 
-    ``ids`` is [target, m], -1 for none.
+    `ids` is [target, m], -1 for none.
     """
     chosen = atoms[ids.clamp(min=0)].double() * (ids >= 0)[..., None]
     gram = chosen @ chosen.mT
@@ -70,7 +70,7 @@ def omp(targets: Tensor, atoms: Tensor, sizes: Sequence[int], notify: Notify) ->
 
 
 def prefixes(targets: Tensor, atoms: Tensor, ids: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return reconstructions of the first m ``ids``, refitted: [size, target, embed]."""
+    """Return reconstructions of the first m `ids`, refitted: [size, target, embed]."""
     return torch.stack([_chunked(targets, atoms, ids[:, :m]) for m in sizes])
 
 
@@ -125,7 +125,7 @@ def _add_only(targets: Tensor, atoms: Tensor, sizes: Sequence[int]) -> Tensor:
 
 
 def _descend(weights: Tensor, gram: Tensor, products: Tensor, used: int) -> None:
-    """Minimise w G w / 2 - w b over w >= 0 in its first ``used`` coordinates, in place."""
+    """Minimise w G w / 2 - w b over w >= 0 in its first `used` coordinates, in place."""
     for _ in range(SWEEPS):
         for k in range(used):
             curvature = gram[:, k, k]
@@ -153,7 +153,7 @@ def lasso(targets: Tensor, atoms: Tensor, sizes: Sequence[int], notify: Notify) 
 def lasso_path(target: Tensor, atoms: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Return one target's sums of texts [size, embed] and which are proved optimal [size] bool.
 
-    ``target`` [embed] and ``atoms`` [text, embed] in float64. The path is computed over a part of
+    `target` [embed] and `atoms` [text, embed] in float64. The path is computed over a part of
     the dictionary, to which every text that violates its optimality conditions is added until none
     does: by convexity it is then the path of the whole dictionary.
     """

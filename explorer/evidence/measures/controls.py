@@ -1,7 +1,7 @@
 """Controls of claim 6: what labels can tell of effects, and whether the measure would see it.
 
 A description that predicts nothing may be the neuron's doing or the measure's. So the same measure
-(Pearson correlation over evaluation pictures, a neuron at a time) is taken of what is known:
+(Pearson correlation over evaluation pictures, per neuron) is taken of what is known:
 
 - *planted*: neurons whose effect is, by construction, what their direction says: the product of the
   picture's own output with the direction. Their descriptions and the pictures' labels are the real
@@ -41,8 +41,8 @@ def measure_controls(
 ) -> dict[str, Any]:
     """Return the controls' figures over neurons.
 
-    ``effects`` [image, neuron of the bundle] signed; ``alive``: the rows of the neurons; their
-    ``described`` [neuron, embed] and which ``other`` neuron's description is the control [neuron].
+    `effects` [image, neuron of the bundle] signed; `alive`: the rows of the neurons; their
+    `described` [neuron, embed] and which `other` neuron's description is the control [neuron].
     """
     seed, labels = context.settings.seed, context.label_atoms
     measured = effects[:, alive]
@@ -101,7 +101,7 @@ def _corpus(
 def label_directions(labels: Rows, effects: np.ndarray) -> Rows:
     """Return the label direction that predicts each neuron's effects best: [neuron, embed].
 
-    Ridge regression of ``effects`` [image, neuron] on ``labels`` [image, embed], one strength for
+    Ridge regression of `effects` [image, neuron] on `labels` [image, embed], one strength for
     every `CHUNK` of neurons.
     """
     from sklearn.linear_model import RidgeCV
@@ -116,7 +116,7 @@ def label_directions(labels: Rows, effects: np.ndarray) -> Rows:
 def top_label_sums(context: Context, alive: np.ndarray, table: Rows) -> Rows:
     """Return the labels of each neuron's strongest pictures, summed by effect: [neuron, embed].
 
-    ``table`` [image, embed]: each corpus picture's label.
+    `table` [image, embed]: each corpus picture's label.
     """
     bundle = context.bundle
     sums = np.zeros((len(alive), table.shape[1]), np.float32)
@@ -132,7 +132,7 @@ class Products:
     """Products of pictures' vectors with neurons', formed a chunk of neurons at a time."""
 
     def __init__(self, pictures: np.ndarray, vectors: Rows) -> None:
-        """Keep ``pictures`` [image, embed] and ``vectors`` [neuron, embed]."""
+        """Keep `pictures` [image, embed] and `vectors` [neuron, embed]."""
         self.pictures, self.vectors = pictures, vectors
         self.shape = (len(pictures), len(vectors))
 
@@ -155,4 +155,6 @@ def correlations(effects: np.ndarray | Products, predicted: np.ndarray | Product
 def _cosines(one: Rows, other: Rows) -> np.ndarray:
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     products = np.einsum("ne,ne->n", one, other)
-    return np.divide(products, norms, out=np.zeros(len(norms)), where=norms > 0)
+    cosines = np.zeros(len(norms))
+    np.divide(products, norms, out=cosines, where=norms > 0)
+    return cosines

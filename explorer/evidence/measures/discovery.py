@@ -75,7 +75,8 @@ def measure_discovery(
     that are called doubtful. With `work`, a folder, an interrupted measurement goes on where it
     was.
 
-    Raises InputError for fewer than two scenes or a bundle without the pictures needed.
+    Raises:
+        InputError: when fewer than two scenes are asked for, or the bundle lacks the pictures.
     """
     if scenes < 2:
         raise InputError("Discovery is measured on at least two scenes.")

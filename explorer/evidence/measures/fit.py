@@ -92,7 +92,7 @@ def measure(context: Context) -> dict[str, Any]:
 
     count = len(layers)
     return {
-        **context.facts(),
+        **context.conditions(),
         "corpus_sample": len(context.reference.images),
         "lead": figure(lead[:, -1], seed),
         "orders": {

@@ -47,24 +47,24 @@ from explorer.lens.interventions import Streams, streams
 
 NEEDS_EFFECTS = True
 KINDS = ("direct", "second_order", "indirect")
-EACH = 2  # pictures with a neuron's strongest activations
+EACH = 2  # pictures per neuron, those with its strongest activations
 FIT, TEST = 160, 320  # pictures at most, half of them from those
 TENTH = 0.1
 NAME = "kinds of effects"
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class Sample:
     """Which pictures: numbers in the corpus to fit on, places in the evaluation set to test on."""
 
     fit: np.ndarray
     test: np.ndarray
 
 
-def choose(peaks: np.ndarray, each: int, most: int, seed: int) -> np.ndarray:
-    """Return pictures [image]: each neuron's ``each`` strongest, and as many others at random.
+def choose_pictures(peaks: np.ndarray, each: int, most: int, seed: int) -> np.ndarray:
+    """Return pictures [image]: each neuron's `each` strongest, and as many others at random.
 
-    ``peaks`` is [image, neuron]. Not more than ``most``: of the strongest a draw, if need be.
+    `peaks` is [image, neuron]. Not more than `most`: of the strongest a draw, if need be.
     """
     rng = np.random.default_rng([seed, 9])
     chosen = np.unique(np.argsort(-peaks, axis=0, kind="stable")[:each])
@@ -79,9 +79,9 @@ def measure(context: Context) -> dict[str, Any]:
     """Return the comparison, each figure over neurons."""
     seed = context.settings.seed
     neurons = context.kind_neurons
-    fit = context.reference.images[choose(context.reference.peaks, EACH, FIT, seed)]
-    test = choose(context.record("effects")["peaks"], EACH, TEST, seed)
-    effects = _effects(context, Chosen(fit, test))
+    fit = context.reference.images[choose_pictures(context.reference.peaks, EACH, FIT, seed)]
+    test = choose_pictures(context.record("effects")["peaks"], EACH, TEST, seed)
+    effects = _effects(context, Sample(fit, test))
     labels = context.label_atoms[test]
     rows = np.array([context.bundle.row(*neuron) for neuron in neurons])
     table: dict[str, dict[str, np.ndarray]] = {}
@@ -112,7 +112,7 @@ def measure(context: Context) -> dict[str, Any]:
             for name in ("pearson", "auprc", "explained", "selectivity")
         }
     return {
-        **context.facts(),
+        **context.conditions(),
         "neurons": [list(neuron) for neuron in neurons],
         "layer": neurons[0][0],
         "fit_pictures": len(fit),
@@ -132,7 +132,8 @@ def first_directions(effects: np.ndarray) -> np.ndarray:
     vectors = torch.linalg.svd(by_neuron, full_matrices=False).Vh[:, 0]
     scores = torch.einsum("nie,ne->ni", by_neuron, vectors)
     signs = torch.where((scores * scores.abs()).sum(1) < 0, -1.0, 1.0)
-    return (vectors * signs[:, None]).float().numpy()
+    signed: np.ndarray = (vectors * signs[:, None]).float().numpy()
+    return signed
 
 
 def _described(context: Context, directions: np.ndarray) -> np.ndarray:
@@ -176,15 +177,15 @@ def _influence(effects: np.ndarray, indirect: np.ndarray, seed: int) -> dict[str
     }
 
 
-def _effects(context: Context, chosen: Chosen) -> dict[str, np.ndarray]:
+def _effects(context: Context, sample: Sample) -> dict[str, np.ndarray]:
     """Return each kind's centred effects on fit, then test pictures: [image, neuron, embed]."""
     loaded = context.loaded
     maker = KindEffects(context)
-    count = len(chosen.fit)
+    count = len(sample.fit)
 
     def take(places: range) -> Mapping[str, np.ndarray]:
-        fit = [int(chosen.fit[p]) for p in places if p < count]
-        test = np.array([chosen.test[p - count] for p in places if p >= count])
+        fit = [int(sample.fit[p]) for p in places if p < count]
+        test = np.array([sample.test[p - count] for p in places if p >= count])
         pixels = []
         if fit:
             pixels.append(corpus_pixels(context.bundle, loaded, fit))
@@ -192,7 +193,7 @@ def _effects(context: Context, chosen: Chosen) -> dict[str, np.ndarray]:
             pixels.append(context.evaluation.pixels(loaded, test))
         return maker(torch.cat(pixels))
 
-    total = count + len(chosen.test)
+    total = count + len(sample.test)
     return stream(context.work, NAME, total, context.settings.batch_size, take, context.say)
 
 

@@ -41,8 +41,8 @@ def verify_labels(
 ) -> Verified:
     """Check each neuron's positive concept clusters on its strongest pictures; see `predict`.
 
-    ``atoms`` [text, embed]; ``label_atoms`` [image, embed]; ``effects`` [image, neuron of the
-    bundle] signed; ``rows``: the neurons to check; ``top``: strongest pictures of each.
+    `atoms` [text, embed]; `label_atoms` [image, embed]; `effects` [image, neuron of the
+    bundle] signed; `rows`: the neurons to check; `top`: strongest pictures of each.
     """
     related = related_cosine(atoms)
     rng = np.random.default_rng([seed, 8])
@@ -89,7 +89,7 @@ def cluster_centres(
 def confirmed(centres: np.ndarray, labels: np.ndarray, related: float) -> np.ndarray:
     """Return the clusters that enough labels name: [cluster, embed].
 
-    Each label (``labels`` [picture, embed]) goes to its nearest cluster, if it is related to it.
+    Each label (`labels` [picture, embed]) goes to its nearest cluster, if it is related to it.
     """
     if not len(centres) or not len(labels):
         return centres[:0]
@@ -101,14 +101,14 @@ def confirmed(centres: np.ndarray, labels: np.ndarray, related: float) -> np.nda
 
 
 def unrelated_pair(centres: np.ndarray, related: float) -> bool:
-    """Return whether two of the clusters are unrelated: cosine below half of ``related``."""
+    """Return whether two of the clusters are unrelated: cosine below half of `related`."""
     return len(centres) > 1 and bool((centres @ centres.T).min() < related / 2)
 
 
 def monosemanticity(effects: np.ndarray, embeddings: Tensor) -> np.ndarray:
     """Return the monosemanticity score of each neuron: [neuron] float64.
 
-    ``effects`` [image, neuron] are brought to [0, 1] by their least and largest; ``embeddings``
+    `effects` [image, neuron] are brought to [0, 1] by their least and largest; `embeddings`
     [image, embed] unit norm. The sum over pairs i < j of `a_i a_j x_i . x_j` is
     `(|sum a_i x_i|^2 - sum a_i^2) / 2`, so no pair is ever formed. NaN where no pair has weight.
     """

@@ -10,8 +10,8 @@ METRICS = ("pearson", "cosine", "auprc", "f1", "iou")
 def agreement(effects: np.ndarray, predicted: np.ndarray, top: int) -> np.ndarray:
     """Return `METRICS` of each column: [column, metric] float64.
 
-    ``effects`` and ``predicted`` are [image, column]. Positives are the ``top`` largest effects of
-    a column, predicted positives its ``top`` largest predictions; so precision, recall and F1 are
+    `effects` and `predicted` are [image, column]. Positives are the `top` largest effects of
+    a column, predicted positives its `top` largest predictions; so precision, recall and F1 are
     one number. Constant columns correlate 0.
     """
     shared = _shared_top(effects, predicted, top)
@@ -36,20 +36,23 @@ def pearson(effects: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 def average_precision(effects: np.ndarray, predicted: np.ndarray, top: int) -> np.ndarray:
     """Return the area under the precision-recall curve of each column (average precision).
 
-    Positives are the ``top`` largest effects; pictures are ordered by ``predicted``, ties by place.
+    Positives are the `top` largest effects; pictures are ordered by `predicted`, ties by place.
     """
     positive = np.zeros(effects.shape, bool)
     np.put_along_axis(positive, np.argsort(-effects, axis=0, kind="stable")[:top], True, axis=0)
     order = np.argsort(-predicted, axis=0, kind="stable")
     found = np.take_along_axis(positive, order, axis=0)
     precision = np.cumsum(found, axis=0) / np.arange(1, len(found) + 1)[:, None]
-    return (precision * found).sum(axis=0) / top
+    average: np.ndarray = (precision * found).sum(axis=0) / top
+    return average
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     one, other = one.astype(np.float64), other.astype(np.float64)
     norms = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)
-    return np.divide((one * other).sum(0), norms, out=np.zeros(len(norms)), where=norms > 0)
+    cosines = np.zeros(len(norms))
+    np.divide((one * other).sum(0), norms, out=cosines, where=norms > 0)
+    return cosines
 
 
 def _shared_top(effects: np.ndarray, predicted: np.ndarray, top: int) -> np.ndarray:
@@ -59,4 +62,5 @@ def _shared_top(effects: np.ndarray, predicted: np.ndarray, top: int) -> np.ndar
         order = np.argsort(-values, axis=0, kind="stable")[:top]
         np.put_along_axis(mask, order, True, axis=0)
         masks.append(mask)
-    return (masks[0] & masks[1]).sum(axis=0).astype(np.float64)
+    shared: np.ndarray = (masks[0] & masks[1]).sum(axis=0).astype(np.float64)
+    return shared

@@ -47,7 +47,7 @@ def measure(context: Context) -> dict[str, Any]:
     alive = np.flatnonzero(context.alive)
     count = top_count(len(effects))
     return {
-        **context.facts(),
+        **context.conditions(),
         "neurons": len(alive),
         "top": count,
         "descriptions": _descriptions(context, effects, alive, count),
@@ -76,7 +76,8 @@ def reconstructions(context: Context) -> np.ndarray:
         part = slice(start, start + 512)
         scaled = np.where(ids[part] >= 0, weights[part].astype(np.float32), 0)
         found[part] = np.einsum("nm,nme->ne", scaled, context.atoms[np.maximum(ids[part], 0)])
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    return found
 
 
 def swapped(layers: np.ndarray, seed: int) -> np.ndarray:

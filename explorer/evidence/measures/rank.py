@@ -41,7 +41,7 @@ def probe(context: Context) -> Replacement:
 def projected(view: LayerView, further: Tensor, gains: Tensor) -> Tensor:
     """Return the changes of `VARIANTS`: [variant, image, embed].
 
-    ``further`` [rank, neuron, embed] with their ``gains`` [rank, path, neuron].
+    `further` [rank, neuron, embed] with their `gains` [rank, path, neuron].
     """
     kept = [torch.zeros_like(view.total), view.signed @ view.tables.directions]
     for directions, gain in zip(further, gains, strict=True):
@@ -67,7 +67,7 @@ def measure(context: Context) -> dict[str, Any]:
                 row[name]["cosine"] = figure(record["cosines"][:, place, i], seed)
         rows.append(row)
     return {
-        **context.facts(),
+        **context.conditions(),
         "corpus_sample": len(context.reference.images),
         "full": recalls(record["full"], seed),
         "drop": figure(full - hits(record["ranks"][:, -1, 0]), seed),
@@ -121,4 +121,4 @@ def held_out_variance(context: Context) -> np.ndarray:
         along = (signed[:, part].astype(np.float32) ** 2 * strong).sum(0)
         with np.errstate(invalid="ignore", divide="ignore"):
             found[part] = np.where(total > 0, along / total, np.nan)
-    return np.minimum(found, 1)
+    return found.clip(max=1)

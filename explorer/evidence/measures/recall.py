@@ -16,7 +16,7 @@ def measure(context: Context) -> dict[str, Any]:
     """Return how often a picture's own name is the nearest, or among the ten nearest.
 
     Every evaluation picture is encoded on white, and every distinct name of theirs is a candidate.
-    ``recall@1`` and ``recall@10`` come with bootstrap 95 % intervals over pictures.
+    `recall@1` and `recall@10` come with bootstrap 95 % intervals over pictures.
     """
     evaluation, seed = context.evaluation, context.settings.seed
     judge: Judge = context.judge

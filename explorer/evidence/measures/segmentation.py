@@ -119,7 +119,9 @@ def measure_segmentation(
     ones, `calibration` that of pictogram scenes from which the thresholds come. With `work`,
     finished runs of scenes are kept there and not measured again.
 
-    Raises InputError for an unknown method, no scenes, or a bundle without the pictures needed.
+    Raises:
+        InputError: when a method is unknown, no scenes are asked for, or the bundle lacks the
+            pictures.
     """
     methods = tuple(METHODS) if methods is None else methods
     for method in methods or [""]:
@@ -267,7 +269,9 @@ def _statistics(sums: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    share = np.zeros_like(part)
+    np.divide(part, whole, out=share, where=whole > 0)
+    return share
 
 
 def _ious(sweep: np.ndarray) -> np.ndarray:

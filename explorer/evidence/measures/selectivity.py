@@ -87,7 +87,7 @@ def measure(context: Context) -> dict[str, Any]:
     }
     norms = context.record("effects")["norms"][:, context.alive]
     return {
-        **context.facts(),
+        **context.conditions(),
         "significant_share_of_the_build": context.bundle.manifest.settings.get("significant"),
         "full": recalls(record["full"], seed),
         "drop": figure(lost, seed),
@@ -103,7 +103,7 @@ def _lowered(
 ) -> list[dict[str, Any]]:
     """Return recall when all effects above a lowered threshold are kept, and their share.
 
-    ``ranks`` [image, variant]; ``full`` and ``lost`` [image]; ``norms`` [image, neuron].
+    `ranks` [image, variant]; `full` and `lost` [image]; `norms` [image, neuron].
     """
     places = [(1.0, VARIANTS.index("only_significant"))]
     places += [(part, len(VARIANTS) + i) for i, part in enumerate(LOWERED)]

@@ -179,7 +179,7 @@ def measure(context: Context) -> dict[str, Any]:
     compared = _rows(record, "b", cosines, [(name, sizes) for name in codes.METHODS], seed)
     place = {(row["method"], row["m"]): i + 1 for i, row in enumerate(compared)}
     return {
-        **context.facts(),
+        **context.conditions(),
         "texts": len(context.atoms),
         "full": recalls(record["a_full"], seed),
         "all_neurons": {"neurons": int(alive.sum()), **_ablated(record, "a", seed), "rows": every},

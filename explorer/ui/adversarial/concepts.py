@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from explorer.attack.concepts import Carrier, Ranking, SpuriousConcept, vocabulary
+from explorer.attack.concepts import Carrier, Ranking, SpuriousConcept
+from explorer.attack.vocabulary import vocabulary
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
 from explorer.ui.html.cards import rank_bar

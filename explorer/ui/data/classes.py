@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from explorer.attack.concepts import vocabulary
+from explorer.attack.vocabulary import vocabulary
 from explorer.ui.data.loaders import View
 
 
