@@ -26,7 +26,7 @@ class EvidenceSettings:
     )
     pictures: int = field(
         default=2000,
-        metadata={"help": "classify at most N pictures, a seeded draw where there are more"},
+        metadata={"help": "classify at most N pictures, a seeded draw of more"},
     )
     means: int = field(
         default=1024,
