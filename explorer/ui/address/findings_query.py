@@ -89,7 +89,11 @@ def write_neurons(neurons: tuple[NeuronRef, ...]) -> str:
 
 
 def read_neurons(text: str) -> tuple[NeuronRef, ...]:
-    """Read `write_neurons`'s form, each neuron once; raises InputError with an example."""
+    """Read the form of `write_neurons`, each neuron once.
+
+    Raises:
+        InputError: when a part names no neuron, with an example, or there are too many.
+    """
     found = []
     for part in filter(None, re.split(r"[\s,;]+", text)):
         match = re.fullmatch(r"([0-9]{1,4})[.:/]([0-9]{1,9})", part)

@@ -24,5 +24,7 @@ _CLUSTER_RULES = "\n".join(
     f".c{number} {{ --cluster: {colour}; }}" for number, colour in enumerate(CLUSTER_COLOURS)
 )
 
-STYLE = (Path(__file__).parent / "style.css").read_text("utf-8") + _CLUSTER_RULES
-PATH_DRAWING = (Path(__file__).parent / "path.svg").read_text("utf-8")
+_HERE = Path(__file__).parent
+_SHEETS = ((_HERE / name).read_text("utf-8") for name in ("streamlit.css", "style.css"))
+STYLE = "\n".join([*_SHEETS, _CLUSTER_RULES])
+PATH_DRAWING = (_HERE / "path.svg").read_text("utf-8")

@@ -26,7 +26,12 @@ _silent: dict[str, float] = {}  # address of a database -> when it may be asked 
 
 
 def store() -> Store:
-    """The store that the environment names; raises StoreError or InputError."""
+    """Return the store that the environment names.
+
+    Raises:
+        InputError: when it names none that can be read.
+        StoreError: when the database cannot be opened.
+    """
     return _store(database_url())
 
 

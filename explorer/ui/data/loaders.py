@@ -113,7 +113,8 @@ class View:
     def trust(self) -> NDArray[np.float32]:
         """What a neuron's words count for, [neuron]: 1 at agreement 1, 0 from guessing (½) down."""
         agreement = self.neurons["agreement"].to_numpy(np.float32)
-        return np.nan_to_num(np.clip(2 * agreement - 1, 0, 1))
+        trust: NDArray[np.float32] = np.nan_to_num(np.clip(2 * agreement - 1, 0, 1))
+        return trust
 
     @cached_property
     def image_mean(self) -> NDArray[np.float32]:
@@ -176,9 +177,10 @@ class View:
 
 
 def open_view(key: str, path: Path) -> View:
-    """The view of a bundle; opened again when its manifest changes.
+    """Return the view of a bundle; opened again when its manifest changes.
 
-    Raises BundleError with the file and the remedy.
+    Raises:
+        BundleError: when it cannot be opened, with the file and the remedy.
     """
     manifest = path / MANIFEST
     stamp = manifest.stat().st_mtime_ns if manifest.is_file() else 0

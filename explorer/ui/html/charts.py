@@ -10,8 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from explorer.palette import CLUSTER_COLOURS
 from explorer.ui.core import glossary
-from explorer.ui.core.theme import ACCENT, CLUSTER_COLOURS
+from explorer.ui.core.theme import ACCENT
 from explorer.ui.data import grouping
 from explorer.ui.data.grouping import Cluster, Concept
 

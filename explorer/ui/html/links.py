@@ -1,9 +1,15 @@
 """Links between pages, which the router follows without a reload.
 
-They are plain anchors, not `st.page_link` (which takes query parameters since Streamlit 1.5x): that
-is a widget of its own, so it cannot hold a card with pictures nor stand within a sentence, makes a
-message and an element for each of a page's hundreds of links, and knows no `rel`, no
-`aria-current` and no "stay where you are".
+They are plain anchors. Tried with Streamlit 1.67 and not taken:
+
+- `st.page_link`, though it takes query parameters by now: it is an element of its own, so it can
+  neither hold a card with pictures nor stand within a sentence; it knows no `rel`, `aria-current`
+  nor "stay where you are"; and on a page with some hundred links each would be a message.
+- `st.pagination(bind="query-params")` for `pager`: its pages are buttons, so none opens in a new
+  tab; the address changes without an entry in the history, so "back" leaves the results; the next
+  page opens at its end, where the pager is; a page number that does not exist is taken for 1
+  without a word; and what is bound is changed through the session alone, not with the rest of an
+  address, so a new filter kept the old one's page. The last holds for `bind` on any widget.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 const visit = (href, stay) => {
   history.pushState(null, "", new URL(href, location.href));
   window.dispatchEvent(new PopStateEvent("popstate"));
-  if (!stay) document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0);
+  if (!stay) document.querySelector(".lens-top")?.scrollIntoView();
 };
 // pins are toggled in the address as it is now: the page may still show the one before
 const toggled = (place) => {

@@ -27,9 +27,10 @@ LARGE = 336
 
 
 def overlays(view: View, row: int, pictures: list[Picture]) -> dict[int, str]:
-    """Image number -> a source of the picture with the neuron's map laid over it.
+    """Lay the neuron's map over each picture: image number -> a source of what was painted.
 
-    Raises InputError if the model cannot be loaded.
+    Raises:
+        InputError: when the model cannot be loaded.
     """
     images = tuple(picture.image for picture in pictures)
     signs = tuple(-1 if picture.effect < 0 else 1 for picture in pictures)
@@ -48,34 +49,31 @@ def _painted(
     signs: tuple[int, ...],
     _bundle: Bundle,
 ) -> list[bytes]:
-    pictures = [_bundle.pictures.rgb(image) for image in images]
-    return _paint(path, stamp, layer, neuron, pictures, list(signs), SIDE, _bundle)
-
-
-def _paint(
-    path: str,
-    stamp: int,
-    layer: int,
-    neuron: int,
-    pictures: list[Image.Image],
-    signs: list[int],
-    side: int,
-    bundle: Bundle,
-) -> list[bytes]:
-    """Each picture under its map, as a WebP file; positive shares of an effect of the sign."""
+    """Return each picture under its map, a WebP file: positive shares of an effect of the sign."""
     from explorer.picture.model import open_lens_model
     from explorer.picture.reading import read
 
-    reading = read(open_lens_model(bundle), pictures)
-    return _painted_reading(reading, (layer, neuron), pictures, signs, side)
+    pictures = [_bundle.pictures.rgb(image) for image in images]
+    reading = read(open_lens_model(_bundle), pictures)
+    return _painted_reading(reading, (layer, neuron), pictures, signs, SIDE)
 
 
 def on_one_picture(
     view: View, rows: Sequence[int], picture: Image.Image, effects: NDArray[np.float32]
 ) -> list[str]:
-    """Sources of one picture under the map of each of some neurons; one reading serves all.
+    """Lay the map of each of some neurons over one picture; one reading serves all.
 
-    effects: [neuron], of the picture. Raises InputError if the model cannot be loaded.
+    Args:
+        view: the bundle.
+        rows: of the neurons.
+        picture: the picture, RGB.
+        effects: every neuron's effect on it, [neuron] float32.
+
+    Returns:
+        A source for each row.
+
+    Raises:
+        InputError: when the model cannot be loaded.
     """
     reading = studies.study(view, picture).reading()
     signs = [-1 if effects[row] < 0 else 1 for row in rows]
@@ -93,7 +91,7 @@ def _painted_reading(
     signs: Sequence[int],
     side: int,
 ) -> list[bytes]:
-    """One neuron's map over each picture of a reading, as WebP files."""
+    """Lay one neuron's map over each picture of a reading; return WebP files."""
     from explorer.picture import painting
     from explorer.picture.framing import Framing
     from explorer.picture.reading import neuron_shares

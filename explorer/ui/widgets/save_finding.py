@@ -249,7 +249,11 @@ def author_input(key: str, before: str = "") -> str:
 
 
 def checked_neurons(view: View, text: str) -> tuple[NeuronRef, ...]:
-    """The neurons that are written, all of which the bundle has; raises InputError."""
+    """Read the neurons that are written.
+
+    Raises:
+        InputError: when a part names no neuron, or one that the bundle does not have.
+    """
     refs = read_neurons(text)
     for ref in refs:
         view.bundle.row(ref.layer, ref.neuron)
