@@ -53,6 +53,8 @@ class Reading:
     _explained: list[weakref.ref[ExplainedPass]] = field(
         default_factory=list, init=False, repr=False
     )
+    _held: list[list[ExplainedPass]] = field(default_factory=list, init=False, repr=False)
+    """One for each `explaining` under way: the pass that it keeps."""
 
     @cached_property
     def trace(self) -> Trace:
@@ -67,16 +69,18 @@ class Reading:
             loaded = self.lens_model.loaded
             found = explained_pass(loaded.model, self.images.to(loaded.device))
             self._explained[:] = [weakref.ref(found)]
+        for held in self._held:
+            held[:] = [found]
         return found
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
         """Let all methods that are asked inside share one explained pass."""
-        held = self.explained
+        self._held.append([])
         try:
             yield
         finally:
-            del held
+            self._held.pop()
 
     @cached_property
     def effects(self) -> NDArray[np.float32]:

@@ -1,13 +1,13 @@
-"""Pieces of HTML for the Image page. Pure strings; every text is escaped here."""
+"""The Image page's pieces of HTML."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import Any
 
 import torch
+from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
 
@@ -21,7 +21,10 @@ from explorer.picture.study import Study
 from explorer.ui.address.address import href
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
-from explorer.ui.html import parts
+from explorer.ui.html.cards import match, rank_bar
+from explorer.ui.html.elements import NOTHING, caption, joined, muted, notice, tag
+from explorer.ui.html.links import link
+from explorer.ui.html.pictures import dot, picture_source
 from explorer.ui.html.shots import preview_size
 from explorer.ui.image.source import Example, Source
 
@@ -29,42 +32,48 @@ SMALL = 168
 NAMED = 3  # neurons named at a patch
 ALMOST_ALL = 0.995
 
-
-def swatch(place: int, text: str) -> str:
-    """A text with its colour."""
-    colour = place % len(COLOURS)
-    return f'<span class="c{colour} key"><span class="dot"></span>{escape(text)}</span>'
+Linked = Callable[[str], Markup]
+"""Text -> a link to its map."""
 
 
-def strip(view: View, found: Sequence[Example], chosen: int | None) -> str:
-    """The example scenes, each a link."""
-    cells = []
-    for number, example in enumerate(found):
-        names = escape(", ".join(example.labels))
-        body = (
-            f'<img src="{parts.picture_source(example.thumbnail)}" alt="{names}" title="{names}">'
-        )
-        anchor = parts.link("image", body, css="cell", bundle=view.key, scene=number)
-        if number == chosen:
-            anchor = anchor.replace("<a ", '<a aria-current="true" ')
-        cells.append(anchor)
-    return f'<nav class="examples" aria-label="Example pictures">{"".join(cells)}</nav>'
+def swatch(place: int, text: str) -> Markup:
+    """Show a text with its colour."""
+    return tag("span", dot(), text, css=f"c{place % len(COLOURS)} key")
 
 
-def likely(texts: Sequence[str], mapped: Callable[[str], str]) -> str:
-    """What the picture most surely shows; `mapped` is the link to a text's map."""
+def strip(view: View, found: Sequence[Example], chosen: int | None) -> Markup:
+    """Show the example scenes, each a link."""
+
+    def cell(number: int, example: Example) -> Markup:
+        names = ", ".join(example.labels)
+        shown = tag("img", src=picture_source(example.thumbnail), alt=names, title=names)
+        marks = {"aria_current": "true" if number == chosen else None}
+        return link("image", shown, css="cell", marks=marks, bundle=view.key, scene=number)
+
+    cells = (cell(number, example) for number, example in enumerate(found))
+    return tag("nav", cells, css="examples", aria_label="Example pictures")
+
+
+def likely(texts: Sequence[str], mapped: Linked) -> Markup:
+    """Say what the picture most surely shows."""
     if not texts:
-        return ""
-    named = "".join(f"<li><b>{escape(text)}</b> {mapped(text)}</li>" for text in texts)
-    return (
-        '<h2>Likely in it</h2><p class="caption">The dictionary\'s texts that are nearest, by the '
-        "model's whole output and by the strongest patches of second-order effects together.</p>"
-        f'<ol class="likely">{named}</ol>'
+        return NOTHING
+    return joined(
+        [
+            tag("h2", "Likely in it"),
+            caption(
+                "The dictionary's texts that are nearest, by the model's whole output and by the "
+                "strongest patches of second-order effects together."
+            ),
+            tag(
+                "ol", (tag("li", tag("b", text), " ", mapped(text)) for text in texts), css="likely"
+            ),
+        ]
     )
 
 
-def hit_rates(view: View) -> str:
-    """How often discovery names what is there, as measured; nothing where it wasn't."""
+def hit_rates(view: View) -> Markup:
+    """Say how often discovery names what is there, as measured; nothing where it wasn't."""
     measured = stored_evidence(view.bundle).get("discovery", {})
 
     def named(pool: str) -> str:
@@ -80,65 +89,60 @@ def hit_rates(view: View) -> str:
             f"{named('pictogram')}"
         ]
     except KeyError:
-        return ""
+        return NOTHING
     if "photographic, single" in measured:
         said.append(f"in scenes of photographic cut-outs, {named('photographic')}")
-    more = parts.link("evidence", "Evidence", bundle=view.key, claim="discovery")
-    return f'<p class="caption below">{"; ".join(said)}. {more}.</p>'
+    more = link("evidence", "Evidence", bundle=view.key, claim="discovery")
+    return caption(f"{'; '.join(said)}. ", more, ".", css="below")
 
 
-def concept_list(view: View, concepts: Sequence[FoundConcept], mapped: Callable[[str], str]) -> str:
-    """Discovered concepts as bars, strongest first, each a link to the neurons that name it.
-
-    `mapped` is the link to a text's map.
-    """
+def concept_list(view: View, concepts: Sequence[FoundConcept], mapped: Linked) -> Markup:
+    """Show discovered concepts as bars, strongest first, each a link to the neurons naming it."""
     most = max((concept.score for concept in concepts), default=0.0) or 1.0
-    rows = []
-    for concept in concepts:
-        name = parts.link("neurons", escape(concept.text), bundle=view.key, word=concept.text[:60])
-        also = ", ".join(concept.joined[:4])
-        near = f' <span class="muted">with {escape(also)}</span>' if also else ""
-        named = [
-            parts.link("neuron", f"{layer}.{neuron}", bundle=view.key, layer=layer, neuron=neuron)
-            for layer, neuron, _ in concept.neurons[:NAMED]
-        ]
-        rows.append(
-            f'<li><div class="what">{name}{near}<span class="num">'
-            f"{glossary.number(1000 * concept.score, 1)}</span></div>"
-            f'<div class="rank" role="presentation"><i style="width:'
-            f'{100 * concept.score / most:.0f}%"></i></div>'
-            f'<div class="from">{" · ".join([mapped(concept.text), *named])}</div></li>'
-        )
-    return f'<ol class="concepts-found">{"".join(rows)}</ol>'
+    lines = (_concept(view, concept, concept.score / most, mapped) for concept in concepts)
+    return tag("ol", lines, css="concepts-found")
 
 
-def neuron_card(view: View, found: FoundNeuron, patches: Tensor, study: Study) -> str:
-    """A neuron with its own map on the picture, all of it a link to its page."""
+def _concept(view: View, concept: FoundConcept, share: float, mapped: Linked) -> Markup:
+    name = link("neurons", concept.text, bundle=view.key, word=concept.text[:60])
+    also = ", ".join(concept.joined[:4])
+    near = [" ", muted(f"with {also}")] if also else NOTHING
+    score = tag("span", glossary.number(1000 * concept.score, 1), css="num")
+    named = [
+        link("neuron", f"{layer}.{neuron}", bundle=view.key, layer=layer, neuron=neuron)
+        for layer, neuron, _ in concept.neurons[:NAMED]
+    ]
+    return tag(
+        "li",
+        tag("div", name, near, score, css="what"),
+        rank_bar(share, role="presentation"),
+        tag("div", joined([mapped(concept.text), *named], " · "), css="from"),
+    )
+
+
+def neuron_card(view: View, found: FoundNeuron, patches: Tensor, study: Study) -> Markup:
+    """Show a neuron with its own map on the picture, all of it a link to its page."""
     strength = torch.sign(torch.tensor(found.effect)) * patches
     size = preview_size(study.picture.size, SMALL)
     drawn = scaled(study.framing().to_picture(strength[None, None], size))[0].numpy()
+    painted = painting.paint(study.picture, drawn, painting.colour_of(0))
     name = glossary.neuron_name(found.layer, found.neuron)
-    source = parts.picture_source(
-        painting.encode(painting.paint(study.picture, drawn, painting.colour_of(0)), "WEBP")
-    )
+    source = picture_source(painting.encode(painted, "WEBP"))
     times = f"{glossary.number(abs(found.strength), 1)} × its threshold"
     body = (
-        f'<span class="shot"><img src="{source}" alt="Where {name} comes from"></span>'
-        f'<div class="where">{name}</div><div class="concepts">'
-        f"{escape(found.concepts) or 'no concepts'}</div>"
-        f'<div class="match">effect {glossary.effect(found.effect)}, {times}</div>'
+        tag("span", tag("img", src=source, alt=f"Where {name} comes from"), css="shot"),
+        tag("div", name, css="where"),
+        tag("div", found.concepts or "no concepts", css="concepts"),
+        match(f"effect {glossary.effect(found.effect)}, {times}"),
     )
-    return parts.link(
-        "neuron", body, css="card", bundle=view.key, layer=found.layer, neuron=found.neuron
-    )
+    return link("neuron", body, css="card", bundle=view.key, layer=found.layer, neuron=found.neuron)
 
 
-def patch_reader(view: View, source: Source, study: Study) -> str:
-    """Return the picture under its patches; image.js says what is strongest at one."""
+def patch_reader(view: View, source: Source, study: Study) -> Markup:
+    """Show the picture under its patches; image.js says what is strongest at one."""
     picture, framing, patches = study.picture, study.framing(), study.patches
     size = preview_size(picture.size)
     shown = picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
-    address = parts.picture_source(painting.encode(shown.convert("RGB"), "WEBP"))
     window = framing.windows[0]
     rows, columns = len(patches), len(patches[0])
     place = (
@@ -148,23 +152,40 @@ def patch_reader(view: View, source: Source, study: Study) -> str:
         f"height:{100 * window.side / framing.height:.3f}%;"
         f"grid-template-columns:repeat({columns},1fr);grid-template-rows:repeat({rows},1fr)"
     )
-    said = escape(json.dumps(patch_texts(view, patches), ensure_ascii=False, separators=(",", ":")))
-    return (
-        f'<div class="patch-reader" data-patches="{said}">'
-        f'<div class="patches" style="aspect-ratio:{framing.width}/{framing.height}">'
-        f'<img src="{address}" alt="{escape(source.name)}">'
-        f'<div class="cells" style="{place}" tabindex="0" role="application" '
-        f'aria-label="Patches: move with the arrow keys">{"<span></span>" * rows * columns}</div>'
-        "</div>"
-        f'<p class="caption below">{source.size[0]:,} × {source.size[1]:,} pixels, seen as '
-        f"{rows} × {columns} patches. Point at a patch to read what is strongest there; click to "
-        "hold it.</p>"
-        '<div class="readout" aria-live="polite"></div></div>'
+    cells = tag(
+        "div",
+        [tag("span")] * (rows * columns),
+        css="cells",
+        style=place,
+        tabindex="0",
+        role="application",
+        aria_label="Patches: move with the arrow keys",
+    )
+    address = picture_source(painting.encode(shown.convert("RGB"), "WEBP"))
+    return tag(
+        "div",
+        tag(
+            "div",
+            tag("img", src=address, alt=source.name),
+            cells,
+            css="patches",
+            style=f"aspect-ratio:{framing.width}/{framing.height}",
+        ),
+        caption(
+            f"{source.size[0]:,} × {source.size[1]:,} pixels, seen as {rows} × {columns} patches. "
+            "Point at a patch to read what is strongest there; click to hold it.",
+            css="below",
+        ),
+        tag("div", css="readout", aria_live="polite"),
+        css="patch-reader",
+        data_patches=json.dumps(
+            patch_texts(view, patches), ensure_ascii=False, separators=(",", ":")
+        ),
     )
 
 
 def patch_texts(view: View, patches: Sequence[Sequence[Patch]]) -> dict[str, Any]:
-    """What image.js reads: texts and neurons once, and for each patch (place, thousandths)."""
+    """Return what image.js reads: texts and neurons once, per patch (place, thousandths)."""
     texts: dict[str, int] = {}
     neurons: dict[int, int] = {}
     cells = [
@@ -190,8 +211,8 @@ def patch_texts(view: View, patches: Sequence[Sequence[Patch]]) -> dict[str, Any
     }
 
 
-def limits(view: View, grid: tuple[int, int]) -> str:
-    """What the result can be trusted with, and how to bring a larger model."""
+def limits(view: View, grid: tuple[int, int]) -> Markup:
+    """Say what the result can be trusted with, and how to bring a larger model."""
     model = view.bundle.manifest.model
     own = model.get("source") == "model" or str(model.get("source", "")).startswith("local-dir:")
     what = (
@@ -200,31 +221,33 @@ def limits(view: View, grid: tuple[int, int]) -> str:
         if own
         else f"Read with {model.get('source')}."
     )
-    more = parts.link("about", "Bring a larger CLIP", bundle=view.key)
-    return f'<p class="caption">{escape(what)} {more}.</p>'
+    return caption(what, " ", link("about", "Bring a larger CLIP", bundle=view.key), ".")
 
 
-def map_caption(place: int, text: str, end: float, opacity: int, confidence: float) -> str:
-    """A text, the scale of its colour from 0 to `end`, and how it stands in the dictionary."""
-    colour = place % len(COLOURS)
-    return (
-        f'{swatch(place, text)}<span class="scale c{colour}" style="--most:{opacity}%">'
-        f'<span class="num">0</span><i></i><span class="num">{glossary.effect(end)}</span></span>'
-        f'<span class="muted">{ahead(confidence)}</span>'
+def map_caption(place: int, text: str, end: float, opacity: int, confidence: float) -> Markup:
+    """Show a text, its colour's scale from 0 to `end`, and how it stands in the dictionary."""
+    scale = tag(
+        "span",
+        tag("span", "0", css="num"),
+        tag("i"),
+        tag("span", glossary.effect(end), css="num"),
+        css=f"scale c{place % len(COLOURS)}",
+        style=f"--most:{opacity}%",
     )
+    return joined([swatch(place, text), scale, muted(ahead(confidence))])
 
 
 def ahead(confidence: float) -> str:
-    """How a text stands among the dictionary's in the picture."""
+    """Say how a text stands among the dictionary's in the picture."""
     most = "over 99 %" if confidence >= ALMOST_ALL else glossary.share(confidence)
     return f"ahead of {most} of the dictionary"
 
 
-def doubts(texts: Sequence[str]) -> str:
-    """One sentence about texts that the picture may not show."""
+def doubts(texts: Sequence[str]) -> Markup:
+    """Say in one sentence which texts the picture may not show."""
     named = ", ".join(f"“{text}”" for text in texts)
     many = "are" if len(texts) > 1 else "is"
-    return parts.notice(
+    return notice(
         f"Low confidence: {named} {many} not much nearer to this picture than many other texts, so "
         "the map may mean nothing."
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from markupsafe import Markup
 from streamlit.delta_generator import DeltaGenerator
 
 from explorer.errors import ExplorerError, InputError
@@ -31,7 +31,9 @@ from explorer.ui.data.image_query import (
     settings_of,
     split_texts,
 )
-from explorer.ui.html import links, parts, shots
+from explorer.ui.html import links, shots
+from explorer.ui.html.cards import cards
+from explorer.ui.html.elements import NOTHING, caption, notice, tag
 from explorer.ui.image import parts as image_parts
 from explorer.ui.image import source as image_source
 from explorer.ui.image import views as image_views
@@ -57,9 +59,13 @@ _SCRIPT = (Path(__file__).parent / "image.js").read_text("utf-8")
 def choose(page: Page, query: ImageQuery) -> Source | None:
     """Upload, camera and examples; the picture that is under study, if there is one."""
     frame.draw(
-        "<h1>An image under the lens</h1>"
-        '<p class="lead">Which neurons does a picture drive, what do they add to the model\'s '
-        "output, and where in the picture does a text come from?</p>"
+        tag("h1", "An image under the lens"),
+        tag(
+            "p",
+            "Which neurons does a picture drive, what do they add to the model's output, and where "
+            "in the picture does a text come from?",
+            css="lead",
+        ),
     )
     left, right = st.columns([1, 1.4], gap="large")
     with left:
@@ -69,15 +75,17 @@ def choose(page: Page, query: ImageQuery) -> Source | None:
         shown = query.scene if query.addressed or sent or query.own else 0
         if found:
             frame.draw(
-                '<p class="caption">Or take an example. These scenes are made of pictures the '
-                "model was not trained on, or of photographic cut-outs.</p>",
+                caption(
+                    "Or take an example. These scenes are made of pictures the model was not "
+                    "trained on, or of photographic cut-outs."
+                ),
                 image_parts.strip(page.view, found, shown),
             )
     try:
         if sent is not None and not query.addressed:
             return image_source.uploaded(*sent)
         if query.own:
-            frame.draw(parts.notice(GONE))
+            frame.draw(notice(GONE))
             return None
         return image_source.addressed(page.view, query)
     except ExplorerError as error:
@@ -115,7 +123,7 @@ def _upload(page: Page, query: ImageQuery) -> tuple[bytes, str] | None:
 
 
 def _sent(page: Page, query: ImageQuery, key: str) -> None:
-    """A new upload takes the place of what the address named, or is what the address waits for."""
+    """Take a new upload in place of what the address named, or as what the address waits for."""
     own = st.session_state[key] is not None
     kept = own and st.session_state.get(MISSING)
     frame.address(page, **(query if kept else query.elsewhere(own=own)).params())
@@ -150,31 +158,33 @@ def _concepts(
     found = study.discovery()
     left, right = st.columns([1, 1.2], gap="large")
 
-    def mapped(text: str) -> str:
-        """The way to a text's map, beside the others."""
+    def mapped(text: str) -> Markup:
+        """Link to a text's map, beside the others."""
         more = tuple(dict.fromkeys((*texts, text)))[-MOST_SHOWN:]
         params = replace(query, texts=more, view="maps").params()
-        return parts.link("image", "map", marks=' data-stay=""', bundle=view.key, **params)
+        return links.link("image", "map", marks={"data_stay": True}, bundle=view.key, **params)
 
     with left:
         frame.draw(
-            f"<h2>{escape(source.name)}</h2>",
+            tag("h2", source.name),
             image_parts.patch_reader(view, source, study),
             image_parts.limits(view, study.lens_model.grid),
         )
     with right:
         frame.draw(
             image_parts.likely(study.likely(MOST_LIKELY), mapped),
-            parts.notice(UNFAMILIAR) if study.unfamiliar else "",
-            "<h2>Concepts discovered</h2>"
-            f'<p class="caption">{found.significant:,} of {len(view.neurons):,} neurons are as '
-            "strong on this picture as on the few from which their direction was computed. Of the "
-            "texts that name them, these get most from the neurons together somewhere in the "
-            "picture: the mean of the strongest tenth of the patches, in thousandths of the "
-            "model's output before normalisation.</p>",
+            notice(UNFAMILIAR) if study.unfamiliar else NOTHING,
+            tag("h2", "Concepts discovered"),
+            caption(
+                f"{found.significant:,} of {len(view.neurons):,} neurons are as strong on this "
+                "picture as on the few from which their direction was computed. Of the texts that "
+                "name them, these get most from the neurons together somewhere in the picture: the "
+                "mean of the strongest tenth of the patches, in thousandths of the model's output "
+                "before normalisation."
+            ),
             image_parts.concept_list(view, found.concepts, mapped)
             if found.concepts
-            else "<p>No neuron is driven strongly enough by this picture to name a concept.</p>",
+            else tag("p", "No neuron is driven strongly enough by this picture to name a concept."),
             image_parts.hit_rates(view),
         )
 
@@ -183,15 +193,17 @@ def _texts(
     page: Page, query: ImageQuery, source: Source, study: Study, texts: tuple[str, ...]
 ) -> None:
     frame.draw(
-        "<h2>Where texts come from</h2>"
-        '<p class="caption">Each patch\'s share of what the neurons add along a text. The stronger '
-        "the colour, the more comes from there; what speaks against the text stays bare. How far a "
-        "text is ahead of the dictionary's others in this picture counts its strongest patches and "
-        "the model's whole output.</p>"
+        tag("h2", "Where texts come from"),
+        caption(
+            "Each patch's share of what the neurons add along a text. The stronger the colour, the "
+            "more comes from there; what speaks against the text stays bare. How far a text is "
+            "ahead of the dictionary's others in this picture counts its strongest patches and the "
+            "model's whole output."
+        ),
     )
     _toolbar(page, query, texts)
     if not texts:
-        frame.draw("<p>Type a text to look for.</p>")
+        frame.draw(tag("p", "Type a text to look for."))
         return
     settings = settings_of(query)
     try:
@@ -259,7 +271,7 @@ def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
 def _compared(
     place: DeltaGenerator, query: ImageQuery, texts: tuple[str, ...], change: dict[str, Any]
 ) -> None:
-    """Which texts methods are compared on, or are set against each other."""
+    """Choose which texts methods are compared on, or are set against each other."""
     places, state = range(len(texts)), st.session_state
     state["_first"], state["_second"] = image_views.pair(query, texts)
     if query.view == "methods":
@@ -297,10 +309,12 @@ def _neurons(page: Page, query: ImageQuery, study: Study) -> None:
     neurons = study.discovery().neurons
     maps = study.neuron_maps([neuron.row for neuron in neurons])
     frame.draw(
-        "<h2>Neurons it drives most</h2>"
-        '<p class="caption">The largest effects on this picture, minus each neuron\'s mean over '
-        "the bundle's pictures, with where in the picture each comes from.</p>",
-        parts.cards(
+        tag("h2", "Neurons it drives most"),
+        caption(
+            "The largest effects on this picture, minus each neuron's mean over the bundle's "
+            "pictures, with where in the picture each comes from."
+        ),
+        cards(
             (
                 image_parts.neuron_card(page.view, neuron, maps[place], study)
                 for place, neuron in enumerate(neurons)
@@ -323,7 +337,7 @@ def _one_neuron(page: Page, query: ImageQuery, study: Study, place: tuple[int, i
     name = glossary.neuron_name(layer, neuron)
     away = "" if total >= 0 else "; it points away from its direction, and that is shown"
     frame.draw(
-        f"<h2>{name} on this picture</h2>",
+        tag("h2", f"{name} on this picture"),
         shots.grid(
             [
                 shots.shot(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from html import escape
 
 import streamlit as st
 from markupsafe import Markup
@@ -22,6 +21,7 @@ from explorer.ui.core import glossary
 from explorer.ui.data.image_query import ImageQuery, settings_of
 from explorer.ui.data.studies import pixels_digest
 from explorer.ui.html import shots
+from explorer.ui.html.elements import NOTHING, Child, caption, joined, muted, tag
 from explorer.ui.image import parts as image_parts
 from explorer.ui.image.source import Source
 from explorer.ui.shell import frame
@@ -36,8 +36,7 @@ class Panel:
 
     name: str
     """What it shows: its alternative text, and its file's name."""
-    caption: str
-    """HTML."""
+    caption: Child
     paint: Callable[[Size], Image.Image]
     """Draws it at any width and height."""
 
@@ -47,18 +46,15 @@ class Shown:
     """A way of showing: panels, and HTML above and below them."""
 
     panels: tuple[Panel, ...] = ()
-    above: str = ""
-    below: str = ""
+    above: Markup = NOTHING
+    below: Markup = NOTHING
 
 
 def draw(page: Page, query: ImageQuery, source: Source, study: Study, found: Segmentation) -> None:
     """Draw the maps as the address asks for them, and what can be downloaded."""
     shown = _VIEWS[query.view](query, study, found)
     size = shots.preview_size(source.picture.size)
-    pictures = [
-        shots.shot(p.paint(size), p.name, Markup(p.caption))  # noqa: S704  written by hand still
-        for p in shown.panels
-    ]
+    pictures = [shots.shot(p.paint(size), p.name, p.caption) for p in shown.panels]
     frame.draw(shown.above, shots.grid(pictures), shown.below)
     _downloads(page, query, source, found, shown.panels)
 
@@ -80,8 +76,8 @@ def _heatmaps(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
 
         peaks = found.grids.clamp(min=0).amax(dim=(0, 2, 3))
         end = float(peaks.max() if query.scale == "shared" else peaks[place])
-        caption = image_parts.map_caption(place, text, end, query.opacity, found.confidence[place])
-        return Panel(f"Where “{text}” comes from", caption, paint)
+        said = image_parts.map_caption(place, text, end, query.opacity, found.confidence[place])
+        return Panel(f"Where “{text}” comes from", said, paint)
 
     return Shown(tuple(panel(place, text) for place, text in enumerate(found.texts)))
 
@@ -91,16 +87,22 @@ def _mask(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
         return painting.paint_labels(study.picture, found.labels(size), query.opacity / 100)
 
     labels = found.labels(shots.preview_size(study.picture.size))
-    keys = "".join(
-        f"{image_parts.swatch(place, text)} <span class='muted'>"
-        f"{glossary.share(float((labels == place + 1).mean()))}</span> "
+    keys = [
+        [
+            image_parts.swatch(place, text),
+            " ",
+            muted(glossary.share(float((labels == place + 1).mean()))),
+            " ",
+        ]
         for place, text in enumerate(found.texts)
+    ]
+    said = (
+        "Each pixel belongs to the text with the largest map there, if that is above "
+        f"{glossary.share(found.threshold)} of the text's peak; the rest is background."
     )
     return Shown(
-        (Panel("The picture, segmented", "", paint),),
-        below=f'<div class="legend">{keys}</div><p class="caption">Each pixel belongs to the text '
-        f"with the largest map there, if that is above {glossary.share(found.threshold)} of the "
-        "text's peak; the rest is background.</p>",
+        (Panel("The picture, segmented", NOTHING, paint),),
+        below=joined([tag("div", keys, css="legend"), caption(said)]),
     )
 
 
@@ -116,23 +118,24 @@ def _methods(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
             colour = painting.colour_of(place)
             return painting.paint(study.picture, strength, colour, query.opacity / 100)
 
-        return Panel(f"{method.title}: “{text}”", escape(method.title), paint)
+        return Panel(f"{method.title}: “{text}”", method.title, paint)
 
     with study.reading(query.fit).explaining():
         panels = tuple(panel(method) for method in METHODS.values())
     blind = " and ".join(m.title for m in METHODS.values() if not m.reads_text)
     return Shown(
         panels,
-        above=f'<p class="caption">“{escape(text)}” by every method on this model, each map over '
-        f"its own peak. These do not look at the text: {escape(blind)}.</p>",
+        above=caption(
+            f"“{text}” by every method on this model, each map over its own peak. These do not "
+            f"look at the text: {blind}."
+        ),
     )
 
 
 def _difference(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
     if len(found.texts) < 2:
-        return Shown(
-            above="<p>Give two texts, with a comma between, to see one against the other.</p>"
-        )
+        said = "Give two texts, with a comma between, to see one against the other."
+        return Shown(above=tag("p", said))
     one, other = pair(query, found.texts)
     first, second = found.texts[one], found.texts[other]
 
@@ -142,11 +145,21 @@ def _difference(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
         return painting.paint_difference(study.picture, values, query.opacity / 100, colours)
 
     return Shown(
-        (Panel(f"“{first}” against “{second}”", "", paint),),
-        below=f'<div class="legend">{image_parts.swatch(one, first)}'
-        f"{image_parts.swatch(other, second)}</div>"
-        "<p class=\"caption\">The first text's map minus the second's, over the largest "
-        "difference: the colour is that of the text to which more comes from there.</p>",
+        (Panel(f"“{first}” against “{second}”", NOTHING, paint),),
+        below=joined(
+            [
+                tag(
+                    "div",
+                    image_parts.swatch(one, first),
+                    image_parts.swatch(other, second),
+                    css="legend",
+                ),
+                caption(
+                    "The first text's map minus the second's, over the largest difference: the "
+                    "colour is that of the text to which more comes from there."
+                ),
+            ]
+        ),
     )
 
 

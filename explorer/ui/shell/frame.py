@@ -99,10 +99,9 @@ def begin(name: str) -> Page:
     return page
 
 
-def draw(*html: str, css: str = "") -> None:
-    """Show HTML; a plain string is taken for HTML too while some pages write theirs by hand."""
-    made = (Markup(piece) for piece in html)  # noqa: S704
-    st.html(block(*made, css=css))
+def draw(*html: Markup, css: str = "") -> None:
+    """Show HTML."""
+    st.html(block(*html, css=css))
 
 
 def show_problems(problems: Sequence[str]) -> None:
