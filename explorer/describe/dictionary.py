@@ -28,7 +28,8 @@ HNSW_SEARCH = 256  # candidates looked at in a search, at least
 def read_texts(path: str | Path) -> list[str]:
     """Texts of a UTF-8 file, one a line, in order; stripped, without empty lines and repeats.
 
-    Raises InputError if the file is missing, isn't UTF-8 text or holds no text.
+    Raises:
+        InputError: when the file is missing, is not UTF-8 text or holds no text.
     """
     path = Path(path)
     try:
@@ -57,11 +58,13 @@ def unique_texts(texts: Iterable[str]) -> list[str]:
 
 
 def common_words(n: int = 30_000) -> list[str]:
-    """The ``n`` most frequent English words, most frequent first (Speer's `wordfreq` lists).
+    """The `n` most frequent English words, most frequent first (Speer's `wordfreq` lists).
 
     Only words of letters and of at least two of them: numbers, and words with an apostrophe,
-    hyphen or full stop, are left out. Raises InputError if `wordfreq` isn't installed or has fewer
-    words.
+    hyphen or full stop, are left out.
+
+    Raises:
+        InputError: when `wordfreq` is not installed or has fewer words.
     """
     try:
         from wordfreq import iter_wordlist
@@ -89,7 +92,8 @@ class TextDictionary:
     embeddings: [text, embed] float32 or float16, unit-norm, as the model gives them (not centred).
     mean: [embed] float32, mean of the embeddings: what `atoms` and `centre` take off.
 
-    Raises InputError if the three don't fit together or an embedding hasn't unit norm.
+    Raises:
+        InputError: when the three do not fit together or an embedding has no unit norm.
     """
 
     texts: list[str]
@@ -133,7 +137,8 @@ class TextDictionary:
         """Normalise a model's text embeddings [text, embed] and take their mean.
 
         The mean is taken of the embeddings as they are kept, so it can be recomputed from them.
-        Raises InputError if an embedding is zero or not finite, and as the class does.
+        Raises:
+            InputError: when an embedding is zero or not finite, or as the class raises it.
         """
         norms = _norms(embeddings)
         bad = ~(np.isfinite(norms) & (norms > 0))
@@ -173,7 +178,8 @@ class TextDictionary:
     def index_of(self, text: str) -> int:
         """Row of a text as `row` finds it.
 
-        Raises InputError with the closest texts if there is none.
+        Raises:
+            InputError: when there is none; it names the closest texts.
         """
         wanted = text.strip()
         row = self.row(wanted)
@@ -185,9 +191,9 @@ class TextDictionary:
         return row
 
     def find(self, part: str, limit: int = 20) -> list[int]:
-        """Rows of texts containing ``part``, case ignored: whole text, beginning, word, anywhere.
+        """Rows of texts containing `part`, case ignored: whole text, beginning, word, anywhere.
 
-        Within each of the four the order is the dictionary's. At most ``limit`` rows.
+        Within each of the four the order is the dictionary's. At most `limit` rows.
         """
         wanted = part.strip().casefold()
         ranked = []
@@ -224,19 +230,24 @@ def centre_texts(
     """
     centred = embeddings.astype(np.float32) - mean
     norms = _norms(centred).astype(np.float32)[..., None]
-    return np.divide(centred, norms, out=np.zeros_like(centred), where=norms > rounding)
+    unit: NDArray[np.float32] = np.zeros_like(centred)
+    np.divide(centred, norms, out=unit, where=norms > rounding)
+    return unit
 
 
 def build_index(embeddings: NDArray[np.floating[Any]], exact_below: int = EXACT_BELOW) -> Any:
     """FAISS index by inner product over [row, embed]: the cosine where rows have unit norm.
 
-    Fewer rows than ``exact_below``: every row is compared (exact). From there on an HNSW graph with
+    Fewer rows than `exact_below`: every row is compared (exact). From there on an HNSW graph with
     32 links; recall@10 above 0.99 on 5,000 text-like vectors, see the tests. float16 rows are
     stored as float16 and all others as float32, so storage rounds nothing that a model of either
     precision gave. Building a graph on several threads may link rows in a different order from
     run to run; an exact index is always the same.
 
-    Returns a ``faiss.Index``. Raises InputError on anything but a finite, non-empty table.
+    Returns a `faiss.Index`.
+
+    Raises:
+        InputError: when the table is empty or holds a number that is not finite.
     """
     faiss = _faiss()
 
@@ -270,7 +281,8 @@ def build_index(embeddings: NDArray[np.floating[Any]], exact_below: int = EXACT_
 def save_index(index: Any, path: str | Path) -> None:
     """Write a FAISS index; the file appears under its name only when complete.
 
-    Raises BundleError if it cannot be written.
+    Raises:
+        BundleError: when it cannot be written.
     """
     faiss = _faiss()
 
@@ -288,9 +300,10 @@ def save_index(index: Any, path: str | Path) -> None:
 
 
 def load_index(path: str | Path, rows: int | None = None, embed: int | None = None) -> Any:
-    """Read a FAISS index, and check it against the ``rows`` and ``embed`` sizes expected.
+    """Read a FAISS index, and check it against the `rows` and `embed` sizes expected.
 
-    Raises BundleError if the file is missing, unreadable or of other sizes.
+    Raises:
+        BundleError: when the file is missing, unreadable or of other sizes.
     """
     faiss = _faiss()
 
@@ -318,9 +331,12 @@ def search(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows with the largest inner products: [query, embed] (or [embed]) -> ids, scores.
 
-    Both results are [query, k], best first; ``k`` is cut to the index's size. Scores are inner
+    Both results are [query, k], best first; `k` is cut to the index's size. Scores are inner
     products with the queries as given: normalise them for cosines. A graph may find fewer than
-    ``k`` rows; its id is then -1 and its score -inf. Raises InputError on sizes that don't fit.
+    `k` rows; its id is then -1 and its score -inf.
+
+    Raises:
+        InputError: when sizes do not fit.
     """
     faiss = _faiss()
 
@@ -353,7 +369,8 @@ def _faiss() -> Any:
 def _norms(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Lengths along the last axis, in float32 or better."""
     exact = rows if rows.dtype.itemsize >= 4 else rows.astype(np.float32)
-    return np.linalg.norm(exact, axis=-1)
+    lengths: NDArray[np.floating[Any]] = np.linalg.norm(exact, axis=-1)
+    return lengths
 
 
 def _first_line(error: BaseException) -> str:

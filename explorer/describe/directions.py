@@ -1,4 +1,4 @@
-"""Streaming statistics of second-order effects: one direction a neuron, without the effects.
+"""Streaming statistics of second-order effects: one direction per neuron, without the effects.
 
 For one layer, image `i` and neuron `n` let `c[i]` be the coefficients in R^path (see
 `explorer.lens`) and `U` = `paths[n]`, [path, embed], so that the effect is `U^T c[i]`. Everything
@@ -71,7 +71,11 @@ _DECADES = 2  # the histogram runs from 10^-2 to 10^2 warm-up scales
 
 @dataclass(frozen=True)
 class StatisticsSettings:
-    """How much of a set of images the statistics keep. Raises InputError for impossible values."""
+    """How much of a set of images the statistics keep.
+
+    Raises:
+        InputError: when a value is impossible.
+    """
 
     images: int
     """Images that will come, in all."""
@@ -103,7 +107,7 @@ class StatisticsSettings:
 
     @property
     def significant_count(self) -> int:
-        """Significant images a neuron: the share, at least 2 and at most the cap."""
+        """Significant images per neuron: the share, at least 2 and at most the cap."""
         return min(self.significant_cap, max(2, _share(self.significant, self.images)))
 
     @property
@@ -212,8 +216,9 @@ class LayerStatistics:
     def warm_up(self, coefficients: Tensor) -> None:
         """Set the warm-up mean, scale and direction from [image, path, neuron]; counts no image.
 
-        Raises InputError for a second call, a wrong shape, no image, or a number that is not
-        finite.
+        Raises:
+            InputError: at a second call, or when a shape is wrong, no image came, or a number is
+                not finite.
         """
         _require(not self._warm, "The statistics are warmed up already: call warm_up once.")
         coefficients = self._checked(coefficients)
@@ -234,8 +239,9 @@ class LayerStatistics:
     def update(self, image_ids: Tensor, coefficients: Tensor) -> None:
         """Take in images: ids [image] int64, each 0 or more and new; [image, path, neuron] float32.
 
-        Raises InputError before `warm_up`, for a wrong shape, or for a number that is not finite;
-        then nothing has been taken in.
+        Raises:
+            InputError: before `warm_up`, or when a shape is wrong or a number is not finite; then
+                nothing has been taken in.
         """
         self._check_warm()
         coefficients = self._checked(coefficients)
@@ -260,7 +266,8 @@ class LayerStatistics:
         """Return copies of everything that `restore` needs, but for paths and settings.
 
         As large as the statistics themselves: with many layers, write one before the next.
-        Raises InputError before `warm_up`.
+        Raises:
+            InputError: before `warm_up`.
         """
         self._check_warm()
         tensors = self._state_tensors()
@@ -273,7 +280,8 @@ class LayerStatistics:
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from `state` of statistics with the same paths and settings, bit for bit.
 
-        Raises InputError if the arrays do not fit; then nothing has changed.
+        Raises:
+            InputError: when the arrays do not fit; then nothing has changed.
         """
         tensors = self._state_tensors()
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -298,8 +306,10 @@ class LayerStatistics:
     def finish(self) -> LayerDirections:
         """Rank the candidates with the final mean and return the directions.
 
-        The last call: images that come later would be handled in other blocks. Raises InputError
-        if no image came.
+        The last call: images that come later would be handled in other blocks.
+
+        Raises:
+            InputError: when no image came.
         """
         self._check_warm()
         self._flush()
@@ -454,7 +464,8 @@ class LayerStatistics:
     def _sizes(self, part: slice, paths: Tensor, mean: Tensor) -> Tensor:
         """Return how large the mean effect is before its terms cancel: [neuron]."""
         coefficients = self._warm_mean[:, part].double().T + mean
-        return (coefficients.abs() * paths.norm(dim=2)).sum(dim=1)
+        sizes: Tensor = (coefficients.abs() * paths.norm(dim=2)).sum(dim=1)
+        return sizes
 
 
 class _Candidates:
@@ -506,7 +517,8 @@ def _gram_factor(paths: Tensor) -> Tensor:
     ridge = diagonal.sum(dim=1, keepdim=True) * _RIDGE
     diagonal += ridge.clamp(min=torch.finfo(gram.dtype).tiny)
     with one_thread():
-        return torch.linalg.cholesky(gram)
+        factor: Tensor = torch.linalg.cholesky(gram)
+    return factor
 
 
 def _principal(rows: Tensor) -> tuple[Tensor, Tensor]:

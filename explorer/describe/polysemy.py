@@ -5,24 +5,24 @@ ones; the score is the chance that two draws land on unrelated things:
 
 1. Items with positive and with negative weight are separate sides: what the neuron points to and
    what it points away from. A text's mass is what it contributes to the squared length of the
-   weighted sum ``y = sum of w_i d_i``, that is ``w_i <d_i, y>``: the masses sum to it exactly
+   weighted sum `y = sum of w_i d_i`, that is `w_i <d_i, y>`: the masses sum to it exactly
    (negative ones, rare, count as 0). So a pursuit's long tail of small weights hardly counts, where
    their absolute values would outweigh the leading concepts. An image's mass is its squared effect.
 2. Each side is clustered (scikit-learn, average linkage): clusters merge while the mean cosine
-   between them exceeds ``related``, the cosine that only one in a hundred random pairs of the
+   between them exceeds `related`, the cosine that only one in a hundred random pairs of the
    dictionary reaches (`related_cosine`). So the score means the same for every model.
-3. Two clusters c, d are related by ``s_cd``: 1 from a mean cosine of ``related`` on, where they
-   would merge, 0 up to half of it, linear between, so that nothing jumps; ``s_cc = 1``. (From 0
+3. Two clusters c, d are related by `s_cd`: 1 from a mean cosine of `related` on, where they
+   would merge, 0 up to half of it, linear between, so that nothing jumps; `s_cc = 1`. (From 0
    instead of half, the mere scatter of unrelated vectors would count as relation.)
-4. ``score = 1 - sum over c, d of m_c m_d s_cd`` on each side (Rao's quadratic entropy; in ecology
+4. `score = 1 - sum over c, d of m_c m_d s_cd` on each side (Rao's quadratic entropy; in ecology
    the similarity-sensitive Simpson index, Leinster & Cobbold 2012), averaged over sides by mass.
 
-``1 / (1 - score)`` is the number of equally heavy unrelated meanings with that score.
+`1 / (1 - score)` is the number of equally heavy unrelated meanings with that score.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,11 +72,6 @@ class ClusterResult:
                 score += float(total - alike)
         return min(max(score, 0.0), 1.0)
 
-    @property
-    def meanings(self) -> float:
-        """Number of equally heavy unrelated clusters that would have this score; 1 or more."""
-        return 1 / max(1 - self.score, 1e-12)
-
 
 def concept_clusters(embeddings: Rows, weights: Rows, related: float = RELATED) -> ClusterResult:
     """Group a neuron's sparse texts into concepts.
@@ -84,8 +79,16 @@ def concept_clusters(embeddings: Rows, weights: Rows, related: float = RELATED) 
     embeddings: [text, embed], the centred text embeddings (`TextDictionary.atoms` of the texts);
     lengths don't matter. weights: [text], signed weights of the pursuit. related: from
     `related_cosine` of the dictionary's atoms; models differ, so measure it where you can. The
-    order of the texts does not matter. Raises InputError on shapes that don't agree, NaN, or
-    ``related`` outside (0, 1).
+    order of the texts does not matter.
+
+    How many of a sparse set's texts to give: checked on mixtures of 1 to 8 known meanings (common
+    words, MiniLM embeddings) plus noise of 0.3 and 0.8 times their length. All 64 rank the mixtures
+    best (rank correlation with the truth 0.88 and 0.84; the leading 16: 0.84 and 0.78), the leading
+    16 keep a single meaning nearer to 0 (0.14 and 0.40; 64 texts: 0.21 and 0.54). Squared weights
+    as masses did worse: 0.87 and 0.71 in rank, 0.39 and 0.79 for a single meaning of 64 texts.
+
+    Raises:
+        InputError: when shapes do not agree, a number is NaN, or `related` is outside (0, 1).
     """
     vectors, scale = _checked(embeddings, weights)
     _check_related(related)
@@ -99,8 +102,10 @@ def image_clusters(
 
     embeddings: [image, embed], minus their mean over the whole image set. effects: [image], signed
     effects of the neuron (images at its negative end are a side of their own), or None for equal
-    masses on one side. related: from `related_cosine` of the centred image embeddings. Raises
-    InputError as `concept_clusters`.
+    masses on one side. related: from `related_cosine` of the centred image embeddings.
+
+    Raises:
+        InputError: as `concept_clusters`.
     """
     weights = np.ones(len(embeddings)) if effects is None else effects
     vectors, scale = _checked(embeddings, weights)
@@ -122,56 +127,17 @@ def polysemy_score(concepts: ClusterResult, images: ClusterResult | None = None)
     return concepts.score if images is None else float(np.sqrt(concepts.score * images.score))
 
 
-def cluster_scores(
-    embeddings: Rows,
-    ids: NDArray[np.integer[Any]],
-    weights: Rows,
-    related: float,
-    *,
-    progress: Callable[[int], object] | None = None,
-) -> NDArray[np.float32]:
-    """`ClusterResult.score` of the concepts of many neurons, as `concept_clusters` gives it.
-
-    embeddings: [text, embed], may be a memory map; ids: [neuron, m] rows of it, -1 for none;
-    weights: [neuron, m]. progress: called with the neurons done after every 256. Returns [neuron].
-    About 2 ms a neuron of 64 texts on one core. Raises InputError as `concept_clusters`.
-
-    How many of a sparse set's texts to give: checked on mixtures of 1 to 8 known meanings (common
-    words, MiniLM embeddings) plus noise of 0.3 and 0.8 times their length. All 64 rank the mixtures
-    best (rank correlation with the truth 0.88 and 0.84; the leading 16: 0.84 and 0.78), the leading
-    16 keep a single meaning nearer to 0 (0.14 and 0.40; 64 texts: 0.21 and 0.54). Squared weights
-    as masses did worse: 0.87 and 0.71 in rank, 0.39 and 0.79 for a single meaning of 64 texts.
-    """
-    _check_related(related)
-    if ids.ndim != 2 or ids.shape != weights.shape:
-        raise InputError(
-            f"Ids {list(ids.shape)} and weights {list(weights.shape)} must both be [neuron, m]: "
-            "pass both as one pursuit returned them."
-        )
-    if ids.size and not -1 <= int(ids.min()) <= int(ids.max()) < len(embeddings):
-        raise InputError(
-            f"Ids must lie in -1 .. {len(embeddings) - 1}, got {int(ids.min())} .. "
-            f"{int(ids.max())}: use the embeddings that the ids were made with."
-        )
-    scores = np.zeros(len(ids), dtype=np.float32)
-    for neuron, (chosen, signed) in enumerate(zip(ids, weights, strict=True)):
-        there = chosen >= 0
-        vectors, scale = _checked(embeddings[chosen[there]], signed[there])
-        masses = _contributions(vectors, scale)
-        scores[neuron] = _clustered(vectors, scale, masses, related).score
-        if progress is not None and ((neuron + 1) % 256 == 0 or neuron + 1 == len(ids)):
-            progress(neuron + 1)
-    return scores
-
-
 def related_cosine(
     embeddings: Rows, quantile: float = 0.99, pairs: int = 200_000, seed: int = 0
 ) -> float:
     """Cosine that only one in a hundred random pairs exceeds: from there on two rows are related.
 
     embeddings: [row, embed], centred by their mean; rows of zeros are left out. Estimated from
-    ``pairs`` random pairs of different rows, the same ones for the same seed. Lies in
-    [0.05, 0.95], whatever the data. Raises InputError with fewer than two rows.
+    `pairs` random pairs of different rows, the same ones for the same seed. Lies in
+    [0.05, 0.95], whatever the data.
+
+    Raises:
+        InputError: when there are fewer than two rows, or a setting is out of its range.
     """
     if embeddings.ndim != 2 or not 0 < quantile < 1 or pairs < 1:
         raise InputError(
@@ -205,12 +171,14 @@ def label_diversity(
 
     For validating the score with what the pictures are known to show. labels: [image], None or ""
     for an unlabelled image, which is left out. label_embeddings: [image, embed], the centred text
-    embedding of each image's label, with ``related`` from `related_cosine` of the dictionary: two
+    embedding of each image's label, with `related` from `related_cosine` of the dictionary: two
     labels then count as different by how unrelated they are, as two clusters do, instead of by
     wording alone. Equal labels are never different.
 
-    Returns 0 (all alike) to 1 (no two alike); NaN with fewer than two labelled images. Raises
-    InputError if embeddings come without ``related`` or their count is not that of the labels.
+    Returns 0 (all alike) to 1 (no two alike); NaN with fewer than two labelled images.
+
+    Raises:
+        InputError: when embeddings come without `related` or their count is not that of the labels.
     """
     known = [place for place, label in enumerate(labels) if label]
     names = np.array([labels[place] for place in known], dtype=object)
@@ -291,12 +259,12 @@ def _clustered(
 
 
 def _relatedness(cosines: NDArray[np.float64], related: float) -> NDArray[np.float64]:
-    """Cosines to [0, 1]: 0 up to half of ``related``, 1 from ``related`` on, linear between."""
+    """Cosines to [0, 1]: 0 up to half of `related`, 1 from `related` on, linear between."""
     return np.clip(2 * cosines / related - 1, 0, 1)
 
 
 def _linked(cosines: NDArray[np.float64], related: float) -> NDArray[np.int64]:
-    """Average-linkage clusters [item] of [item, item] cosines, merged above ``related``."""
+    """Average-linkage clusters [item] of [item, item] cosines, merged above `related`."""
     from sklearn import config_context
     from sklearn.cluster import AgglomerativeClustering
 
@@ -319,7 +287,7 @@ def _checked(embeddings: Rows, weights: Rows) -> tuple[NDArray[np.float64], NDAr
     if embeddings.ndim != 2 or weights.shape != embeddings.shape[:1]:
         raise InputError(
             f"Embeddings {list(embeddings.shape)} and weights {list(weights.shape)} do not fit: "
-            "pass one row and one weight an item."
+            "pass one row and one weight per item."
         )
     vectors, scale = embeddings.astype(np.float64), weights.astype(np.float64)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
