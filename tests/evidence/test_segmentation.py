@@ -17,15 +17,15 @@ from explorer.evidence.measures.discovery import (
     _unfamiliar,
     measure_discovery,
 )
-from explorer.evidence.measures.segmentation import (
+from explorer.evidence.measures.map_scores import (
     THRESHOLDS,
     Scores,
     average_precision,
     best_threshold,
-    measure_segmentation,
     score_map,
     summarise,
 )
+from explorer.evidence.measures.segmentation import measure_segmentation
 from explorer.scenes.seeded import SceneSet, draw_scene
 
 FIGURES = {
@@ -96,8 +96,8 @@ def scores_of(scenes: int, noise: float = 0.0) -> Scores:
     rows = []
     for scene in range(scenes):
         found, mask = blob(scene)
-        rows.append((scene, *score_map(mask + noise * (found - mask), mask)))
-    return Scores.of(rows)
+        rows.append(score_map(mask + noise * (found - mask), mask))
+    return Scores(np.arange(scenes), *map(np.array, zip(*rows, strict=True)))
 
 
 def test_summary_has_the_pooled_figures_and_their_intervals() -> None:
@@ -162,9 +162,9 @@ def test_segmentation_is_measured_and_resumed(bundle: Bundle, tmp_path: Path) ->
             assert all(0 <= forms[form][name]["value"] <= 1 for name in FIGURES)
     assert set(single["methods"]["second-order"]) == {"exact", "refined", "fine"}
     assert set(single["methods"]["legrad"]) == {"exact", "refined"}
-    assert len(said) == 4  # a run of scenes of each of the sets
+    assert len(said) == len({line.split(" [")[0] for line in said}) == 4  # a line per set
     said.clear()
-    files = sorted(tmp_path.glob("*/*.npz"))
+    files = sorted(tmp_path.glob("*.npz"))
     again = measure_segmentation(bundle, **plan, methods=methods, progress=said.append)
     assert again == found
     assert said == []

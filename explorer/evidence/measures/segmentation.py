@@ -19,12 +19,9 @@ the same for all); second-order maps and TextSpan's, their nearest rival, also `
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +33,16 @@ from torch.nn import functional
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.evidence.context import Context
-from explorer.evidence.figures import RESAMPLES, Figure, bootstrap
+from explorer.evidence.figures import RESAMPLES
+from explorer.evidence.measures.map_scores import (
+    NO_SCORES,
+    PARTS,
+    Scores,
+    best_threshold,
+    score_map,
+    summarise,
+)
+from explorer.evidence.work import Work, stream
 from explorer.picture.heatmaps import direction_maps, grounded, refined
 from explorer.picture.maps import refinement
 from explorer.picture.methods import METHODS, find_method
@@ -44,52 +50,13 @@ from explorer.picture.model import LensModel, open_lens_model
 from explorer.picture.reading import read
 from explorer.picture.settings import MapSettings
 from explorer.scenes.compose import Scene
-from explorer.scenes.seeded import SceneSet, draw_scene
+from explorer.scenes.seeded import MOST_OBJECTS, SceneSet, draw_scene
 
 FORMS = ("exact", "refined", "fine")
-STATISTICS = (
-    "pixel_accuracy",
-    "mean_iou",
-    "mean_average_precision",
-    "foreground_average_precision",
-    "calibrated_iou",
-)
-THRESHOLDS = np.round(np.arange(0.02, 1.0, 0.02), 2)
-RUN = 50  # scenes that are kept together, so that no more are lost when stopped
-
+AT_ONCE = 10  # scenes between two looks at the clock
 Progress = Callable[[str], object]
 Column = tuple[str, str]
 """Method and form."""
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """What one method scored on every object of a set; sums, so that scenes can be resampled."""
-
-    scene: np.ndarray
-    """[object] int: the scene it is in."""
-    counts: np.ndarray
-    """[object, 4]: true positives, false positives, false negatives, true negatives at 0.5."""
-    sweep: np.ndarray
-    """[object, threshold, 2]: intersection and union of the foreground."""
-    precision: np.ndarray
-    """[object, 2]: average precision of both classes, and of the foreground alone."""
-
-    @classmethod
-    def of(cls, rows: Sequence[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> Scores:
-        """Stack (scene, counts, sweep, precision) of every object."""
-        scene, counts, sweep, precision = zip(*rows, strict=True)
-        return cls(np.array(scene), np.array(counts), np.array(sweep), np.array(precision))
-
-    @classmethod
-    def joined(cls, parts: Sequence[Scores]) -> Scores:
-        """Return the objects of all parts after each other."""
-        return cls(
-            np.concatenate([part.scene for part in parts]),
-            np.concatenate([part.counts for part in parts]),
-            np.concatenate([part.sweep for part in parts]),
-            np.concatenate([part.precision for part in parts]),
-        )
 
 
 def measure(context: Context) -> dict[str, Any]:
@@ -116,8 +83,8 @@ def measure_segmentation(
     """Return every method's figures on single- and multi-object scenes; see the module's text.
 
     `scenes` is the number of pictogram scenes of either kind, `photographic` that of photographic
-    ones, `calibration` that of pictogram scenes from which the thresholds come. With `work`,
-    finished runs of scenes are kept there and not measured again.
+    ones, `calibration` that of pictogram scenes from which the thresholds come. With `work`, a
+    folder, an interrupted measurement goes on where it was.
 
     Raises:
         InputError: when a method is unknown, no scenes are asked for, or the bundle lacks the
@@ -174,110 +141,6 @@ def _columns(methods: Sequence[str]) -> list[Column]:
     ]
 
 
-def best_threshold(parts: Sequence[Scores]) -> float:
-    """Return the threshold with the largest mean of the parts' foreground IoU."""
-    ious = np.mean([_ious(part.sweep.sum(axis=0)) for part in parts], axis=0)
-    return float(THRESHOLDS[int(np.argmax(ious))])
-
-
-def summarise(scores: Scores, threshold: float, seed: int = 0) -> dict[str, Any]:
-    """Return the figures of one method on one set, each with its interval."""
-    place = int(np.argmin(np.abs(THRESHOLDS - threshold)))
-    sums = np.concatenate(
-        [
-            scores.counts,
-            scores.sweep[:, place],
-            scores.precision,
-            np.ones((len(scores.scene), 1)),
-        ],
-        axis=1,
-    )
-    by_scene = np.stack(
-        [sums[scores.scene == scene].sum(axis=0) for scene in np.unique(scores.scene)]
-    )
-
-    def figure(name: str) -> Figure:
-        return bootstrap(lambda w: _statistics(w @ by_scene)[name], len(by_scene), seed)
-
-    return {"threshold": threshold, **{name: figure(name) for name in STATISTICS}}
-
-
-def score_map(found: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (counts, sweep, precision) of one map on one mask, both [row, column].
-
-    As in `Scores`, for a single object.
-    """
-    positive = np.maximum(found, 0).ravel().astype(np.float64)
-    reach = np.ptp(positive)
-    scaled = (positive - positive.min()) / reach if reach > 0 else np.zeros_like(positive)
-    truth = mask.ravel()
-    above = scaled > 0.5
-    counts = np.array(
-        [(above & truth).sum(), (above & ~truth).sum(), (~above & truth).sum(),
-         (~above & ~truth).sum()]
-    )  # fmt: skip
-    bins = len(THRESHOLDS) - np.searchsorted(THRESHOLDS, scaled, side="left")
-    # a pixel is above its first thresholds; counting from the last one makes that a running sum
-    inside = np.bincount(bins[truth], minlength=len(THRESHOLDS) + 1)
-    outside = np.bincount(bins[~truth], minlength=len(THRESHOLDS) + 1)
-    hits = np.cumsum(inside)[:-1][::-1]
-    union = truth.sum() + np.cumsum(outside)[:-1][::-1]
-    order = np.argsort(-scaled)
-    return counts, np.stack([hits, union], axis=1), _precisions(scaled[order], truth[order])
-
-
-def _precisions(falling: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the average precision of both classes together, and of the foreground alone.
-
-    A pixel's score for the background is 1 less that for the foreground. Both lists of scores are
-    sorted already, which a merging sort makes use of.
-    """
-    scores = np.concatenate([falling, 1 - falling[::-1]])
-    order = np.argsort(-scores, kind="stable")
-    both = np.concatenate([truth, ~truth[::-1]])[order]
-    return np.array([_precision_of(scores[order], both), _precision_of(falling, truth)])
-
-
-def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
-    """Return the average precision of [n] scores; tied scores are taken together.
-
-    `sum_i (recall_i - recall_{i-1}) precision_i` over distinct scores, falling.
-    """
-    order = np.argsort(-scores)
-    return _precision_of(scores[order], truth[order])
-
-
-def _precision_of(falling: np.ndarray, truth: np.ndarray) -> float:
-    """Return `average_precision` of scores that are sorted already."""
-    hits = np.cumsum(truth)
-    last = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)
-    recall = hits[last] / max(hits[-1], 1)
-    precision = hits[last] / (last + 1)
-    return float(np.sum(np.diff(recall, prepend=0) * precision))
-
-
-def _statistics(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """Return `STATISTICS` of [sample, column] sums, columns as in `summarise`."""
-    tp, fp, fn, tn, inside, union, both, foreground, objects = sums.T.astype(np.float64)
-    return {
-        "pixel_accuracy": (tp + tn) / (tp + fp + fn + tn),
-        "mean_iou": (_ratio(tp, tp + fp + fn) + _ratio(tn, tn + fp + fn)) / 2,
-        "mean_average_precision": both / objects,
-        "foreground_average_precision": foreground / objects,
-        "calibrated_iou": _ratio(inside, union),
-    }
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    share = np.zeros_like(part)
-    np.divide(part, whole, out=share, where=whole > 0)
-    return share
-
-
-def _ious(sweep: np.ndarray) -> np.ndarray:
-    return _ratio(sweep[:, 0].astype(np.float64), sweep[:, 1].astype(np.float64))
-
-
 def _measured(
     bundle: Bundle,
     opened: LensModel,
@@ -287,48 +150,38 @@ def _measured(
     work: Path | None,
     progress: Progress | None,
 ) -> dict[Column, Scores]:
-    """Return {(method, form): scores}; runs of scenes that `work` holds already are kept."""
-    digest = _digest_of(bundle)
+    """Return {(method, form): scores} of a set's scenes, with a row per object; resumable."""
     columns = _columns(methods)
-    runs: dict[Column, list[Scores]] = {column: [] for column in columns}
-    for first in range(0, count, RUN):
-        numbers = range(first, min(first + RUN, count))
-        files = {c: _file(work, digest, scene_set, numbers, *c) for c in columns}
-        kept = {c: scores for c, file in files.items() if (scores := _load(file)) is not None}
-        missing = [m for m in methods if any(column not in kept for column in _columns([m]))]
-        if missing:
-            if progress:
-                progress(f"segmentation, {scene_set.name}: {first} of {count}")
-            for column, scores in _run(bundle, opened, scene_set, numbers, missing).items():
-                _save(files[column], scores)
-                kept[column] = scores
-        for column in columns:
-            runs[column].append(kept[column])
-    return {column: Scores.joined(parts) for column, parts in runs.items()}
 
-
-def _run(
-    bundle: Bundle,
-    opened: LensModel,
-    scene_set: SceneSet,
-    numbers: Iterable[int],
-    methods: Sequence[str],
-) -> dict[Column, Scores]:
-    def scored(number: int) -> list[tuple[Column, tuple[Any, ...]]]:
+    def score(number: int) -> dict[str, np.ndarray]:
         scene = draw_scene(bundle, scene_set, number, opened.loaded.image_size)
-        return [
-            (column, (number, *score_map(found, mask)))
-            for column, maps in _maps_of(opened, scene, methods)
-            for found, mask in zip(maps, scene.masks, strict=True)
-            if mask.any()  # another object may hide this one
-        ]
+        seen = [mask.any() for mask in scene.masks]  # another object may hide this one
+        found = {"seen": np.array(seen + [False] * (MOST_OBJECTS - len(seen)))}
+        for (method, form), maps in _maps_of(opened, scene, methods):
+            scored = [
+                score_map(shown, mask) if visible else NO_SCORES
+                for shown, mask, visible in zip(maps, scene.masks, seen, strict=True)
+            ]
+            scored += [NO_SCORES] * (MOST_OBJECTS - len(scored))
+            for name, values in zip(PARTS, zip(*scored, strict=True), strict=True):
+                found[f"{method} {form} {name}"] = np.stack(values)
+        return found
 
-    rows: dict[Column, list[Any]] = {column: [] for column in _columns(methods)}
+    def take(places: range) -> dict[str, np.ndarray]:
+        found = list(pool.map(score, places))
+        return {name: np.stack([row[name] for row in found]) for name in found[0]}
+
+    scenes = f"{scene_set.purpose}-{scene_set.name.replace(', ', '-')}"
+    name = f"segmentation-{scenes}-{count}-{'-'.join(methods)}"
     with _one_thread_each() as pool:
-        for scene in pool.map(scored, numbers):
-            for column, row in scene:
-                rows[column].append(row)
-    return {column: Scores.of(found) for column, found in rows.items()}
+        kept = stream(Work(work), name, count, AT_ONCE, take, progress or (lambda line: None))
+    scene, place = np.nonzero(kept["seen"])
+    return {
+        (method, form): Scores(
+            scene, *(kept[f"{method} {form} {part}"][scene, place] for part in PARTS)
+        )
+        for method, form in columns
+    }
 
 
 @contextmanager
@@ -372,47 +225,3 @@ def _enlarge(grid: Tensor, size: Iterable[int]) -> Tensor:
     return functional.interpolate(
         grid[None], size=tuple(size), mode="bilinear", align_corners=False
     )[0]
-
-
-def _digest_of(bundle: Bundle) -> str:
-    """Return what names the model and the pictures a measurement was taken with."""
-    named = {key: bundle.manifest.files[key]["sha256"] for key in sorted(bundle.manifest.files)}
-    kept = {k: v for k, v in named.items() if k.startswith(("model/", "pictures", "mean_", "dir"))}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _file(
-    work: Path | None,
-    digest: str,
-    scene_set: SceneSet,
-    numbers: range,
-    method: str,
-    form: str,
-) -> Path | None:
-    if work is None:
-        return None
-    scenes = f"{scene_set.purpose}-{scene_set.name.replace(', ', '-')}"
-    name = f"{scenes}-{numbers.start}-{numbers.stop}-{method}-{form}"
-    return work / digest / f"{name}.npz"
-
-
-def _load(file: Path | None) -> Scores | None:
-    if file is None or not file.is_file():
-        return None
-    with np.load(file, allow_pickle=False) as held:
-        return Scores(held["scene"], held["counts"], held["sweep"], held["precision"])
-
-
-def _save(file: Path | None, scores: Scores) -> None:
-    if file is None:
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(".new.npz")
-    np.savez_compressed(
-        unfinished,
-        scene=scores.scene,
-        counts=scores.counts,
-        sweep=scores.sweep,
-        precision=scores.precision,
-    )
-    unfinished.replace(file)
