@@ -172,7 +172,8 @@ def _measured(
         return {name: np.stack([row[name] for row in found]) for name in found[0]}
 
     scenes = f"{scene_set.purpose}-{scene_set.name.replace(', ', '-')}"
-    name = f"segmentation-{scenes}-{count}-{'-'.join(methods)}"
+    some = "" if tuple(methods) == tuple(METHODS) else f"-{'-'.join(methods)}"
+    name = f"segmentation-{scenes}-{count}{some}"
     with _one_thread_each() as pool:
         kept = stream(Work(work), name, count, AT_ONCE, take, progress or (lambda line: None))
     scene, place = np.nonzero(kept["seen"])
