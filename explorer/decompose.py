@@ -204,15 +204,15 @@ class _Screen:
         self.slack = 2 * rounding + (embed + 2) * 2.0**-24
 
     def gather(self, ids: Tensor) -> Tensor:
-        """Unit-norm atoms in float64: [...] -> [..., embed]."""
+        """Return unit-norm atoms in float64: [...] -> [..., embed]."""
         return self.atoms[ids].to(torch.float64) / _nonzero(self.norms[ids])[..., None]
 
     def buffer(self, n: int) -> Tensor:
-        """Uninitialised room for the products of `n` residuals with all atoms."""
+        """Return uninitialised room for the products of `n` residuals with all atoms."""
         return self.units.new_empty(n, len(self.units))
 
     def best(self, residuals: Tensor, active: Tensor, products: Tensor) -> Tensor:
-        """Id of each active row's best atom, anything within the dictionary for the others.
+        """Return each active row's best atom, [target] int64; any id for the other rows.
 
         residuals: [target, embed] float64; active: [target] bool, at least one of them true;
         products: from `buffer`. Returns [target] int64. An atom in use is never best by more than
@@ -253,7 +253,7 @@ class _Screen:
         return best
 
     def _best_of_all(self, residuals: Tensor) -> Tensor:
-        """Best atom in float64 throughout: [target, embed] -> [target] int64; bounded memory."""
+        """Find the best atom in float64 alone, in bounded memory: [target, embed] -> [target]."""
         margin = _TIE * torch.linalg.vector_norm(residuals, dim=1)
         best = torch.zeros(len(residuals), dtype=torch.int64, device=residuals.device)
         top = torch.full_like(margin, -torch.inf)
@@ -272,7 +272,7 @@ class _Screen:
 def _pursue(
     y: Tensor, screen: _Screen, n_nonzero: int, tolerance: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One chunk of targets: [target, embed] float64 -> ids, weights, cosines, each [target, m]."""
+    """Pursue a chunk, [target, embed] float64: ids, weights and cosines, [target, m] each."""
     n, embed = y.shape
     ids = torch.full((n, n_nonzero), -1, dtype=torch.int64, device=y.device)
     basis = y.new_zeros(n, n_nonzero, embed)
@@ -307,7 +307,7 @@ def _pursue(
 
 
 def _orthogonalised(atom: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """Part of each unit atom orthogonal to its basis, and the overlaps with the basis.
+    """Return the part of each unit atom orthogonal to its basis, and the overlaps with the basis.
 
     atom: [target, embed], basis: [target, k, embed] -> [target, embed], [target, k]. Gram-Schmidt,
     applied a second time to rows that lost most of their length (twice is enough: Giraud 2005).
@@ -325,7 +325,11 @@ def _orthogonalised(atom: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _checked(array: Array, name: str) -> Tensor:
-    """A finite floating tensor [row, column] sharing the array's memory, or an InputError."""
+    """Return a finite floating tensor [row, column] that shares the array's memory.
+
+    Raises:
+        InputError: when the array is none such.
+    """
     if isinstance(array, Tensor):
         tensor = array.detach()
     else:
@@ -346,7 +350,7 @@ def _checked(array: Array, name: str) -> Tensor:
 
 
 def _writable(array: NDArray[Any]) -> NDArray[Any]:
-    """The array, copied only if torch cannot wrap it: read-only maps and odd strides."""
+    """Return the array, copied only if torch cannot wrap it: read-only maps and odd strides."""
     return np.require(array, requirements=["C", "W"])
 
 
@@ -372,7 +376,7 @@ def _checked_ids(ids: Array, n_targets: int, n_texts: int) -> Tensor:
 
 
 def _chosen_atoms(atoms: Tensor, ids: Tensor) -> Tensor:
-    """Unit-norm float64 atoms [target, m, embed]; zero where the id is -1."""
+    """Return unit-norm float64 atoms [target, m, embed]; zero where the id is -1."""
     ids = ids.to(atoms.device)
     chosen = atoms[ids.clamp_min(0)].to(torch.float64)
     norms = torch.linalg.vector_norm(chosen, dim=2)
@@ -384,7 +388,7 @@ def _nonzero(norms: Tensor) -> Tensor:
 
 
 def _like(result: Tensor, like: A) -> A:
-    """The result in the kind, device and (for floating results) precision of the array given."""
+    """Return the result in the kind, device and (where floating) precision of an array."""
     if result.is_floating_point() and str(like.dtype).rpartition(".")[2] != "float64":
         result = result.to(torch.float32)
     if isinstance(like, Tensor):

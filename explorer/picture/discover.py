@@ -57,7 +57,7 @@ class FoundConcept:
 
     text: str
     score: float
-    """Mean share of the strongest tenth of the patches, less what stronger concepts explain there;
+    """Mean share of the strongest tenth of the patches, minus what stronger concepts explain there;
     units of the output per patch."""
     support: float
     """The significant neurons' sets, weighted by effect and summed."""

@@ -8,7 +8,7 @@ dictionary's texts that a text is ahead of:
 - `whole`: the cosine with the model's whole output, which knows photographs better than the
   second-order effects alone.
 
-The confidence is 1 less the geometric mean of the two shares that it is behind.
+The confidence is 1 minus the geometric mean of the two shares that it is behind.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ class Presence:
         return [place for place, _ in join_near(atoms.numpy(), scores, top)]
 
     def unfamiliar(self, bundle: Bundle) -> bool:
-        """Whether no text is as near to the output as is usual among the bundle's own pictures.
+        """Tell whether no text is as near to the output as is usual among the bundle's pictures.
 
-        What is then read off the picture is right less often; how much less, the evidence on
-        discovery says.
+        What is then read off the picture is right less often: the evidence on discovery says how
+        often.
         """
         _, whole = self._sorted
         return bool(len(whole)) and float(whole[-1]) < least_nearness(bundle)

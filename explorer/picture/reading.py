@@ -108,7 +108,7 @@ class Reading:
     def token_vectors(self, layers: tuple[int, ...]) -> Tensor:
         """Return every token's exact share of the second-order effect: [image, token, embed].
 
-        All neurons of some layers together, less their mean, before any text is asked for: what
+        All neurons of some layers together, minus their mean, before any text is asked for: what
         the layers' MLPs write is taken through the heads' values and outputs, and no neuron is
         looked at.
         """

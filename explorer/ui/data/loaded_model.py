@@ -1,4 +1,4 @@
-"""What needs the bundle's model while the app runs: texts outside the dictionary, one's pictures.
+"""The bundle's model while the app runs, and texts outside the dictionary, which need it.
 
 The model is loaded when first asked for, once for all sessions, and the page says so meanwhile.
 """
@@ -93,6 +93,6 @@ def opened(view: View) -> LensModel:
 
 
 def stamp(view: View) -> tuple[str, int]:
-    """What a bundle on disk is known by: its folder, and when its manifest was written."""
+    """Return what a bundle on disk is known by: its folder, and when its manifest was written."""
     path = view.bundle.path
     return str(path), (Path(path) / MANIFEST).stat().st_mtime_ns
