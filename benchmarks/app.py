@@ -154,7 +154,8 @@ class Session:
     def view(self, page: str, params: dict[str, object]) -> float:
         """Run a page and return the seconds until its run has finished.
 
-        Raises InputError if it raises an exception of its own.
+        Raises:
+            InputError: when the page raises an exception of its own.
         """
         from streamlit.proto.BackMsg_pb2 import BackMsg
         from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -193,7 +194,11 @@ def opened_bundle(name: str = "") -> Bundle:
 
 
 def find_chromium() -> str:
-    """Return the path of Chromium. Raises InputError if it or playwright is missing."""
+    """Return the path of Chromium.
+
+    Raises:
+        InputError: when it or playwright is missing.
+    """
     found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     try:
         import playwright.sync_api  # noqa: F401  only the browser's part needs it

@@ -76,7 +76,7 @@ class Bundle(Arrays):
 
     @staticmethod
     def verify(path: str | Path, progress: Callable[[str], object] | None = None) -> list[str]:
-        """Return every problem of the bundle at ``path``; see `verify`."""
+        """Return every problem of the bundle at `path`; see `verify`."""
         return verify(path, progress)
 
     @cached_property

@@ -16,7 +16,7 @@ ENDS = ("positive", "negative")
 def neuron_facts(bundle: Bundle, layer: int, neuron: int, top: int = 25) -> dict[str, Any]:
     """Return everything the neuron page shows, ready for JSON.
 
-    ``top`` bounds the pictures of either end and the concepts.
+    `top` bounds the pictures of either end and the concepts.
 
     Raises:
         InputError: when the bundle has no such layer or neuron.

@@ -82,7 +82,7 @@ class StatisticsSettings:
     significant: float = 0.02
     """Share of the images that count as significant."""
     significant_cap: int = 400
-    """Most significant images a neuron; bounds memory."""
+    """At most N significant images per neuron; bounds memory."""
     extremes: int = 25
     """Images kept at either end of the projections."""
     margin: float = 2.0
@@ -112,12 +112,12 @@ class StatisticsSettings:
 
     @property
     def norm_slots(self) -> int:
-        """Candidates by norm, a neuron."""
+        """Candidates by norm, per neuron."""
         return math.ceil(self.margin * self.significant_count)
 
     @property
     def end_slots(self) -> int:
-        """Candidates at each end of the projections, a neuron."""
+        """Candidates at each end of the projections, per neuron."""
         return math.ceil(self.margin * self.extremes)
 
     @property
