@@ -13,7 +13,7 @@ from explorer.attack.audit import Audit, audit
 from explorer.attack.batch import Attack, Attempt
 from explorer.attack.pairs import Classes, Pair, propose_pairs
 from explorer.attack.scenes import AttackScene, compose_attack
-from explorer.evidence.measures.attack import OWN
+from explorer.evidence.claims.attack import OWN
 from explorer.picture.uploads import decode
 from explorer.search.texts import text_embeddings
 from explorer.ui.address.attack_query import AttackQuery
