@@ -1,6 +1,6 @@
 """Findings as a zip of JSON and pictures, written here and read back elsewhere.
 
-``findings.json`` holds everything that is imported; ``images/`` what the findings show, for people
+`findings.json` holds everything that is imported; `images/` what the findings show, for people
 and scripts without the bundle. Reading trusts nothing: sizes are bounded before and while bytes are
 unpacked, nothing is written to disk, each name is one that writing could have made, each picture
 has the bytes that the JSON says, and each finding is about a bundle that is here, digest and all.
@@ -71,7 +71,7 @@ def write(snapshots: Sequence[Snapshot], collections: Iterable[SavedCollection] 
     Where it would be larger than `read` accepts, it is written without pictures.
 
     Raises:
-        InputError: it is too large even so.
+        InputError: when it is too large even so.
     """
     data, files = _written(snapshots, list(collections))
     if (len(data) > MOST_BYTES or files > MOST_FILES) and any(s.shots for s in snapshots):
@@ -84,7 +84,7 @@ def write(snapshots: Sequence[Snapshot], collections: Iterable[SavedCollection] 
 def _written(
     snapshots: Sequence[Snapshot], collections: Sequence[SavedCollection]
 ) -> tuple[bytes, int]:
-    """The zip and how many files it holds."""
+    """Return the zip and how many files it holds."""
     pictures: dict[str, bytes] = {}
     listed = []
     for snapshot in snapshots:
@@ -134,7 +134,7 @@ def read(data: bytes, bundles: Mapping[str, Bundle]) -> Contents:
         bundles: the bundles that are here, by their manifest's identity.
 
     Raises:
-        InputError: one sentence that says why the file is refused; then nothing of it is used.
+        InputError: when the file is refused, with the reason; then nothing of it is used.
     """
     if len(data) > MOST_BYTES:
         _refuse(f"it has {len(data):,} bytes and {MOST_BYTES:,} are possible")
@@ -157,7 +157,7 @@ def read(data: bytes, bundles: Mapping[str, Bundle]) -> Contents:
 
 
 def _unpacked(archive: zipfile.ZipFile) -> dict[str, bytes]:
-    """Every file's bytes, none larger than it says or than is possible."""
+    """Return every file's bytes, none larger than it says or than is possible."""
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     if len(names) > MOST_FILES:
@@ -239,7 +239,7 @@ def _stamps(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _time(text: object) -> str:
-    """A time as the store writes it: to the millisecond, in UTC."""
+    """Return a time as the store writes it: to the millisecond, in UTC."""
     try:
         if not isinstance(text, str):
             raise ValueError("no text")

@@ -21,7 +21,7 @@ def copy_of(picture: Image.Image) -> bytes:
     """Return the copy of an RGB picture: WebP of at most `COPY_BYTES`.
 
     Raises:
-        InputError: it is larger even at the least quality.
+        InputError: when it is larger even at the least quality.
     """
     small = picture.convert("RGB")
     small.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
@@ -38,7 +38,7 @@ def opened(data: bytes) -> Image.Image:
     """Return a copy's picture: RGB.
 
     Raises:
-        InputError: it is none that `copy_of` could have made.
+        InputError: when it is none that `copy_of` could have made.
     """
     try:
         with Image.open(io.BytesIO(data), formats=("WEBP",)) as picture:

@@ -44,9 +44,9 @@ REMEDIES = {  # what a database's error says -> what to do
 
 
 def database_url(environment: Mapping[str, str] = os.environ) -> str:
-    """Where findings are kept.
+    """Return where findings are kept.
 
-    ``EXPLORER_DATABASE_URL`` if it is set; else a SQLite file in the folder that ``EXPLORER_DATA``
+    `EXPLORER_DATABASE_URL` if it is set; else a SQLite file in the folder that `EXPLORER_DATA`
     names; else in the user's data folder.
     """
     if environment.get(URL_VARIABLE):
@@ -68,8 +68,8 @@ class Database:
         """Open the database and take the schema's missing steps.
 
         Raises:
-            InputError: the URL is none of SQLite or PostgreSQL.
-            StoreError: the database cannot be reached, or is of a newer version.
+            InputError: when the URL is neither SQLite's nor PostgreSQL's.
+            StoreError: when the database cannot be reached, or is of a newer version.
         """
         self._url = _checked(url)
         self._file: tuple[int, int] | None = None  # none to compare with before it is opened
@@ -80,13 +80,13 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection whose reads see one state of the database (SQLite) or committed rows."""
+        """Open a connection whose reads see one state (SQLite) or committed rows."""
         with self._told(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A connection whose changes are committed together at the end, or not at all."""
+        """Open a connection whose changes are committed together at its end, or not at all."""
         with self._told("Nothing was stored. "), self._writer.begin() as connection:
             yield connection
 
@@ -136,7 +136,7 @@ class Database:
 
 
 def _mark(url: URL) -> tuple[int, int] | None:
-    """What tells a SQLite file from another under its name; None for other databases."""
+    """Return what tells a SQLite file from another of its name; None for other databases."""
     if not url.drivername.startswith("sqlite"):
         return None
     try:
@@ -202,7 +202,7 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _lower(text: Any) -> Any:
-    """SQL's `lower` beyond ASCII."""
+    """Do as SQL's `lower`, beyond ASCII."""
     return text.lower() if isinstance(text, str) else text
 
 

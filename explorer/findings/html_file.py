@@ -116,7 +116,7 @@ def _environment() -> Environment:
 
 @cache
 def _style() -> tuple[Markup, str]:
-    """The file's style, and the policy that allows it and pictures within the file alone."""
+    """Return the file's style, and the policy that allows it and inlined pictures alone."""
     style = (TEMPLATES / "page.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
@@ -143,7 +143,7 @@ def _article(snapshot: Snapshot, address: Address | None) -> Article:
 
 
 def _places(saved: SavedFinding) -> list[Place]:
-    """The view that it was found in, and its picture."""
+    """Return the view that it was found in, and its picture."""
     content = saved.content
     digest = {"digest": content.bundle.digest}
     places: list[Place] = []
@@ -159,7 +159,7 @@ def _places(saved: SavedFinding) -> list[Place]:
 
 
 def _links(address: Address | None, *places: Place) -> list[Link]:
-    """The links to places that have an address."""
+    """Return links to the places that have an address."""
     if address is None:
         return []
     found = [Link(address(page, params), text) for page, params, text in places]

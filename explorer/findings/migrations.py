@@ -1,6 +1,6 @@
 """The database's schema, as numbered steps that are only ever added to.
 
-``explorer_schema`` holds the number of the last step taken. The steps are plain SQL that SQLite and
+`explorer_schema` holds the number of the last step taken. The steps are plain SQL that SQLite and
 PostgreSQL both read; they run in one transaction under a lock, so that several servers may start on
 an empty database at once.
 """
@@ -61,7 +61,7 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> int:
     """Take the steps that are missing, within the caller's write transaction; return their number.
 
     Raises:
-        StoreError: the database was written by a newer version.
+        StoreError: when the database was written by a newer version.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})

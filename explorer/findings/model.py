@@ -71,9 +71,9 @@ class NeuronRef:
 class Finding:
     """What someone found: neurons, or a picture, or what a page showed; and what there is to say.
 
-    A picture is one of the bundle's, by its number ``image``, or a small copy that the finding
-    holds itself (``copy``, see `explorer.findings.copy`). ``texts`` belong to a picture (what its
-    heatmaps were drawn for); ``settings`` are those of the page it was saved from, as JSON values:
+    A picture is one of the bundle's, by its number `image`, or a small copy that the finding
+    holds itself (`copy`, see `explorer.findings.copy`). `texts` belong to a picture (what its
+    heatmaps were drawn for); `settings` are those of the page it was saved from, as JSON values:
     with them the page's address can be made again. They are the neuron's or picture's own page's,
     unless `ORIGIN` among them names another. With neither neurons nor picture the finding is about
     the view of that other page.
@@ -94,7 +94,7 @@ class Finding:
         """Check every part.
 
         Raises:
-            InputError: one sentence that says what is wrong and what is possible.
+            InputError: when one is not possible, with what is.
         """
         _named("finding", self.title, self.note, self.author)
         _check_settings(self.settings)
@@ -127,7 +127,7 @@ class Finding:
 
     @property
     def kind(self) -> str:
-        """``neurons``, ``image`` (the bundle's), ``copy`` (a picture of its own) or ``view``."""
+        """`neurons`, `image` (the bundle's), `copy` (a picture of its own) or `view`."""
         if self.neurons:
             return "neurons"
         if self.copy:
@@ -175,7 +175,7 @@ class Finding:
         """Read what `to_json` wrote.
 
         Raises:
-            InputError: keys are missing or unknown, or a value is none of a finding's.
+            InputError: when keys are missing or unknown, or a value is none of a finding's.
         """
         keys = ("bundle", "title", "note", "tags", "author", "kind", "subject")
         parts = _object("A finding", found, keys)
@@ -194,7 +194,7 @@ def read_subject(kind: Any, subject: Any) -> dict[str, Any]:
     """Return `Finding`'s neurons, image or copy, texts and settings from their JSON values.
 
     Raises:
-        InputError: the kind is unknown, or the subject is not of its shape.
+        InputError: when the kind is unknown, or the subject is not of its shape.
     """
     if kind == "neurons":
         parts = _object("A finding's subject", subject, ("neurons", "settings"))
@@ -234,7 +234,11 @@ class Collection:
     author: str = ""
 
     def __post_init__(self) -> None:
-        """Check every part; raises InputError."""
+        """Check every part.
+
+        Raises:
+            InputError: when one is none of a collection's.
+        """
         _named("collection", self.title, self.note, self.author)
         if len(self.findings) > MOST_FINDINGS:
             raise InputError(
@@ -256,7 +260,11 @@ class Collection:
 
     @classmethod
     def from_json(cls, found: Any) -> Collection:
-        """Read what `to_json` wrote; raises InputError."""
+        """Read what `to_json` wrote.
+
+        Raises:
+            InputError: when it is of another shape.
+        """
         parts = _object("A collection", found, ("title", "note", "author", "findings"))
         findings = tuple(_strings("findings", parts["findings"]))
         return cls(parts["title"], findings, parts["note"], parts["author"])
@@ -291,7 +299,7 @@ def check_id(text: object) -> str:
     """Return an id as addresses carry it.
 
     Raises:
-        InputError: it is none.
+        InputError: when it is none.
     """
     if not isinstance(text, str) or not ID.fullmatch(text):
         raise InputError(f"“{str(text)[:40]}” is no id: ids are 16 hexadecimal digits.")
@@ -299,15 +307,15 @@ def check_id(text: object) -> str:
 
 
 def clean_line(text: str) -> str:
-    """One line as people type it: white space run together, none at the ends."""
+    """Return one line of what people type: white space run together, none at the ends."""
     return " ".join(text.split())
 
 
 def clean_tags(tags: Iterable[str] | str) -> tuple[str, ...]:
-    """Tags from a list or from a line with commas: lower case, each once, in order.
+    """Return tags from a list or a line with commas: lower case, each once, in order.
 
     Raises:
-        InputError: a tag is too long or no text.
+        InputError: when a tag is too long or no text.
     """
     parts = tags.split(",") if isinstance(tags, str) else list(tags)
     cleaned = [_tag(part) for part in parts]

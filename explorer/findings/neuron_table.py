@@ -16,7 +16,7 @@ COLUMNS = (
 
 
 def neurons_csv(snapshots: Sequence[Snapshot]) -> str:
-    """Return one line a finding and neuron, in their order; measures are empty where unknown."""
+    """Return one line per finding and neuron, in their order; measures are empty where unknown."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -41,5 +41,5 @@ def neurons_csv(snapshots: Sequence[Snapshot]) -> str:
 
 
 def plain(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
+    """Return a text that no spreadsheet takes for a formula."""
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

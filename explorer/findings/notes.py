@@ -38,7 +38,7 @@ def _words(token: Token) -> str:
 
 
 def literal(text: str) -> str:
-    """A text as Markdown that shows it as it is written."""
+    """Return a text as Markdown that shows it as it is written."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 

@@ -31,10 +31,10 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def neuron_poster(bundle: Bundle, layer: int, neuron: int, title: str = "") -> bytes:
-    """Return the poster of a neuron as PNG; ``title`` stands above it, else its concepts.
+    """Return the poster of a neuron as PNG; `title` stands above it, else its concepts.
 
     Raises:
-        InputError: the bundle has no such neuron.
+        InputError: when the bundle has no such neuron.
     """
     shot = neuron_shot(bundle, layer, neuron, pictures=COLUMNS * ROWS, bars=BARS)
     canvas = Image.new("RGB", SIZE, GROUND)
@@ -51,7 +51,7 @@ def finding_poster(bundle: Bundle, places: Sequence[tuple[int, int]], title: str
     """Return the poster of one or several (layer, neuron) as PNG, the first `MOST` of them.
 
     Raises:
-        InputError: the bundle has not one of them.
+        InputError: when the bundle lacks one of them.
     """
     if len(places) == 1:
         return neuron_poster(bundle, *places[0], title)
@@ -77,7 +77,7 @@ def _panel(
     shot: NeuronShot,
     box: tuple[int, int, int, int],
 ) -> None:
-    """One of several neurons: its name and heaviest concepts, then a row of pictures."""
+    """Draw one of several neurons: its name and heaviest concepts, then a row of pictures."""
     left, top, width, height = box
     text = max(width // 4, 250)
     _write(pen, (left, top + 6), neuron_name(shot), 24, INK, width)
@@ -111,7 +111,7 @@ def _head(pen: ImageDraw.ImageDraw, title: str, facts: Sequence[str], foot: str)
 
 
 def _title(pen: ImageDraw.ImageDraw, title: str, room: int) -> None:
-    """The title on one line, or on two smaller ones."""
+    """Draw the title on one line, or on two smaller ones."""
     line, font = _drawable(title), _font(TITLE_SIZE, _BOLD)
     if pen.textlength(line, font=font) <= room:
         pen.text((MARGIN, 44), line, fill=INK, font=font)
@@ -125,7 +125,7 @@ def _title(pen: ImageDraw.ImageDraw, title: str, room: int) -> None:
 
 
 def _bars(pen: ImageDraw.ImageDraw, bars: tuple[Bar, ...], left: int, top: int) -> None:
-    """Signed bars from a common zero, the text to their left, the weight to their right."""
+    """Draw signed bars from a common zero, texts to their left, weights to their right."""
     reach = max((abs(bar.weight) for bar in bars), default=1.0)
     below = max((-bar.weight for bar in bars), default=0.0)
     unit = BAR_ROOM / (reach + max(below, 0.0))
@@ -156,7 +156,7 @@ def _picture(
     place: tuple[int, int],
     cell: int,
 ) -> None:
-    """A picture with its label on a white card of `cell` pixels."""
+    """Draw a picture with its label on a white card of `cell` pixels."""
     x, y = place
     pen.rounded_rectangle((x, y, x + cell, y + cell), 14, fill="white", outline=LINE, width=2)
     side = cell - 40
@@ -178,7 +178,7 @@ def _write(
 
 
 def _fitted(pen: ImageDraw.ImageDraw, text: str, size: int, room: int) -> str:
-    """What can be drawn of a text, cut short where it is wider than its room in pixels."""
+    """Return what can be drawn of a text, cut short to its room in pixels."""
     return _cut(pen, _drawable(text), _font(size), room)
 
 
@@ -191,7 +191,7 @@ def _cut(pen: ImageDraw.ImageDraw, line: str, font: Font, room: int) -> str:
 
 
 def _drawable(text: str) -> str:
-    """A text on one line without the characters that the font lacks: better none than boxes."""
+    """Return one line without the characters that the font lacks: better none than boxes."""
     return " ".join("".join(filter(_known, text)).split())
 
 

@@ -1,11 +1,11 @@
 """The polysemy report: a bundle's most polysemantic neurons, their meanings verified by labels.
 
 A neuron's top pictures are clustered by the model's own embeddings (the bundle's
-``top_clusters``); the labels, which had no part in that, must confirm each cluster:
+`top_clusters`); the labels, which had no part in that, must confirm each cluster:
 
 1. A cluster of at least `GROUP` pictures is a meaning when a word of their labels or keywords is
    carried by at least `AGREEING` of them and a share of `AGREED`; of several such words the most
-   telling stands for it, by share times ``log(pictures / pictures with the word)``.
+   telling stands for it, by share times `log(pictures / pictures with the word)`.
 2. Two meanings are different when at most a share of `FOREIGN` of either carries the other's word.
 3. Neurons with two or more different meanings are listed by their polysemy score times the share
    of their top pictures that carry their meaning's word: a score that the labels confirm widely
@@ -97,7 +97,7 @@ def polysemy_report(bundle: Bundle, most: int = MOST) -> list[Entry]:
     """Return the most polysemantic neurons whose meanings the labels verify.
 
     Raises:
-        InputError: ``most`` is less than 1.
+        InputError: when `most` is less than 1.
     """
     if most < 1:
         raise InputError(f"A report lists at least one neuron, not {most}.")
@@ -109,7 +109,7 @@ def polysemy_report(bundle: Bundle, most: int = MOST) -> list[Entry]:
 
 
 def _candidates(bundle: Bundle) -> list[int]:
-    """Rows with two sizeable clusters of top pictures."""
+    """Return rows with two sizeable clusters of top pictures."""
     clusters = np.asarray(bundle.top_clusters[:, 0])
     numbers = range(int(clusters.max(initial=-1)) + 1)
     sizes = [(clusters == number).sum(axis=1) >= GROUP for number in numbers]
@@ -184,7 +184,7 @@ def report_findings(bundle: Bundle, most: int = MOST) -> list[Finding]:
 
 
 def _note(entry: Entry) -> str:
-    """Which pictures confirm which meaning, as Markdown; labels are quoted as they are written."""
+    """Say in Markdown which pictures confirm which meaning; labels stand as written."""
     lines = [
         f"- **{literal(meaning.word)}**: {meaning.agreeing} of {len(meaning.images)} top pictures "
         "that look alike to the model carry this word"

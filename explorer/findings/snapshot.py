@@ -34,13 +34,13 @@ class Shot:
 
     @property
     def kind(self) -> str:
-        """``webp``, ``png`` or ``jpeg``, by the first bytes; raises InputError."""
+        """The format, by the first bytes: `webp`, `png` or `jpeg`."""
         return picture_kind(self.data)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One concept of a neuron; ``colour`` is its cluster's place in `CLUSTER_COLOURS`."""
+    """One concept of a neuron; `colour` is its cluster's place in `CLUSTER_COLOURS`."""
 
     text: str
     weight: float
@@ -49,7 +49,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class NeuronShot:
-    """What a neuron's page shows first; ``bars`` heaviest first."""
+    """What a neuron's page shows first; `bars` heaviest first."""
 
     layer: int
     neuron: int
@@ -67,7 +67,7 @@ class NeuronShot:
 class Snapshot:
     """A finding with all that an export draws.
 
-    ``missing`` says why some of it is not here; ``bundled`` whether its bundle is.
+    `missing` says why some of it is not here; `bundled` whether its bundle is.
     """
 
     saved: SavedFinding
@@ -83,7 +83,7 @@ class Snapshot:
 
 
 def reference(bundle: Bundle) -> BundleRef:
-    """How findings name a bundle."""
+    """Return how findings name a bundle."""
     return BundleRef(bundle.name, bundle.manifest.identity)
 
 
@@ -116,7 +116,7 @@ def _copy(content: Finding) -> tuple[Shot, ...]:
 
 
 def absence(wanted: BundleRef) -> str:
-    """The sentence for a finding whose bundle is not here."""
+    """Say that a finding's bundle is not here."""
     return (
         f"The bundle “{wanted.name}” (digest {wanted.digest[:12]}…) that this finding was made "
         "with is not here, so its neurons and pictures cannot be shown."
@@ -127,7 +127,7 @@ def check_against(finding: Finding, bundle: Bundle) -> None:
     """Check that a bundle is the finding's and has what the finding is about.
 
     Raises:
-        InputError: with the reason.
+        InputError: when it is not, with the reason.
     """
     mine = reference(bundle)
     if finding.bundle.digest != mine.digest:
@@ -144,13 +144,13 @@ def check_against(finding: Finding, bundle: Bundle) -> None:
 
 
 def picture(bundle: Bundle, number: int) -> Shot:
-    """A picture of the bundle under its label."""
+    """Return a picture of the bundle under its label."""
     facts = bundle.pictures.table.iloc[number]
     return Shot(str(facts["label"] or facts["name"] or "unlabelled"), encoded(bundle, number))
 
 
 def encoded(bundle: Bundle, number: int) -> bytes:
-    """A picture's file as the store holds it."""
+    """Return a picture's file as the store holds it."""
     return bytes(bundle.pictures.encoded(number))
 
 
@@ -160,7 +160,7 @@ def neuron_shot(
     """Read a neuron's heaviest concepts and strongest pictures.
 
     Raises:
-        InputError: the bundle has no such neuron.
+        InputError: when the bundle has no such neuron.
     """
     row = bundle.row(layer, neuron)
     record = bundle.neurons.iloc[row]
@@ -203,10 +203,10 @@ def _cluster(concept: Mapping[str, Any]) -> Any:
 
 
 def picture_kind(data: bytes) -> str:
-    """The format of an encoded picture, by its first bytes.
+    """Return the format of an encoded picture, by its first bytes.
 
     Raises:
-        InputError: it is none that a browser shows.
+        InputError: when it is none that a browser shows.
     """
     for mark, kind in _KINDS:
         if data.startswith(mark):

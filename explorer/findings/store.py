@@ -91,7 +91,12 @@ class Store:
     """Findings and collections in a database; usable from several threads and processes."""
 
     def __init__(self, url: str) -> None:
-        """Open the database at ``url``; raises as `Database` does."""
+        """Open the database at `url`.
+
+        Raises:
+            InputError: when the URL is neither SQLite's nor PostgreSQL's.
+            StoreError: when the database cannot be reached, or is of a newer version.
+        """
         self._database = Database(url)
 
     def close(self) -> None:
@@ -112,7 +117,7 @@ class Store:
             into: the id of a collection, or a new collection, that it is put into at once.
 
         Raises:
-            InputError: there is no such collection, or it is deleted.
+            InputError: when there is no such collection, or it is deleted.
         """
         with self._database.write() as connection:
             if identifier:
@@ -131,10 +136,10 @@ class Store:
             return saved
 
     def get(self, identifier: str) -> SavedFinding:
-        """Return a finding, deleted ones too (their ``deleted`` says when).
+        """Return a finding, deleted ones too (their `deleted` says when).
 
         Raises:
-            InputError: there is none of that id.
+            InputError: when there is none of that id.
         """
         with self._database.read() as connection:
             return _finding(connection, identifier)
@@ -143,8 +148,8 @@ class Store:
         """Replace a finding's content, given the version the edit was made from.
 
         Raises:
-            InputError: there is none of that id.
-            ConflictError: it was changed or deleted since.
+            InputError: when there is none of that id.
+            ConflictError: when it was changed or deleted since.
         """
         with self._database.write() as connection:
             _claim(connection, FINDINGS, identifier, version, _finding_values(finding))
@@ -154,12 +159,21 @@ class Store:
             return _finding(connection, identifier)
 
     def delete(self, identifier: str, version: int) -> None:
-        """Mark a finding as deleted; raises as `save` does."""
+        """Mark a finding as deleted.
+
+        Raises:
+            InputError: when there is none of that id.
+            ConflictError: when it was changed or deleted since.
+        """
         with self._database.write() as connection:
             _claim(connection, FINDINGS, identifier, version, {"deleted": _now()})
 
     def restore(self, identifier: str) -> SavedFinding:
-        """Bring a deleted finding back, into its collections too; raises InputError."""
+        """Bring a deleted finding back, into its collections too.
+
+        Raises:
+            InputError: when there is none of that id.
+        """
         with self._database.write() as connection:
             _unmark(connection, FINDINGS, identifier)
             return _finding(connection, identifier)
@@ -168,7 +182,7 @@ class Store:
         """Erase a deleted finding for good.
 
         Raises:
-            InputError: there is none, or it is not deleted.
+            InputError: when there is none, or it is not deleted.
         """
         with self._database.write() as connection:
             _purge(connection, FINDINGS, identifier)
@@ -221,7 +235,7 @@ class Store:
         """Store a new collection, and new findings at its end, together or not at all.
 
         Raises:
-            InputError: it names a finding that is not there.
+            InputError: when it names a finding that is not there.
         """
         with self._database.write() as connection:
             new = [SavedFinding(**_fresh(), content=finding) for finding in findings]
@@ -233,14 +247,23 @@ class Store:
         return saved
 
     def get_collection(self, identifier: str) -> SavedCollection:
-        """Return a collection, deleted ones too; raises InputError if there is none."""
+        """Return a collection, deleted ones too.
+
+        Raises:
+            InputError: when there is none of that id.
+        """
         with self._database.read() as connection:
             return _collection(connection, identifier)
 
     def save_collection(
         self, identifier: str, version: int, collection: Collection
     ) -> SavedCollection:
-        """Replace a collection's texts and its findings' order; raises as `save` does."""
+        """Replace a collection's texts and its findings' order.
+
+        Raises:
+            InputError: when there is none of that id, or a finding is not there.
+            ConflictError: when it was changed or deleted since.
+        """
         values = {name: getattr(collection, name) for name in ("title", "note", "author")}
         with self._database.write() as connection:
             _claim(connection, COLLECTIONS, identifier, version, values)
@@ -259,25 +282,38 @@ class Store:
         No version is asked for: additions by several people don't stand in each other's way.
 
         Raises:
-            InputError: there is no such collection or finding, or one is deleted.
+            InputError: when there is no such collection or finding, or one is deleted.
         """
         with self._database.write() as connection:
             _append(connection, identifier, finding)
             return _collection(connection, identifier)
 
     def delete_collection(self, identifier: str, version: int) -> None:
-        """Mark a collection as deleted, its findings stay; raises as `save` does."""
+        """Mark a collection as deleted; its findings stay.
+
+        Raises:
+            InputError: when there is none of that id.
+            ConflictError: when it was changed or deleted since.
+        """
         with self._database.write() as connection:
             _claim(connection, COLLECTIONS, identifier, version, {"deleted": _now()})
 
     def restore_collection(self, identifier: str) -> SavedCollection:
-        """Bring a deleted collection back; raises InputError if there is none."""
+        """Bring a deleted collection back.
+
+        Raises:
+            InputError: when there is none of that id.
+        """
         with self._database.write() as connection:
             _unmark(connection, COLLECTIONS, identifier)
             return _collection(connection, identifier)
 
     def purge_collection(self, identifier: str) -> None:
-        """Erase a deleted collection for good, its findings stay; raises as `purge` does."""
+        """Erase a deleted collection for good; its findings stay.
+
+        Raises:
+            InputError: when there is none, or it is not deleted.
+        """
         with self._database.write() as connection:
             _purge(connection, COLLECTIONS, identifier)
 
@@ -301,7 +337,7 @@ class Store:
             return int(connection.execute(query).scalar_one())
 
     def titles(self, holding: str = "") -> dict[str, str]:
-        """Return the collections' titles by id, sorted; ``holding``: those with that finding."""
+        """Return the collections' titles by id, sorted; `holding`: those with that finding."""
         query = select(COLLECTIONS.c.id, COLLECTIONS.c.title).where(COLLECTIONS.c.deleted.is_(None))
         if holding:
             inside = select(MEMBERS.c.collection).where(MEMBERS.c.finding == holding)
@@ -313,7 +349,7 @@ class Store:
     def members(
         self, collection: SavedCollection, start: int = 0, most: int | None = None
     ) -> list[SavedFinding]:
-        """Return a collection's findings in its order, from ``start`` on."""
+        """Return a collection's findings in its order, from `start` on."""
         ids = collection.content.findings[start : None if most is None else start + most]
         with self._database.read() as connection:
             return _listed_findings(connection, ids)
@@ -361,7 +397,7 @@ def _now() -> str:
 
 
 def new_id() -> str:
-    """An id that nothing has yet."""
+    """Return an id that nothing has yet."""
     return secrets.token_hex(8)
 
 
@@ -535,7 +571,7 @@ def _findings(connection: Connection, rows: Sequence[RowMapping]) -> list[SavedF
 
 
 def _listed_findings(connection: Connection, ids: Sequence[str]) -> list[SavedFinding]:
-    """The findings of these ids, in their order: sorting ids is far less work than whole rows."""
+    """Return findings by id, in this order: sorting ids is far less work than whole rows."""
     query = select(FINDINGS).where(FINDINGS.c.id.in_(ids))
     rows = {row["id"]: row for row in connection.execute(query).mappings()}
     return _findings(connection, [rows[i] for i in ids if i in rows])

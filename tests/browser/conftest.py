@@ -1,12 +1,9 @@
-"""A Streamlit server on the tiny bundle and the system's Chromium, one of each per test file."""
+"""A Streamlit server on the tiny bundle and the system's Chromium, one of each for all files."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,12 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.app import stop
 from explorer.bundle import Manifest, seal
-from tests.support.browser import EVIL, FLAGS, NAMES, ROOT, Visit, await_server, sync_api
+from tests.support.browser import EVIL, FLAGS, NAMES, Visit, serving, sync_api
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> str:
     pytest.importorskip("playwright.sync_api")
     found = next(filter(None, map(shutil.which, NAMES)), None)
@@ -29,7 +25,7 @@ def chromium() -> str:
     return str(found)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def bundles(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the tiny bundle, and with one whose labels and texts are markup."""
     folder = tmp_path_factory.mktemp("bundles")
@@ -50,33 +46,25 @@ def bundles(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def server(bundles: Path, chromium: str) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    environment = os.environ | {"EXPLORER_BUNDLES": str(bundles)}
-    log = (bundles.parent / "server.log").open("w+")
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}/"
-    try:
-        await_server(address + "_stcore/health", process)
+    with serving(bundles, Path(os.environ["EXPLORER_DATA"])) as address:
         yield address
-        log.seek(0)
-        written = log.read()
-        assert "Traceback" not in written, written
-    finally:
-        stop(process)
-        log.close()
 
 
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[sync_api.BrowserContext]:
+@pytest.fixture(scope="package")
+def engine(chromium: str) -> Iterator[sync_api.Browser]:
     with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield opened.new_context()  # one for all tests: they share its cache
+        yield opened
         opened.close()
+
+
+@pytest.fixture(scope="package")
+def browser(engine: sync_api.Browser) -> Iterator[sync_api.BrowserContext]:
+    context = engine.new_context()  # one for all tests: they share its cache
+    yield context
+    context.close()
 
 
 @pytest.fixture

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import socket
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from benchmarks.app import stop
 from explorer.bundle import Bundle
 from explorer.findings import archive, html_file
 from explorer.findings.database import FILE
@@ -24,38 +18,13 @@ from explorer.findings.model import Collection, SavedCollection, SavedFinding
 from explorer.findings.snapshot import reference, take
 from explorer.findings.store import Store, Wanted
 from tests.conftest import draw
-from tests.support.browser import EVIL, FLAGS, ROOT, Visit, await_server
+from tests.support.browser import EVIL, Visit, serving
 from tests.support.findings import sample
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
 SCRIPTS = f"{EVIL}<script>window.stolen='yes'</script>[go](javascript:window.stolen='yes')"
 PASSWORD = "open sesame"
-
-
-@contextmanager
-def serving(bundles: Path, data: Path, **settings: str) -> Iterator[str]:
-    """The app on the tiny bundle with findings of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    places = {"EXPLORER_BUNDLES": str(bundles), "EXPLORER_DATA": str(data)}
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("EXPLORER_")}
-    log = data.with_suffix(".log").open("w+")
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment | places | settings, stdout=log, stderr=log
-    )
-    address = f"http://127.0.0.1:{port}/"
-    try:
-        await_server(address + "_stcore/health", process)
-        yield address
-        log.seek(0)
-        written = log.read()
-        assert "Traceback" not in written, written
-    finally:
-        stop(process)
-        log.close()
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +48,6 @@ def store(server: str, data: Path) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def bundle(tiny_bundle: Path) -> Bundle:
     return Bundle.open(tiny_bundle)
-
-
-@pytest.fixture(scope="module")
-def engine(chromium: str) -> Iterator[sync_api.Browser]:
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

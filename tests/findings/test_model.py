@@ -29,10 +29,10 @@ from explorer.findings.model import (
 )
 from explorer.ui.address.findings_query import (
     FindingsQuery,
+    format_neurons,
     linkable,
+    parse_neurons,
     read_findings,
-    read_neurons,
-    write_neurons,
 )
 from explorer.ui.core import access
 from tests.support.findings import BUNDLE, own_picture, picture, sample
@@ -240,13 +240,13 @@ def test_the_findings_address_is_read_back() -> None:
 
 def test_neurons_are_written_and_read() -> None:
     refs = (NeuronRef(9, 105), NeuronRef(0, 7))
-    assert read_neurons(write_neurons(refs)) == refs
-    assert read_neurons(" 9.105;9/105 0:7 ") == refs
+    assert parse_neurons(format_neurons(refs)) == refs
+    assert parse_neurons(" 9.105;9/105 0:7 ") == refs
     for wrong in ("9", "9.x", "9.1.2", "-1.2"):
         with pytest.raises(InputError, match="names no neuron"):
-            read_neurons(wrong)
+            parse_neurons(wrong)
     with pytest.raises(InputError, match="200 neurons at most"):
-        read_neurons(",".join(f"0.{n}" for n in range(201)))
+        parse_neurons(",".join(f"0.{n}" for n in range(201)))
     kept = {"pictures": "grouped", "texts": 8, "share": 0.5}
     assert linkable(kept | {"A-b": "x", "list": [1], "flag": True, "none": None}) == kept
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
+import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
+from benchmarks.app import stop
 
 try:
     from playwright import sync_api
@@ -46,6 +53,31 @@ def await_server(address: str, process: subprocess.Popen[bytes]) -> None:
         except OSError:
             time.sleep(0.3)
     pytest.fail("the server did not start")
+
+
+@contextmanager
+def serving(bundles: Path, data: Path, **settings: str) -> Iterator[str]:
+    """Serve the app on a folder of bundles, findings in the folder `data`; yield its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    places = {"EXPLORER_BUNDLES": str(bundles), "EXPLORER_DATA": str(data)}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("EXPLORER_")}
+    log = data.with_suffix(".log").open("w+")
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment | places | settings, stdout=log, stderr=log
+    )
+    address = f"http://127.0.0.1:{port}/"
+    try:
+        await_server(address + "_stcore/health", process)
+        yield address
+        log.seek(0)
+        written = log.read()
+        assert "Traceback" not in written, written
+    finally:
+        stop(process)
+        log.close()
 
 
 class Visit:

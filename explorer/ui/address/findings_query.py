@@ -41,19 +41,19 @@ class FindingsQuery:
     undo: str = ""  # the id of what was deleted a moment ago
 
     def params(self) -> dict[str, str]:
-        """The query as address parameters, defaults left out."""
+        """Return the query as address parameters, defaults left out."""
         usual = FindingsQuery()
         return {
             key: str(value) for key, value in vars(self).items() if value != getattr(usual, key)
         }
 
     def at(self, page: int) -> FindingsQuery:
-        """The same query on another page of results."""
+        """Return the same query on another page of results."""
         return replace(self, page=page, undo="")
 
 
 def read_findings(params: Mapping[str, str]) -> tuple[FindingsQuery, list[str]]:
-    """Read the Findings page's address; what can't be read is left out and named."""
+    """Read the Findings page's address; what cannot be read is left out and named."""
     problems: list[str] = []
 
     def choice(key: str, choices: Mapping[str, str]) -> str:
@@ -79,20 +79,20 @@ def read_findings(params: Mapping[str, str]) -> tuple[FindingsQuery, list[str]]:
 
 
 def _line(text: str) -> str:
-    """One line without what a database cannot hold."""
+    """Return one line without what a database cannot hold."""
     return " ".join(re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", " ", text).split())[: 2 * WORD_LENGTH]
 
 
-def write_neurons(neurons: tuple[NeuronRef, ...]) -> str:
-    """Neurons as people write and read them: `9.105, 8.12`."""
+def format_neurons(neurons: tuple[NeuronRef, ...]) -> str:
+    """Return neurons as people write and read them: `9.105, 8.12`."""
     return ", ".join(f"{ref.layer}.{ref.neuron}" for ref in neurons)
 
 
-def read_neurons(text: str) -> tuple[NeuronRef, ...]:
-    """Read the form of `write_neurons`, each neuron once.
+def parse_neurons(text: str) -> tuple[NeuronRef, ...]:
+    """Read what `format_neurons` returns, each neuron once.
 
     Raises:
-        InputError: when a part names no neuron, with an example, or there are too many.
+        InputError: when a part names no neuron, or there are too many.
     """
     found = []
     for part in filter(None, re.split(r"[\s,;]+", text)):
@@ -106,7 +106,7 @@ def read_neurons(text: str) -> tuple[NeuronRef, ...]:
 
 
 def linkable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a finding's settings that an address carries: plain values under plain names."""
+    """Return the settings that an address carries: plain values under plain names."""
     return {
         key: value
         for key, value in settings.items()

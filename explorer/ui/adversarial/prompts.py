@@ -21,7 +21,7 @@ MADE = "_attack_generated"
 
 
 def section(page: Page, query: AttackQuery, concepts: Sequence[str]) -> None:
-    """Prompts to copy, and what an optional model of the user's makes of them."""
+    """Show prompts to copy, and what an optional model of the user's makes of them."""
     texts = prompts(query.source, concepts, PROMPTS, seed=query.seed)
     frame.draw(
         tag("h2", "As prompts"),

@@ -74,7 +74,7 @@ def body(page: Page, query: AttackQuery) -> None:
 
 
 def _save(page: Page, query: AttackQuery, attack: Attack) -> None:
-    """The neurons that carry the concepts, each once; the finding opens this pair again."""
+    """Offer to save the neurons that carry the concepts; the finding opens this pair again."""
     carriers = [carrier for concept in attack.ranking.concepts for carrier in concept.carriers]
     rows = [page.view.bundle.row(c.layer, c.neuron) for c in carriers]
     chosen = replace(page, params=query.params())  # the pair may be a proposal
@@ -84,7 +84,7 @@ def _save(page: Page, query: AttackQuery, attack: Attack) -> None:
 
 
 def _choose(page: Page, query: AttackQuery) -> AttackQuery:
-    """Widgets that write the address; the first proposed pair where it names none."""
+    """Draw widgets that write the address; take the first proposal where it names no pair."""
     view = page.view
     listed = attacks.measured_pairs(view)
     if not query.source and not query.target:
@@ -116,7 +116,7 @@ def _drawn(view: View, query: AttackQuery) -> list[attacks.Proposal]:
 
 @st.fragment
 def _propose(page: Page, query: AttackQuery, listed: Sequence[attacks.Proposal]) -> None:
-    """Pairs to look at, and a button that draws others: only these few lines run again."""
+    """Show pairs to look at, and a button that draws others: only these lines run again."""
     if st.session_state.get("_attack_draw", False):
         listed = _drawn(page.view, query)
     frame.draw(pairs.proposals(page.view, listed, query.seed))
@@ -184,7 +184,7 @@ def _live(page: Page, query: AttackQuery) -> None:
 
 
 def _why(page: Page, query: AttackQuery) -> None:
-    """The reverse: what pushed a picture, and the prediction without it."""
+    """Explain the reverse: what pushed a picture, and the prediction without it."""
     frame.draw(
         tag("h2", "The reverse: why was it taken for that?"),
         caption(

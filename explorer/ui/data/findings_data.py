@@ -26,11 +26,11 @@ _silent: dict[str, float] = {}  # address of a database -> when it may be asked 
 
 
 def store() -> Store:
-    """Return the store that the environment names.
+    """Open the store that the environment names.
 
     Raises:
-        InputError: when it names none that can be read.
-        StoreError: when the database cannot be opened.
+        InputError: when the address names no database.
+        StoreError: when the database cannot be used.
     """
     return _store(database_url())
 
@@ -41,7 +41,7 @@ def _store(url: str) -> Store:
 
 
 def asked(question: Callable[[Store], T], otherwise: T) -> T:
-    """What a page shows beside its own matter: no database out of reach may keep it waiting."""
+    """Ask for what a page shows beside its own matter: it never waits for a lost database."""
     try:
         url = database_url()
         if time.monotonic() < _silent.get(url, 0.0):
@@ -53,7 +53,7 @@ def asked(question: Callable[[Store], T], otherwise: T) -> T:
 
 
 def attempt(action: Callable[[], object], then: Callable[[], object] = lambda: None) -> None:
-    """From a widget's callback: do it and what follows, or keep the reason why not."""
+    """Do it and what follows, or keep the reason why not; for a widget's callback."""
     try:
         action()
     except ExplorerError as error:
@@ -63,7 +63,7 @@ def attempt(action: Callable[[], object], then: Callable[[], object] = lambda: N
 
 
 def problems() -> list[str]:
-    """Why the last `attempt` failed, once."""
+    """Return why the last `attempt` failed, once."""
     found = st.session_state.pop("_problem", "")
     return [found] if found else []
 
@@ -83,12 +83,12 @@ def erase(saved: Saved) -> None:
 
 
 def reference(view: View) -> BundleRef:
-    """How findings name a view's bundle."""
+    """Return how findings name a view's bundle."""
     return BundleRef(view.bundle.name, view.held("identity", lambda v: v.bundle.manifest.identity))
 
 
 def view_of(ref: BundleRef) -> View | None:
-    """The view of a finding's bundle; None where it is not here or cannot be opened."""
+    """Return the view of a finding's bundle; None where it is not here or cannot be opened."""
     found = loaders.find_bundles(loaders.bundles_folder())
     for key, path in found.items():
         if _identity(str(path), _stamp(path)) == ref.digest:
@@ -100,7 +100,7 @@ def view_of(ref: BundleRef) -> View | None:
 
 
 def bundles() -> dict[str, Bundle]:
-    """Every bundle that can be opened, by its manifest's identity."""
+    """Return every bundle that can be opened, by its manifest's identity."""
     opened: dict[str, Bundle] = {}
     for key, path in loaders.find_bundles(loaders.bundles_folder()).items():
         try:
@@ -125,9 +125,9 @@ def _stamp(path: Path) -> int:
 
 
 def subject_href(content: Finding, place: int = 0, identifier: str = "") -> str:
-    """The address of what a finding is about, as it was when saved; empty where there is none.
+    """Return the address of what a finding is about, as saved; empty where there is none.
 
-    ``place`` chooses among its neurons; a picture of its own is named by the finding's id.
+    `place` chooses among its neurons; a picture of its own is named by the finding's id.
     """
     view = view_of(content.bundle)
     page = "neuron" if content.neurons else "image"
@@ -144,7 +144,7 @@ def subject_href(content: Finding, place: int = 0, identifier: str = "") -> str:
 
 
 def origin_href(content: Finding) -> str:
-    """The address of the page it was saved from, as it was; empty for its subject's own page."""
+    """Return the address of the page it was saved from; empty for its subject's own page."""
     view, page = view_of(content.bundle), content.origin
     if view is None or page not in PAGES:
         return ""
@@ -153,11 +153,11 @@ def origin_href(content: Finding) -> str:
 
 
 def whole_address(page: str, params: Mapping[str, object], top: str | None = None) -> str:
-    """A page's address with scheme and host, as this visitor's browser reaches the server.
+    """Return a page's address with scheme and host, as this visitor's browser reaches it.
 
-    ``top`` is `top_address` where it was asked for during the page's run: files are made after it.
+    `top` is `top_address` where it was asked for during the page's run: files are made after it.
 
-    A parameter ``digest`` becomes the key of the bundle that has it here. Empty where there is no
+    A parameter `digest` becomes the key of the bundle that has it here. Empty where there is no
     such page: an imported finding may have been saved from any.
     """
     if page not in PAGES:
@@ -171,7 +171,7 @@ def whole_address(page: str, params: Mapping[str, object], top: str | None = Non
 
 
 def top_address() -> str:
-    """The app's own address in the visitor's browser, with a slash at its end."""
+    """Return the app's own address in the visitor's browser, with a slash at its end."""
     parts = urlsplit(str(st.context.url or ""))
     if parts.scheme not in {"http", "https"}:
         return ""

@@ -39,7 +39,7 @@ LONG = 4  # findings from which on they are moved by number, too
 
 
 def body(page: Page) -> None:
-    """The collection that the address names, or why there is none."""
+    """Draw the collection that the address names, or why there is none."""
     identifier = page.params.get("id", "")
     try:
         if identifier == REPORT:
@@ -137,7 +137,7 @@ def _move(saved: SavedCollection, place: int, other: int) -> None:
 
 
 def _further(saved: SavedCollection) -> None:
-    """A way to move a finding further than by one place."""
+    """Offer to move a finding by more than one place."""
     last = len(saved.content.findings)
     if last < LONG:
         return
@@ -158,7 +158,7 @@ def _change(saved: SavedCollection, wanted: Collection) -> None:
 
 
 def _texts(page: Page, saved: SavedCollection) -> None:
-    """Title and note, and the way to delete the collection."""
+    """Offer to edit title and note, and to delete the collection."""
     begun, key = _begun(saved), saved.id
     with st.expander("Edit title and note, or delete"):
         with st.form("_collection_form", border=False):
@@ -182,7 +182,7 @@ def _texts(page: Page, saved: SavedCollection) -> None:
 
 
 def _begun(saved: SavedCollection) -> Collection:
-    """The collection as it was when this visitor was shown the form, and may have begun to type."""
+    """Return the collection as it was when this visitor was shown the form."""
     state = st.session_state
     if f"_collection_title_{saved.id}" not in state:
         state[f"_begun_{saved.id}"] = saved.content
@@ -221,7 +221,7 @@ def _delete(page: Page, saved: SavedCollection) -> None:
 
 
 def _report(page: Page) -> None:
-    """The polysemy report of the page's bundle, computed once a process."""
+    """Draw the polysemy report of the page's bundle, computed once per process."""
     frame.title(report.TITLE)
     frame.draw(
         tag("h1", report.TITLE),

@@ -17,7 +17,7 @@ from explorer.findings.model import (
     clean_line,
     clean_tags,
 )
-from explorer.ui.address.findings_query import read_neurons, write_neurons
+from explorer.ui.address.findings_query import format_neurons, parse_neurons
 from explorer.ui.data import findings_data
 from explorer.ui.findings import cards
 from explorer.ui.html.elements import notice, tag
@@ -28,7 +28,7 @@ from explorer.ui.widgets import save_finding
 
 
 def under_way(identifier: str) -> SavedFinding | None:
-    """What this visitor's edit of a finding began from; None where none is under way.
+    """Return what this visitor's edit of a finding began from; None without one.
 
     An edit lasts while its form is shown: then the text typed into it is kept in the session.
     """
@@ -40,7 +40,7 @@ def under_way(identifier: str) -> SavedFinding | None:
 
 
 def form(page: Page, base: SavedFinding, now: SavedFinding | None) -> None:
-    """The form, begun from `base`; ``now`` is what is stored, None where that cannot be read."""
+    """Draw the form, begun from `base`; `now` is what is stored, None where unreadable."""
     st.session_state[f"_base_{base.id}"] = base
     before, key = base.content, base.id
     back = link("finding", "Cancel", css="button", bundle=page.view.key, id=base.id)
@@ -53,7 +53,7 @@ def form(page: Page, base: SavedFinding, now: SavedFinding | None) -> None:
         )
         neurons = ""
         if before.kind in {"neurons", "view"}:
-            written = write_neurons(before.neurons)
+            written = format_neurons(before.neurons)
             neurons = st.text_input("Neurons", written, key=f"_edit_neurons_{key}")
         note = st.text_area(
             "Note (Markdown)",
@@ -86,7 +86,7 @@ def form(page: Page, base: SavedFinding, now: SavedFinding | None) -> None:
 
 
 def _deleted(now: SavedFinding) -> None:
-    """Someone deleted it meanwhile: what is written stays."""
+    """Say that someone deleted it meanwhile; what is written stays."""
     frame.draw(
         notice(
             "This finding was deleted meanwhile. Your text still stands below: bring the finding "
@@ -99,9 +99,9 @@ def _deleted(now: SavedFinding) -> None:
 
 
 def _neurons(before: Finding, text: str) -> tuple[NeuronRef, ...]:
-    """The neurons that are written; where the bundle is here, it must have them."""
+    """Read the neurons that are written; where the bundle is here, it must have them."""
     view = findings_data.view_of(before.bundle)
-    return save_finding.checked_neurons(view, text) if view else read_neurons(text)
+    return save_finding.checked_neurons(view, text) if view else parse_neurons(text)
 
 
 def _save(page: Page, base: SavedFinding, wanted: Finding) -> None:

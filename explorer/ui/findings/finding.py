@@ -30,7 +30,7 @@ LARGE = 480  # pixels of the long side of a picture of its own
 
 
 def body(page: Page) -> None:
-    """The finding that the address names, or why there is none."""
+    """Draw the finding that the address names, or why there is none."""
     identifier = page.params.get("id", "")
     begun = edit.under_way(identifier) if page.params.get("edit") == "1" else None
     try:
@@ -50,7 +50,7 @@ def body(page: Page) -> None:
 
 
 def lost(page: Page, what: str, reason: str) -> None:
-    """The empty state of a finding or collection that cannot be shown."""
+    """Say why a finding or collection cannot be shown."""
     every = link("findings", "All findings", css="button", bundle=page.view.key)
     frame.draw(
         tag("h1", f"This {what} cannot be shown"),
@@ -62,7 +62,7 @@ def lost(page: Page, what: str, reason: str) -> None:
 
 
 def deleted(saved: SavedFinding | SavedCollection) -> None:
-    """What stands where something was deleted, and the way to have it back."""
+    """Say that something was deleted, and offer to bring it back."""
     what = "finding" if isinstance(saved, SavedFinding) else "collection"
     frame.draw(tag("h1", saved.content.title), notice(f"This {what} was deleted."))
     frame.show_problems(findings_data.problems())
@@ -169,7 +169,7 @@ def _picture(view: View, saved: SavedFinding) -> None:
 
 
 def _maps(view: View, saved: SavedFinding, shown: Markup) -> Markup:
-    """The picture, and beside it where each of its texts comes from."""
+    """Show the picture, and beside it where each of its texts comes from."""
     problem, maps = NOTHING, []
     try:
         with st.spinner("The model reads the picture …"):
@@ -183,7 +183,7 @@ def _maps(view: View, saved: SavedFinding, shown: Markup) -> Markup:
 
 
 def _groups(page: Page, saved: SavedFinding) -> None:
-    """The collections it is in, and a way into further ones."""
+    """Show the collections it is in, and offer further ones."""
     store = findings_data.store()
     inside = store.titles(holding=saved.id)
     others = {key: title for key, title in store.titles().items() if key not in inside}

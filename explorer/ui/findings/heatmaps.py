@@ -14,9 +14,10 @@ SIDE = 336  # pixels of the long side
 
 
 def draw(view: View, finding: Finding) -> list[tuple[str, bytes]]:
-    """A caption and a PNG for each of the finding's texts; none for a finding about neurons.
+    """Return a caption and a PNG for each of the finding's texts; none for one about neurons.
 
-    Raises InputError if the model cannot be loaded or the texts cannot be encoded.
+    Raises:
+        InputError: when the model cannot be loaded or the texts cannot be encoded.
     """
     if finding.neurons or not finding.texts:
         return []

@@ -44,7 +44,7 @@ FEW = 6  # collections that need no search
 
 
 def body(page: Page, query: FindingsQuery) -> None:
-    """The chosen part of the page; a database that cannot be used is said in one sentence."""
+    """Draw the chosen part of the page, or one sentence on why the database cannot be used."""
     frame.draw(
         tag("h1", "Findings"),
         caption(
@@ -82,7 +82,7 @@ def _switch(page: Page) -> None:
 
 
 def _undo(page: Page, query: FindingsQuery, store: Store) -> None:
-    """What was deleted a moment ago, and the way to have it back."""
+    """Say what was deleted a moment ago, and offer to bring it back."""
     if not query.undo:
         return
     get = store.get_collection if query.show == COLLECTIONS else store.get
@@ -132,7 +132,7 @@ def _findings(page: Page, query: FindingsQuery, store: Store) -> None:
 
 
 def _toolbar(page: Page, query: FindingsQuery, facets: Facets) -> None:
-    """Word, tag, author, bundle and order; each change is a new address."""
+    """Offer word, tag, author, bundle and order; each change is a new address."""
     state = st.session_state
     state["_word"], state["_sort"] = query.word, query.sort
     bundles = {ref.digest: f"{ref.name} ({ref.digest[:6]})" for ref in facets.bundles}

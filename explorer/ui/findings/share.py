@@ -21,7 +21,7 @@ MOST_COPIED = archive.MOST_BYTES * 9 // 10  # beside them stand the texts
 
 
 def section(page: Page, saved: SavedFinding) -> None:
-    """A finding's address and files."""
+    """Show a finding's address and files."""
     address = findings_data.whole_address("finding", {"bundle": page.view.key, "id": saved.id})
     name = file_name(saved.content.title)
     _address(address)
@@ -35,7 +35,7 @@ def section(page: Page, saved: SavedFinding) -> None:
 
 
 def collection_section(page: Page, saved: SavedCollection) -> None:
-    """A collection's address and files."""
+    """Show a collection's address and files."""
     address = findings_data.whole_address("collection", {"bundle": page.view.key, "id": saved.id})
     name = file_name(saved.content.title)
 
@@ -71,23 +71,23 @@ def collection_section(page: Page, saved: SavedCollection) -> None:
 
 
 def html_of(saved: SavedFinding, top: str) -> str:
-    """A finding's HTML file; ``top`` is the app's own address."""
+    """Return a finding's HTML file; `top` is the app's own address."""
     back = partial(findings_data.whole_address, top=top)
     return html_file.finding_file(snapshots([saved])[0], back)
 
 
 def zip_of(members: Sequence[SavedFinding], groups: Sequence[SavedCollection] = ()) -> bytes:
-    """The zip of findings and of the collections that hold them."""
+    """Return the zip of findings and of the collections that hold them."""
     return archive.write(snapshots(members), groups)
 
 
 def csv_of(members: Sequence[SavedFinding]) -> str:
-    """The table of findings' neurons."""
+    """Return the table of findings' neurons."""
     return neuron_table.neurons_csv(snapshots(members))
 
 
 def snapshots(members: Sequence[SavedFinding]) -> list[Snapshot]:
-    """What files show of findings, from the bundles that are here."""
+    """Return what files show of findings, from the bundles that are here."""
     found = []
     for saved in members:
         view = findings_data.view_of(saved.content.bundle)
@@ -97,7 +97,7 @@ def snapshots(members: Sequence[SavedFinding]) -> list[Snapshot]:
 
 
 def file_name(title: str) -> str:
-    """A title as a file's name: plain letters, digits and dashes."""
+    """Return a title as a file's name: plain letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60] or "findings"
 
 
@@ -113,7 +113,7 @@ def _address(address: str) -> None:
 
 
 def _posters(saved: SavedFinding, name: str) -> None:
-    """A slide of its neurons, where their bundle is here."""
+    """Offer a slide of its neurons, where their bundle is here."""
     view = findings_data.view_of(saved.content.bundle)
     if view is None:
         return

@@ -30,7 +30,7 @@ from explorer.findings.model import (
     clean_tags,
 )
 from explorer.findings.store import Wanted, new_id
-from explorer.ui.address.findings_query import linkable, read_neurons, write_neurons
+from explorer.ui.address.findings_query import format_neurons, linkable, parse_neurons
 from explorer.ui.data import findings_data, grouping
 from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import caption, joined, muted, tag
@@ -77,7 +77,7 @@ def button(
     title: str = "",
     key: str = "save_finding",
 ) -> None:
-    """The button; it opens a form over the page.
+    """Draw the button, which opens a form over the page.
 
     Args:
         page: the page under way.
@@ -98,7 +98,7 @@ def button(
 
 
 def of_neuron(page: Page, row: int) -> None:
-    """The button of a neuron's page, and the way to the findings there are about it."""
+    """Draw a neuron's button, and links to the findings there are about it."""
     view = page.view
     place = view.place(row)
     settings = linkable({k: v for k, v in page.params.items() if k not in OWN})
@@ -116,7 +116,7 @@ def of_neuron(page: Page, row: int) -> None:
 
 
 def of_picture(page: Page, name: str, texts: Sequence[str], subject: int | Image.Image) -> None:
-    """The button of the Image page: for a picture of the bundle by its number, or another one."""
+    """Draw the Image page's button, for a picture of the bundle by its number, or another."""
     settings = linkable({k: v for k, v in page.params.items() if k not in (*OWN, *PICTURES)})
     number, picture = (subject, None) if isinstance(subject, int) else (None, subject)
     with st.container(key="lens_save", horizontal=True):
@@ -131,7 +131,7 @@ def of_picture(page: Page, name: str, texts: Sequence[str], subject: int | Image
 
 
 def of_neurons(page: Page, rows: Sequence[int], title: str = "") -> None:
-    """The button of a page that shows several neurons, whose view the finding opens again.
+    """Draw the button of a page that shows several neurons; the finding opens it again.
 
     Without neurons the finding is about the view itself.
     """
@@ -143,13 +143,13 @@ def of_neurons(page: Page, rows: Sequence[int], title: str = "") -> None:
 
 
 def of_view(page: Page, title: str) -> None:
-    """The button of a page that shows neither neurons nor a picture to save, if it has none yet."""
+    """Draw the button of a page without neurons or picture to save, if it has none yet."""
     if not page.saves:
         of_neurons(page, [], title)
 
 
 def _about(view: View, ref: NeuronRef) -> list[SavedFinding]:
-    """The last findings about a neuron; none where the database cannot be read: saving says why."""
+    """Return the last findings about a neuron; none where the database cannot be read."""
     wanted = Wanted(digest=findings_data.reference(view).digest, neuron=ref)
     return findings_data.asked(lambda store: store.find(wanted, per_page=3), [])
 
@@ -160,7 +160,7 @@ def _dialog(view: View, draft: Draft) -> None:
 
 
 def form(view: View, draft: Draft) -> None:
-    """Title, note, tags, author and collection; what is saved opens on its own page."""
+    """Draw title, note, tags, author and collection; what is saved opens on its own page."""
     groups, problem = _groups()
     with st.form("_save_form", border=False):
         title = st.text_input("Title", draft.title, max_chars=TITLE_LENGTH, key="_save_title")
@@ -169,7 +169,7 @@ def form(view: View, draft: Draft) -> None:
             view_alone = ORIGIN in draft.settings
             neurons = st.text_input(
                 "Neurons",
-                write_neurons(draft.neurons),
+                format_neurons(draft.neurons),
                 placeholder="none: the finding is about this view" if view_alone else None,
                 help="layer.neuron, as in 9.105; several with commas between",
                 key="_save_neurons",
@@ -224,7 +224,7 @@ def form(view: View, draft: Draft) -> None:
 
 
 def _groups() -> tuple[dict[str, str], str]:
-    """The collections' titles; or those known before, and why they cannot be read now."""
+    """Return the collections' titles, or those known before and why they cannot be read."""
     state = st.session_state
     try:
         state["_save_groups"] = findings_data.store().titles()
@@ -234,7 +234,7 @@ def _groups() -> tuple[dict[str, str], str]:
 
 
 def author_input(key: str, before: str = "") -> str:
-    """The author's name: the signed-in user where there is one, else what the visitor writes."""
+    """Return the author: the signed-in user where there is one, else what the visitor writes."""
     known = gate.user()
     if known:
         frame.draw(tag("p", f"Saved as {known}.", css="muted"))
@@ -249,12 +249,12 @@ def author_input(key: str, before: str = "") -> str:
 
 
 def checked_neurons(view: View, text: str) -> tuple[NeuronRef, ...]:
-    """Read the neurons that are written.
+    """Read the neurons that are written, all of which the bundle must have.
 
     Raises:
-        InputError: when a part names no neuron, or one that the bundle does not have.
+        InputError: when one is no neuron of the bundle.
     """
-    refs = read_neurons(text)
+    refs = parse_neurons(text)
     for ref in refs:
         view.bundle.row(ref.layer, ref.neuron)
     return refs
