@@ -63,12 +63,12 @@ def arrive(page: str, params: Mapping[str, str]) -> None:
 
 
 def here() -> Here:
-    """The page that is being drawn in this thread."""
+    """Return the page that is being drawn in this thread."""
     return _here.get(Here())
 
 
 def href(page: str, /, **params: object) -> str:
-    """Relative address of a page; parameters that are None or empty are left out.
+    """Return the relative address of a page; parameters that are None or empty are left out.
 
     The pins of the page that is being drawn come along, unless `pins` says otherwise.
     """
@@ -80,12 +80,12 @@ def href(page: str, /, **params: object) -> str:
 
 
 def write_places(places: Sequence[Place]) -> str:
-    """Neurons as an address names them: `9.12,8.77`."""
+    """Write neurons as an address names them: `9.12,8.77`."""
     return ",".join(f"{layer}.{neuron}" for layer, neuron in places)
 
 
 def read_places(text: str) -> tuple[list[Place], list[str]]:
-    """Neurons that an address names, each once, and the parts that name none."""
+    """Return the neurons that an address names, each once, and the parts that name none."""
     places, bad = [], []
     for part in filter(None, (part.strip() for part in text.split(","))):
         found = re.fullmatch(r"([0-9]{1,4})\.([0-9]{1,9})", part)
@@ -105,7 +105,7 @@ class Range:
     high: float | None = None
 
     def written(self) -> str:
-        """As an address says it: `0.5..0.9`."""
+        """Write the range as an address holds it: `0.5..0.9`."""
         return "..".join("" if end is None else f"{end:.6g}" for end in (self.low, self.high))
 
 
@@ -125,17 +125,17 @@ class NeuronsQuery:
 
     @property
     def sort_key(self) -> str:
-        """What is sorted by: the best match for a word, a list as it is, else agreement."""
+        """Return what is sorted by: match for a word, a list's own order, else agreement."""
         return self.sort or (MATCH if self.word else LISTED if self.places else "agreement")
 
     @property
     def falling(self) -> bool:
-        """Whether large values come first: usual for measures, not for layer and neuron."""
+        """Return whether large values come first: usual for measures, not for layer and neuron."""
         rising = (*PLACES, LISTED)
         return self.order == "desc" or (not self.order and self.sort_key not in rising)
 
     def params(self) -> dict[str, str]:
-        """The query as address parameters, defaults left out."""
+        """Return the query as address parameters, defaults left out."""
         values = {
             "layers": ",".join(map(str, self.layers)),
             "sort": self.sort,
@@ -150,7 +150,7 @@ class NeuronsQuery:
         return {key: value for key, value in values.items() if value}
 
     def at(self, page: int) -> NeuronsQuery:
-        """The same query on another page of results."""
+        """Return the same query on another page of results."""
         return replace(self, page=page)
 
 
@@ -163,7 +163,7 @@ class Reading:
 
 
 def whole(text: str | None) -> int | None:
-    """A whole number from 0 on, or None."""
+    """Return a whole number from 0 on, or None."""
     cleaned = (text or "").strip()
     return int(cleaned) if re.fullmatch(r"[0-9]{1,9}", cleaned) else None
 
@@ -271,7 +271,7 @@ def _read_list(
 
 
 def read_page(text: str, problems: list[str]) -> int:
-    """A page of results, from 1 on; the first, and a sentence, for what is no number."""
+    """Return a page of results, from 1 on; the first, and a sentence, for what is no number."""
     page = whole(text)
     if text and not page:
         problems.append(f"“{text}” is no page number: the first page is shown.")

@@ -17,18 +17,18 @@ Outline = tuple[tuple[float, float], ...]
 
 
 def outline(x: Sequence[float], y: Sequence[float]) -> Outline:
-    """A drawn line as an outline of at most `CORNERS` corners, rounded as addresses say them."""
+    """Return a drawn line as an outline of at most `CORNERS` corners, rounded for addresses."""
     places = np.linspace(0, len(x) - 1, min(len(x), CORNERS)).round().astype(int)
     return tuple((round(float(x[i]), 3), round(float(y[i]), 3)) for i in places)
 
 
 def box(x: Sequence[float], y: Sequence[float]) -> Outline:
-    """The outline of a box between two corners."""
+    """Return the outline of a box between two corners."""
     return outline([x[0], x[1], x[1], x[0]], [y[0], y[0], y[1], y[1]])
 
 
 def write(outlines: Sequence[Outline]) -> str:
-    """Outlines as an address says them: `x,y,x,y,x,y;x,y,…`."""
+    """Write outlines as an address holds them: `x,y,x,y,x,y;x,y,…`."""
     return ";".join(",".join(f"{x:g},{y:g}" for x, y in corners) for corners in outlines)
 
 
@@ -57,7 +57,7 @@ def _read_one(text: str) -> Outline:
 
 
 def inside(points: NDArray[np.floating], outlines: Sequence[Outline]) -> NDArray[np.bool_]:
-    """Whether each point, [point, 2], lies in one of the outlines (even–odd rule): [point]."""
+    """Return whether each point, [point, 2], lies in an outline (even–odd rule): [point]."""
     found = np.zeros(len(points), bool)
     for corners in outlines:
         found |= _inside_one(points, np.asarray(corners, np.float64))

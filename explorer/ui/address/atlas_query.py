@@ -36,7 +36,7 @@ class AtlasQuery:
     at: Place | None = None  # a neuron to find
 
     def params(self) -> dict[str, str]:
-        """The query as address parameters, defaults left out."""
+        """Return the query as address parameters, defaults left out."""
         values = {
             "colour": "" if self.colour == LAYER else self.colour,
             "text": self.text,

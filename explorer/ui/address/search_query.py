@@ -36,7 +36,7 @@ class SearchQuery:
     page: int = 1
 
     def params(self) -> dict[str, str]:
-        """The query as address parameters, defaults left out."""
+        """Return the query as address parameters, defaults left out."""
         picture = self.mode == PICTURE
         values = {
             "q": "" if picture else self.text,

@@ -25,7 +25,7 @@ class Batch:
 
     @property
     def running(self) -> bool:
-        """Whether more pictures are to come."""
+        """Return whether more pictures are to come."""
         return self.coming is not None
 
     def advance(self) -> None:
@@ -51,7 +51,7 @@ def batch_of(view: View, query: AttackQuery) -> Batch:
 
 
 def start(view: View, query: AttackQuery) -> None:
-    """Begin a batch anew; `Batch.advance` makes its pictures."""
+    """Start a new batch; `Batch.advance` makes its pictures."""
     batch = batch_of(view, query)
     batch.attempts.clear()
     batch.coming = find_attack(view, query).attempts(query.count, seed=query.seed)

@@ -39,7 +39,7 @@ _HINTS = (Path(__file__).parent / "atlas.js").read_text("utf-8")
 
 
 def toolbar(page: Page, query: AtlasQuery) -> None:
-    """Colour, text, layers, word and ranges; each change is a new address."""
+    """Draw the choice of colour, text, layers, word and ranges; each change is a new address."""
     frame.title("Atlas")
     frame.draw(tag("h1", "Atlas"))
     state = st.session_state
@@ -69,7 +69,7 @@ def toolbar(page: Page, query: AtlasQuery) -> None:
 
 
 def colour_name(key: str) -> str:
-    """What a colouring is called."""
+    """Return what a colouring is called."""
     names = {LAYER: "Layer", TEXT: "Likeness to the text"}
     return names.get(key) or MEASURES[key].name
 
@@ -100,7 +100,7 @@ def _ranged(page: Page, before: AtlasQuery, spans: ranges.Ranges) -> None:
 
 
 def chart(page: Page, query: AtlasQuery) -> None:
-    """The map; a click opens a neuron, a lasso or box makes a list."""
+    """Draw the map; a click opens a neuron, a lasso or box makes a list."""
     view = page.view
     kept = _kept(view, query)
     values, problem = _values(view, query)
@@ -131,7 +131,7 @@ def chart(page: Page, query: AtlasQuery) -> None:
 
 
 def _kept(view: View, query: AtlasQuery) -> NDArray[np.bool_]:
-    """Which neurons pass the filters, [neuron]; the others stay on the map in grey."""
+    """Return which neurons pass the filters, [neuron]; the others stay on the map in grey."""
     kept = np.isfinite(view.bundle.atlas[:, 0])
     if query.filters.params():
         passed = np.zeros(len(kept), bool)
@@ -165,7 +165,7 @@ def _notes(view: View, kept: NDArray[np.bool_], query: AtlasQuery) -> Markup:
 
 
 def _values(view: View, query: AtlasQuery) -> tuple[NDArray[np.float32], str]:
-    """What colours the points, [neuron], and a sentence if the text cannot be embedded."""
+    """Return what colours the points, [neuron], and a sentence if there is no embedding."""
     layers = view.neurons[LAYER].to_numpy(np.float32)
     if query.colour != TEXT:
         return view.neurons[query.colour].to_numpy(np.float32), ""
@@ -179,7 +179,7 @@ def _values(view: View, query: AtlasQuery) -> tuple[NDArray[np.float32], str]:
 
 
 def _scale_of(query: AtlasQuery) -> dict[str, Any]:
-    """The colour scale: one that colour-blind readers can tell, diverging for signed likeness."""
+    """Return the colour scale: safe for colour-blind readers, diverging for signed likeness."""
     shown = query.colour if query.text or query.colour != TEXT else LAYER
     name = colour_name(shown).lower()
     bar = {"thickness": 10, "len": 0.6, "title": {"text": name, "side": "right"}, "outlinewidth": 0}
@@ -210,7 +210,7 @@ def map_figure(
     scale: Mapping[str, Any],
     marks: Marks = Marks(),
 ) -> go.Figure:
-    """The map in WebGL: grey points first, then the coloured ones."""
+    """Draw the map in WebGL: grey points first, then the coloured ones."""
     places = np.asarray(view.bundle.atlas)
     many = len(places) > MANY
     rest = np.isfinite(places).all(axis=1) & ~kept
@@ -250,7 +250,7 @@ def map_figure(
 
 
 def _pointer(view: View, row: int) -> dict[str, Any]:
-    """An arrow to one neuron."""
+    """Draw an arrow to one neuron."""
     x, y = np.asarray(view.bundle.atlas)[row].tolist()
     layer, neuron = view.place(row)
     return {
@@ -269,7 +269,7 @@ def _pointer(view: View, row: int) -> dict[str, Any]:
 
 
 def _mount_hints(view: View) -> None:
-    """The card beside the pointer: a neuron's concepts, pictures and true neighbours."""
+    """Mount the card beside the pointer: concepts, pictures and true neighbours of a neuron."""
     hints = st.components.v2.component("lens_hints", js=_HINTS)
     with st.sidebar:  # an element without size; here it takes no gap of the page
         hints(
@@ -278,7 +278,7 @@ def _mount_hints(view: View) -> None:
 
 
 def _selected(page: Page, query: AtlasQuery) -> None:
-    """A click on one point opens it; several make a list in the address."""
+    """Open the one point that was clicked; write several as a list in the address."""
     drawn = st.session_state[CHART]["selection"]
     rows = [int(point["customdata"]) for point in drawn["points"] if "customdata" in point]
     outlines = tuple(area.outline(line["x"], line["y"]) for line in drawn.get("lasso", ()))
@@ -293,13 +293,13 @@ def _selected(page: Page, query: AtlasQuery) -> None:
 
 
 def _ordered(view: View, rows: Sequence[int]) -> list[int]:
-    """Rows, the most polysemantic first."""
+    """Return the rows, the most polysemantic first."""
     polysemy = view.column("polysemy")
     return sorted(rows, key=lambda row: (-polysemy[row], row))
 
 
 def _chosen_rows(view: View, query: AtlasQuery, kept: NDArray[np.bool_]) -> list[int]:
-    """The neurons of the last lasso, in the order of the list."""
+    """Return the neurons of the last lasso, in the order of the list."""
     if query.chosen:
         return [view.bundle.row(*place) for place in query.chosen]
     if not query.area:
@@ -309,7 +309,7 @@ def _chosen_rows(view: View, query: AtlasQuery, kept: NDArray[np.bool_]) -> list
 
 
 def chosen(page: Page, query: AtlasQuery) -> None:
-    """The neurons of the last lasso, most polysemantic first, and their table to download."""
+    """Draw the neurons of the last lasso, most polysemantic first, and their download."""
     if not (query.chosen or query.area):
         return
     view = page.view

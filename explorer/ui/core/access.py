@@ -25,12 +25,12 @@ _HEADER = re.compile(r"[A-Za-z0-9-]{1,60}")
 
 
 def password(environment: Mapping[str, str] = os.environ) -> str:
-    """The shared password; empty where none is asked for."""
+    """Return the shared password; empty where none is asked for."""
     return environment.get(PASSWORD_VARIABLE, "")
 
 
 def user_header(environment: Mapping[str, str] = os.environ) -> str:
-    """The trusted header's name; empty where there is none.
+    """Return the trusted header's name; empty where there is none.
 
     Raises:
         InputError: what is set is no header's name.
@@ -47,13 +47,13 @@ def same(given: str, wanted: str) -> bool:
 
 
 def token(secret: str, now: float | None = None) -> str:
-    """What a visitor keeps after giving the password: the time it ends, signed."""
+    """Return what a visitor keeps after giving the password: the time it ends, signed."""
     ends = str(int((time.time() if now is None else now) + LASTS))
     return f"{ends}.{_signature(secret, ends)}"
 
 
 def valid(text: str, secret: str, now: float | None = None) -> bool:
-    """Whether a token was made with this password and has not ended."""
+    """Return whether a token was made with this password and has not ended."""
     ends, _, signature = text.partition(".")
     if not re.fullmatch(r"[0-9]{1,12}", ends):
         return False
@@ -62,7 +62,7 @@ def valid(text: str, secret: str, now: float | None = None) -> bool:
 
 
 def ticket(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """What stands for a text in addresses of files, unguessable where a password is asked for."""
+    """Return what stands for a text in addresses of files; a password makes it unguessable."""
     secret = password(environment)
     key = _key(secret) if secret else b""
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32]
@@ -74,12 +74,12 @@ def _signature(secret: str, ends: str) -> str:
 
 @cache
 def _key(secret: str) -> bytes:
-    """A key that is slow to guess the password from."""
+    """Return a key that is slow to guess the password from."""
     return hashlib.scrypt(secret.encode(), salt=b"second-order explorer", n=2**14, r=8, p=1)
 
 
 def exposure(address: str | None, environment: Mapping[str, str] = os.environ) -> str:
-    """The warning for a server that others can reach and that can't tell who they are; or none.
+    """Return the warning for a server that others reach and that can't tell them apart, or none.
 
     Args:
         address: what the server is bound to; None or empty for every address of the machine.
@@ -104,7 +104,7 @@ def exposure(address: str | None, environment: Mapping[str, str] = os.environ) -
 
 
 def loopback(address: str | None) -> bool:
-    """Whether only the machine itself can reach an address."""
+    """Return whether only the machine itself can reach an address."""
     if not address:
         return False
     if address == "localhost" or address.startswith("unix://"):

@@ -53,7 +53,7 @@ def asked(question: Callable[[Store], T], otherwise: T) -> T:
 
 
 def attempt(action: Callable[[], object], then: Callable[[], object] = lambda: None) -> None:
-    """Do it and what follows, or keep the reason why not; for a widget's callback."""
+    """Run an action and what follows, or keep the reason why not; for a widget's callback."""
     try:
         action()
     except ExplorerError as error:

@@ -51,7 +51,7 @@ class Cluster:
     concepts: tuple[Concept, ...]
 
     def title(self, most: int = 3) -> str:
-        """The leading texts."""
+        """Return the leading texts."""
         return ", ".join(concept.text for concept in self.concepts[:most])
 
 
@@ -66,7 +66,7 @@ class Picture:
 
 
 def concept_clusters(view: View, row: int, most: int | None = None) -> list[Cluster]:
-    """A neuron's concepts by cluster, heaviest cluster first; the first `most` of the pursuit."""
+    """Group a neuron's concepts by cluster, heaviest cluster first; the pursuit's first `most`."""
     bundle = view.bundle
     ids = np.asarray(bundle.concept_ids[row])[:most]
     weights = np.asarray(bundle.concept_weights[row], dtype=np.float64)[:most]
@@ -86,7 +86,7 @@ def concept_clusters(view: View, row: int, most: int | None = None) -> list[Clus
 
 
 def by_weight(clusters: Sequence[Cluster]) -> list[Concept]:
-    """All concepts of some clusters, the heaviest first."""
+    """Return all concepts of some clusters, the heaviest first."""
     concepts = (concept for cluster in clusters for concept in cluster.concepts)
     return sorted(concepts, key=lambda concept: -abs(concept.weight))
 
@@ -114,7 +114,7 @@ def _cluster(
 def top_pictures(
     view: View, row: int, end: int, clusters: list[Cluster], most: int = 25
 ) -> list[Picture]:
-    """The strongest pictures of one end (0 positive, 1 negative) with their cluster's colour."""
+    """Return the strongest pictures of one end (0 positive, 1 negative), coloured by cluster."""
     images = np.asarray(view.bundle.top_images[row, end])[:most]
     effects = np.asarray(view.bundle.top_effects[row, end])[:most]
     kept = images >= 0
@@ -179,7 +179,7 @@ class PictureGroup:
 
 
 def picture_groups(view: View, row: int, end: int, pictures: list[Picture]) -> list[PictureGroup]:
-    """One end's pictures by the bundle's picture clusters, the largest group first.
+    """Group one end's pictures by the bundle's picture clusters, the largest group first.
 
     Pictures alone in their cluster come together at the end, without a word.
     """
@@ -198,7 +198,7 @@ def picture_groups(view: View, row: int, end: int, pictures: list[Picture]) -> l
 
 
 def named(view: View, pictures: Sequence[Picture]) -> PictureGroup:
-    """A group with the most telling word that half of its pictures carry, labels first."""
+    """Name a group by the most telling word that half of its pictures carry, labels first."""
     counts = Counter(word for picture in pictures for word in view.words[picture.image])
     labels = Counter(view.labels[picture.image].lower() for picture in pictures)
     total = len(view.words)
@@ -214,7 +214,7 @@ def named(view: View, pictures: Sequence[Picture]) -> PictureGroup:
 
 
 def shared_words(view: View, row: int, end: int = POSITIVE) -> list[tuple[str, int]]:
-    """What the top pictures of one end have in common: up to three words, each with its count.
+    """Return up to three words that the top pictures of one end share, each with its count.
 
     Words of labels, keywords and looks that two or more of the pictures carry; whole labels, many
     pictures and rare words first, each telling mostly of pictures that the ones before do not.

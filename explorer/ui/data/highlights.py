@@ -35,12 +35,12 @@ class Highlight:
 
     @property
     def words(self) -> list[str]:
-        """What its groups have in common, each by a word."""
+        """Return what its groups have in common, each by a word."""
         return [group.word for group in self.groups]
 
 
 def striking(view: View, most: int = 9) -> list[Highlight]:
-    """The most striking neurons, best first, no word in two of them while there are others.
+    """Return the most striking neurons, best first, no word in two of them while others exist.
 
     Where the pictures' words confirm too few, those of the best scores follow, without groups.
     """
@@ -56,12 +56,12 @@ def striking(view: View, most: int = 9) -> list[Highlight]:
 
 
 def held(view: View) -> list[Highlight]:
-    """The striking neurons of a view, found once."""
+    """Return the striking neurons of a view, found once."""
     return view.held("striking", striking)
 
 
 def _merit(view: View) -> NDArray[np.float64]:
-    """Every neuron's standing in the scores, up to 1; 0 for silent ones."""
+    """Return every neuron's standing in the scores, up to 1; 0 for silent ones."""
     ranks = pd.DataFrame({key: view.neurons[key].rank(pct=True) for key in SCORES}).fillna(0)
     together = np.exp(np.log(ranks.clip(lower=1e-3)).mean(axis=1)).to_numpy()
     merit: NDArray[np.float64] = np.where(view.silent, 0, 0.4 + 0.6 * together)
@@ -69,7 +69,7 @@ def _merit(view: View) -> NDArray[np.float64]:
 
 
 def _candidates(view: View, merit: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Rows whose top pictures form two sizeable picture clusters, best first."""
+    """Return the rows whose top pictures form two sizeable picture clusters, best first."""
     clusters = np.asarray(view.bundle.top_clusters[:, grouping.POSITIVE])
     sizes = np.stack([(clusters == n).sum(axis=1) for n in range(clusters.max(initial=0) + 1)], 1)
     sizes = np.where(sizes >= GROUP_SIZE, sizes, 0)
@@ -79,7 +79,7 @@ def _candidates(view: View, merit: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _spread(sizes: NDArray[np.int64], shown: int) -> NDArray[np.float64]:
-    """How many pictures are in groups, times the chance that two of those are in different ones."""
+    """Return how many pictures are in groups, times the chance that two are in different ones."""
     total = sizes.sum(axis=-1)
     parts = sizes / np.maximum(total, 1)[..., None]
     spread: NDArray[np.float64] = (total / shown) * (1 - (parts**2).sum(axis=-1)) * (total > 0)
@@ -87,7 +87,7 @@ def _spread(sizes: NDArray[np.int64], shown: int) -> NDArray[np.float64]:
 
 
 def _examine(view: View, row: int, merit: float) -> Highlight:
-    """Weigh a candidate by the groups that agree on a word of their own."""
+    """Score a candidate by the groups that agree on a word of their own."""
     clusters = grouping.concept_clusters(view, row)
     pictures = grouping.top_pictures(view, row, grouping.POSITIVE, clusters)
     groups = [
@@ -112,13 +112,13 @@ def _examine(view: View, row: int, merit: float) -> Highlight:
 
 
 def _telling(view: View, group: PictureGroup) -> float:
-    """How rare the group's word is among all pictures: 1 for a word of few, 0 for one of all."""
+    """Return how rare the group's word is: 1 for a word of few pictures, 0 for one of all."""
     total = len(view.words)
     return float(np.log(total / view.word_counts[group.word]) / np.log(total))
 
 
 def _apart(view: View, one: PictureGroup, other: PictureGroup) -> bool:
-    """Whether two groups agree on nothing common, and neither carries the other's word."""
+    """Return whether two groups agree on nothing common, and carry no word of the other's."""
     return (
         _agreed(view, one).isdisjoint(_agreed(view, other))
         and _carried(view, one, other.word) <= FOREIGN
@@ -127,18 +127,18 @@ def _apart(view: View, one: PictureGroup, other: PictureGroup) -> bool:
 
 
 def _agreed(view: View, group: PictureGroup) -> set[str]:
-    """Words that half of a group's pictures carry."""
+    """Return the words that half of a group's pictures carry."""
     words = set().union(*(view.words[picture.image] for picture in group.pictures))
     return {word for word in words if 2 * _carried(view, group, word) >= 1}
 
 
 def _carried(view: View, group: PictureGroup, word: str) -> float:
-    """Share of a group's pictures that carry a word."""
+    """Return the share of a group's pictures that carry a word."""
     return sum(word in view.words[p.image] for p in group.pictures) / len(group.pictures)
 
 
 def _varied(found: list[Highlight], most: int) -> list[Highlight]:
-    """The best ones, those first that share no word with a better one."""
+    """Return the best ones, those first that share no word with a better one."""
     chosen: list[Highlight] = []
     seen: set[str] = set()
     for highlight in found:

@@ -61,7 +61,7 @@ class ImageQuery:
 
     @property
     def addressed(self) -> bool:
-        """Whether the address itself names a picture."""
+        """Return whether the address itself names a picture."""
         return self.image is not None or self.scene is not None or bool(self.attack or self.finding)
 
     def params(self) -> dict[str, str]:

@@ -28,7 +28,7 @@ class Interval:
 
     @property
     def name(self) -> str:
-        """The interval in words, in typical effects."""
+        """Return the interval in words, in typical effects."""
         if math.isinf(self.high):
             return f"above {_plain(self.low)}"
         if math.isinf(self.low):

@@ -20,13 +20,13 @@ SIGNS = (1, -1)  # of the ends
 
 
 def carriers(view: View, text: str) -> NDArray[np.bool_]:
-    """Whether each picture carries a text, [picture + 1]; the last one stands for image -1."""
+    """Return whether each picture carries a text, [picture + 1]; the last stands for image -1."""
     folded = text.casefold()
     return np.array([folded in words for words in view.words] + [False])
 
 
 def labelled(view: View, terms: Sequence[Term], top: int, end: int | None = None) -> list[Hit]:
-    """Neurons by their pictures' words, best first; of one end (0 positive, 1 negative) if told.
+    """Rank neurons by their pictures' words; at one end (0 positive, 1 negative) if given.
 
     A hit's score is the least count, and it names every text with its count.
     """
@@ -60,7 +60,7 @@ def labelled(view: View, terms: Sequence[Term], top: int, end: int | None = None
 
 
 def _balance(values: NDArray[np.generic], added: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The least of the added texts' values less the largest of the others': [neuron, end]."""
+    """Return the added texts' least value less the others' largest: [neuron, end]."""
     if not added.any():
         return np.zeros(values.shape[:2])
     taken = np.asarray(values[..., ~added], np.float64).max(axis=2, initial=0)

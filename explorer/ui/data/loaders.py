@@ -29,13 +29,13 @@ QUIET = 0.02  # of its layer's median effect; below it a neuron says nothing
 
 
 def bundles_folder() -> Path:
-    """The folder bundles are looked for in."""
+    """Return the folder that bundles are looked for in."""
     default = Path(__file__).parents[3] / "precomputed"
     return Path(os.environ.get(FOLDER_VARIABLE) or default)
 
 
 def find_bundles(folder: Path) -> dict[str, Path]:
-    """Finished bundles by folder name, the shipped one first."""
+    """Find the finished bundles by folder name, the shipped one first."""
     if not folder.is_dir():
         return {}
     found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
@@ -51,22 +51,22 @@ class View:
 
     @property
     def neurons(self) -> pd.DataFrame:
-        """The neuron table."""
+        """Return the neuron table."""
         return self.bundle.neurons
 
     @property
     def quiet_below(self) -> float:
-        """Share of its layer's median effect below which a neuron counts as silent."""
+        """Return the share of its layer's median effect below which a neuron counts as silent."""
         return QUIET
 
     @cached_property
     def layers(self) -> list[int]:
-        """Layers with neurons, in order."""
+        """Return the layers with neurons, in order."""
         return [int(layer) for layer in np.unique(self.neurons["layer"].to_numpy())]
 
     @cached_property
     def labels(self) -> list[str]:
-        """Label of each picture; its name where it has none."""
+        """Return the label of each picture; its name where it has none."""
         table = self.bundle.pictures.table
         labels = table["label"].fillna("").astype(str)
         names = table["name"].fillna("").astype(str)
@@ -74,7 +74,7 @@ class View:
 
     @cached_property
     def words(self) -> list[frozenset[str]]:
-        """Label and its words, concept, keywords and looks of each picture, in lower case."""
+        """Return each picture's label and its words, concept, keywords and looks, in lower case."""
         table = self.bundle.pictures.table
         labels, concepts, keywords, looks = (
             table[name].fillna("").astype(str).str.lower()
@@ -91,46 +91,46 @@ class View:
 
     @cached_property
     def looks(self) -> frozenset[str]:
-        """Words for how pictures are drawn, which are no meanings, in lower case."""
+        """Return the words for how pictures are drawn, which are no meanings, in lower case."""
         listed = self.bundle.pictures.table["looks"].fillna("").astype(str).str.lower().unique()
         return frozenset(look.strip() for looks in listed for look in looks.split(","))
 
     @cached_property
     def word_counts(self) -> Counter[str]:
-        """How many pictures carry each word."""
+        """Return how many pictures carry each word."""
         return Counter(word for words in self.words for word in words)
 
     @cached_property
     def folded_texts(self) -> list[str]:
-        """The dictionary's texts in lower case."""
+        """Return the dictionary's texts in lower case."""
         return [text.casefold() for text in self.bundle.texts]
 
     def agreement(self, row: int) -> float:
-        """How well a neuron's texts tell its pictures; see `explorer.agreement`."""
+        """Return how well a neuron's texts tell its pictures; see `explorer.describe.agreement`."""
         return float(self.neurons["agreement"].iloc[row])
 
     @cached_property
     def trust(self) -> NDArray[np.float32]:
-        """What a neuron's words count for, [neuron]: 1 at agreement 1, 0 from guessing (½) down."""
+        """Return the weight of each neuron's words, [neuron]: 1 at agreement 1, 0 up to guessing (½)."""
         agreement = self.neurons["agreement"].to_numpy(np.float32)
         trust: NDArray[np.float32] = np.nan_to_num(np.clip(2 * agreement - 1, 0, 1))
         return trust
 
     @cached_property
     def image_mean(self) -> NDArray[np.float32]:
-        """Mean of the pictures' embeddings, [embed]."""
+        """Return the mean of the pictures' embeddings, [embed]."""
         mean: NDArray[np.float32] = np.mean(self.bundle.image_embeddings, axis=0, dtype=np.float32)
         return mean
 
     @cached_property
     def ranks(self) -> pd.DataFrame:
-        """Share of neurons at or below each neuron's value, per measure."""
+        """Return the share of neurons at or below each neuron's value, per measure."""
         present = [measure.key for measure in TABLE if measure.key in self.neurons]
         return self.neurons[present].rank(pct=True)
 
     @cached_property
     def silent(self) -> NDArray[np.bool_]:
-        """Neurons without any effect worth describing, [neuron]."""
+        """Return which neurons have no any effect worth describing, [neuron]."""
         scale = self.neurons["scale"].fillna(0)
         usual = scale.groupby(self.neurons["layer"]).transform("median")
         quiet: NDArray[np.bool_] = (scale <= QUIET * usual).to_numpy()
@@ -138,18 +138,18 @@ class View:
 
     @cached_property
     def significant(self) -> int:
-        """How many pictures, the strongest ones, a neuron's direction was computed from."""
+        """Return how many strongest pictures a neuron's direction was computed from."""
         chosen = self.bundle.manifest.settings
         images = int(self.bundle.image_embeddings.shape[0])
         count = math.ceil(round(float(chosen.get("significant", 0.02)) * images, 6))
         return min(int(chosen.get("significant_cap", images)), max(2, count), images)
 
     def column(self, key: str) -> NDArray[Any]:
-        """A column of the neuron table as an array, [neuron]: quicker to pick values from."""
+        """Return a column of the neuron table as an array, [neuron], for quick access to values."""
         return self.held(f"column {key}", lambda view: view.neurons[key].to_numpy())
 
     def has(self, layer: int, neuron: int) -> bool:
-        """Whether the bundle holds a neuron."""
+        """Return whether the bundle holds a neuron."""
         try:
             self.bundle.row(layer, neuron)
         except InputError:
@@ -157,12 +157,12 @@ class View:
         return True
 
     def place(self, row: int) -> tuple[int, int]:
-        """Layer and neuron of a row."""
+        """Return layer and neuron of a row."""
         layers, neurons = self._places
         return int(layers[row]), int(neurons[row])
 
     def held(self, key: str, make: Callable[[View], T]) -> T:
-        """What `make` derives from this view, made once."""
+        """Return what `make` derives from this view, made once."""
         if key not in self._held:
             self._held[key] = make(self)
         return self._held[key]  # type: ignore[return-value]

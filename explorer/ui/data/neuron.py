@@ -41,37 +41,37 @@ class Neuron:
 
     @cached_property
     def place(self) -> Place:
-        """Layer and neuron."""
+        """Return layer and neuron."""
         return self.view.place(self.row)
 
     @property
     def name(self) -> str:
-        """How it is called everywhere."""
+        """Return the neuron's name, the same everywhere."""
         return glossary.neuron_name(*self.place)
 
     @property
     def dead(self) -> bool:
-        """Whether no picture has an effect on it that varies."""
+        """Return whether no picture has an effect on it that varies."""
         return is_dead(self.view.bundle, self.row)
 
     @property
     def silent(self) -> bool:
-        """Whether it has no effect worth describing."""
+        """Return whether it has no effect worth describing."""
         return bool(self.view.silent[self.row])
 
     @property
     def agreement(self) -> float:
-        """How well its texts tell its pictures."""
+        """Return how well its texts tell its pictures."""
         return self.view.agreement(self.row)
 
     @property
     def doubtful(self) -> bool:
-        """Whether its texts don't tell its pictures."""
+        """Return whether its texts don't tell its pictures."""
         return self.agreement < DOUBTFUL
 
     @property
     def scale(self) -> float:
-        """Its typical effect."""
+        """Return its typical effect."""
         return self.measure("scale")
 
     def measure(self, key: str) -> float:
@@ -80,33 +80,33 @@ class Neuron:
 
     @cached_property
     def clusters(self) -> list[Cluster]:
-        """All its concepts by cluster, heaviest cluster first; none for a dead neuron."""
+        """Return all its concepts by cluster, heaviest cluster first; none for a dead neuron."""
         return grouping.concept_clusters(self.view, self.row)
 
     @cached_property
     def most_texts(self) -> int:
-        """How many texts its sparse set holds."""
+        """Return how many texts its sparse set holds."""
         return int((np.asarray(self.view.bundle.concept_ids[self.row]) >= 0).sum())
 
     @property
     def texts(self) -> int:
-        """How many texts are shown."""
+        """Return how many texts are shown."""
         return self.most_texts if self.asked is None else self.asked
 
     @cached_property
     def shown_clusters(self) -> list[Cluster]:
-        """The clusters of the texts that are shown, weights fitted anew."""
+        """Return the clusters of the texts that are shown, weights fitted anew."""
         return cut(self.view, self.row, self.clusters, self.texts)
 
     @cached_property
     def cosines(self) -> NDArray[np.float32]:
-        """Cosine of its direction with the sum of the first 1, 2, … texts, [text] float32."""
+        """Return cosines of its direction with the sums of the first 1, 2, … texts, [text] float32."""
         stored = self.view.bundle.concept_cosines[self.row, : self.most_texts]
         return np.asarray(stored, np.float32)
 
     @cached_property
     def pictures(self) -> tuple[list[Picture], list[Picture]]:
-        """Its strongest pictures at the positive end and at the negative one."""
+        """Return its strongest pictures at the positive end and at the negative one."""
         positive, negative = (
             grouping.top_pictures(self.view, self.row, end, self.clusters)
             for end in (grouping.POSITIVE, grouping.NEGATIVE)
@@ -115,7 +115,7 @@ class Neuron:
 
     @cached_property
     def neighbours(self) -> list[tuple[int, float]]:
-        """Rows of the neurons nearest by direction, each with its cosine, nearest first."""
+        """Return the neurons nearest by direction as rows with their cosines, nearest first."""
         rows = np.asarray(self.view.bundle.neighbours[self.row])
         cosines = np.asarray(self.view.bundle.neighbour_cosines[self.row], np.float32)
         return [(int(r), float(c)) for r, c in zip(rows, cosines, strict=True) if r >= 0]

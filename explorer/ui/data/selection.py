@@ -31,16 +31,16 @@ class Selection:
 
     @property
     def pages(self) -> int:
-        """Number of pages of results, at least 1."""
+        """Return the number of pages of results, at least 1."""
         return max(1, math.ceil(len(self.rows) / self.per_page))
 
     def page(self, page: int) -> NDArray[np.int64]:
-        """The rows of one page, from 1 on."""
+        """Return the rows of one page, from 1 on."""
         return self.rows[(page - 1) * self.per_page : page * self.per_page]
 
 
 def select(view: View, query: NeuronsQuery) -> Selection:
-    """Filter by list, layers, ranges and word, then sort; rows without a value come last."""
+    """Select by list, layers, ranges and word, then sort; rows without a value come last."""
     mask = _listed(view, query)
     if query.layers:
         mask &= np.isin(view.neurons["layer"].to_numpy(), query.layers)
@@ -65,7 +65,7 @@ def select(view: View, query: NeuronsQuery) -> Selection:
 
 
 def _listed(view: View, query: NeuronsQuery) -> NDArray[np.bool_]:
-    """The list's neurons, all without a list."""
+    """Return the list's neurons, all without a list."""
     if not query.places:
         return np.ones(len(view.neurons), dtype=bool)
     mask = np.zeros(len(view.neurons), dtype=bool)
@@ -74,7 +74,7 @@ def _listed(view: View, query: NeuronsQuery) -> NDArray[np.bool_]:
 
 
 def _within(view: View, span: Range) -> NDArray[np.bool_]:
-    """Neurons whose measure lies in a range; one without a value lies in none."""
+    """Return which neurons have a measure in a range; one without a value is never in it."""
     if span.key not in view.neurons:
         return np.zeros(len(view.neurons), dtype=bool)
     values = view.neurons[span.key].to_numpy(dtype=np.float64)
@@ -92,7 +92,7 @@ def _matched(view: View, row: int, place: int) -> tuple[str, float]:
 
 
 def matching_texts(folded: list[str], word: str) -> list[int]:
-    """Texts that are the word or contain it as a whole word (a plural s aside).
+    """Return the texts that are the word or contain it as a whole word (a plural s aside).
 
     If there is none: texts in which any word begins with it.
     """
@@ -108,14 +108,14 @@ def matching_texts(folded: list[str], word: str) -> list[int]:
 
 
 def spelt_like(folded: list[str], word: str) -> list[str]:
-    """A few texts spelt like a word, for a misspelt search."""
+    """Return a few texts spelt like a word, for a misspelt search."""
     start = word.casefold().strip()[:1]
     candidates = [text for text in folded if text.startswith(start)][:5000]
     return difflib.get_close_matches(word.casefold(), candidates, n=NEAR_TEXTS, cutoff=0.7)
 
 
 def match_strength(view: View, ids: list[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Weight of each neuron's matching concept (0 for none), and its place in the set.
+    """Return the weight of each neuron's matching concept (0 for none), and its place.
 
     Of several the one it stands for most; one that it is opposed to only where there is no other.
     """
@@ -142,7 +142,7 @@ def _ordered(
 
 
 def _values(view: View, query: NeuronsQuery, key: str) -> NDArray[np.float64]:
-    """What is sorted by, [neuron]; NaN where a bundle lacks the measure."""
+    """Return what is sorted by, [neuron]; NaN where a bundle lacks the measure."""
     values = np.full(len(view.neurons), np.nan)
     if key == LISTED:
         values[[view.bundle.row(*place) for place in query.places]] = np.arange(len(query.places))

@@ -78,7 +78,7 @@ def _nearest_text(view: View, text: str) -> str:
 
 
 def _depicted(view: View) -> NDArray[np.bool_]:
-    """Whether each text names a picture, [text + 1]; the last one stands for id -1.
+    """Return whether each text names a picture, [text + 1]; the last one stands for id -1.
 
     All texts where none does.
     """

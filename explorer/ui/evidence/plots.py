@@ -122,7 +122,7 @@ def _lines(drawing: Lines) -> go.Figure:
 
 
 def _band(drawing: Band) -> go.Figure:
-    """Zeros are left out: they have no logarithm."""
+    """Draw a median with its quartiles, without zeros, which have no logarithm."""
     places, scale = drawing.places, drawing.scale
 
     def points(values: Sequence[float]) -> list[float | None]:
@@ -221,7 +221,7 @@ def _values(figures: Sequence[Figure], scale: Scale) -> list[float | None]:
 
 
 def _bars(figures: Sequence[Figure], scale: Scale) -> dict[str, Any]:
-    """Error bars from the intervals, which need not be symmetric."""
+    """Return error bars from the intervals, which need not be symmetric."""
     above, below = [], []
     for figure in figures:
         value, interval = figure["value"], figure["interval"]

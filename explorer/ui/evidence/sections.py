@@ -28,7 +28,7 @@ CLASSES = {HOLDS: "holds", PARTLY: "partly", FAILS: "fails"}
 
 
 def read_claim(page: Page) -> tuple[str, list[str]]:
-    """Which claim the address asks for ("": all), and what could not be read."""
+    """Return which claim the address asks for ("": all), and what could not be read."""
     asked = page.params.get(CLAIM, "")
     known = list(registry.claims())
     if not asked or asked in known:
@@ -37,7 +37,7 @@ def read_claim(page: Page) -> tuple[str, list[str]]:
 
 
 def body(page: Page, asked: str) -> None:
-    """All claims in brief, or one with every plot and figure."""
+    """Draw all claims in brief, or one with every plot and figure."""
     evidence = stored_evidence(page.view.bundle)
     frame.title("Evidence")
     if asked:
@@ -57,7 +57,7 @@ def body(page: Page, asked: str) -> None:
 
 
 def _baseline(page: Page, evidence: Mapping[str, Any]) -> Markup:
-    """How well the model recognises the evaluation pictures."""
+    """Show how well the model recognises the evaluation pictures."""
     result = evidence.get("recall")
     if not result:
         return _command(page, "recall")
@@ -73,7 +73,7 @@ def _baseline(page: Page, evidence: Mapping[str, Any]) -> Markup:
 
 
 def _summary(page: Page, evidence: Mapping[str, Any]) -> Markup:
-    """Every claim with its verdict, each a link."""
+    """List every claim with its verdict, each a link."""
     rows = []
     for key, claim in registry.claims().items():
         read = _read(key, evidence)
@@ -118,7 +118,7 @@ def _read(key: str, evidence: Mapping[str, Result]) -> _Judged | None:
 
 
 def _section(page: Page, key: str, evidence: Mapping[str, Result], whole: bool) -> None:
-    """A claim: its sentence, verdict and rule, figures, plots; or how to measure it."""
+    """Draw a claim: its sentence, verdict, rule, figures, plots; or how to measure it."""
     claim, section = registry.claims()[key], registry.section_of(key).name
     read = _read(key, evidence)
     heading = tag("h1" if whole else "h2", claim.title)
@@ -146,7 +146,7 @@ def _section(page: Page, key: str, evidence: Mapping[str, Result], whole: bool) 
 
 
 def _reasons(reasons: Sequence[str], whole: bool) -> Markup:
-    """Why the claim may not hold, and what was checked to rule out a fault of ours."""
+    """Explain why the claim may not hold, and what was checked to rule out our own mistakes."""
     rows = tag("ul", (tag("li", _tied(said)) for said in reasons))
     title = "Why, and what was checked"
     if whole:
@@ -155,7 +155,7 @@ def _reasons(reasons: Sequence[str], whole: bool) -> Markup:
 
 
 def _steps(page: Page, key: str) -> Markup:
-    """The way back to all claims, and to the ones before and after."""
+    """Link to all claims, and to the ones before and after."""
     claims = registry.claims()
     keys = list(claims)
     ways = [link("evidence", "← All claims", bundle=page.view.key)]
@@ -181,7 +181,7 @@ def _more(page: Page, key: str, further: int) -> Markup:
 
 
 def _tile(number: Number) -> tuple[str, str, str]:
-    """A headline figure: value above, unit, interval and count below."""
+    """Return a headline figure: value above, unit, interval and count below."""
     value = number.figure["value"]
     return number.name, "–" if value is None else number.scale.one(value), _why(number)
 
@@ -203,7 +203,7 @@ def _tied(text: str) -> str:
 
 
 def _measured_on(result: Result) -> str:
-    """On what, and with which seed."""
+    """Say what was measured on, and with which seed."""
     said = []
     if "pictures" in result:
         said.append(f"{result['pictures']:,} pictures ({result.get('set', '')})")
@@ -219,7 +219,7 @@ def _ablated(result: Result) -> str:
 
 
 def _every_figure(section: str, result: Result) -> Markup:
-    """Every figure with its key in the command's JSON."""
+    """List every figure with its key in the command's JSON."""
     rows = [_row(f"{section}.{key}", leaf) for key, leaf in leaves(result)]
     about = caption(
         "As ",
@@ -234,7 +234,7 @@ def _every_figure(section: str, result: Result) -> Markup:
 
 
 def _row(key: str, leaf: Any) -> tuple[str, str, str, str]:
-    """Key, value, interval and count of a figure, a plain value or a list of plain values."""
+    """Return key, value, interval and count of a figure, a plain value or a list of them."""
     if is_figure(leaf):
         low, high = leaf["interval"] or (None, None)
         interval = "–" if low is None else f"{low} to {high}"
@@ -249,7 +249,7 @@ def _plain(value: Any) -> str:
 
 
 def _command(page: Page, section: str) -> Markup:
-    """How to measure what isn't there."""
+    """Show the command that measures what is missing."""
     key = page.view.key
     folder = page.view.bundle.path.parent.name
     command = f"python -m explorer evidence {folder}/{key} --only {section}"

@@ -174,12 +174,12 @@ def more_neurons(page: Page) -> None:
 
 
 def _whole_rows(images: list[int]) -> list[int]:
-    """As many of a meaning's images as fill one or two rows."""
+    """Return as many of a meaning's images as fill one or two rows."""
     return images[: 2 * ROW if len(images) >= 2 * ROW else ROW]
 
 
 def _mixed(item: Highlight) -> list[int]:
-    """Pictures of a card: a row of each of the first two meanings."""
+    """Return the pictures of a card: a row of each of the first two meanings."""
     return [picture.image for group in item.groups[:2] for picture in group.pictures[:ROW]]
 
 

@@ -35,7 +35,7 @@ def figure(
     under: Sequence[dict[str, Any]] = (),
     **more: Any,
 ) -> go.Figure:
-    """A figure in the one cut of all charts: margins, hover, sizes, no zoom.
+    """Return a figure in the style of all charts: margins, hover, sizes, no zoom.
 
     `under`: traces drawn below the main one. It is made in one go, since each of Plotly's
     `update_…` calls costs milliseconds.
@@ -56,12 +56,12 @@ def figure(
 
 
 def axis_title(text: str) -> dict[str, Any]:
-    """An axis title in the size of all axis titles."""
+    """Return an axis title in the size of all axis titles."""
     return {"text": text, "font": {"size": 12}}
 
 
 def concept_bars(clusters: list[Cluster], most: int = 24) -> go.Figure:
-    """The heaviest concepts as signed bars, in the clusters' colours; what it points to first."""
+    """Draw the heaviest concepts as signed bars in their clusters' colours, positive first."""
     shown = _heaviest(clusters, most)
     places = list(range(len(shown)))
     trace = {
@@ -84,7 +84,7 @@ def concept_bars(clusters: list[Cluster], most: int = 24) -> go.Figure:
 
 
 def _heaviest(clusters: list[Cluster], most: int) -> list[Concept]:
-    """The heaviest concepts, the two sides apart.
+    """Return the heaviest concepts, the two sides apart.
 
     On each side: coloured clusters as blocks, then the rest by weight.
     """
@@ -104,14 +104,14 @@ def _shortened(text: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A text that Plotly shows as it is written, its own markup included."""
+    """Return a text that Plotly shows as it is written, its own markup included."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def norm_histogram(
     counts: NDArray[np.int32], edges: NDArray[np.float32], significant: int
 ) -> go.Figure:
-    """Pictures by effect norm (1: the neuron's typical effect), a line before the strongest ones.
+    """Draw pictures by effect norm (1: typical effect), a line before the strongest ones.
 
     The line stands where as many pictures lie right of it as are significant.
     """
@@ -141,7 +141,7 @@ def norm_histogram(
 
 
 def _tail_start(counts: NDArray[np.int32], bounds: NDArray[np.floating[Any]], tail: int) -> float:
-    """Where on the axis the last `tail` pictures begin, within a bin by its share."""
+    """Return where on the axis the last `tail` pictures begin, within a bin by its share."""
     above = np.cumsum(counts[::-1])[::-1]
     inside = np.flatnonzero(above >= tail)
     if not len(inside):
@@ -153,7 +153,7 @@ def _tail_start(counts: NDArray[np.int32], bounds: NDArray[np.floating[Any]], ta
 
 
 def _line(place: float, name: str) -> dict[str, Any]:
-    """A named vertical line."""
+    """Draw a named vertical line."""
     shape = {
         "type": "line",
         "x0": place,
@@ -177,7 +177,7 @@ def _line(place: float, name: str) -> dict[str, Any]:
 
 
 def _log_axis(low: float, high: float) -> dict[str, Any]:
-    """Plain numbers on a logarithmic axis that is linear in log10 (bars then have equal width)."""
+    """Label a logarithmic axis that is linear in log10 (equal bar widths) with plain numbers."""
     ticks = [t for t in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100) if low <= t <= high]
     return {
         "tickvals": [float(np.log10(tick)) for tick in ticks],

@@ -50,7 +50,7 @@ def joined(children: Iterable[Child], between: str = "") -> Markup:
 
 
 def block(*children: Child, css: str = "") -> Markup:
-    """Everything drawn stands in such a block, which carries the app's typography."""
+    """Return the block that everything is drawn in; it carries the app's typography."""
     return tag("div", children, css=f"lens {css}".rstrip())
 
 

@@ -77,7 +77,7 @@ def choices(
 
 
 def pager(page: str, number: int, pages: int, /, **params: object) -> Markup:
-    """Lead to the pages of results before and after; nothing where there is only one."""
+    """Link to the pages of results before and after; nothing where there is only one."""
     if pages == 1:
         return NOTHING
 

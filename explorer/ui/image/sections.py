@@ -57,7 +57,7 @@ _SCRIPT = (Path(__file__).parent / "image.js").read_text("utf-8")
 
 
 def choose(page: Page, query: ImageQuery) -> Source | None:
-    """Upload, camera and examples; the picture that is under study, if there is one."""
+    """Offer upload, camera and examples; return the picture under study, if there is one."""
     frame.draw(
         tag("h1", "An image under the lens"),
         tag(

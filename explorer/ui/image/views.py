@@ -164,7 +164,7 @@ def _difference(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
 
 
 def pair(query: ImageQuery, texts: tuple[str, ...]) -> tuple[int, int]:
-    """Places of the two texts that are set against each other; there are two or more."""
+    """Return the places of the two texts that are compared; there are two or more."""
     one = min(query.first, len(texts) - 1)
     other = min(query.second, len(texts) - 1)
     return one, other if other != one else (one + 1) % len(texts)

@@ -95,7 +95,7 @@ def _heading(page: Page, neuron: Neuron) -> None:
 
 
 def _step(page: Page, neuron: Neuron, by: int, text: str, rel: str) -> Markup:
-    """Lead to another number, looked at in the same way."""
+    """Link to another number, looked at in the same way."""
     row = neuron.row + by
     if not 0 <= row < len(neuron.view.neurons):
         return tag("span", text, css="button")

@@ -89,7 +89,7 @@ def _ranged(page: Page, before: NeuronsQuery, spans: ranges.Ranges) -> None:
 
 
 def _heading(page: Page, query: NeuronsQuery) -> None:
-    """The list's title or the page's name, and the choice between cards and table."""
+    """Draw the list's title or the page's name, and the choice between cards and table."""
     params = replace(query, page=1).params() | {"bundle": page.view.key}
     views = choices("neurons", "View", VIEWS, query.view, "view", **params)
     title = (query.title or "A list of neurons") if query.places else "Neurons"
@@ -125,7 +125,7 @@ def _retitled(page: Page, before: NeuronsQuery) -> None:
 
 
 def sort_name(key: str) -> str:
-    """What a way of sorting is called."""
+    """Return what a way of sorting is called."""
     if key in glossary.MEASURES:
         return glossary.MEASURES[key].name
     names = {"layer": "Layer", "neuron": "Neuron number", LISTED: "As listed"}
@@ -149,7 +149,7 @@ def _changed(page: Page, before: NeuronsQuery) -> None:
 
 
 def results(page: Page, query: NeuronsQuery) -> None:
-    """One page of results as cards or a table, the way to the others, and downloads."""
+    """Draw one page of results as cards or a table, links to the others, and downloads."""
     selection = select(page.view, query)
     if not len(selection.rows):
         frame.draw(_nothing(page, query, selection), css="empty")
@@ -177,7 +177,7 @@ def results(page: Page, query: NeuronsQuery) -> None:
 
 
 def _downloads(page: Page, query: NeuronsQuery, count: int) -> None:
-    """The whole selection as a file, made when asked for."""
+    """Offer the whole selection as a file, made when asked for."""
     name = "neurons" if not query.places else "list"
     filters = {
         key: value

@@ -22,7 +22,7 @@ PLACES = {"layer": "Layer", "neuron": "Neuron"}
 
 
 def table(view: View, query: NeuronsQuery, rows: Sequence[int], selection: Selection) -> Markup:
-    """Tabulate one page of the selection; `rows` in the order shown."""
+    """Draw one page of the selection as a table; `rows` in the order shown."""
     keys = [key for key in glossary.MEASURES if key in view.neurons]
     heads = [
         *(_head(view, query, key, name) for key, name in PLACES.items()),

@@ -109,7 +109,7 @@ def _asked(page: Page) -> None:
 
 
 def _kinds(found: TextSearch) -> dict[str, str]:
-    """Which results there are; the polysemy search, where it applies, comes first."""
+    """Return the kinds of results; the polysemy search, where it applies, comes first."""
     if int((found.signs > 0).sum()) < 2:
         return {key: name for key, name in SHOWN.items() if key != BOTH}
     return {BOTH: SHOWN[BOTH]} | SHOWN

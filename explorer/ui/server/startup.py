@@ -35,7 +35,7 @@ DESCRIPTORS = Path("/proc/self/fd")  # Linux; elsewhere nothing changes
 
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncGenerator[None, None]:
-    """What the server does from its start to its end; its socket listens already."""
+    """Start and stop what belongs to the server; its socket listens already."""
     warn()
     share_arenas()
     answer_at_once()
@@ -65,7 +65,7 @@ def warm_up() -> None:
 
 
 def share_arenas(most: int = ARENAS) -> bool:
-    """Have all threads allocate from a few arenas; whether the C library can be told (glibc)."""
+    """Let all threads allocate from a few arenas; return whether the C library (glibc) can."""
     try:
         return bool(ctypes.CDLL(None).mallopt(M_ARENA_MAX, most))
     except (AttributeError, OSError, TypeError):  # another C library, or none of this kind
@@ -73,7 +73,7 @@ def share_arenas(most: int = ARENAS) -> bool:
 
 
 def keep_uploads_in_memory() -> None:
-    """Have no upload that Streamlit takes at all written to disk while it arrives."""
+    """Keep every upload that Streamlit accepts in memory while it arrives."""
     MultiPartParser.spool_max_size = (st.get_option("server.maxUploadSize") + 1) * 2**20
 
 

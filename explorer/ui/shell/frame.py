@@ -116,19 +116,19 @@ def title(text: str) -> None:
 
 
 def go(page: str, /, **params: object) -> None:
-    """From a widget's callback: have the browser visit an address."""
+    """Visit an address, from a widget's callback."""
     params = {PINS: st.query_params.get(PINS), **params}
     st.session_state["_visit"] = {"href": href(page, **params), "turn": random.random()}
 
 
 def address(page: Page, /, **params: Any) -> None:
-    """From a widget's callback: change the address of the page that is shown."""
+    """Change the address of the page that is shown, from a widget's callback."""
     kept = {"bundle": page.view.key, PINS: st.query_params.get(PINS, ""), **params}
     st.query_params.from_dict({key: str(value) for key, value in kept.items() if value != ""})
 
 
 def change(page: Page, /, **params: Any) -> None:
-    """From a widget's callback: change these parameters of the address, keep its others."""
+    """Change these parameters of the address and keep the others, from a widget's callback."""
     address(page, **(page.params | {"bundle": page.view.key} | params))
 
 

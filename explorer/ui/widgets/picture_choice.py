@@ -109,7 +109,7 @@ def _uploaded(page: Page, params: Mapping[str, str]) -> None:
 
 
 def _offered(view: View, word: str) -> list[int]:
-    """Pictures that carry a word, a few from all over the bundle without one."""
+    """Return pictures that carry a word; without one, a few from all over the bundle."""
     corpus = view.bundle.pictures.corpus_size
     if not word:
         spread = np.linspace(0, corpus - 1, min(OFFERED, corpus)).round().astype(int)

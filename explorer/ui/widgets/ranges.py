@@ -37,7 +37,7 @@ def popover(view: View, ranges: Ranges, write: Callable[[Ranges], None]) -> None
 
 
 def _changed(before: Ranges) -> Ranges:
-    """The ranges with the form's own in the place of an earlier one of its measure."""
+    """Return the ranges with the form's own in place of an earlier one of its measure."""
     state = st.session_state
     low, high = state["_range_low"], state["_range_high"]
     if low is not None and high is not None and low > high:

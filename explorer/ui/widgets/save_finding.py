@@ -62,7 +62,7 @@ class Draft:
 
     @property
     def about(self) -> bool:
-        """Whether the form asks for neurons."""
+        """Return whether the form asks for neurons."""
         return self.image is None and self.picture is None
 
 
