@@ -111,7 +111,7 @@ class View:
 
     @cached_property
     def trust(self) -> NDArray[np.float32]:
-        """Return the weight of each neuron's words, [neuron]: 1 at agreement 1, 0 up to guessing (½)."""
+        """Return the weight of each neuron's words, [neuron]: from 0 (guessing) to 1."""
         agreement = self.neurons["agreement"].to_numpy(np.float32)
         trust: NDArray[np.float32] = np.nan_to_num(np.clip(2 * agreement - 1, 0, 1))
         return trust
@@ -130,7 +130,7 @@ class View:
 
     @cached_property
     def silent(self) -> NDArray[np.bool_]:
-        """Return which neurons have no any effect worth describing, [neuron]."""
+        """Return which neurons have no effect worth describing, [neuron]."""
         scale = self.neurons["scale"].fillna(0)
         usual = scale.groupby(self.neurons["layer"]).transform("median")
         quiet: NDArray[np.bool_] = (scale <= QUIET * usual).to_numpy()

@@ -100,7 +100,7 @@ class Neuron:
 
     @cached_property
     def cosines(self) -> NDArray[np.float32]:
-        """Return cosines of its direction with the sums of the first 1, 2, … texts, [text] float32."""
+        """Return cosines of its direction with the sums of its first 1, 2, … texts, [text]."""
         stored = self.view.bundle.concept_cosines[self.row, : self.most_texts]
         return np.asarray(stored, np.float32)
 
