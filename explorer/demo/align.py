@@ -122,7 +122,8 @@ class Tail(nn.Module):
 
     def read(self, class_token: Tensor) -> Tensor:
         """[image, width] -> representation [image, embed]."""
-        return self.ln_post(class_token) @ self.proj
+        representation: Tensor = self.ln_post(class_token) @ self.proj
+        return representation
 
     def terms(self, stream: Tensor) -> Tensor:
         """[image, token, width] -> the terms of the last class token, [image, term, width].
@@ -350,7 +351,7 @@ def class_token_terms(
     tokens: the cached stream [view, token, width] float16 (memory-mapped).
     """
     if file.exists():
-        return np.load(file)
+        return _loaded(file)
     tail = Tail(visual, first_tuned).eval()
     parts = []
     for start in range(0, views, 256):
@@ -358,7 +359,12 @@ def class_token_terms(
         with torch.autocast("cpu", torch.bfloat16):
             parts.append(tail.terms(stream.to(torch.bfloat16)).half().numpy())
     np.save(file, np.concatenate(parts))
-    return np.load(file)
+    return _loaded(file)
+
+
+def _loaded(file: Path) -> np.ndarray:
+    terms: np.ndarray = np.load(file)
+    return terms
 
 
 def polish(

@@ -83,7 +83,7 @@ def caption_views(corpus: Corpus, views: list[View], seed: int = 0) -> Captions:
         for slot, picture in enumerate(view.pictures):
             view_labels[row, slot] = place[picture_labels[picture]]
             mine = words[picture]
-            picked: np.ndarray | list = (
+            picked: np.ndarray | list[int] = (
                 rng.choice(len(mine), min(2, len(mine)), replace=False) if mine else []
             )
             for extra, word in enumerate(picked):

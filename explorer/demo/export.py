@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -14,7 +15,9 @@ from explorer.demo.tower import IMAGE_MEAN, IMAGE_STD, model_config
 CARD = Path(__file__).with_name("model_card.md")
 
 
-def export_model(model: open_clip.CLIP, image_size: int, out: Path, figures: dict) -> None:
+def export_model(
+    model: open_clip.CLIP, image_size: int, out: Path, figures: dict[str, Any]
+) -> None:
     """Write weights (float16), configuration, model card and figures below ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     weights = {

@@ -174,7 +174,8 @@ def embed_tokens(visual: VisionTransformer, pixels: Tensor) -> Tensor:
     """Return the residual stream entering block 0, [image, token, width]."""
     patches = visual.conv1(pixels).flatten(2).transpose(1, 2)
     class_token = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
-    return torch.cat([class_token, patches], 1) + visual.positional_embedding.to(patches.dtype)
+    positions: Tensor = visual.positional_embedding.to(patches.dtype)
+    return torch.cat([class_token, patches], 1) + positions
 
 
 def cache_features(

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -285,7 +286,7 @@ def render_store(sources: Sources, out: Path, size: int = 168, workers: int = 2)
 
 def _draw_set(sources: Sources, pictures: list[Picture], size: int) -> list[tuple[Picture, bytes]]:
     prefix = pictures[0].source
-    icons: dict = {}
+    icons: dict[str, Any] = {}
     if not pictures[0].path:
         icons = json.loads((sources.icons / "json" / f"{prefix}.json").read_text("utf-8"))
     drawn = []

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,7 @@ def write_store(rendered: Path, out: Path, thumbnail: int = 96) -> int:
     pixels = np.load(rendered / "pictures.npy", mmap_mode="r")
     corpus, held_out = choose(table)
 
-    def rows() -> Iterator[tuple[dict, bytes]]:
+    def rows() -> Iterator[tuple[dict[str, Any], bytes]]:
         plan = [(r, thumbnail, "corpus") for r in corpus]
         plan += [(r, pixels.shape[1], "heldout") for r in held_out]
         with ThreadPoolExecutor(2) as pool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -29,7 +30,7 @@ BLOCK_PARTS = {
 }
 
 
-def model_config(image_size: int) -> dict:
+def model_config(image_size: int) -> dict[str, Any]:
     """Return the demo model's open_clip configuration for square images of ``image_size`` px."""
     return {
         "embed_dim": EMBED,

@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -84,7 +85,7 @@ class TrainSettings:
 
 def train(
     sources: Sources, pictures: Path, photos: Path | None, out: Path, settings: TrainSettings
-) -> dict:
+) -> dict[str, Any]:
     """Run the recipe and return the finished model's figures (recall per test set).
 
     Raises:
@@ -206,7 +207,9 @@ def _embed_streams(model: open_clip.CLIP, stream: Tensor, first_tuned: int) -> T
     return F.normalize(torch.cat(parts), dim=-1)
 
 
-def _measure(model: open_clip.CLIP, tokenizer: Callable, test: TestSet, images: Tensor) -> dict:
+def _measure(
+    model: open_clip.CLIP, tokenizer: Callable[..., Tensor], test: TestSet, images: Tensor
+) -> dict[str, Any]:
     with torch.inference_mode():
         texts = torch.cat(
             [
@@ -221,7 +224,8 @@ def _measure(model: open_clip.CLIP, tokenizer: Callable, test: TestSet, images: 
 
 def _cached(file: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
     if file.exists():
-        return np.load(file)
+        values: np.ndarray = np.load(file)
+        return values
     values = compute()
     np.save(file, values)
     return values
