@@ -31,6 +31,7 @@ from explorer.bundle import Bundle
 from explorer.decompose import batch_omp
 from explorer.describe.sample import draw_sample
 from explorer.lens import trace, write_vectors
+from explorer.lens.interventions import recompute
 from explorer.lens.models import to_rgb
 from explorer.picture.model import open_lens_model
 from explorer.picture.rivals import explained_pass
@@ -116,24 +117,3 @@ def indirect_directions(
         if start % (8 * CHUNK) == 0:
             say(f"indirect effects: {start} of {len(writes)} neurons")
     return torch.cat(directions), torch.cat(scale)
-
-
-@torch.no_grad()
-def recompute(model: Any, layer: int, stream: Tensor) -> Tensor:
-    """Return the output of the blocks after `layer`, not normalised: [image, embed].
-
-    The last block is run for the class token only; nothing else of it is read.
-    """
-    visual = model.visual
-    later = visual.transformer.resblocks[layer + 1 :]
-    stream = stream.to(visual.conv1.weight)
-    for block in later[:-1]:
-        stream = block(stream)
-    token = stream[:, :1]
-    for last in later[-1:]:
-        normed = last.ln_1(stream)
-        read = last.attn(normed[:, :1], normed, normed, need_weights=False)[0]
-        token = token + last.ls_1(read)
-        token = token + last.ls_2(last.mlp(last.ln_2(token)))
-    output: Tensor = visual.ln_post(token)[:, 0] @ visual.proj
-    return output

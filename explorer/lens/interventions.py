@@ -2,7 +2,7 @@
 
 Paper, section 3: a neuron (or a layer) is mean-ablated by setting its activations to their mean, at
 each token, over a set of pictures; everything after it is recomputed, attention and LayerNorm
-included (`explorer.attack.indirect.recompute`). An MLP's output is linear in its activations, so
+included (`recompute`). An MLP's output is linear in its activations, so
 that its block's output changes by `(mean - p) W`, with `W` the write vectors; the blocks before are
 shared by all ablations.
 """
@@ -55,6 +55,27 @@ def streams(model: nn.Module, pixels: Tensor, layers: Sequence[int]) -> Streams:
         output = visual(pixels.to(visual.conv1.weight))
     representation = output[0] if isinstance(output, tuple) else output
     return Streams(representation, outputs, activations)
+
+
+@torch.no_grad()
+def recompute(model: nn.Module, layer: int, stream: Tensor) -> Tensor:
+    """Return the output of the blocks after `layer`, not normalised: [image, embed].
+
+    The last block is run for the class token only; nothing else of it is read.
+    """
+    visual = visual_of(model)
+    later = blocks_of(model)[layer + 1 :]
+    stream = stream.to(visual.conv1.weight)
+    for block in later[:-1]:
+        stream = block(stream)
+    token = stream[:, :1]
+    for last in later[-1:]:
+        normed = last.ln_1(stream)
+        read = last.attn(normed[:, :1], normed, normed, need_weights=False)[0]
+        token = token + last.ls_1(read)
+        token = token + last.ls_2(last.mlp(last.ln_2(token)))
+    output: Tensor = visual.ln_post(token)[:, 0] @ visual.proj
+    return output
 
 
 @contextmanager

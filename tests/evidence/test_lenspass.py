@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from explorer.attack.indirect import recompute
 from explorer.evidence.context import Context
 from explorer.evidence.lenspass import LayerView, PassBatch, Replacement
 from explorer.evidence.measures import ablation, effects, fit, rank, selectivity, texts
@@ -16,7 +15,7 @@ from explorer.evidence.reference import corpus_pixels, further_ranks
 from explorer.evidence.work import stream
 from explorer.lens import trace, write_vectors
 from explorer.lens.direct import direct_paths
-from explorer.lens.interventions import streams
+from explorer.lens.interventions import recompute, streams
 from tests.support.direct import direct_effects
 from tests.support.evidence import batch_of, centred_effects, context_of, plain_ranks
 from tests.support.tiny import tiny_clip, tiny_images

@@ -28,7 +28,7 @@ from explorer.lens import (
 )
 from explorer.lens.direct import direct_paths
 from explorer.lens.hooks import Hooks, hooked
-from explorer.lens.interventions import streams
+from explorer.lens.interventions import recompute, streams
 from tests.support.direct import direct_effects
 from tests.support.tiny import tiny_clip, tiny_images
 
@@ -452,6 +452,15 @@ def test_training_mode_does_not_change_the_result() -> None:
     model = tiny_clip(patch_dropout=0.5)
     model.train()
     assert torch.equal(SecondOrderLens(model, 1).coefficients(images), expected)
+
+
+def test_recomputing_equals_the_models_own_pass() -> None:
+    model = tiny_clip(layer_scale=True)
+    images = tiny_images(3)
+    outputs = streams(model, images, [1, 2]).outputs
+    for layer in (1, 2):
+        found = recompute(model, layer, outputs[layer])
+        assert torch.allclose(found, model.visual(images), atol=1e-5)
 
 
 def test_a_pass_in_another_thread_is_not_recorded() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -222,3 +224,12 @@ def test_class_names_are_texts(
     assert source not in html and target not in html
     assert read.text.count(source) > 5 and read.text.count(target) > 5
     assert "& '" not in html and '<red "' not in html
+
+
+def test_a_kept_attack_does_not_keep_its_bundle(tiny_bundle: Path) -> None:
+    view = View("dropped", Bundle.open(tiny_bundle))
+    dropped = weakref.ref(view.bundle)
+    attacks.find_attack(view, AttackQuery(**PAIR))
+    del view
+    gc.collect()
+    assert dropped() is None

@@ -17,14 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.attack.indirect import recompute
 from explorer.evidence.context import Context
 from explorer.evidence.figures import Figure, figure
 from explorer.evidence.lenspass import LayerView, Replacement
 from explorer.evidence.work import stream
 from explorer.lens import write_vectors
 from explorer.lens.direct import direct_paths
-from explorer.lens.interventions import streams
+from explorer.lens.interventions import recompute, streams
 
 VARIANTS = ("second_order", "first_order")
 INDIRECT = "indirect ablation"

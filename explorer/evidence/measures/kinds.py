@@ -33,7 +33,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.attack.indirect import recompute
 from explorer.decompose import reconstruct, sparse_codes
 from explorer.evidence.context import Context
 from explorer.evidence.figures import figure, ratio
@@ -43,7 +42,7 @@ from explorer.evidence.reference import corpus_pixels
 from explorer.evidence.work import stream
 from explorer.lens import trace, write_vectors
 from explorer.lens.direct import direct_paths
-from explorer.lens.interventions import Streams, streams
+from explorer.lens.interventions import Streams, recompute, streams
 
 NEEDS_EFFECTS = True
 KINDS = ("direct", "second_order", "indirect")

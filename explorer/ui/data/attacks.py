@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import streamlit as st
 
 from explorer.attack.audit import Audit, audit
 from explorer.attack.batch import Attack, Attempt
+from explorer.attack.concepts import Ranking
 from explorer.attack.pairs import Classes, Pair, propose_pairs
 from explorer.attack.scenes import AttackScene, compose_attack
 from explorer.evidence.claims.attack import OWN
@@ -40,15 +42,20 @@ def find_attack(view: View, query: AttackQuery) -> Attack:
         InputError: when no concept is left.
     """
     loaded_model.opened(view)
-    return _attack(view.key, view.bundle.manifest.identity, query.source, query.target, view)
+    identity = view.bundle.manifest.identity
+    return Attack(view.bundle, *_ranked(view.key, identity, query.source, query.target, view))
 
 
 @st.cache_resource(
     max_entries=32,
     show_spinner="The best concepts are tried beside the source, some 100 pictures …",
 )
-def _attack(key: str, identity: str, source: str, target: str, _view: View) -> Attack:
-    return Attack.of(_view.bundle, source, target)
+def _ranked(
+    key: str, identity: str, source: str, target: str, _view: View
+) -> tuple[Ranking, np.ndarray]:
+    """Return what an attack is made of but its bundle, which a kept one would keep alive."""
+    found = Attack.of(_view.bundle, source, target)
+    return found.ranking, found.texts
 
 
 def examples(view: View, query: AttackQuery) -> list[Attempt]:
