@@ -27,6 +27,7 @@ COLUMNS = (
     "label", "concept", "keywords", "looks", "source", "name", "author", "licence", "kind", "split",
 )  # fmt: skip
 SPLITS = ("corpus", "heldout")
+_KINDS = ((b"RIFF", "webp"), (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"))
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,18 @@ class PictureStore:
     @cached_property
     def _lengths(self) -> NDArray[np.int64]:
         return np.asarray(self.table["length"], np.int64)
+
+
+def picture_kind(data: bytes) -> str:
+    """Return the format of an encoded picture by its first bytes, as MIME types name it.
+
+    Raises:
+        InputError: when it is none that a browser shows.
+    """
+    for mark, kind in _KINDS:
+        if data.startswith(mark):
+            return kind
+    raise InputError("A picture is neither WebP, PNG nor JPEG.")
 
 
 def _check_record(record: dict[str, Any], records: list[dict[str, Any]]) -> None:

@@ -113,7 +113,7 @@ def open_evaluation(bundle: Bundle, settings: EvidenceSettings) -> EvaluationSet
                 f"There is no folder {settings.images}: give one with a sub-folder a class."
             )
         folder = FolderSource(settings.images, settings.images.resolve().name)
-        labels = [facts["label"] for facts, _ in folder.rows(THUMBNAIL)]
+        labels = [record["label"] for record, _ in folder.rows(THUMBNAIL)]
         rows, name, source = np.arange(len(labels)), folder.name, folder
         sources = [folder.name]
     kept = np.arange(len(rows))

@@ -39,9 +39,9 @@ def neuron_poster(bundle: Bundle, layer: int, neuron: int, title: str = "") -> b
     shot = neuron_shot(bundle, layer, neuron, pictures=COLUMNS * ROWS, bars=BARS)
     canvas = Image.new("RGB", SIZE, GROUND)
     pen = ImageDraw.Draw(canvas)
-    facts = [neuron_name(shot), *measures(shot), f"bundle {bundle.name}"]
+    line = [neuron_name(shot), *measures(shot), f"bundle {bundle.name}"]
     foot = "Bars: weights of its concepts. Pictures: those with its strongest second-order effect."
-    _head(pen, title or shot.concepts or "no concepts", facts, foot)
+    _head(pen, title or shot.concepts or "no concepts", line, foot)
     _bars(pen, shot.bars, MARGIN, 210)
     _pictures(canvas, pen, shot.pictures)
     return _png(canvas)
@@ -103,9 +103,9 @@ def _png(canvas: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _head(pen: ImageDraw.ImageDraw, title: str, facts: Sequence[str], foot: str) -> None:
+def _head(pen: ImageDraw.ImageDraw, title: str, line: Sequence[str], foot: str) -> None:
     _title(pen, title, SIZE[0] - 2 * MARGIN)
-    _write(pen, (MARGIN, 112), "   ·   ".join(facts), 22, MUTED, SIZE[0] - 2 * MARGIN)
+    _write(pen, (MARGIN, 112), "   ·   ".join(line), 22, MUTED, SIZE[0] - 2 * MARGIN)
     pen.line((MARGIN, 160, SIZE[0] - MARGIN, 160), fill=LINE, width=2)
     _write(pen, (MARGIN, SIZE[1] - 52), foot, 18, MUTED, SIZE[0] - 2 * MARGIN)
 

@@ -9,6 +9,7 @@ from typing import Any
 from explorer.bundle import Bundle
 from explorer.bundle.facts import concepts_of, images_of
 from explorer.bundle.measures import keys_of
+from explorer.bundle.pictures import picture_kind
 from explorer.errors import InputError
 from explorer.findings.model import BundleRef, Finding, SavedFinding
 from explorer.palette import CLUSTER_COLOURS
@@ -18,7 +19,6 @@ BARS = 16
 REST = len(CLUSTER_COLOURS) - 1
 LEAST_SHARE = 0.02  # of the squared weights, for a colour of a cluster's own
 MEASURES = keys_of("finding")
-_KINDS = ((b"RIFF", "webp"), (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"))
 
 Heatmaps = Callable[[Finding], Sequence[tuple[str, bytes]]]
 """A finding about a picture -> captions and PNG files to show below it."""
@@ -145,8 +145,8 @@ def check_against(finding: Finding, bundle: Bundle) -> None:
 
 def picture(bundle: Bundle, number: int) -> Shot:
     """Return a picture of the bundle under its label."""
-    facts = bundle.pictures.table.iloc[number]
-    return Shot(str(facts["label"] or facts["name"] or "unlabelled"), encoded(bundle, number))
+    record = bundle.pictures.table.iloc[number]
+    return Shot(str(record["label"] or record["name"] or "unlabelled"), encoded(bundle, number))
 
 
 def encoded(bundle: Bundle, number: int) -> bytes:
@@ -200,15 +200,3 @@ def coloured(concepts: Sequence[Mapping[str, Any]]) -> tuple[Bar, ...]:
 
 def _cluster(concept: Mapping[str, Any]) -> Any:
     return concept["cluster"] if concept["cluster"] >= 0 else concept["text"]
-
-
-def picture_kind(data: bytes) -> str:
-    """Return the format of an encoded picture, by its first bytes.
-
-    Raises:
-        InputError: when it is none that a browser shows.
-    """
-    for mark, kind in _KINDS:
-        if data.startswith(mark):
-            return kind
-    raise InputError("A picture is neither WebP, PNG nor JPEG.")

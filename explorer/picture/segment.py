@@ -37,7 +37,7 @@ class Segmentation:
     texts: tuple[str, ...]
     framing: Framing
     grids: Tensor
-    """[window, text, patch_row, patch_column]: the maps, see `explorer.picture.maps.grounded`."""
+    """[window, text, patch_row, patch_column]: maps, see `explorer.picture.heatmaps.grounded`."""
     threshold: float
     """Share of a text's own peak below which a pixel is background."""
     confidence: tuple[float, ...]

@@ -37,8 +37,8 @@ view = View("tiny", bundle)
 assert "oddness" in SORTS
 assert "oddness" in COLOURS
 assert "How odd it is." in cards.measures(view, 5)
-assert "odd</span>" in cards.facts(view, 5)
-assert "odd 0.25" in hint(view, 5)["facts"]
+assert "odd</span>" in cards.measures_line(view, 5)
+assert "odd 0.25" in hint(view, 5)["measures"]
 assert (export.selected(view, NeuronsQuery())["Oddness"] == 0.25).all()
 assert neuron_facts(bundle, 1, 5)["measures"]["oddness"] == 0.25
 assert neuron_shot(bundle, 1, 5).measures["oddness"] == 0.25

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from explorer.bundle.pictures import COLUMNS, PictureStore
+from explorer.bundle.pictures import COLUMNS, PictureStore, picture_kind
 from explorer.errors import BundleError, InputError
 from tests.conftest import HELD_OUT, draw, facts_of, picture_rows, png
 
@@ -102,3 +103,13 @@ def test_only_the_pictures_asked_for_are_read(tiny_store: Path) -> None:
     lengths = store.table["length"].to_numpy()
     assert np.array_equal(store.table["offset"], np.concatenate([[0], lengths.cumsum()[:-1]]))
     assert store.table["offset"].dtype == np.int64
+
+
+def test_a_pictures_kind_is_read_off_its_first_bytes() -> None:
+    shown = draw("red", "circle", 10, 0).convert("RGB")
+    for kind in ("webp", "png", "jpeg"):
+        buffer = io.BytesIO()
+        shown.save(buffer, kind)
+        assert picture_kind(buffer.getvalue()) == kind
+    with pytest.raises(InputError, match="neither WebP"):
+        picture_kind(b"GIF89a")

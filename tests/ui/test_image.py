@@ -241,14 +241,14 @@ def test_texts_are_split_at_commas() -> None:
 
 
 def test_examples_are_the_same_in_every_session_and_apart_from_tests(view: View) -> None:
-    found = image_source.examples(view)
+    found = image_source.example_scenes(view)
     assert len(found) == 10
-    again = image_source.examples(View("tiny", Bundle.open(view.bundle.path)))
+    again = image_source.example_scenes(View("tiny", Bundle.open(view.bundle.path)))
     for one, other in zip(found, again, strict=True):
         assert one.labels == other.labels
         assert (np.asarray(one.picture) == np.asarray(other.picture)).all()
     assert len({example.picture.tobytes() for example in found}) == 10
-    assert image_source.examples(view) is found
+    assert image_source.example_scenes(view) is found
 
 
 def test_uploads_become_sources_or_one_sentence() -> None:
@@ -411,8 +411,8 @@ def test_a_bundle_too_small_for_scenes_shows_a_picture_of_its_own(
         raise InputError("too few")
 
     monkeypatch.setattr(image_source, "draw_scene", none)
-    assert image_source._draw_examples(view) == []
-    monkeypatch.setattr(image_source, "examples", lambda view: [])
+    assert image_source._draw_scenes(view) == []
+    monkeypatch.setattr(image_source, "example_scenes", lambda view: [])
     assert "Picture 0: " in html_of(run())
 
 

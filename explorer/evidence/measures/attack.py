@@ -1,16 +1,14 @@
-"""How often pictures with spurious concepts fool the model, beside baselines.
+"""How often pictures with spurious concepts fool the model, beside other ways to choose.
 
 For each pair of classes the same scenes (source, background, place) are made with concepts from
 
 - `second-order`: `explorer.attack.trials.find_concepts`;
-- `none`: nothing added;
-- `random`: drawn at random;
-- `nearest`: the texts nearest to the target;
-- `indirect`: the neurons whose indirect effects separate the classes;
-- `untried`: the second-order shortlist's best by score, their pictures drawn by chance;
-- `random, tried`, `nearest, tried`, `indirect, tried`: these baselines' shortlists with the
-  second-order method's last step, so that nothing differs but where the shortlist comes from. They
-  say how much of a success is owed to the neurons, and how much to the trials.
+- `BASELINES`: `none`, nothing added; `random`, drawn at random; `nearest`, the texts nearest to the
+  target; `indirect`, the neurons whose indirect effects separate the classes;
+- `CONTROLS`: `untried`, the second-order shortlist's best by score, their pictures drawn by chance;
+  `random, tried`, `nearest, tried`, `indirect, tried`, a baseline's shortlist with the second-order
+  method's last step, so that nothing differs but where the shortlist comes from. They say how much
+  of a success is owed to the neurons, and how much to the trials.
 
 All leave out the same texts: close to either class by the text tower or by their words. Success
 is the share of pictures classified as the target, between the two classes and among all classes of

@@ -13,7 +13,7 @@ A description that predicts nothing may be the neuron's doing or the measure's. 
 - *top_labels*: no fit, the labels of the build's strongest pictures, summed by their effects.
 - *output*: the picture's own output in place of its label. What labels alone might miss.
 - *corpus*: the description on the sample of the corpus in place of the unseen style.
-- *strong*: only neurons whose own texts tell their pictures best (`explorer.agreement`).
+- *strong*: only neurons whose own texts tell their pictures best (`explorer.describe.agreement`).
 - *alignment*: cosine of a neuron's direction, where its effect points, with its fitted label
   direction, what it responds to.
 """

@@ -1,7 +1,7 @@
 """How well the concepts discovered in a scene match what is in it, measured on seeded scenes.
 
-Beside the rankings stands how well the confidence of `explorer.presence` tells texts of things in a
-scene from texts of another scene's things, and how many of either are called doubtful.
+Beside the rankings stands how well the confidence of `explorer.picture.presence` tells texts of
+things in a scene from texts of another scene's things, and how many of either are called doubtful.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ def measure_discovery(
     For single- and multi-object scenes of pictograms, and of photographs where the bundle has any:
     `hit@k`, the share of objects whose label is among the k best texts (only labels in the
     dictionary are asked for), and `cosine@k`, the largest cosine between the label and one of the k
-    texts. Five rankings are measured: `concepts`, as `explorer.discover` ranks them; `sets`, the
-    significant neurons' sparse sets merged, weighted by effect; `chance`, the concepts against
-    another scene's labels; `output`, the texts nearest to the whole representation, which also
-    sees what no neuron wrote; and `likely`, the most confident texts of `explorer.presence`, which
-    joins both.
+    texts. Five rankings are measured: `concepts`, as `explorer.picture.discover` ranks them;
+    `sets`, the significant neurons' sparse sets merged, weighted by effect; `chance`, the concepts
+    against another scene's labels; `output`, the texts nearest to the whole representation, which
+    also sees what no neuron wrote; and `likely`, the most confident texts of
+    `explorer.picture.presence`, which joins both.
 
     `confidence` is of each object's own text, present, and of the texts of the next scene's other
     objects, absent: `auc`, how often a present text is the more confident of two, and the shares

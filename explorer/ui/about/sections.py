@@ -21,7 +21,7 @@ def summary(view: View) -> None:
     """Draw what the explorer and this bundle are."""
     manifest = view.bundle.manifest
     model = manifest.model
-    sizes = [int(facts["bytes"]) for facts in manifest.files.values()]
+    sizes = [int(entry["bytes"]) for entry in manifest.files.values()]
     paper = tag(
         "a",
         "Interpreting the Second-Order Effects of Neurons in CLIP",
@@ -131,12 +131,12 @@ def settings(view: View) -> None:
     }
     rows = [
         (f"{group}.{key}", value if isinstance(value, str) else json.dumps(value))
-        for group, facts in groups.items()
-        for key, value in facts.items()
+        for group, values in groups.items()
+        for key, value in values.items()
     ]
     files = [
-        (name, glossary.file_size(int(facts["bytes"])), str(facts["sha256"])[:16] + "…")
-        for name, facts in manifest.files.items()
+        (name, glossary.file_size(int(entry["bytes"])), str(entry["sha256"])[:16] + "…")
+        for name, entry in manifest.files.items()
     ]
     frame.draw(
         tag("h2", "Settings and files"),

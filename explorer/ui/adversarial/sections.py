@@ -179,7 +179,7 @@ def _live(page: Page, query: AttackQuery) -> None:
         st.progress(done / query.count, text=f"{done} of {query.count} pictures")
     if made.attempts:
         frame.draw(pictures.tally(made.attempts))
-    shown = made.attempts or attacks.examples(page.view, query)
+    shown = made.attempts or attacks.first_attempts(page.view, query)
     frame.draw(pictures.attempts(page.view, query, shown))
 
 

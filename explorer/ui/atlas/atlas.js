@@ -27,8 +27,8 @@ const filled = (card, hint) => {
   strip.append(...hint.pictures.map(pictured));
   const where = element("div", "where", hint.name);
   const shows = element("div", "shows", hint.shows && `pictures: ${hint.shows}`);
-  const facts = element("div", "facts", hint.facts);
-  card.replaceChildren(strip, where, element("div", "concepts", hint.concepts), shows, facts);
+  const measures = element("div", "measures-line", hint.measures);
+  card.replaceChildren(strip, where, element("div", "concepts", hint.concepts), shows, measures);
 };
 const placed = (card, { clientX, clientY }) => {
   const { width, height } = card.getBoundingClientRect();

@@ -58,7 +58,7 @@ def _ranked(
     return found.ranking, found.texts
 
 
-def examples(view: View, query: AttackQuery) -> list[Attempt]:
+def first_attempts(view: View, query: AttackQuery) -> list[Attempt]:
     """Return the first few pictures of a batch, made at once.
 
     Raises:
@@ -66,11 +66,11 @@ def examples(view: View, query: AttackQuery) -> list[Attempt]:
     """
     attack = find_attack(view, query)
     identity = view.bundle.manifest.identity
-    return _examples(view.key, identity, query.source, query.target, query.seed, attack)
+    return _first_attempts(view.key, identity, query.source, query.target, query.seed, attack)
 
 
 @st.cache_resource(max_entries=32, show_spinner="A few pictures are made …")
-def _examples(
+def _first_attempts(
     key: str, identity: str, source: str, target: str, seed: int, _attack: Attack
 ) -> list[Attempt]:
     return list(_attack.attempts(EXAMPLES, seed=seed))

@@ -24,12 +24,6 @@ from explorer.ui.data.loaders import View
 
 PICTURES, HINTS, FACTS = "pictures", "hints", "facts"
 HINT_PICTURES = 4
-_KINDS = ((b"RIFF", "webp"), (b"\x89PNG", "png"), (b"\xff\xd8", "jpeg"))
-
-
-def picture_kind(data: bytes) -> str:
-    """Name the kind of an encoded picture by its first bytes, as MIME types do."""
-    return next((kind for mark, kind in _KINDS if data.startswith(mark)), "webp")
 
 
 def picture_address(view: View, number: int) -> str:
@@ -58,7 +52,7 @@ def hint(view: View, row: int) -> dict[str, Any]:
     layer, neuron = view.place(row)
     near = [int(i) for i in view.bundle.neighbours[row] if i >= 0]
     places = np.asarray(view.bundle.atlas[near], np.float64)
-    facts = [
+    measures = [
         f"{measure.short} {measure.show(float(view.column(measure.key)[row]))}"
         for measure in measures_of("hint")
         if measure.key in view.neurons
@@ -67,7 +61,7 @@ def hint(view: View, row: int) -> dict[str, Any]:
         "name": glossary.neuron_name(layer, neuron),
         "concepts": str(view.column("concepts")[row]) or "no concepts",
         "shows": ", ".join(f"{word} {n}" for word, n in grouping.shared_words(view, row)),
-        "facts": " · ".join(facts),
+        "measures": " · ".join(measures),
         "pictures": [
             {"src": picture_address(view, image), "label": view.labels[image]}
             for image in grouping.strongest(view, row, HINT_PICTURES)

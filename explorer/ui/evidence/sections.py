@@ -51,12 +51,12 @@ def body(page: Page, asked: str) -> None:
     )
     frame.draw(tag("h1", "Evidence"), tag("p", lead, css="lead"))
     save_finding.of_view(page, "Evidence")
-    frame.draw(_baseline(page, evidence), _summary(page, evidence))
+    frame.draw(_recognition(page, evidence), _summary(page, evidence))
     for name in registry.claims():
         _section(page, name, evidence, whole=False)
 
 
-def _baseline(page: Page, evidence: Mapping[str, Any]) -> Markup:
+def _recognition(page: Page, evidence: Mapping[str, Any]) -> Markup:
     """Show how well the model recognises the evaluation pictures."""
     result = evidence.get("recall")
     if not result:

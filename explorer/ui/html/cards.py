@@ -44,7 +44,7 @@ def card(
         tag("div", title or str(view.column("concepts")[row]) or "no concepts", css="concepts"),
         NOTHING if title else _shows(view, row, end),
         note,
-        NOTHING if small else facts(view, row),
+        NOTHING if small else measures_line(view, row),
     )
     whole = neuron_link(view, row, body, css="card")
     return tag("div", whole, pin_button(layer, neuron), css="cardbox")
@@ -78,7 +78,7 @@ def shown_words(view: View, row: int) -> Markup:
     return caption(f"Of its {count} top pictures, ", said, ".")
 
 
-def facts(view: View, row: int) -> Markup:
+def measures_line(view: View, row: int) -> Markup:
     """Show the leading measures in one line."""
     shown = (
         (measure, float(view.column(measure.key)[row]))
@@ -86,7 +86,7 @@ def facts(view: View, row: int) -> Markup:
         if measure.key in view.neurons
     )
     spans = (tag("span", tag("b", m.show(value)), f" {m.short}") for m, value in shown)
-    return tag("div", spans, css="facts")
+    return tag("div", spans, css="measures-line")
 
 
 def cards(items: Iterable[Markup], small: bool = False) -> Markup:

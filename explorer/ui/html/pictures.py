@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
+from explorer.bundle.pictures import picture_kind
 from explorer.ui.core import glossary
 from explorer.ui.data import grouping, served
 from explorer.ui.data.grouping import Picture, PictureGroup
@@ -17,7 +18,7 @@ from explorer.ui.html.links import link
 
 def picture_source(data: bytes) -> str:
     """Make a data address of an encoded picture that no file holds, one just painted say."""
-    kind = served.picture_kind(data)
+    kind = picture_kind(data)
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 

@@ -71,7 +71,7 @@ def choose(page: Page, query: ImageQuery) -> Source | None:
     with left:
         sent = _upload(page, query)
     with right:
-        found = image_source.examples(page.view)
+        found = image_source.example_scenes(page.view)
         shown = query.scene if query.addressed or sent or query.own else 0
         if found:
             frame.draw(

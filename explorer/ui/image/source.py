@@ -51,12 +51,12 @@ class Example:
     thumbnail: bytes
 
 
-def examples(view: View) -> list[Example]:
+def example_scenes(view: View) -> list[Example]:
     """Return the bundle's example scenes; none where it ships too few pictures to make them of."""
-    return view.held("image-examples", _draw_examples)
+    return view.held("example scenes", _draw_scenes)
 
 
-def _draw_examples(view: View) -> list[Example]:
+def _draw_scenes(view: View) -> list[Example]:
     found: list[Example] = []
     for number, (pool, multiple) in enumerate(_PLAN):
         for kind in (pool, "pictogram"):  # a bundle may have no photographic pictures
@@ -81,7 +81,7 @@ def addressed(view: View, query: ImageQuery) -> Source | None:
         return _attack(view, query.attack)
     if query.finding:
         return _found(query.finding)
-    scenes = examples(view)
+    scenes = example_scenes(view)
     number = query.scene if query.addressed else 0
     if query.image is None and number is not None and number < len(scenes):
         scene = scenes[number]

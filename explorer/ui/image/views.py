@@ -187,19 +187,19 @@ def _downloads(
         return exports.pictures_file(painted)
 
     def described() -> str:
-        facts = exports.description(page.view.bundle, found, settings_of(query), source.size)
-        facts["picture"] = {
+        record = exports.description(page.view.bundle, found, settings_of(query), source.size)
+        record["picture"] = {
             "name": source.name,
             "kind": source.kind,
             "pixels_sha256": pixels_digest(source.picture),
         }
-        facts["shown"] = {
+        record["shown"] = {
             "view": query.view,
             "scale": query.scale,
             "opacity": query.opacity / 100,
             "address": href("image", bundle=page.view.key, **query.params()),
         }
-        return json.dumps(facts, ensure_ascii=False, indent=1) + "\n"
+        return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
 
     many = len(panels) > 1
     with st.container(key="lens_downloads", horizontal=True):

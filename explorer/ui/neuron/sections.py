@@ -11,7 +11,7 @@ from explorer.ui.core import glossary
 from explorer.ui.data import grouping
 from explorer.ui.data.neuron import PICTURES, WHERE, Neuron
 from explorer.ui.html import charts
-from explorer.ui.html.cards import card, cards, facts, match, measures, shown_words
+from explorer.ui.html.cards import card, cards, match, measures, measures_line, shown_words
 from explorer.ui.html.elements import NOTHING, caption, muted, notice, tag
 from explorer.ui.html.links import (
     MOST_PINS,
@@ -64,7 +64,11 @@ def _heading(page: Page, neuron: Neuron) -> None:
     frame.draw(
         tag(
             "div",
-            tag("div", tag("h1", neuron.name), facts(view, row) if neuron.clusters else NOTHING),
+            tag(
+                "div",
+                tag("h1", neuron.name),
+                measures_line(view, row) if neuron.clusters else NOTHING,
+            ),
             tag(
                 "nav",
                 _step(page, neuron, -1, "← Previous", "prev"),

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from explorer.bundle.pictures import picture_kind
 from explorer.errors import ExplorerError, InputError
 from explorer.ui.core import access
 from explorer.ui.data import export, loaders, served
@@ -53,9 +54,10 @@ async def _picture(request: Request) -> Response:
     try:
         view, number = _asked(request)
         data = view.bundle.pictures.encoded(number)
+        kind = picture_kind(data)
     except ExplorerError as error:
         return PlainTextResponse(str(error), 404)
-    return Response(data, media_type=f"image/{served.picture_kind(data)}", headers=KEPT)
+    return Response(data, media_type=f"image/{kind}", headers=KEPT)
 
 
 async def _hint(request: Request) -> Response:
