@@ -1,0 +1,88 @@
+"""Prediction of effects on unseen pictures: planted cases, scikit-learn and SciPy as oracles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr
+from sklearn.metrics import average_precision_score
+
+from explorer.describe.prediction import average_precision, layer_prediction, split_halves
+from explorer.errors import InputError
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(9)
+
+
+def test_drawings_stay_together_and_halves_are_even(rng: np.random.Generator) -> None:
+    drawings = [f"drawing {rng.integers(300)}" for _ in range(1000)] + [""] * 200
+    halves = split_halves(drawings, seed=1)
+    for name in set(drawings) - {""}:
+        assert len({int(half) for half, d in zip(halves, drawings, strict=True) if d == name}) == 1
+    assert abs(int((halves == 0).sum()) - 600) <= 5
+    loose = halves[1000:]
+    assert 0.3 < loose.mean() < 0.7  # pictures without a drawing fall on both sides
+    assert np.array_equal(halves, split_halves(drawings, seed=1))
+    assert not np.array_equal(halves, split_halves(drawings, seed=2))
+
+
+def test_one_huge_drawing_fills_a_half() -> None:
+    halves = split_halves(["a"] * 50 + ["b"] * 30 + ["c"] * 20)
+    assert len(set(halves[:50])) == 1
+    assert (halves == halves[0]).sum() == 50
+
+
+def test_correlation_and_p_against_plain_loops(rng: np.random.Generator) -> None:
+    ways = [(rng.normal(size=(12, 90)), rng.normal(size=(12, 90))) for _ in range(2)]
+    ways[0][1][3] += 2 * ways[0][0][3]
+    ways[1][1][3] += 2 * ways[1][0][3]
+    found = layer_prediction(ways)
+    table = np.array(
+        [
+            [np.mean([pearsonr(e[n], s[m]).statistic for e, s in ways]) for m in range(12)]
+            for n in range(12)
+        ]
+    )
+    np.testing.assert_allclose(found.correlation, table.diagonal(), atol=1e-6)
+    for n in range(12):
+        assert found.p[n] == pytest.approx((table[n] >= table[n, n]).sum() / 12)
+    assert found.p[3] == pytest.approx(1 / 12)
+
+
+def test_words_dealt_to_other_neurons_predict_nothing(rng: np.random.Generator) -> None:
+    meaning = rng.normal(size=(800, 200))
+    effects = meaning + rng.normal(size=meaning.shape)
+    told = layer_prediction([(effects, meaning)])
+    dealt = layer_prediction([(effects, meaning[rng.permutation(800)])])
+    assert told.correlation.mean() > 0.6
+    assert (told.p <= 0.05).mean() > 0.95
+    assert abs(dealt.correlation.mean()) < 0.05
+    assert (dealt.p <= 0.05).mean() < 0.07
+
+
+def test_precision_is_scikit_learns(rng: np.random.Generator) -> None:
+    effects, scores = rng.normal(size=(20, 500)), rng.normal(size=(20, 500))
+    scores[:10] += effects[:10]
+    found = average_precision(effects, scores)
+    for row in range(20):
+        truth = np.zeros(500)
+        truth[np.argsort(-effects[row])[:10]] = 1
+        assert found[row] == pytest.approx(average_precision_score(truth, scores[row]), rel=1e-5)
+
+
+def test_dead_neurons_and_neurons_without_words_are_not_tested(rng: np.random.Generator) -> None:
+    effects, scores = rng.normal(size=(6, 80)), rng.normal(size=(6, 80))
+    effects[1], scores[2] = 0, 0
+    found = layer_prediction([(effects, scores)])
+    assert np.isnan(found.p[[1, 2]]).all()
+    assert not found.correlation[[1, 2]].any()
+    assert np.isfinite(found.p[[0, 3, 4, 5]]).all()
+
+
+def test_effects_and_scores_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InputError):
+        layer_prediction([])
+    with pytest.raises(InputError):
+        layer_prediction([(np.zeros((2, 5)), np.zeros((2, 6)))])
