@@ -1,17 +1,22 @@
-"""What drives a neuron: the words that its strongest pictures share, beside what pixels alone give.
+"""What drives a neuron: words that its pictures share, beyond what pixels alone would give.
 
 A neuron *adds* a direction to the output, and it is *driven* by pictures; the two need not agree.
-Here the second is tested.
+Here the second is tested, on a sample of pictures with known labels and keywords.
 
-1. `shared_words`: for each word of labels and keywords the chance that so many of a neuron's
-   strongest pictures carry it if they were drawn at random (hypergeometric test). Over all words
-   Simes' (1986) combination gives one p-value per neuron, Benjamini & Hochberg's the words that
-   pass.
-2. That null is too weak alone. Pictures that look alike in their plainest features, dark ones say,
-   share words too: of the extremes of random directions among 8 x 8 thumbnails four in ten pass. So
-   a neuron's Simes p is ranked among those of `pixel_extremes`, the strongest pictures of random
-   linear looks at thumbnails; the share at least as small is `driven_p`. A network with random
-   weights sees about as much.
+1. A neuron's *response* to a picture is `sqrt(max(0, z - 1))`, with `z` its effect along its
+   direction, less the mean, in standard deviations: what it does on most pictures counts nothing,
+   and one extreme picture does not count for many.
+2. A word's score is the mean standardised response over the pictures that carry it, times the root
+   of their number: of unit variance if pictures were dealt at random (`word_scores`).
+3. Dealing at random is too weak a null. Pictures alike in their plainest features, dark ones say,
+   share words too: of the 25 strongest pictures of a network with random weights one neuron in two
+   shares a word by the hypergeometric test at a false discovery rate of 5 %. So scores are compared
+   with those of `pixel_null`: random linear looks at thumbnails of 8 x 8 pixels. They give each
+   word's own deviation, and, from looks that were not used for it, how large the largest score over
+   all words gets.
+4. `p` is the share of these looks whose largest score is at least the neuron's; the words that
+   drive it are those whose score exceeds 95 % of these largest ones (Westfall & Young 1993: 5 % of
+   neurons would have any such word by chance).
 
 Axes: neuron, image, word, null, feature.
 """
@@ -20,161 +25,156 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.stats import hypergeom
 
 from explorer.errors import InputError
 
+Rows = NDArray[np.floating[Any]]
 SIDE = 8
-"""Rows and columns of the thumbnails that pixels' directions look at."""
+"""Rows and columns of the thumbnails that random looks see."""
 NULLS = 2000
-"""Random directions among thumbnails."""
-SHARED = 0.05
-"""Rate of false discoveries among a neuron's shared words."""
-FEWEST = 2
-"""Pictures that must carry a word, in the corpus and among the strongest, for it to count."""
+"""Random looks for the words' deviations, and as many for the largest scores."""
+LEVEL = 0.95
+"""Share of the random looks whose largest score a driving word exceeds."""
+FEWEST = 3
+"""Pictures of the sample that must carry a word for it to count."""
 CHUNK = 256
 
 
 @dataclass(frozen=True, eq=False)
 class WordTable:
-    """Which pictures carry which words.
-
-    `words` are [word]; `carried` is a sparse matrix [image, word] of zeros and ones.
-    """
+    """Which pictures carry which words: `words` [word], `carried` [image, word] of 0 and 1."""
 
     words: list[str]
     carried: sparse.csr_array
 
     @classmethod
     def of(cls, carried: Sequence[frozenset[str]]) -> WordTable:
-        """Return the table of each picture's words, [image], without words of a single picture."""
+        """Return the table of each picture's words, [image], without words of few pictures."""
         counts: dict[str, int] = {}
         for words in carried:
             for word in words:
                 counts[word] = counts.get(word, 0) + 1
         kept = sorted(word for word, count in counts.items() if count >= FEWEST)
         place = {word: number for number, word in enumerate(kept)}
-        rows = [
+        pairs = [
             (image, place[word])
             for image, words in enumerate(carried)
-            for word in words
+            for word in sorted(words)
             if word in place
         ]
-        images, columns = np.array(rows, np.int64).reshape(-1, 2).T
+        images, columns = np.array(pairs, np.int64).reshape(-1, 2).T
+        ones = np.ones(len(images), np.float32)
         shape = (len(carried), len(kept))
-        table = sparse.csr_array((np.ones(len(images), np.int32), (images, columns)), shape=shape)
-        return cls(kept, table)
-
-    @property
-    def images(self) -> int:
-        """Number of pictures."""
-        return int(self.carried.shape[0])
-
-    @cached_property
-    def sizes(self) -> NDArray[np.int64]:
-        """Pictures that carry each word, [word]."""
-        sizes: NDArray[np.int64] = np.asarray(self.carried.sum(axis=0)).ravel().astype(np.int64)
-        return sizes
+        return cls(kept, sparse.csr_array((ones, (images, columns)), shape=shape))
 
 
 @dataclass(frozen=True, eq=False)
-class SharedWords:
-    """What sets of pictures share.
+class PixelNull:
+    """What random looks at pixels give.
 
-    `p` is [set] float64, Simes' p-value over all words, 1 where no word is shared. The other three
-    list the words of each set that pass, a row each, in order of sets and then of p-values:
-    `owner` [row] the set, `word` [row] the word's number, `count` [row] how many of the set's
-    pictures carry it.
+    `deviation` is [word] float32, at least 1; `largest` [null] float32, in rising order: the
+    largest score over words in units of these deviations.
     """
 
-    p: NDArray[np.float64]
-    owner: NDArray[np.int64]
-    word: NDArray[np.int64]
-    count: NDArray[np.int64]
+    deviation: NDArray[np.float32]
+    largest: NDArray[np.float32]
 
-    def of(self, row: int) -> list[tuple[int, int]]:
-        """Return (word, count) of one set, the surest first."""
-        first, last = np.searchsorted(self.owner, [row, row + 1])
-        return [
-            (int(w), int(c))
-            for w, c in zip(self.word[first:last], self.count[first:last], strict=True)
-        ]
+    @property
+    def limit(self) -> float:
+        """Score, in deviations, that a driving word exceeds."""
+        return float(np.quantile(self.largest, LEVEL))
 
 
-def shared_words(table: WordTable, top: NDArray[np.integer[Any]]) -> SharedWords:
-    """Return what sets of pictures share: `top` is [set, slot] image numbers, -1 for none.
+@dataclass(frozen=True, eq=False)
+class Drivers:
+    """What drives each neuron.
+
+    `p` is [neuron] float32 in (0, 1], NaN for a neuron without effect; `words` lists for each
+    neuron the words that drive it, the surest first.
+    """
+
+    p: NDArray[np.float32]
+    words: list[list[str]]
+
+
+def word_scores(table: WordTable, effects: Rows) -> NDArray[np.float32]:
+    """Return each word's score, [row, word] float32, for effects [row, image].
+
+    The images are the table's. Scores are 0 where effects are constant.
 
     Raises:
-        InputError: an image number is not of the table.
+        InputError: when the effects are of another number of images.
     """
-    if top.size and int(top.max()) >= table.images:
+    if effects.ndim != 2 or effects.shape[1] != table.carried.shape[0]:
         raise InputError(
-            f"Picture {int(top.max())} was named and the words are of {table.images} pictures."
+            f"Effects {list(effects.shape)} must be [row, image] with the {table.carried.shape[0]} "
+            "images of the table of words."
         )
-    there = top >= 0
-    owners, _ = np.nonzero(there)
-    chosen = sparse.csr_array(
-        (np.ones(len(owners), np.int32), (owners, top[there])), shape=(len(top), table.images)
-    )
-    counts = (chosen @ table.carried).tocoo()
-    held = counts.data >= FEWEST
-    owner, word, count = counts.coords[0][held], counts.coords[1][held], counts.data[held]
-    drawn = there.sum(axis=1)[owner]
-    chance = _hypergeometric(count, table.images, table.sizes[word], drawn)
-    order = np.lexsort((chance, owner))
-    owner, word, count, chance = owner[order], word[order], count[order], chance[order]
-    starts = np.searchsorted(owner, owner, "left")
-    rank = np.arange(len(owner)) - starts + 1
-    adjusted = np.minimum(chance * len(table.words) / rank, 1)
-    p = np.ones(len(top))
-    np.minimum.at(p, owner, adjusted)
-    # Benjamini & Hochberg: all words up to the last one that is below its line
-    last = np.zeros(len(top), np.int64)
-    np.maximum.at(last, owner, np.where(adjusted <= SHARED, rank, 0))
-    passed = rank <= last[owner]
-    return SharedWords(p, owner[passed], word[passed], count[passed].astype(np.int64))
+    response = _standard(np.sqrt(np.maximum(_standard(effects) - 1, 0)))
+    sizes = np.asarray(table.carried.sum(axis=0)).ravel()
+    sums = (table.carried.T @ response.T).T
+    scores: NDArray[np.float32] = (sums / np.sqrt(np.maximum(sizes, 1))).astype(np.float32)
+    return scores
 
 
-def pixel_extremes(
-    pixels: NDArray[np.floating[Any]], slots: int, count: int = NULLS, seed: int = 0
-) -> NDArray[np.int64]:
-    """Return the strongest pictures of random directions among thumbnails: [null, slot].
+def pixel_null(table: WordTable, pixels: Rows, count: int = NULLS, seed: int = 0) -> PixelNull:
+    """Return what `2 * count` random looks at thumbnails give; `pixels` is [image, feature].
 
-    `pixels` is [image, feature], thumbnails of `SIDE` x `SIDE` pixels, as they are. Directions are
-    drawn in proportion to how far pictures differ along each axis: the plainest look there is.
+    Looks are drawn in proportion to how far pictures differ in each pixel: the plainest there are.
     """
     features = np.asarray(pixels, np.float32)
     features = features - features.mean(0)
-    slots = min(slots, len(features))
     rng = np.random.default_rng([seed, 13])
-    top = []
-    for start in range(0, count, CHUNK):
-        drawn = rng.standard_normal((min(CHUNK, count - start), features.shape[1]))
-        along = drawn.astype(np.float32) @ features.T
-        top.append(np.argpartition(-along, slots - 1, axis=1)[:, :slots])
-    return np.concatenate(top)
+
+    def looks() -> list[NDArray[np.float32]]:
+        return [
+            word_scores(
+                table,
+                rng.standard_normal((min(CHUNK, count - start), features.shape[1]), np.float32)
+                @ features.T,
+            )
+            for start in range(0, count, CHUNK)
+        ]
+
+    if not table.words:
+        return PixelNull(np.ones(0, np.float32), np.zeros(count, np.float32))
+    squares = [np.square(scores).sum(axis=0) for scores in looks()]
+    deviation = np.sqrt(np.sum(squares, axis=0) / count).clip(min=1).astype(np.float32)
+    largest = np.concatenate([(scores / deviation).max(axis=1) for scores in looks()])
+    return PixelNull(deviation, np.sort(largest))
 
 
-def driven_p(p: NDArray[np.float64], null_p: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the share of null sets whose pictures share words as surely: [set] float32 in (0, 1].
+def find_drivers(table: WordTable, effects: Rows, null: PixelNull) -> Drivers:
+    """Return what drives neurons, from their effects [neuron, image] on the table's images.
 
-    `p` [set] and `null_p` [null] are `SharedWords.p`. With R null sets the smallest is 1 / (R + 1).
+    Raises:
+        InputError: when the effects are of another number of images.
     """
-    as_small = np.searchsorted(np.sort(null_p), p, "right")
-    found: NDArray[np.float32] = ((1 + as_small) / (1 + len(null_p))).astype(np.float32)
-    return found
+    p, words = [], []
+    for start in range(0, len(effects), CHUNK):
+        part = effects[start : start + CHUNK]
+        scores = word_scores(table, part)
+        if table.words:
+            scores = scores / null.deviation
+        top = scores.max(axis=1, initial=-np.inf)
+        larger = len(null.largest) - np.searchsorted(null.largest, top, "left")
+        p.append(np.where(scores.any(axis=1), (1 + larger) / (1 + len(null.largest)), np.nan))
+        words += [
+            [table.words[word] for word in np.argsort(-row) if row[word] > null.limit]
+            for row in scores
+        ]
+    return Drivers(np.concatenate([*p, np.zeros(0)]).astype(np.float32), words)
 
 
-def _hypergeometric(
-    count: NDArray[Any], images: int, size: NDArray[Any], drawn: NDArray[Any]
-) -> NDArray[np.float64]:
-    """Return the chance of at least `count` of `size` pictures among `drawn` of all `images`."""
-    cases, back = np.unique(np.stack([count, size, drawn]), axis=1, return_inverse=True)
-    chance: NDArray[np.float64] = hypergeom.sf(cases[0] - 1, images, cases[1], cases[2])
-    return chance[back.ravel()]
+def _standard(rows: Rows) -> NDArray[np.float32]:
+    """Return rows less their mean over their deviation; zeros for constant rows."""
+    values = np.asarray(rows, np.float32)
+    values = values - values.mean(axis=1, keepdims=True)
+    spread = values.std(axis=1, keepdims=True)
+    standard: NDArray[np.float32] = values / np.where(spread > 0, spread, 1)
+    return standard

@@ -1,87 +1,114 @@
-"""Shared words, against SciPy and plain counting, and the null that looks at pixels."""
+"""What drives neurons: plain loops, planted drivers, and a null that looks at pixels."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import false_discovery_control, hypergeom
 
-from explorer.describe.drivers import WordTable, driven_p, pixel_extremes, shared_words
+from explorer.describe.chance import passing
+from explorer.describe.drivers import WordTable, find_drivers, pixel_null, word_scores
 from explorer.errors import InputError
 
-WORDS = ("cat", "dog", "ship", "car")
+IMAGES = 1200
 
 
 @pytest.fixture(scope="module")
-def carried() -> list[frozenset[str]]:
-    rng = np.random.default_rng(1)
-    rows = [{str(rng.choice(WORDS))} for _ in range(400)]
-    for row in rng.choice(400, 60, replace=False):
-        rows[row].add("animal")
-    rows[0].add("only once")
-    return [frozenset(row) for row in rows]
+def light() -> np.ndarray:
+    """How light each picture is: its only pixel feature besides noise."""
+    return np.random.default_rng(1).uniform(size=IMAGES)
 
 
-def test_p_values_are_hypergeometric(carried: list[frozenset[str]]) -> None:
-    table = WordTable.of(carried)
-    assert table.words == ["animal", "car", "cat", "dog", "ship"]
-    rng = np.random.default_rng(2)
-    top = np.stack([rng.choice(400, 12, replace=False) for _ in range(30)])
-    top[4, 8:] = -1
-    top[5] = -1
-    cats = [image for image, words in enumerate(carried) if "cat" in words]
-    top[6] = cats[:12]
-    found = shared_words(table, top)
-    for row in range(30):
-        images = [image for image in top[row] if image >= 0]
-        chances = []
-        for word in table.words:
-            count = sum(word in carried[image] for image in images)
-            size = sum(word in words for words in carried)
-            chances.append(hypergeom.sf(count - 1, 400, size, len(images)) if count >= 2 else 1.0)
-        adjusted = false_discovery_control(chances)
-        assert found.p[row] == pytest.approx(min(adjusted), rel=1e-9)
-        told = {table.words[word] for word, _ in found.of(row)}
-        assert told == {w for w, q in zip(table.words, adjusted, strict=True) if q <= 0.05}
-    assert found.p[5] == 1
-    assert found.of(6) == [(table.words.index("cat"), 12)]
+@pytest.fixture(scope="module")
+def species() -> np.ndarray:
+    """What each picture shows, which no pixel tells."""
+    return np.random.default_rng(2).integers(40, size=IMAGES)
 
 
-def test_sets_drawn_at_random_hardly_ever_share_a_word(carried: list[frozenset[str]]) -> None:
-    rng = np.random.default_rng(3)
-    top = np.stack([rng.choice(400, 12, replace=False) for _ in range(500)])
-    assert (shared_words(WordTable.of(carried), top).p <= 0.05).mean() <= 0.06
+@pytest.fixture(scope="module")
+def table(light: np.ndarray, species: np.ndarray) -> WordTable:
+    return WordTable.of(
+        [
+            frozenset({"night" if light[i] < 0.1 else "day", f"species {species[i]}"})
+            for i in range(IMAGES)
+        ]
+    )
 
 
-def test_words_that_pixels_tell_are_no_meaning() -> None:
-    """Dark pictures are called night: a dark neuron passes the plain test and not the other."""
+@pytest.fixture(scope="module")
+def pixels(light: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(3).normal(size=(IMAGES, 24))
+    return light[:, None] + 0.1 * noise
+
+
+def test_scores_are_what_the_module_says() -> None:
     rng = np.random.default_rng(4)
-    light = rng.uniform(size=1000)
-    pixels = light[:, None] + 0.05 * rng.normal(size=(1000, 192))
-    species = rng.integers(40, size=1000)  # what no pixel tells
-    carried = [
-        frozenset({"night" if light[i] < 0.1 else "day", f"species {species[i]}"})
-        for i in range(1000)
-    ]
+    carried = [frozenset({"a"} if i % 3 == 0 else {"b", "c"}) for i in range(60)]
+    carried[5] = frozenset({"rare"})
     table = WordTable.of(carried)
-    null = shared_words(table, pixel_extremes(pixels, 20, 500, seed=1)).p
-    dark = np.argsort(light)[:20]
-    bird = np.flatnonzero(species == np.bincount(species).argmax())[:20]
-    found = shared_words(table, np.stack([dark, bird]))
-    assert found.p[0] < 1e-6
-    dark_p, bird_p = driven_p(found.p, null)
-    assert dark_p > 0.1
-    assert bird_p == pytest.approx(1 / 501)
+    assert table.words == ["a", "b", "c"]
+    effects = rng.normal(size=(4, 60))
+    found = word_scores(table, effects)
+    for row in range(4):
+        z = (effects[row] - effects[row].mean()) / effects[row].std()
+        response = np.sqrt(np.maximum(z - 1, 0))
+        response = (response - response.mean()) / response.std()
+        for column, word in enumerate(table.words):
+            held = [i for i, words in enumerate(carried) if word in words]
+            expected = response[held].mean() * np.sqrt(len(held))
+            assert found[row, column] == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_same_seed_gives_the_same_extremes() -> None:
-    pixels = np.random.default_rng(5).uniform(size=(90, 12))
-    first, again = (pixel_extremes(pixels, 7, 40, seed=2) for _ in range(2))
-    assert np.array_equal(first, again)
-    assert first.shape == (40, 7)
-    assert pixel_extremes(pixels[:5], 7, 3).shape == (3, 5)
+def test_a_dark_neuron_means_no_night_and_a_bird_neuron_means_birds(
+    table: WordTable, pixels: np.ndarray, light: np.ndarray, species: np.ndarray
+) -> None:
+    rng = np.random.default_rng(5)
+    noise = rng.normal(size=(3, IMAGES))
+    effects = np.stack(
+        [
+            -5 * light + 0.3 * noise[0],
+            4.0 * (species == 3) + noise[1],
+            4.0 * np.isin(species, (7, 30)) + noise[2],
+        ]
+    )
+    assert word_scores(table, effects)[0, table.words.index("night")] > 10
+    null = pixel_null(table, pixels, 300, seed=1)
+    found = find_drivers(table, effects, null)
+    assert found.p[0] > 0.05
+    assert found.p[1] == pytest.approx(1 / 301)
+    assert found.words[1] == ["species 3"]
+    assert set(found.words[2]) == {"species 30", "species 7"}
 
 
-def test_pictures_outside_the_table_are_refused(carried: list[frozenset[str]]) -> None:
+def test_neurons_that_look_at_pixels_pass_at_the_nominal_rate(
+    table: WordTable, pixels: np.ndarray
+) -> None:
+    rng = np.random.default_rng(6)
+    effects = rng.normal(size=(800, 24)) @ (pixels - pixels.mean(0)).T
+    found = find_drivers(table, effects, pixel_null(table, pixels, 1000, seed=2))
+    assert 0.02 < (found.p <= 0.05).mean() < 0.08
+    assert passing(found.p).mean() < 0.02
+    assert np.mean([bool(words) for words in found.words]) < 0.08
+
+
+def test_neurons_without_effect_are_not_tested(table: WordTable, pixels: np.ndarray) -> None:
+    found = find_drivers(table, np.zeros((2, IMAGES)), pixel_null(table, pixels, 50))
+    assert np.isnan(found.p).all()
+    assert found.words == [[], []]
+
+
+def test_pictures_without_words_have_no_drivers(pixels: np.ndarray) -> None:
+    bare = WordTable.of([frozenset()] * IMAGES)
+    effects = np.random.default_rng(7).normal(size=(3, IMAGES))
+    found = find_drivers(bare, effects, pixel_null(bare, pixels, 20))
+    assert np.isnan(found.p).all()
+
+
+def test_the_same_seed_gives_the_same_null(table: WordTable, pixels: np.ndarray) -> None:
+    first, again = (pixel_null(table, pixels, 40, seed=3) for _ in range(2))
+    assert np.array_equal(first.largest, again.largest)
+    assert np.array_equal(first.deviation, again.deviation)
+
+
+def test_effects_on_other_pictures_are_refused(table: WordTable) -> None:
     with pytest.raises(InputError):
-        shared_words(WordTable.of(carried), np.array([[400]]))
+        word_scores(table, np.zeros((2, 5)))
