@@ -23,7 +23,6 @@ from torch import Tensor
 from explorer.build.settings import BuildSettings
 from explorer.build.sources import ImageSource
 from explorer.describe.directions import LayerDirections, LayerStatistics, StatisticsSettings
-from explorer.describe.sample import draw_sample, effects_along_directions
 from explorer.errors import InputError
 from explorer.lens import LensOutput, MultiLayerLens
 from explorer.lens.models import LoadedModel, to_rgb
@@ -41,6 +40,8 @@ class Corpus:
     source: ImageSource
     images: int
     """Corpus images; they are the source's first."""
+    halves: NDArray[np.int8]
+    """[image]: 0 or 1, the half of the corpus; see `explorer.describe.prediction`."""
 
     def pixels(self, numbers: NDArray[np.integer]) -> Tensor:
         """Return preprocessed images, [image, 3, row, column] on the model's device.
@@ -66,6 +67,8 @@ class PassResult:
     """What the pass over the images gives."""
 
     directions: Mapping[int, LayerDirections]
+    half_directions: Mapping[int, NDArray[np.float32]]
+    """Layer -> [half, neuron, embed]: each half's own directions."""
     image_embeddings: NDArray[np.float16]
     """[image, embed], unit norm."""
     mean_representation: NDArray[np.float32]
@@ -97,7 +100,7 @@ def run_pass(corpus: Corpus, settings: BuildSettings, work: Path, say: Say) -> P
         unit="images",
         save_seconds=60 * settings.save_minutes,
     )
-    return gather.finish()
+    return gather.finish(corpus.halves)
 
 
 class Gathering:
@@ -183,27 +186,12 @@ class Gathering:
         self.done = int(state.name.removeprefix(f"{NAME}-"))
         self._warm = True
 
-    def finish(self) -> PassResult:
-        """Return directions and means."""
+    def finish(self, halves: NDArray[np.int8]) -> PassResult:
+        """Return directions, of all images and of either half, and means."""
         directions = {number: statistics.finish() for number, statistics in self.layers.items()}
+        own = {number: layer.half_directions(halves) for number, layer in self.layers.items()}
         mean = (self.total / self.images).astype(np.float32)
-        return PassResult(directions, self.embeddings, mean)
-
-
-def sample_effects(
-    corpus: Corpus, found: PassResult, settings: BuildSettings
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Look at a random sample again, with the final directions.
-
-    Returns the images drawn, [sample], and all neurons' centred effects along their directions,
-    [neuron, sample].
-    """
-    drawn = draw_sample(corpus.images, settings.sample, settings.seed)
-    starts = range(0, len(drawn), settings.batch_size)
-    batches = (corpus.pixels(drawn[start : start + settings.batch_size]) for start in starts)
-    lens = MultiLayerLens(corpus.loaded.model, corpus.layers)
-    effects = effects_along_directions(lens, found.directions, batches)
-    return drawn, np.concatenate([effects[layer] for layer in corpus.layers])
+        return PassResult(directions, own, self.embeddings, mean)
 
 
 def _states(work: Path) -> list[Path]:

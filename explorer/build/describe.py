@@ -14,7 +14,9 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from explorer.build.chance import SecondLook, measure_chance
 from explorer.build.corpus_pass import PassResult
+from explorer.build.settings import BuildSettings
 from explorer.bundle.pictures import PictureStore
 from explorer.bundle.writer import ArrayWriter
 from explorer.decompose import SparseCode, sparse_codes
@@ -46,16 +48,17 @@ def write_texts(writer: ArrayWriter, dictionary: TextDictionary, table: pd.DataF
 def describe_directions(
     writer: ArrayWriter,
     found: PassResult,
+    look: SecondLook,
     dictionary: TextDictionary,
     store: PictureStore,
-    nonzero: int,
+    settings: BuildSettings,
     say: Say,
 ) -> None:
     """Write every array of neurons, and `neurons.parquet`, for the layers in `found`."""
     layers = [found.directions[number] for number in sorted(found.directions)]
     directions = np.concatenate([layer.directions for layer in layers]).astype(np.float32)
     atoms = dictionary.atoms()
-    m = min(nonzero, *atoms.shape)
+    m = min(settings.nonzero, *atoms.shape)
     code = sparse_codes(directions, atoms, m, progress=_every(say, "sparse sets", len(directions)))
     top = _write_layers(writer, layers)
     neighbours, cosines = nearest(directions, min(NEIGHBOURS, len(directions) - 1))
@@ -73,6 +76,7 @@ def describe_directions(
     writer.write("top_clusters", meaning.image_labels)
     table = _neuron_table(found.directions).assign(**meaning.columns)
     table["reconstruction"] = code.cosines[:, -1].astype(np.float32)
+    table = table.assign(**measure_chance(found, look, code, atoms, store, settings, say))
     table["concepts"] = [_leading(code, row, dictionary.texts) for row in range(len(table))]
     table.to_parquet(writer.folder / "neurons.parquet", index=False)
 

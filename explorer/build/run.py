@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from explorer.build.corpus_pass import NAME, Corpus, PassResult, run_pass, sample_effects
+from explorer.build.chance import drawings, look_again
+from explorer.build.corpus_pass import NAME, Corpus, PassResult, run_pass
 from explorer.build.describe import describe_directions, write_texts
 from explorer.build.settings import RECORDED, BuildSettings, parse_layers
 from explorer.build.sources import FolderSource, ImageSource, open_source
@@ -21,6 +22,8 @@ from explorer.bundle import MODEL_FOLDER, WORK, Bundle, seal
 from explorer.bundle.pictures import PictureStore
 from explorer.bundle.writer import ArrayWriter
 from explorer.describe.dictionary import TextDictionary
+from explorer.describe.prediction import split_halves
+from explorer.describe.sample import draw_sample
 from explorer.errors import InputError
 from explorer.lens.models import LoadedModel, encode_texts, load_model
 from explorer.resumable import Interrupted, Say
@@ -69,18 +72,21 @@ def _build(settings: BuildSettings, say: Say) -> Path:
     work = _open_work(settings)
     store = _pictures(source, settings, say)
     texts = gather_texts(settings, store)
-    corpus = Corpus(loaded, layers, source, store.corpus_size)
+    halves = split_halves(drawings(store), settings.seed)
+    corpus = Corpus(loaded, layers, source, store.corpus_size, halves)
     found = run_pass(corpus, settings, work, say)
     writer = ArrayWriter(settings.out)
     _write_means(writer, found)
     say("sample: looking again with the final directions")
-    drawn, effects = sample_effects(corpus, found, settings)
+    look = look_again(corpus, found, settings)
+    drawn = draw_sample(corpus.images, settings.sample, settings.seed)
     writer.write("sample_images", drawn)
-    writer.write("sample_effects", effects.astype(np.float16))
+    sampled = look.along[:, np.searchsorted(look.images, drawn)]
+    writer.write("sample_effects", sampled.astype(np.float16))
     say("describing: texts")
     dictionary = _embed_dictionary(loaded, texts)
     write_texts(writer, dictionary, texts)
-    describe_directions(writer, found, dictionary, store, settings.nonzero, say)
+    describe_directions(writer, found, look, dictionary, store, settings, say)
     _copy_model(settings)
     manifest = seal(settings.out, **_manifest_content(settings, corpus, store, dictionary))
     shutil.rmtree(work)

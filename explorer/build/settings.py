@@ -9,11 +9,11 @@ from typing import Any
 from explorer.errors import InputError
 
 AT_LEAST_ONE = (
-    "significant_cap", "nonzero", "words", "warm_up", "batch_size", "thumbnail", "sample",
+    "significant_cap", "nonzero", "words", "warm_up", "batch_size", "thumbnail", "sample", "nulls",
 )  # fmt: skip
 RECORDED = (
     "significant", "significant_cap", "nonzero", "warm_up", "batch_size", "dtype", "seed", "texts",
-    "sample",
+    "sample", "unseen", "nulls",
 )  # fmt: skip
 """Settings that the manifest keeps."""
 
@@ -46,6 +46,13 @@ class BuildSettings:
     words: int = field(default=30_000, metadata=_option("how many common words"))
     sample: int = field(
         default=192, metadata=_option("random pictures kept with every neuron's effect")
+    )
+    unseen: float = field(
+        default=0.1,
+        metadata=_option("share of the images looked at again, to test words and drivers on"),
+    )
+    nulls: int = field(
+        default=2000, metadata=_option("null directions per layer, which say what chance gives")
     )
     warm_up: int = field(default=256, metadata=_option("images that set the first mean"))
     batch_size: int = field(default=32, metadata=_option("images of one forward pass"))

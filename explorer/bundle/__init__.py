@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 MODEL_FOLDER = "model"
+CHANCE_COLUMN = "words_pass"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +100,11 @@ class Bundle(Arrays):
     def neurons(self) -> pd.DataFrame:
         """One row per neuron, by layer and neuron: layer, neuron, explained_variance, ..."""
         return self._table("neurons.parquet")
+
+    @cached_property
+    def tested(self) -> bool:
+        """Whether its neurons were compared with chance; those of older bundles weren't."""
+        return CHANCE_COLUMN in self.neurons
 
     @cached_property
     def text_table(self) -> pd.DataFrame:

@@ -33,6 +33,7 @@ def neuron_facts(bundle: Bundle, layer: int, neuron: int, top: int = 25) -> dict
             for measure in TABLE
             if measure.key in record
         },
+        **chance_of(bundle, row),
         "concepts": concepts_of(bundle, row, top),
         "images": {end: images_of(bundle, row, end, top) for end in ENDS},
         "neighbours": neighbours_of(bundle, row),
@@ -42,6 +43,31 @@ def neuron_facts(bundle: Bundle, layer: int, neuron: int, top: int = 25) -> dict
 def is_dead(bundle: Bundle, row: int) -> bool:
     """Return whether a neuron has no effect that varies, and so no direction."""
     return not np.any(bundle.directions[row])
+
+
+def chance_of(bundle: Bundle, row: int) -> dict[str, Any]:
+    """Return what of a neuron is more than chance; nothing for a bundle that was not tested.
+
+    words: the first texts of its set, as many as gain more than chance; text_p, prediction,
+    prediction_p, driven_p: see `explorer.bundle.measures`; driven_by: words that its pictures
+    share; above_chance: whether its words or its drivers pass.
+    """
+    if not bundle.tested:
+        return {}
+    record = bundle.neurons.iloc[row]
+    ids = bundle.concept_ids[row, : int(record["words"])]
+    values = {
+        key: None if np.isnan(record[key]) else round(float(record[key]), 5)
+        for key in ("text_p", "prediction", "prediction_p", "driven_p")
+    }
+    return {
+        "words": [bundle.texts[int(i)] for i in ids if i >= 0],
+        **values,
+        "driven_by": [word for word in str(record["driven_by"]).split(", ") if word],
+        "words_above_chance": bool(record["words_pass"]),
+        "driven_above_chance": bool(record["driven_pass"]),
+        "above_chance": bool(record["words_pass"] or record["driven_pass"]),
+    }
 
 
 def concepts_of(bundle: Bundle, row: int, top: int | None = None) -> list[dict[str, Any]]:

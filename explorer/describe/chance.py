@@ -32,8 +32,6 @@ from scipy.stats import false_discovery_control
 from explorer.errors import InputError
 
 Rows = NDArray[np.floating[Any]]
-NULLS = 2000
-"""Null directions per layer."""
 LENGTHS = (1, 3, 6)
 """Numbers of texts that `text_p` looks at."""
 LONGEST = 16
@@ -48,7 +46,7 @@ ALIVE = 0.5
 """Length of a stored direction below which the neuron is dead."""
 
 
-def null_directions(directions: Rows, count: int = NULLS, seed: int = 0) -> NDArray[np.float32]:
+def null_directions(directions: Rows, count: int, seed: int = 0) -> NDArray[np.float32]:
     """Return `count` random directions with the layer's mean and covariance, unit norm.
 
     `directions` is [neuron, embed], unit norm, zeros for a dead neuron. The result is

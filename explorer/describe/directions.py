@@ -418,12 +418,8 @@ class LayerStatistics:
         present = strongest >= 0
         strongest = strongest.clamp(min=0)
         chosen = _take(whitened, order) * present[..., None]
-        values, vectors = _principal(chosen)
-        first = _oriented(vectors[..., -1], chosen)
         moved = _take(deltas, order) * present[..., None]
-        # U^T (sum of delta delta^T) F y, from right to left
-        effects = (chosen @ first[..., None]).mT @ moved @ paths
-        directions = torch.nn.functional.normalize(effects[:, 0], dim=1)
+        values, first, directions = _direction(chosen, moved, paths)
         along = moved * (paths @ directions[..., None])[:, None, :, 0]  # [neuron, slot, path]
         onto = along.sum(dim=2, keepdim=True)
         squared = onto.square().sum(dim=(1, 2)).clamp(min=torch.finfo(onto.dtype).tiny)
@@ -448,6 +444,38 @@ class LayerStatistics:
             "top_ids": torch.stack([end[0] for end in ends], dim=1),
             "top_effects": torch.stack([end[1] for end in ends], dim=1),
         }
+
+    def half_directions(self, halves: np.ndarray) -> np.ndarray:
+        """Return each half's own directions: [half, neuron, embed] float32, unit, zeros if dead.
+
+        `halves` is [image], 0 or 1 for each image id. A half's significant images are the share of
+        its own images with the largest centred norms, as far as they are among the candidates: the
+        overall mean and candidates serve both halves. Call it after `finish`.
+        """
+        sides = torch.from_numpy(np.ascontiguousarray(halves, np.int64)).to(self.paths.device)
+        counts = [
+            min(self.settings.significant_cap, max(2, _share(self.settings.significant, images)))
+            for images in torch.bincount(sides, minlength=2).tolist()
+        ]
+        parts = [self._half_directions(part, sides, counts) for part in _chunks(len(self.paths))]
+        return _narrow(torch.cat(parts, dim=1))
+
+    def _half_directions(self, part: slice, sides: Tensor, counts: list[int]) -> Tensor:
+        paths = self.paths[part].double()
+        mean = self._sums[part] / self._images
+        ids, deltas = self._distinct_candidates(part)
+        deltas = deltas.double() - mean[:, None]
+        whitened = deltas @ _gram_factor(paths)
+        norms = whitened.norm(dim=2)
+        owners = torch.where(ids >= 0, sides[ids.clamp(min=0)], -1)
+        found = []
+        for half, count in enumerate(counts):
+            strongest, order = _strongest(norms.masked_fill(owners != half, -1), count)
+            present = (strongest >= 0)[..., None]
+            rows = _take(whitened, order) * present
+            _, _, directions = _direction(rows, _take(deltas, order) * present, paths)
+            found.append(directions)
+        return torch.stack(found)
 
     def _distinct_candidates(self, part: slice) -> tuple[Tensor, Tensor]:
         """Return all candidates, by id: ids [neuron, slot], -1 for repeats and empty slots; deltas.
@@ -537,6 +565,18 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _direction(whitened: Tensor, deltas: Tensor, paths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return eigenvalues and first eigenvector, [neuron, path] both, and direction [neuron, embed].
+
+    `whitened` and `deltas` are z and delta of the significant images, [neuron, slot, path].
+    """
+    values, vectors = _principal(whitened)
+    first = _oriented(vectors[..., -1], whitened)
+    # U^T (sum of delta delta^T) F y, from right to left
+    effects = (whitened @ first[..., None]).mT @ deltas @ paths
+    return values, first, torch.nn.functional.normalize(effects[:, 0], dim=1)
 
 
 def _take(rows: Tensor, order: Tensor) -> Tensor:

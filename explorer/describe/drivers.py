@@ -1,4 +1,4 @@
-"""What drives a neuron: words that its pictures share, beyond what pixels alone would give.
+"""What drives a neuron: words that its pictures share, beyond what untrained looks would give.
 
 A neuron *adds* a direction to the output, and it is *driven* by pictures; the two need not agree.
 Here the second is tested, on a sample of pictures with known labels and keywords.
@@ -11,14 +11,15 @@ Here the second is tested, on a sample of pictures with known labels and keyword
 3. Dealing at random is too weak a null. Pictures alike in their plainest features, dark ones say,
    share words too: of the 25 strongest pictures of a network with random weights one neuron in two
    shares a word by the hypergeometric test at a false discovery rate of 5 %. So scores are compared
-   with those of `pixel_null`: random linear looks at thumbnails of 8 x 8 pixels. They give each
-   word's own deviation, and, from looks that were not used for it, how large the largest score over
-   all words gets.
-4. `p` is the share of these looks whose largest score is at least the neuron's; the words that
-   drive it are those whose score exceeds 95 % of these largest ones (Westfall & Young 1993: 5 % of
-   neurons would have any such word by chance).
+   with those of looks that nobody trained (`untrained_looks`), of two kinds: random linear looks at
+   thumbnails of 8 x 8 pixels, and random bags of patches, much as the class token of a network with
+   random weights gathers them. Each kind gives every word a deviation and, from looks that were not
+   used for it, how large the largest score over all words gets (`LookNull`).
+4. `p` is the share of a kind's looks whose largest score is at least the neuron's, the larger of
+   both kinds; the words that drive a neuron are those whose score exceeds 95 % of these largest
+   ones in both kinds (Westfall & Young 1993: 5 % of neurons have any such word by chance).
 
-Axes: neuron, image, word, null, feature.
+Axes: neuron, image, word, look, row, column, channel, patch, feature.
 """
 
 from __future__ import annotations
@@ -34,12 +35,18 @@ from scipy import sparse
 from explorer.errors import InputError
 
 Rows = NDArray[np.floating[Any]]
-SIDE = 8
-"""Rows and columns of the thumbnails that random looks see."""
-NULLS = 2000
-"""Random looks for the words' deviations, and as many for the largest scores."""
+SIDE = 16
+"""Rows and columns of the thumbnails that untrained looks see."""
+COARSE = 2
+"""Rows and columns that are averaged for the linear looks."""
+PATCH, STRIDE = 4, 2
+"""Side of a patch and distance between two, in pixels of a thumbnail."""
+FEATURES = 512
+"""Random features of a patch."""
+LOOKS = 2000
+"""Looks of each kind for the words' deviations, and as many for the largest scores."""
 LEVEL = 0.95
-"""Share of the random looks whose largest score a driving word exceeds."""
+"""Share of the looks whose largest score a driving word exceeds."""
 FEWEST = 3
 """Pictures of the sample that must carry a word for it to count."""
 CHUNK = 256
@@ -74,20 +81,37 @@ class WordTable:
 
 
 @dataclass(frozen=True, eq=False)
-class PixelNull:
-    """What random looks at pixels give.
+class LookNull:
+    """What one kind of untrained looks gives.
 
-    `deviation` is [word] float32, at least 1; `largest` [null] float32, in rising order: the
+    `deviation` is [word] float32, at least 1; `largest` [look] float32, in rising order: the
     largest score over words in units of these deviations.
     """
 
     deviation: NDArray[np.float32]
     largest: NDArray[np.float32]
 
-    @property
-    def limit(self) -> float:
-        """Score, in deviations, that a driving word exceeds."""
-        return float(np.quantile(self.largest, LEVEL))
+    @classmethod
+    def of(cls, table: WordTable, looks: Rows) -> LookNull:
+        """Return the null of looks [look, image]: the first half gives deviations."""
+        first, second = np.array_split(np.asarray(looks, np.float32), 2)
+        squares = np.square(word_scores(table, first)).mean(axis=0)
+        deviation = np.sqrt(squares).clip(min=1)
+        largest = (word_scores(table, second) / deviation).max(axis=1, initial=0)
+        return cls(deviation, np.sort(largest))
+
+    def p(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the share of looks whose largest score is at least that of scores [row, word]."""
+        top = (scores / self.deviation).max(axis=1, initial=-np.inf)
+        larger = len(self.largest) - np.searchsorted(self.largest, top, "left")
+        p: NDArray[np.float64] = (1 + larger) / (1 + len(self.largest))
+        return p
+
+    def beyond(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return scores [row, word] over what 95 % of the looks' largest ones stay below."""
+        limit = float(np.quantile(self.largest, LEVEL)) or 1.0
+        ratios: NDArray[np.float32] = scores / (self.deviation * np.float32(limit))
+        return ratios
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,53 +146,60 @@ def word_scores(table: WordTable, effects: Rows) -> NDArray[np.float32]:
     return scores
 
 
-def pixel_null(table: WordTable, pixels: Rows, count: int = NULLS, seed: int = 0) -> PixelNull:
-    """Return what `2 * count` random looks at thumbnails give; `pixels` is [image, feature].
+def untrained_looks(thumbnails: Rows, count: int, seed: int = 0) -> list[NDArray[np.float32]]:
+    """Return `count` looks of each kind, [look, image] float32 each.
 
-    Looks are drawn in proportion to how far pictures differ in each pixel: the plainest there are.
+    `thumbnails` is [image, row, column, channel], `SIDE` x `SIDE` pixels with channels in 0 to 1.
+    Linear looks are drawn in proportion to how far pictures differ in each pixel. A bag's features
+    are the mean over patches of `relu(W patch + b)` with random W and b; a look reads them at
+    random, each brought to unit deviation.
     """
-    features = np.asarray(pixels, np.float32)
-    features = features - features.mean(0)
+    pixels = np.asarray(thumbnails, np.float32)
     rng = np.random.default_rng([seed, 13])
-
-    def looks() -> list[NDArray[np.float32]]:
-        return [
-            word_scores(
-                table,
-                rng.standard_normal((min(CHUNK, count - start), features.shape[1]), np.float32)
-                @ features.T,
-            )
-            for start in range(0, count, CHUNK)
-        ]
-
-    if not table.words:
-        return PixelNull(np.ones(0, np.float32), np.zeros(count, np.float32))
-    squares = [np.square(scores).sum(axis=0) for scores in looks()]
-    deviation = np.sqrt(np.sum(squares, axis=0) / count).clip(min=1).astype(np.float32)
-    largest = np.concatenate([(scores / deviation).max(axis=1) for scores in looks()])
-    return PixelNull(deviation, np.sort(largest))
+    side = SIDE // COARSE
+    coarse = pixels.reshape(len(pixels), side, COARSE, side, COARSE, -1).mean(axis=(2, 4))
+    coarse = coarse.reshape(len(pixels), -1)
+    linear = rng.standard_normal((count, coarse.shape[1]), np.float32)
+    bags = _bags(pixels, rng)
+    reading = rng.standard_normal((count, FEATURES), np.float32)
+    return [linear @ (coarse - coarse.mean(0)).T, reading @ bags.T]
 
 
-def find_drivers(table: WordTable, effects: Rows, null: PixelNull) -> Drivers:
+def _bags(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return random features of the pictures' patches, [image, feature], each of unit deviation."""
+    centred = pixels - pixels.mean(axis=(0, 1, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(centred, (PATCH, PATCH), axis=(1, 2))
+    patches = windows[:, ::STRIDE, ::STRIDE].reshape(len(pixels), -1, PATCH * PATCH * 3)
+    size = np.sqrt(np.square(patches).sum(axis=2).mean()) or 1.0
+    weights = rng.standard_normal((patches.shape[2], FEATURES), np.float32) / np.float32(size)
+    biases = rng.standard_normal(FEATURES, np.float32) / 2
+    bags = np.zeros((len(pixels), FEATURES), np.float32)
+    for patch in range(patches.shape[1]):
+        bags += np.maximum(patches[:, patch] @ weights + biases, 0)
+    return _standard(bags.T).T
+
+
+def find_drivers(
+    table: WordTable, effects: Rows, thumbnails: Rows, looks: int = LOOKS, seed: int = 0
+) -> Drivers:
     """Return what drives neurons, from their effects [neuron, image] on the table's images.
+
+    `thumbnails` is [image, row, column, channel]; see `untrained_looks`.
 
     Raises:
         InputError: when the effects are of another number of images.
     """
-    p, words = [], []
+    nulls = [LookNull.of(table, kind) for kind in untrained_looks(thumbnails, 2 * looks, seed)]
+    p, words = [np.zeros(0)], []
     for start in range(0, len(effects), CHUNK):
-        part = effects[start : start + CHUNK]
-        scores = word_scores(table, part)
-        if table.words:
-            scores = scores / null.deviation
-        top = scores.max(axis=1, initial=-np.inf)
-        larger = len(null.largest) - np.searchsorted(null.largest, top, "left")
-        p.append(np.where(scores.any(axis=1), (1 + larger) / (1 + len(null.largest)), np.nan))
+        scores = word_scores(table, effects[start : start + CHUNK])
+        tested = scores.any(axis=1)
+        p.append(np.where(tested, np.max([null.p(scores) for null in nulls], axis=0), np.nan))
+        beyond = np.min([null.beyond(scores) for null in nulls], axis=0)
         words += [
-            [table.words[word] for word in np.argsort(-row) if row[word] > null.limit]
-            for row in scores
+            [table.words[word] for word in np.argsort(-row) if row[word] > 1] for row in beyond
         ]
-    return Drivers(np.concatenate([*p, np.zeros(0)]).astype(np.float32), words)
+    return Drivers(np.concatenate(p).astype(np.float32), words)
 
 
 def _standard(rows: Rows) -> NDArray[np.float32]:

@@ -100,6 +100,24 @@ def layer_prediction(ways: Sequence[tuple[Rows, Rows]]) -> Prediction:
     return Prediction(own.astype(np.float32), p.astype(np.float32), precision.astype(np.float32))
 
 
+def prefix_sums(
+    directions: Rows, atoms: Rows, ids: NDArray[np.integer[Any]], counts: NDArray[np.integer[Any]]
+) -> NDArray[np.float32]:
+    """Return each direction's sum over its first texts: [neuron, embed] float32.
+
+    `directions` is [neuron, embed], `atoms` [text, embed], `ids` [neuron, m] rows of it in the
+    order of the pursuit, -1 for none, `counts` [neuron] how many of them. With the least-squares
+    weights the sum is the direction's projection on their span.
+    """
+    sums = np.zeros(directions.shape, np.float32)
+    for count in np.unique(counts[counts > 0]):
+        rows = np.flatnonzero((counts == count) & (ids[:, :count] >= 0).all(axis=1))
+        basis = np.linalg.qr(atoms[ids[rows, :count]].transpose(0, 2, 1)).Q
+        weights = np.einsum("nem,ne->nm", basis, directions[rows])
+        sums[rows] = np.einsum("nem,nm->ne", basis, weights)
+    return sums
+
+
 def average_precision(effects: Rows, scores: Rows) -> NDArray[np.float32]:
     """Return how well scores find the pictures of largest effect: [neuron] float32 in (0, 1].
 

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.describe.directions import LayerDirections
 from explorer.lens import MultiLayerLens
 
 
@@ -30,25 +29,29 @@ def draw_sample(images: int, count: int, seed: int) -> np.ndarray:
 
 
 def effects_along_directions(
-    lens: MultiLayerLens, found: Mapping[int, LayerDirections], batches: Iterable[Tensor]
+    lens: MultiLayerLens,
+    directions: Mapping[int, np.ndarray],
+    means: Mapping[int, np.ndarray],
+    batches: Iterable[Tensor],
 ) -> dict[int, np.ndarray]:
-    """Return every neuron's centred effect along its direction: layer -> [neuron, image] float32.
+    """Return neurons' centred effects along directions: layer -> [..., neuron, image] float32.
 
-    `batches` are preprocessed images [image, 3, row, column]; `found` has the directions and mean
-    coefficients of each of the lens's layers. Effects are in units of the representation before
-    its L2 normalisation.
+    `batches` are preprocessed images [image, 3, row, column]; `directions` has for each of the
+    lens's layers [..., neuron, embed], one direction per neuron or several in front; `means` the
+    mean coefficients [path, neuron]. Effects are in units of the representation before its L2
+    normalisation.
     """
     gains = {
         layer: torch.einsum(
-            "nke,ne->kn", lens.paths[layer].cpu(), torch.from_numpy(found[layer].directions)
+            "nke,...ne->...kn", lens.paths[layer].cpu(), torch.from_numpy(directions[layer])
         )
         for layer in lens.layers
     }
-    means = {layer: torch.from_numpy(found[layer].mean_coefficients) for layer in lens.layers}
+    middle = {layer: torch.from_numpy(means[layer]) for layer in lens.layers}
     parts: dict[int, list[Tensor]] = {layer: [] for layer in lens.layers}
     for pixels in batches:
         coefficients = lens.run(pixels).coefficients
         for layer in lens.layers:
-            centred = coefficients[layer].float().cpu() - means[layer]
-            parts[layer].append(torch.einsum("ikn,kn->ni", centred, gains[layer]))
-    return {layer: torch.cat(columns, dim=1).numpy() for layer, columns in parts.items()}
+            centred = coefficients[layer].float().cpu() - middle[layer]
+            parts[layer].append(torch.einsum("ikn,...kn->...ni", centred, gains[layer]))
+    return {layer: torch.cat(columns, dim=-1).numpy() for layer, columns in parts.items()}

@@ -423,3 +423,36 @@ def test_gradients_are_not_kept() -> None:
     statistics.warm_up(coefficients[:WARM].requires_grad_())
     feed(statistics, coefficients.clone().requires_grad_(), 0, IMAGES, 64)
     assert_same(statistics.finish(), run(make_paths(), coefficients))
+
+
+def test_halves_have_directions_of_their_own_images() -> None:
+    paths, coefficients = make_paths(), make_coefficients()
+    statistics = LayerStatistics(paths, SETTINGS)
+    statistics.warm_up(coefficients[:WARM])
+    feed(statistics, coefficients, 0, IMAGES, 64)
+    statistics.finish()
+    halves = np.random.default_rng(4).integers(2, size=IMAGES)
+    found = statistics.half_directions(halves)
+    assert found.shape == (2, NEURONS, EMBED)
+    centred = (coefficients - coefficients.mean(0)).double()
+    effects = torch.einsum("ikn,nke->nie", centred, paths.double()).numpy()
+    for half in (0, 1):
+        own = effects[:, halves == half]
+        norms = np.linalg.norm(own, axis=2)
+        count = int(np.ceil(SETTINGS.significant * own.shape[1]))
+        for neuron in range(NEURONS):
+            rows = own[neuron, np.argsort(-norms[neuron])[:count]]
+            first = np.linalg.svd(rows, full_matrices=False)[2][0]
+            sign = np.sign(np.sign(rows @ first).sum() or (rows @ first).sum())
+            np.testing.assert_allclose(found[half, neuron], sign * first, atol=1e-5)
+
+
+def test_a_half_without_images_has_no_directions() -> None:
+    statistics = LayerStatistics(make_paths(), SETTINGS)
+    coefficients = make_coefficients()
+    statistics.warm_up(coefficients[:WARM])
+    feed(statistics, coefficients, 0, IMAGES, 64)
+    statistics.finish()
+    found = statistics.half_directions(np.zeros(IMAGES, np.int8))
+    assert not found[1].any()
+    np.testing.assert_allclose(np.linalg.norm(found[0], axis=1), 1, rtol=1e-5)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from explorer.describe.chance import passing
-from explorer.describe.drivers import WordTable, find_drivers, pixel_null, word_scores
+from explorer.describe.drivers import (
+    SIDE,
+    LookNull,
+    WordTable,
+    find_drivers,
+    untrained_looks,
+    word_scores,
+)
 from explorer.errors import InputError
 
 IMAGES = 1200
@@ -35,9 +42,9 @@ def table(light: np.ndarray, species: np.ndarray) -> WordTable:
 
 
 @pytest.fixture(scope="module")
-def pixels(light: np.ndarray) -> np.ndarray:
-    noise = np.random.default_rng(3).normal(size=(IMAGES, 24))
-    return light[:, None] + 0.1 * noise
+def thumbnails(light: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(3).normal(size=(IMAGES, SIDE, SIDE, 3))
+    return light[:, None, None, None] + 0.2 * noise
 
 
 def test_scores_are_what_the_module_says() -> None:
@@ -59,7 +66,7 @@ def test_scores_are_what_the_module_says() -> None:
 
 
 def test_a_dark_neuron_means_no_night_and_a_bird_neuron_means_birds(
-    table: WordTable, pixels: np.ndarray, light: np.ndarray, species: np.ndarray
+    table: WordTable, thumbnails: np.ndarray, light: np.ndarray, species: np.ndarray
 ) -> None:
     rng = np.random.default_rng(5)
     noise = rng.normal(size=(3, IMAGES))
@@ -71,42 +78,51 @@ def test_a_dark_neuron_means_no_night_and_a_bird_neuron_means_birds(
         ]
     )
     assert word_scores(table, effects)[0, table.words.index("night")] > 10
-    null = pixel_null(table, pixels, 300, seed=1)
-    found = find_drivers(table, effects, null)
+    found = find_drivers(table, effects, thumbnails, looks=300, seed=1)
     assert found.p[0] > 0.05
     assert found.p[1] == pytest.approx(1 / 301)
     assert found.words[1] == ["species 3"]
     assert set(found.words[2]) == {"species 30", "species 7"}
 
 
-def test_neurons_that_look_at_pixels_pass_at_the_nominal_rate(
-    table: WordTable, pixels: np.ndarray
+def test_untrained_neurons_hardly_ever_pass(table: WordTable, thumbnails: np.ndarray) -> None:
+    linear, bags = untrained_looks(thumbnails, 400, seed=9)
+    for effects in (linear, bags):
+        found = find_drivers(table, effects, thumbnails, looks=600, seed=2)
+        assert (found.p <= 0.05).mean() < 0.09
+        assert passing(found.p).mean() < 0.02
+        assert np.mean([bool(words) for words in found.words]) < 0.09
+
+
+def test_one_kinds_p_values_are_uniform_on_its_own_looks(
+    table: WordTable, thumbnails: np.ndarray
 ) -> None:
-    rng = np.random.default_rng(6)
-    effects = rng.normal(size=(800, 24)) @ (pixels - pixels.mean(0)).T
-    found = find_drivers(table, effects, pixel_null(table, pixels, 1000, seed=2))
-    assert 0.02 < (found.p <= 0.05).mean() < 0.08
-    assert passing(found.p).mean() < 0.02
-    assert np.mean([bool(words) for words in found.words]) < 0.08
+    for kind in untrained_looks(thumbnails, 3000, seed=4):
+        null = LookNull.of(table, kind[:2000])
+        p = null.p(word_scores(table, kind[2000:]))
+        assert abs((p <= 0.5).mean() - 0.5) < 0.06
+        assert 0.02 < (p <= 0.05).mean() < 0.09
 
 
-def test_neurons_without_effect_are_not_tested(table: WordTable, pixels: np.ndarray) -> None:
-    found = find_drivers(table, np.zeros((2, IMAGES)), pixel_null(table, pixels, 50))
+def test_neurons_without_effect_are_not_tested(table: WordTable, thumbnails: np.ndarray) -> None:
+    found = find_drivers(table, np.zeros((2, IMAGES)), thumbnails, looks=50)
     assert np.isnan(found.p).all()
     assert found.words == [[], []]
 
 
-def test_pictures_without_words_have_no_drivers(pixels: np.ndarray) -> None:
+def test_pictures_without_words_have_no_drivers(thumbnails: np.ndarray) -> None:
     bare = WordTable.of([frozenset()] * IMAGES)
     effects = np.random.default_rng(7).normal(size=(3, IMAGES))
-    found = find_drivers(bare, effects, pixel_null(bare, pixels, 20))
+    found = find_drivers(bare, effects, thumbnails, looks=20)
     assert np.isnan(found.p).all()
+    assert found.words == [[], [], []]
 
 
-def test_the_same_seed_gives_the_same_null(table: WordTable, pixels: np.ndarray) -> None:
-    first, again = (pixel_null(table, pixels, 40, seed=3) for _ in range(2))
-    assert np.array_equal(first.largest, again.largest)
-    assert np.array_equal(first.deviation, again.deviation)
+def test_the_same_seed_gives_the_same_looks(thumbnails: np.ndarray) -> None:
+    for first, again in zip(
+        untrained_looks(thumbnails, 8, seed=3), untrained_looks(thumbnails, 8, seed=3), strict=True
+    ):
+        assert np.array_equal(first, again)
 
 
 def test_effects_on_other_pictures_are_refused(table: WordTable) -> None:

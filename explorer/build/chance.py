@@ -1,0 +1,203 @@
+"""The chance levels of a build: which neurons' words and drivers are more than chance.
+
+1. The corpus falls into halves (`explorer.describe.prediction`); the pass gives each half its own
+   directions. A sample of each half's images is looked at once more, along the final directions and
+   along those of the *other* half (`look_again`).
+2. Per layer, texts that describe the directions are compared with those of null directions, and the
+   words of one half predict effects on the other.
+3. Over the sample, words of labels and keywords that drive a neuron are compared with those of
+   untrained looks.
+4. Over all neurons of the bundle, Benjamini & Hochberg's rule decides which pass. Words pass by the
+   larger of two p-values: they must fit better than null directions' and predict better than those
+   of other neurons.
+
+Axes: neuron, sample, half, text, embed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from explorer.build.corpus_pass import Corpus, PassResult
+from explorer.build.settings import BuildSettings
+from explorer.bundle.pictures import PictureStore
+from explorer.decompose import SparseCode, sparse_codes
+from explorer.describe.chance import LONGEST, null_directions, passing, text_p, word_count
+from explorer.describe.drivers import SIDE, Drivers, WordTable, find_drivers
+from explorer.describe.prediction import Prediction, layer_prediction, prefix_sums
+from explorer.describe.sample import draw_sample, effects_along_directions
+from explorer.lens import MultiLayerLens
+from explorer.resumable import Say
+
+ICONS = ("colour", "mono")
+"""Kinds of pictures that come as one drawing in several styles and colours."""
+NAMED = 6
+"""Driving words that the neuron table names."""
+SMALLEST_SAMPLE = 256
+"""Images of each half that are looked at again, at least, where there are so many."""
+
+
+@dataclass(frozen=True, eq=False)
+class SecondLook:
+    """Effects on a sample of the corpus."""
+
+    images: NDArray[np.int32]
+    """[sample]: image numbers, rising."""
+    halves: NDArray[np.int8]
+    """[sample]: the half that each image is in."""
+    along: NDArray[np.float32]
+    """[neuron, sample]: centred effects along the final directions."""
+    across: NDArray[np.float32]
+    """[neuron, sample]: centred effects along the directions of the other half."""
+
+
+def drawings(store: PictureStore) -> list[str]:
+    """Return what each corpus picture is a drawing of, the same for pictures of one drawing.
+
+    Icons of one family of sets with one label are one drawing in several styles; of other pictures
+    only equal files are.
+    """
+    table = store.table[: store.corpus_size]
+    families = table["source"].fillna("").astype(str).str.split("-").str[0]
+    labels = table["label"].fillna("").astype(str)
+    return [
+        f"{family}: {label}"
+        if kind in ICONS and label
+        else hashlib.sha256(store.encoded(image)).hexdigest()
+        for image, (kind, family, label) in enumerate(
+            zip(table["kind"], families, labels, strict=True)
+        )
+    ]
+
+
+def look_again(corpus: Corpus, found: PassResult, settings: BuildSettings) -> SecondLook:
+    """Look once more at a sample of each half and at the sample that every bundle keeps."""
+    drawn = [draw_sample(corpus.images, settings.sample, settings.seed)]
+    for half in (0, 1):
+        members = np.flatnonzero(corpus.halves == half)
+        count = max(SMALLEST_SAMPLE, math.ceil(settings.unseen * corpus.images / 2))
+        drawn.append(members[draw_sample(len(members), count, settings.seed)])
+    images = np.unique(np.concatenate(drawn)).astype(np.int32)
+    directions = {
+        layer: np.concatenate([result.directions[None], found.half_directions[layer]])
+        for layer, result in found.directions.items()
+    }
+    means = {layer: result.mean_coefficients for layer, result in found.directions.items()}
+    starts = range(0, len(images), settings.batch_size)
+    batches = (corpus.pixels(images[start : start + settings.batch_size]) for start in starts)
+    lens = MultiLayerLens(corpus.loaded.model, corpus.layers)
+    effects = effects_along_directions(lens, directions, means, batches)
+    whole, first, second = np.concatenate([effects[n] for n in corpus.layers], axis=1)
+    halves = corpus.halves[images]
+    return SecondLook(images, halves, whole, np.where(halves == 1, first, second))
+
+
+def measure_chance(
+    found: PassResult,
+    look: SecondLook,
+    code: SparseCode[NDArray[Any]],
+    atoms: NDArray[np.float32],
+    store: PictureStore,
+    settings: BuildSettings,
+    say: Say,
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of the neuron table that say what is more than chance; see the module.
+
+    `code` holds all neurons' texts, `atoms` [text, embed] the dictionary's centred embeddings.
+    """
+    embeddings = found.image_embeddings[look.images].astype(np.float32)
+    embeddings -= found.image_embeddings.mean(0, dtype=np.float32)
+    layers = [
+        _layer(number, rows, found, look, code, atoms, embeddings, settings, say)
+        for number, rows in _rows_of(found)
+    ]
+    columns = {name: np.concatenate([layer[name] for layer in layers]) for name in layers[0]}
+    say("chance: what drives neurons")
+    drivers = _drivers(look, store, settings.seed)
+    columns["driven_p"] = drivers.p
+    columns["driven_by"] = np.array([", ".join(w[:NAMED]) for w in drivers.words], object)
+    both = np.maximum(columns["text_p"], columns["prediction_p"])  # NaN where one is
+    columns["words_pass"] = passing(both) & (columns["words"] > 0)
+    columns["driven_pass"] = passing(drivers.p)
+    return columns
+
+
+def _rows_of(found: PassResult) -> Iterator[tuple[int, slice]]:
+    start = 0
+    for number, layer in sorted(found.directions.items()):
+        stop = start + len(layer.directions)
+        yield number, slice(start, stop)
+        start = stop
+
+
+def _layer(
+    number: int,
+    rows: slice,
+    found: PassResult,
+    look: SecondLook,
+    code: SparseCode[NDArray[Any]],
+    atoms: NDArray[np.float32],
+    embeddings: NDArray[np.float32],
+    settings: BuildSettings,
+    say: Say,
+) -> Mapping[str, NDArray[Any]]:
+    say(f"chance: words of layer {number}")
+    directions = found.directions[number].directions
+    longest = min(LONGEST, code.cosines.shape[1])
+    cosines = code.cosines[rows, :longest]
+    null = null_directions(directions, settings.nulls, settings.seed)
+    if not len(null):
+        return _untested(len(directions))
+    null_cosines = sparse_codes(null, atoms, longest).cosines
+    alive = directions.any(axis=1)
+    ways = []
+    for half, own in enumerate(found.half_directions[number]):
+        texts = sparse_codes(own, atoms, longest)
+        counts = np.maximum(word_count(texts.cosines, null_cosines), 1)
+        seen = look.halves != half  # the images that this half's words did not see
+        sums = prefix_sums(own, atoms, texts.ids, counts)
+        ways.append((look.across[rows, seen], sums @ embeddings[seen].T))
+    told: Prediction = layer_prediction(ways)
+    return {
+        "text_p": np.where(alive, text_p(cosines, null_cosines), np.nan).astype(np.float32),
+        "words": np.where(alive, word_count(cosines, null_cosines), 0).astype(np.int8),
+        "prediction": told.correlation,
+        "prediction_p": told.p,
+        "precision": told.precision,
+    }
+
+
+def _untested(neurons: int) -> Mapping[str, NDArray[Any]]:
+    """Return the columns of a layer without two living neurons."""
+    nothing = np.full(neurons, np.nan, np.float32)
+    names = ("text_p", "prediction", "prediction_p", "precision")
+    return {**dict.fromkeys(names, nothing), "words": np.zeros(neurons, np.int8)}
+
+
+def _drivers(look: SecondLook, store: PictureStore, seed: int) -> Drivers:
+    table = WordTable.of(picture_words(store.table.iloc[look.images]))
+    box = Image.Resampling.BOX
+    thumbnails = np.stack(
+        [np.asarray(store.rgb(int(image)).resize((SIDE, SIDE), box)) for image in look.images]
+    )
+    return find_drivers(table, look.along, thumbnails / np.float32(255), seed=seed)
+
+
+def picture_words(table: pd.DataFrame) -> list[frozenset[str]]:
+    """Return label, concept and keywords of each picture, in lower case; looks are no meanings."""
+    columns = (
+        table[name].fillna("").astype(str).str.lower() for name in ("label", "concept", "keywords")
+    )
+    return [
+        frozenset({label, concept, *(word.strip() for word in keywords.split(","))}) - {""}
+        for label, concept, keywords in zip(*columns, strict=True)
+    ]
