@@ -25,6 +25,10 @@ NEURON_COLUMNS = {
     "explained_variance_3": "the same for the third",
     "histogram_unit": "effect norm that `norm_histogram` counts in",
     "concepts": "the heaviest texts, with commas between",
+    "words": "how many of the first texts gain more than chance",
+    "driven_by": "words that its pictures share more surely than chance, with commas between",
+    "words_pass": "whether its words are more than chance, at a false discovery rate of 5 %",
+    "driven_pass": "the same for what drives it",
 }
 """Columns of the neuron table that are no measures."""
 
