@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from explorer.commands.picture import Adder
+from explorer.commands.options import Adder, Result, add_settings, read_settings, to_stderr
 from explorer.errors import InputError
 
-Result = dict[str, Any]
-AUTO = "auto"
+if TYPE_CHECKING:
+    from explorer.attack.pairs import Pair
+    from explorer.attack.settings import BatchSettings
+    from explorer.bundle import Bundle
 
 
 def add_attack_command(add: Adder) -> None:
     """Add the command to the command line's parser."""
-    attack = add("attack", _attack, "measure or make pictures that are taken for another class")
-    attack.add_argument("bundle", type=Path)
-    attack.add_argument("--pairs", default=AUTO, help="auto, or 'cat>piano,owl>taxi'")
-    attack.add_argument("--count", type=int, default=50, help="auto: how many pairs")
-    attack.add_argument("--n", type=int, default=4, help="pictures per pair and method")
-    attack.add_argument(
-        "--methods", default="", help="ways to choose concepts with ; between, all by default"
-    )
-    attack.add_argument("--seed", type=int, default=0)
-    attack.add_argument("-o", "--out", type=Path, help="also write pictures and recipes there")
+    add("attack", _attack, "measure or make pictures that are taken for another class", _fill)
 
 
 def read_pairs(text: str) -> list[tuple[str, str]]:
@@ -46,40 +38,43 @@ def read_pairs(text: str) -> list[tuple[str, str]]:
     return pairs
 
 
+def _fill(command: argparse.ArgumentParser) -> None:
+    from explorer.attack.settings import BatchSettings
+
+    command.add_argument("bundle", type=Path)
+    add_settings(command, BatchSettings)
+
+
 def _attack(options: argparse.Namespace) -> Result:
     from explorer.attack.pairs import Classes, Pair, propose_pairs
+    from explorer.attack.settings import AUTO, BatchSettings
     from explorer.bundle import Bundle
     from explorer.evidence.measures.attack import METHODS, measure_attack
 
+    settings = read_settings(options, BatchSettings)
     bundle = Bundle.open(options.bundle)
-    if options.n < 1:
-        raise InputError("--n is the number of pictures per pair and method: give 1 or more.")
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr)
-
-    if options.pairs == AUTO:
-        pairs = propose_pairs(bundle, Classes.of(bundle), options.count, options.seed)
+    if settings.pairs == AUTO:
+        pairs = propose_pairs(bundle, Classes.of(bundle), settings.count, settings.seed)
     else:
-        pairs = [Pair(*pair) for pair in read_pairs(options.pairs)]
-    methods = tuple(filter(None, (name.strip() for name in options.methods.split(";")))) or METHODS
+        pairs = [Pair(*pair) for pair in read_pairs(settings.pairs)]
+    methods = tuple(filter(None, (name.strip() for name in settings.methods.split(";")))) or METHODS
     result = measure_attack(
-        bundle, pairs=pairs, n=options.n, methods=methods, seed=options.seed, progress=say
+        bundle, pairs=pairs, n=settings.n, methods=methods, seed=settings.seed, progress=to_stderr
     )
-    written = _write(bundle, pairs, options) if options.out else []
+    written = _write(bundle, pairs, settings, settings.out) if settings.out else []
     return {"bundle": bundle.name, **result, **({"files": written} if written else {})}
 
 
-def _write(bundle: Any, pairs: list[Any], options: argparse.Namespace) -> list[str]:
+def _write(bundle: Bundle, pairs: list[Pair], settings: BatchSettings, out: Path) -> list[str]:
     from explorer.attack.batch import Attack, file_stem, zip_file
 
-    options.out.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     files = []
     for place, pair in enumerate(pairs):
         attack = Attack.of(bundle, pair.source, pair.target)
-        seed = options.seed + place
-        made = list(islice(attack.attempts(options.n, seed=seed), options.n))
-        file = options.out / f"{file_stem(attack.ranking)}.zip"
+        seed = settings.seed + place
+        made = list(islice(attack.attempts(settings.n, seed=seed), settings.n))
+        file = out / f"{file_stem(attack.ranking)}.zip"
         file.write_bytes(zip_file(attack.ranking, made))
         files.append(str(file))
     return files

@@ -1,7 +1,8 @@
 """What the commands share: a parser with one-line errors, and options made from settings.
 
-A setting is a field of a frozen dataclass whose metadata has a `help`, and `choices` where only
-some values are possible. Its type and default are the field's: they stand nowhere else.
+A setting is a field of a frozen dataclass whose metadata has a `help`, `choices` where only some
+values are possible, and `short` where the option has a second, short name. Its type and default are
+the field's: they stand nowhere else.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def add_settings(command: argparse.ArgumentParser, settings: type) -> None:
     hints = get_type_hints(settings)
     for field in fields(settings):
         if "help" in field.metadata:
-            command.add_argument(option_name(field.name), **_option(field, hints[field.name]))
+            names = filter(None, (field.metadata.get("short"), option_name(field.name)))
+            command.add_argument(*names, **_option(field, hints[field.name]))
 
 
 def read_settings(options: argparse.Namespace, settings: type[Settings]) -> Settings:

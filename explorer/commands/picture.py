@@ -4,40 +4,37 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from explorer.commands.options import Adder, Result, add_settings, read_settings
 from explorer.errors import InputError
 
 if TYPE_CHECKING:
     from explorer.picture.uploads import Upload
 
-Result = dict[str, Any]
-Adder = Callable[[str, Callable[[argparse.Namespace], Result], str], argparse.ArgumentParser]
-
 
 def add_image_commands(add: Adder) -> None:
     """Add both commands to the command line's parser."""
-    from explorer.picture.methods import METHODS
-    from explorer.picture.settings import SegmentSettings
-
-    usual = SegmentSettings()
-    segment = add("segment", _segment, "show where in a picture texts are")
-    segment.add_argument("bundle", type=Path)
-    segment.add_argument("image", type=Path)
-    segment.add_argument("texts", nargs="+", metavar="TEXT")
-    segment.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
-    segment.add_argument(
-        "--method", default=usual.method, metavar="METHOD", help=f"one of {', '.join(METHODS)}"
-    )
-    segment.add_argument("--fit", default=usual.fit, help="pad, or tile for long pictures")
-    segment.add_argument("--threshold", type=float, help="share of a text's peak, 0 to 1")
-    segment.add_argument("--exact", action="store_true", help="leave the maps unrefined")
+    add("segment", _segment, "show where in a picture texts are", _fill_segment)
     discover = add("discover", _discover, "list the concepts and neurons of a picture")
     discover.add_argument("bundle", type=Path)
     discover.add_argument("image", type=Path)
     discover.add_argument("--top", type=int, default=12, help="concepts and neurons to list")
+
+
+def _fill_segment(command: argparse.ArgumentParser) -> None:
+    from explorer.picture.methods import METHODS
+    from explorer.picture.settings import SegmentSettings
+
+    command.add_argument("bundle", type=Path)
+    command.add_argument("image", type=Path)
+    command.add_argument("texts", nargs="+", metavar="TEXT")
+    command.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
+    add_settings(command, SegmentSettings)
+    command.add_argument("--exact", action="store_true", help="leave the maps unrefined")
+    command.epilog = f"Methods: {', '.join(METHODS)}."
 
 
 def read_picture(path: Path) -> Upload:
@@ -62,11 +59,11 @@ def read_picture(path: Path) -> Upload:
 def _segment(options: argparse.Namespace) -> Result:
     from explorer.bundle import Bundle
     from explorer.picture import files as exports
-    from explorer.picture.settings import MapSettings, SegmentSettings
+    from explorer.picture.settings import EXACT, REFINED, SegmentSettings
     from explorer.picture.study import Study
 
-    settings = SegmentSettings(
-        options.method, MapSettings(refine=not options.exact), options.fit, options.threshold
+    settings = replace(
+        read_settings(options, SegmentSettings), maps=EXACT if options.exact else REFINED
     )
     bundle = Bundle.open(options.bundle)
     upload = read_picture(options.image)

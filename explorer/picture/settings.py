@@ -5,7 +5,7 @@ Pages that only read or write an address import this, and no torch with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from explorer.errors import InputError
@@ -48,12 +48,14 @@ REFINED = MapSettings(refine=True)
 
 @dataclass(frozen=True)
 class SegmentSettings:
-    """How a picture is segmented."""
+    """How a picture is segmented; see `python -m explorer segment --help`."""
 
-    method: str = SECOND_ORDER
+    method: str = field(default=SECOND_ORDER, metadata={"help": "way to make heatmaps"})
     maps: MapSettings = REFINED
-    fit: str = "pad"
-    threshold: float | None = None
+    fit: str = field(default="pad", metadata={"help": f"{FITS[0]}, or {FITS[1]} for long pictures"})
+    threshold: float | None = field(
+        default=None, metadata={"help": "share of a text's peak, 0 to 1; calibrated by default"}
+    )
     """Share of a text's peak; None takes the calibrated one."""
 
     def __post_init__(self) -> None:

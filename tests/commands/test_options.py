@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from explorer.attack.settings import BatchSettings
 from explorer.build.settings import BuildSettings
 from explorer.commands.options import Parser, add_settings, read_settings
 from explorer.errors import InputError
@@ -16,7 +17,7 @@ from explorer.evidence import EvidenceSettings
 @dataclass(frozen=True)
 class Sample:
     folder: Path = field(metadata={"help": "where to"})
-    count: int = field(default=3, metadata={"help": "100 % of what"})
+    count: int = field(default=3, metadata={"help": "100 % of what", "short": "-c"})
     share: float | None = field(default=None, metadata={"help": "a share"})
     kind: str = field(default="a", metadata={"help": "a kind", "choices": ["a", "b"]})
     layers: tuple[int, ...] = field(default=(1, 2), metadata={"help": "layers"})
@@ -36,7 +37,7 @@ def test_defaults_are_the_fields() -> None:
 
 def test_every_type_is_read() -> None:
     given = parse(
-        *("--folder", "x", "--count", "5", "--share", "0.5", "--kind", "b"),
+        *("--folder", "x", "-c", "5", "--share", "0.5", "--kind", "b"),
         *("--layers", "4", "5", "6", "--exact-ones"),
     )
     assert given == Sample(Path("x"), 5, 0.5, "b", (4, 5, 6), True)
@@ -64,6 +65,6 @@ def test_help_names_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     assert "100 % of what (default: 3)" in text and "layers (default: 1 2)" in text
 
 
-@pytest.mark.parametrize("settings", [BuildSettings, EvidenceSettings])
+@pytest.mark.parametrize("settings", [BatchSettings, BuildSettings, EvidenceSettings])
 def test_every_setting_is_an_option(settings: type) -> None:
     assert [f.name for f in fields(settings) if "help" not in f.metadata] == []

@@ -31,6 +31,7 @@ from explorer.attack.indirect import IndirectEffects, measure_indirect
 from explorer.attack.pairs import Classes, Pair, propose_pairs
 from explorer.attack.scenes import ADDED, compose_attack
 from explorer.attack.separation import picture_pushes, preferred
+from explorer.attack.settings import PAIRS
 from explorer.attack.trials import gains
 from explorer.attack.vocabulary import vocabulary
 from explorer.bundle import Bundle
@@ -43,7 +44,6 @@ from explorer.evidence.work import Work, stream
 BASELINES = ("none", "random", "nearest", "indirect")
 CONTROLS = ("untried", "random, tried", "nearest, tried", "indirect, tried")
 METHODS = (OWN, *BASELINES, *CONTROLS)
-PAIRS = 50
 SCENES = 100
 Progress = Callable[[str], object]
 
