@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from explorer.build import BuildSettings, build
-from explorer.bundle import MANIFEST, verify
+from explorer.bundle import MANIFEST, Bundle, reseal_evidence, verify
 from explorer.bundle.pictures import PictureStore
 from tests.support.tiny import save_tiny
 
@@ -122,6 +122,25 @@ def tiny_bundle(
     yield path
     assert (path / MANIFEST).read_bytes() == manifest, "a test changed the shared bundle"
     assert verify(path) == []
+
+
+@pytest.fixture(scope="session")
+def measured(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tiny bundle that holds all evidence."""
+    from explorer.evidence import EvidenceSettings, measure
+    from explorer.evidence.measures.discovery import measure_discovery
+    from explorer.evidence.measures.segmentation import measure_segmentation
+    from tests.support.evidence import SMALL
+
+    path = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("measured") / "tiny"))
+    bundle = Bundle.open(path)
+    found = measure(bundle, ["claims"], EvidenceSettings(**SMALL))
+    found["segmentation"] = measure_segmentation(
+        bundle, scenes=3, photographic=0, calibration=2, methods=("second-order", "rollout")
+    )
+    found["discovery"] = measure_discovery(bundle, scenes=3)
+    reseal_evidence(bundle, found)
+    return path
 
 
 @pytest.fixture

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.browser import CONTRAST, EVERYWHERE, Visit
-from tests.ui.test_evidence import CLAIMS, SHOWN, measured  # noqa: F401  fixture
+from tests.support.browser import CONTRAST, EVERYWHERE, Visit, serving
+from tests.ui.test_evidence import CLAIMS, SHOWN
 
 
 @pytest.fixture(scope="module")
-def bundles(measured: Path) -> Path:  # noqa: F811
-    """The folder of a bundle that holds all evidence."""
-    return measured.parent
+def server(measured: Path, chromium: str) -> Iterator[str]:
+    """A server of its own, on a bundle that holds all evidence."""
+    with serving(measured.parent, Path(os.environ["EXPLORER_DATA"])) as address:
+        yield address
 
 
 @pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)

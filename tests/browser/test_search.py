@@ -198,5 +198,5 @@ def test_a_widened_bundle_opens_as_any_other(bundles: Path, tmp_path: Path) -> N
     assert wide.neurons["layer"].iloc[rows] == 1
     near = np.abs(wide.atlas[rows] - bundle.atlas).max(axis=1).argmin()
     assert np.array_equal(wide.directions[rows], bundle.directions[near])
-    with pytest.raises(InputError, match="one a layer"):
+    with pytest.raises(InputError, match="one per layer"):
         widen(bundle, 2, tmp_path / "narrow", np.random.default_rng(0))

@@ -19,7 +19,6 @@ from explorer.evidence.registry import claims, section_of
 from explorer.ui.evidence import plots
 from explorer.ui.evidence import sections as evidence
 from tests.ui.test_evidence import CLAIMS as MEASURED
-from tests.ui.test_evidence import measured  # noqa: F401  fixture
 
 NUMBER = re.compile(r"[−-]?\d[\d,]*(?:\.\d+)?")
 SAID_ANYWAY = ("95 %", "2 %", "100 %", "recall@1", "recall@10", "arXiv 2504.02821", "1 is the same")
@@ -78,7 +77,7 @@ def written(part: Any) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def results(measured: Path) -> dict[str, Any]:  # noqa: F811
+def results(measured: Path) -> dict[str, Any]:
     """All sections with unique numbers."""
     return dict(scrambled(Bundle.open(measured).manifest.evidence))
 

@@ -12,7 +12,6 @@ from markupsafe import escape
 from streamlit.testing.v1 import AppTest
 
 from explorer.bundle import Bundle, reseal_evidence
-from explorer.evidence import EvidenceSettings, measure
 from explorer.evidence.drawing import (
     Band,
     Dot,
@@ -27,35 +26,17 @@ from explorer.evidence.drawing import (
 )
 from explorer.evidence.figures import Figure
 from explorer.evidence.measures.attack import METHODS
-from explorer.evidence.measures.segmentation import measure_segmentation
 from explorer.evidence.registry import claims, section_of
 from explorer.evidence.stored import stored_evidence
 from explorer.ui.address import address
 from explorer.ui.data import loaders
 from explorer.ui.evidence import plots as evidence_plots
 from explorer.ui.evidence import sections as evidence_sections
-from tests.support.evidence import SMALL
 
 SHOWN = claims()
 CLAIMS = {key: claim for key, claim in SHOWN.items() if key != "attack"}  # measured here
 ROOT = Path(__file__).parents[2]
 NOTHING: Figure = {"value": None, "interval": None, "count": 0}
-
-
-@pytest.fixture(scope="session")
-def measured(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the tiny bundle that holds all evidence."""
-    path = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("measured") / "tiny"))
-    bundle = Bundle.open(path)
-    found = measure(bundle, ["claims"], EvidenceSettings(**SMALL))
-    found["segmentation"] = measure_segmentation(
-        bundle, scenes=3, photographic=0, calibration=2, methods=("second-order", "rollout")
-    )
-    from explorer.evidence.measures.discovery import measure_discovery
-
-    found["discovery"] = measure_discovery(bundle, scenes=3)
-    reseal_evidence(bundle, found)
-    return path
 
 
 def run_page(folder: Path, monkeypatch: pytest.MonkeyPatch, /, **params: str) -> AppTest:
