@@ -206,7 +206,7 @@ def _carriers(
     moved: Floats,
     text: int,
 ) -> tuple[Carrier, ...]:
-    """The neurons with the largest shares of one text's score."""
+    """Return the neurons with the largest shares of one text's score."""
     cosines = np.append(centred_texts(bundle) @ centred_texts(bundle)[text], 0)  # -1: none
     shares = np.asarray(weights, np.float64) * moved[:, None] * cosines[ids]
     parts = shares.sum(axis=1)

@@ -117,16 +117,16 @@ class Tail(nn.Module):
         self.ln_post, self.proj = visual.ln_post, visual.proj
 
     def forward(self, stream: Tensor) -> Tensor:
-        """[image, token, width] -> representation [image, embed], as the whole tower gives it."""
+        """Return representations [image, embed] of [image, token, width], as the tower does."""
         return self.read(self.terms(stream).sum(1))
 
     def read(self, class_token: Tensor) -> Tensor:
-        """[image, width] -> representation [image, embed]."""
+        """Return representations [image, embed] of class tokens [image, width]."""
         representation: Tensor = self.ln_post(class_token) @ self.proj
         return representation
 
     def terms(self, stream: Tensor) -> Tensor:
-        """[image, token, width] -> the terms of the last class token, [image, term, width].
+        """Return the terms of the last class token, [image, term, width].
 
         Terms: what enters, then each block's attention and MLP in turn; they sum to the token.
         """
@@ -160,7 +160,7 @@ def drop_terms(terms: Tensor, entering: float, mlp: float) -> Tensor:
 def multi_positive_loss(
     logits: Tensor, positives: Tensor, ignored: Tensor | None, smoothing: float
 ) -> Tensor:
-    """Softmax cross-entropy with equal targets on all positives.
+    """Return the softmax cross-entropy with equal targets on all positives.
 
     logits [image, text]; positives [image, slot] int64, -1 where empty; ignored [image, text] bool
     texts leave the denominator. Rows without positives do not count.
@@ -425,7 +425,7 @@ def _batch_rows(step: int, views: int, settings: AlignSettings | PolishSettings)
 def _set_rates(
     optimizer: torch.optim.Optimizer, step: int, total: int, settings: AlignSettings
 ) -> None:
-    """Linear warm-up, then a cosine down to a fiftieth."""
+    """Warm up linearly, then go down a cosine to a fiftieth."""
     for group in optimizer.param_groups:
         since = step - settings.frozen_steps if group["rate"] == settings.block_rate else step
         warm = min(1.0, max(since, 0) / 100)

@@ -115,7 +115,7 @@ def name_variants(names: str) -> list[str]:
 
 
 def synonym_mask(embeddings: np.ndarray) -> torch.Tensor:
-    """[text, text] bool: pairs too alike to be each other's negatives (not the diagonal)."""
+    """Return [text, text] bool: pairs too alike to be negatives (not the diagonal)."""
     vectors = torch.from_numpy(embeddings)
     near = vectors @ vectors.T > SYNONYM_COSINE
     near.fill_diagonal_(False)

@@ -163,7 +163,7 @@ class ViewMaker:
 
 
 def normalise(pixels: np.ndarray) -> Tensor:
-    """[image, row, column, 3] uint8 -> [image, 3, row, column] float32 as the model expects it."""
+    """Turn [image, row, column, 3] uint8 into the model's [image, 3, row, column] float32."""
     scaled = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
     return (scaled - torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1)) / torch.tensor(IMAGE_STD).view(
         1, 3, 1, 1

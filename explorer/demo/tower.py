@@ -122,7 +122,7 @@ def dino_state(onnx_file: Path, image_size: int) -> dict[str, Tensor]:
 def _embeddings(
     named: dict[str, Tensor], weights: dict[str, Tensor], image_size: int
 ) -> dict[str, Tensor]:
-    """Class token and positions; the patch convolution has no bias, so positions carry it."""
+    """Return class token and positions, which carry the bias that the convolution lacks."""
     class_position = next(
         w for n, w in weights.items() if re.match(r"onnx::Concat", n) and w.shape == (1, 1, WIDTH)
     )

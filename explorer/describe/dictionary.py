@@ -26,7 +26,7 @@ HNSW_SEARCH = 256  # candidates looked at in a search, at least
 
 
 def read_texts(path: str | Path) -> list[str]:
-    """Texts of a UTF-8 file, one a line, in order; stripped, without empty lines and repeats.
+    """Return the lines of a UTF-8 file in order, stripped, without empty ones and repeats.
 
     Raises:
         InputError: when the file is missing, is not UTF-8 text or holds no text.
@@ -52,13 +52,13 @@ def read_texts(path: str | Path) -> list[str]:
 
 
 def unique_texts(texts: Iterable[str]) -> list[str]:
-    """Texts stripped, without empty ones and exact repeats, in order of first appearance."""
+    """Return texts stripped, in order, without empty ones and exact repeats."""
     stripped = (text.strip() for text in texts)
     return list(dict.fromkeys(text for text in stripped if text))
 
 
 def common_words(n: int = 30_000) -> list[str]:
-    """The `n` most frequent English words, most frequent first (Speer's `wordfreq` lists).
+    """Return the `n` most frequent English words, most frequent first (Speer's `wordfreq`).
 
     Only words of letters and of at least two of them: numbers, and words with an apostrophe,
     hyphen or full stop, are left out.
@@ -154,11 +154,11 @@ class TextDictionary:
         return cls(list(texts), kept, mean)
 
     def __len__(self) -> int:
-        """Count of the texts."""
+        """Return how many texts there are."""
         return len(self.texts)
 
     def atoms(self) -> NDArray[np.float32]:
-        """Centred embeddings at unit norm: the atoms of a sparse description.
+        """Return centred embeddings at unit norm: the atoms of a sparse description.
 
         Returns [text, embed] float32, computed anew at each call. A text whose embedding is the
         mean itself (nothing left but rounding) gets a zero row, which the pursuit never chooses.
@@ -171,12 +171,12 @@ class TextDictionary:
         return centre_texts(embeddings, self.mean, rounding)
 
     def row(self, text: str) -> int | None:
-        """Row of a text, or None; an exact match goes before one that differs in case."""
+        """Return a text's row or None; an exact match goes before one that differs in case."""
         wanted = text.strip()
         return self._rows.get(wanted, self._folded_rows.get(wanted.casefold()))
 
     def index_of(self, text: str) -> int:
-        """Row of a text as `row` finds it.
+        """Return a text's row as `row` finds it.
 
         Raises:
             InputError: when there is none; it names the closest texts.
@@ -191,7 +191,7 @@ class TextDictionary:
         return row
 
     def find(self, part: str, limit: int = 20) -> list[int]:
-        """Rows of texts containing `part`, case ignored: whole text, beginning, word, anywhere.
+        """Return rows of texts with `part`, any case: whole text, beginning, word, anywhere.
 
         Within each of the four the order is the dictionary's. At most `limit` rows.
         """
@@ -236,7 +236,7 @@ def centre_texts(
 
 
 def build_index(embeddings: NDArray[np.floating[Any]], exact_below: int = EXACT_BELOW) -> Any:
-    """FAISS index by inner product over [row, embed]: the cosine where rows have unit norm.
+    """Build a FAISS index by inner product over [row, embed]: the cosine of unit-norm rows.
 
     Fewer rows than `exact_below`: every row is compared (exact). From there on an HNSW graph with
     32 links; recall@10 above 0.99 on 5,000 text-like vectors, see the tests. float16 rows are
@@ -329,7 +329,7 @@ def load_index(path: str | Path, rows: int | None = None, embed: int | None = No
 def search(
     index: Any, queries: NDArray[np.floating[Any]], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rows with the largest inner products: [query, embed] (or [embed]) -> ids, scores.
+    """Return ids and scores of the largest inner products with [query, embed] or [embed].
 
     Both results are [query, k], best first; `k` is cut to the index's size. Scores are inner
     products with the queries as given: normalise them for cosines. A graph may find fewer than
@@ -360,20 +360,20 @@ def search(
 
 
 def _faiss() -> Any:
-    """The module; untyped, for its type stubs differ from what each release holds."""
+    """Import the module; untyped, for its type stubs differ from what each release holds."""
     import faiss
 
     return faiss
 
 
 def _norms(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Lengths along the last axis, in float32 or better."""
+    """Return lengths along the last axis, in float32 or better."""
     exact = rows if rows.dtype.itemsize >= 4 else rows.astype(np.float32)
     lengths: NDArray[np.floating[Any]] = np.linalg.norm(exact, axis=-1)
     return lengths
 
 
 def _first_line(error: BaseException) -> str:
-    """The part of FAISS's message after its source position; of any other error the first line."""
+    """Return an error's first line, of a FAISS error the part after its source position."""
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
     return message.rpartition("failed: ")[2].rstrip(". ")

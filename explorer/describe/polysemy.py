@@ -114,7 +114,7 @@ def image_clusters(
 
 
 def polysemy_score(concepts: ClusterResult, images: ClusterResult | None = None) -> float:
-    """Polysemy of one neuron, in [0, 1].
+    """Return the polysemy of one neuron, in [0, 1].
 
     0: one meaning. On each side all concepts, or all top images, fall in a single cluster.
     1: the limit of endlessly many meanings. Any two concepts drawn by mass are unrelated, and so
@@ -130,7 +130,7 @@ def polysemy_score(concepts: ClusterResult, images: ClusterResult | None = None)
 def related_cosine(
     embeddings: Rows, quantile: float = 0.99, pairs: int = 200_000, seed: int = 0
 ) -> float:
-    """Cosine that only one in a hundred random pairs exceeds: from there on two rows are related.
+    """Return the cosine that one in a hundred random pairs exceeds: from there rows are related.
 
     embeddings: [row, embed], centred by their mean; rows of zeros are left out. Estimated from
     `pairs` random pairs of different rows, the same ones for the same seed. Lies in
@@ -167,7 +167,7 @@ def label_diversity(
     label_embeddings: Rows | None = None,
     related: float | None = None,
 ) -> float:
-    """Chance that two different images drawn from a neuron's top images carry unrelated labels.
+    """Return the chance that two of a neuron's top images carry unrelated labels.
 
     For validating the score with what the pictures are known to show. labels: [image], None or ""
     for an unlabelled image, which is left out. label_embeddings: [image, embed], the centred text
@@ -196,13 +196,13 @@ def label_diversity(
 
 
 def _energies(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squares [item] of the weights, the largest brought to 1."""
+    """Return squares [item] of the weights, the largest brought to 1."""
     largest = np.abs(weights).max(initial=0.0)
     return np.square(weights / largest) if largest > 0 else np.zeros(len(weights))
 
 
 def _contributions(unit: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What each item adds to the squared length of the weighted sum [item], up to one factor.
+    """Return what each item adds to the weighted sum's squared length [item], up to a factor.
 
     At least 0. The squared weights if the sum has no length to share.
     """
@@ -217,7 +217,7 @@ def _clustered(
     item_masses: NDArray[np.float64],
     related: float,
 ) -> ClusterResult:
-    """Both sides' clusters of checked items: [item, embed] unit or zero, [item], [item]."""
+    """Return both sides' clusters of checked items: [item, embed] unit or zero, [item], [item]."""
     labels = np.full(len(weights), -1, dtype=np.int64)
     masses: list[NDArray[np.float64]] = []
     sides: list[NDArray[np.int64]] = []
@@ -259,12 +259,12 @@ def _clustered(
 
 
 def _relatedness(cosines: NDArray[np.float64], related: float) -> NDArray[np.float64]:
-    """Cosines to [0, 1]: 0 up to half of `related`, 1 from `related` on, linear between."""
+    """Map cosines to [0, 1]: 0 up to half of `related`, 1 from `related` on, linear between."""
     return np.clip(2 * cosines / related - 1, 0, 1)
 
 
 def _linked(cosines: NDArray[np.float64], related: float) -> NDArray[np.int64]:
-    """Average-linkage clusters [item] of [item, item] cosines, merged above `related`."""
+    """Return average-linkage clusters [item] of [item, item] cosines, merged above `related`."""
     from sklearn import config_context
     from sklearn.cluster import AgglomerativeClustering
 
@@ -278,12 +278,12 @@ def _linked(cosines: NDArray[np.float64], related: float) -> NDArray[np.int64]:
 
 
 def _probe(embed: int) -> NDArray[np.float64]:
-    """A fixed direction [embed] with no symmetry, to put items in a definite order."""
+    """Return a fixed direction [embed] with no symmetry, to put items in a definite order."""
     return np.sqrt(np.arange(2, embed + 2))
 
 
 def _checked(embeddings: Rows, weights: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Unit-norm rows [item, embed] (zero rows stay zero) and weights [item], in float64."""
+    """Return unit-norm rows [item, embed] (zero stays zero) and weights [item], in float64."""
     if embeddings.ndim != 2 or weights.shape != embeddings.shape[:1]:
         raise InputError(
             f"Embeddings {list(embeddings.shape)} and weights {list(weights.shape)} do not fit: "

@@ -111,7 +111,7 @@ def draw_background(rng: np.random.Generator, kind: str, size: int) -> Image.Ima
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
-    """White one time in four, otherwise any colour, pale ones more often."""
+    """Draw white one time in four, otherwise any colour, pale ones more often."""
     if rng.random() < 0.25:
         return np.full(3, 255.0)
     return 255 * rng.random(3) ** rng.uniform(0.3, 1.5)
@@ -167,7 +167,7 @@ def _texture(rng: np.random.Generator, size: int) -> Image.Image:
 
 
 def _scenery(rng: np.random.Generator, size: int) -> Image.Image:
-    """Sky over hills over a ground, or a wall over a floor, each with a grain of its own."""
+    """Draw sky over hills over a ground, or a wall over a floor, each with its own grain."""
     outdoors = rng.random() < 0.7
     horizon = rng.uniform(0.35, 0.75) * size
     if outdoors:

@@ -102,7 +102,7 @@ def test_adding_only_refits_non_negative_weights(
             residual = target - torch.from_numpy(total)
             if step + 1 in (1, 4, 8):
                 place = (1, 4, 8).index(step + 1)
-                np.testing.assert_allclose(found[place, row], unit(total), atol=2e-3)
+                np.testing.assert_allclose(found[place, row], unit(total), atol=1e-5)
 
 
 def test_adding_only_has_nothing_for_what_no_text_points_to() -> None:

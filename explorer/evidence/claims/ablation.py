@@ -35,7 +35,7 @@ def judge(result: Result) -> Verdict:
 
 
 def draw(result: Result) -> Shown:
-    """Recall after ablating each layer, three ways."""
+    """Draw recall after ablating each layer, three ways."""
     rows = result["layers"]
     worst = costliest(rows)
     layer = rows[worst]["layer"]

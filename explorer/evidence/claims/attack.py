@@ -26,7 +26,7 @@ def judge(result: Result) -> Verdict:
 
 
 def explain(result: Result) -> list[str]:
-    """How much the neurons have to do with it, and how much the trials."""
+    """Say how much the neurons have to do with it, and how much the trials."""
     rates = {name: in_percent(rate) for name, rate in _rates(result, "two_way").items()}
     said = []
     if {OWN, "random, tried", "nearest, tried", "indirect, tried"} <= rates.keys():
@@ -51,7 +51,7 @@ def explain(result: Result) -> list[str]:
 
 
 def draw(result: Result) -> Shown:
-    """How often pictures are taken for the target, by what was added to them."""
+    """Draw how often pictures are taken for the target, by what was added to them."""
     made = f"{result['pairs']:,} pairs of classes, {result['scenes']:,} pictures each"
     return Shown(
         [

@@ -51,7 +51,7 @@ def judge(result: Result) -> Verdict:
 
 
 def explain(result: Result) -> list[str]:
-    """Whether the measure is blind, and what labels can tell."""
+    """Say whether the measure is blind, and what labels can tell."""
     found, part = result["controls"], result["descriptions"]
     said = [
         "The measure is not blind: planted neurons, whose effect is what their direction says, "
@@ -89,7 +89,7 @@ def explain(result: Result) -> list[str]:
 
 
 def draw(result: Result) -> Shown:
-    """How well labels and descriptions predict effects."""
+    """Draw how well labels and descriptions predict effects."""
     part, controls = result["descriptions"], result["controls"]
     layers = [a | b for a, b in zip(part["layers"], controls["layers"], strict=True)]
     return Shown(

@@ -59,7 +59,7 @@ def judge(result: Result) -> Verdict:
 
 
 def draw(result: Result) -> Shown:
-    """How often the best texts name what is in a scene."""
+    """Draw how often the best texts name what is in a scene."""
     sets = {
         name: part
         for name, part in result.items()

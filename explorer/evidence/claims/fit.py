@@ -39,7 +39,7 @@ def judge(result: Result) -> Verdict:
 
 
 def draw(result: Result) -> Shown:
-    """What second-order effects carry of the output."""
+    """Draw what second-order effects carry of the output."""
     orders, layers = result["orders"], result["layers"]
     lead = percent("of the right answer's lead")
     named = {key: ORDERS[key] for key in orders}

@@ -50,7 +50,7 @@ def judge(result: Result) -> Verdict:
 
 
 def explain(result: Result) -> list[str]:
-    """How small a difference could be told, and what chance gives."""
+    """Say how small a difference could be told, and what chance gives."""
     own, other = result["second_order"], result["other_neuron"]
     said = []
     for kind in ("direct", "indirect"):
@@ -74,7 +74,7 @@ def explain(result: Result) -> list[str]:
 
 
 def draw(result: Result) -> Shown:
-    """The three kinds of effects side by side."""
+    """Draw the three kinds of effects side by side."""
 
     def rows(measure: str) -> list[Dot]:
         named = [Dot(name, result[kind][measure], tone) for kind, (name, tone) in KINDS.items()]

@@ -43,7 +43,7 @@ def judge(result: Result) -> Verdict:
 
 
 def explain(result: Result) -> list[str]:
-    """What can be confirmed at all."""
+    """Say what can be confirmed at all."""
     part, score = result["polysemy"], result["monosemanticity"]["positive_side"]
     said = [
         "Few meanings can be confirmed at all: "
@@ -64,7 +64,7 @@ def explain(result: Result) -> list[str]:
 
 
 def draw(result: Result) -> Shown:
-    """Label-verified meanings, and the monosemanticity score."""
+    """Draw label-verified meanings, and the monosemanticity score."""
     part, score = result["polysemy"], result["monosemanticity"]
     layers, neurons = score["layers"], percent("of neurons")
     return Shown(

@@ -38,7 +38,7 @@ def judge(result: Result) -> Verdict:
 
 
 def explain(result: Result) -> list[str]:
-    """More directions, and unseen pictures."""
+    """Tell of more directions, and of unseen pictures."""
     every, explained = result["all_layers"], result["explained_variance"]
     return [
         f"Two directions per neuron keep {in_percent(every['rank_2']['kept'])}, three "
@@ -52,7 +52,7 @@ def explain(result: Result) -> list[str]:
 
 
 def draw(result: Result) -> Shown:
-    """Recall with projected effects, and explained variances."""
+    """Draw recall with projected effects, and explained variances."""
     every, explained = result["all_layers"], result["explained_variance"]
     layers, whole = explained["layers"], result["full"]["recall@1"]
     mean = percent("mean over neurons")

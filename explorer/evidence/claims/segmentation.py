@@ -32,7 +32,7 @@ def judge(result: Result) -> Verdict:
 
 
 def explain(result: Result) -> list[str]:
-    """What the better methods see, with one object and with several."""
+    """Say what the better methods see, with one object and with several."""
     single, several = (
         {method: _written(found) for method, found in _precisions(result, scenes).items()}
         for scenes in PICTOGRAMS
@@ -59,7 +59,7 @@ def explain(result: Result) -> list[str]:
 
 
 def draw(result: Result) -> Shown:
-    """Average precision of every method's maps."""
+    """Draw the average precision of every method's maps."""
     numbers, plots = [], []
     for scenes, part in result["sets"].items():
         rows = [

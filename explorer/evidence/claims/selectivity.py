@@ -46,7 +46,7 @@ def judge(result: Result) -> Verdict:
 
 
 def explain(result: Result) -> list[str]:
-    """Effects are spread."""
+    """Say how spread effects are."""
     every = result["all_layers"]
     kept, random = every["kept_by_significant"], every["kept_by_random"]
     said = []
@@ -67,7 +67,7 @@ def explain(result: Result) -> list[str]:
 
 
 def draw(result: Result) -> Shown:
-    """Where recall lives, and how many pictures reach each threshold."""
+    """Draw where recall lives, and how many pictures reach each threshold."""
     every, above, lowered = result["all_layers"], result["above"], result["lowered"]
     whole = result["full"]["recall@1"]
     lost = percent("of what is lost without all")

@@ -53,7 +53,7 @@ def judge(result: Result) -> Verdict:
 
 
 def draw(result: Result) -> Shown:
-    """Recall and reconstruction by number of texts."""
+    """Draw recall and reconstruction by number of texts."""
     some, every = result["strongest"], result["all_neurons"]
     place = {(row["method"], row["m"]): number for number, row in enumerate(every["rows"])}
     most = max(m for method, m in place if method == "omp")

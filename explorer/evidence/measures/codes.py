@@ -31,7 +31,6 @@ SCREENED = 2048  # texts that the lasso's path is first computed over
 ROUNDS = 6  # of adding texts to them
 NEARLY = 0.9  # of the largest slope: such texts come along, to save rounds
 STEPS = 2  # of the lasso's path for each text: some are dropped on the way
-SWEEPS = 12  # of coordinate descent after each text that is added
 RIDGE = 1e-9
 METHODS = ("omp", "random", "nonnegative", "lasso")
 Notify = Callable[[int], object]
@@ -86,7 +85,7 @@ def nonnegative(targets: Tensor, atoms: Tensor, sizes: Sequence[int], notify: No
     """Return reconstructions with weights of at least 0: [size, target, embed].
 
     Greedy: the atom with the largest positive product with the residual joins, then the weights
-    are refitted by coordinate descent on the non-negative least-squares problem.
+    are refitted by non-negative least squares (SciPy's active-set method).
     """
     units = atoms.float()
     parts = []
@@ -97,14 +96,13 @@ def nonnegative(targets: Tensor, atoms: Tensor, sizes: Sequence[int], notify: No
 
 
 def _add_only(targets: Tensor, atoms: Tensor, sizes: Sequence[int]) -> Tensor:
+    from scipy.optimize import nnls
+
     count, most = len(targets), max(sizes)
-    chosen = targets.new_zeros(count, most, targets.shape[1])
-    weights = targets.new_zeros(count, most)
-    gram = targets.new_zeros(count, most, most)
-    products = targets.new_zeros(count, most)
-    rows = torch.arange(count)
+    chosen = np.zeros((count, targets.shape[1], most))  # float64, as SciPy reckons
+    goals, rows = targets.double().numpy(), torch.arange(count)
     used: list[Tensor] = []
-    residual = targets.clone()
+    residual = targets
     found = []
     for step in range(most):
         scores = residual @ atoms.T
@@ -112,26 +110,15 @@ def _add_only(targets: Tensor, atoms: Tensor, sizes: Sequence[int]) -> Tensor:
             scores[rows, ids] = -1
         best, ids = scores.max(dim=1)
         used.append(ids)
-        chosen[:, step] = atoms[ids] * (best > 0)[:, None]
-        gram[:, step] = torch.einsum("tme,te->tm", chosen, chosen[:, step])
-        gram[:, :, step] = gram[:, step]
-        products[:, step] = (chosen[:, step] * targets).sum(1)
-        _descend(weights, gram, products, step + 1)
-        total = torch.einsum("tm,tme->te", weights, chosen)
-        residual = targets - total
+        chosen[:, :, step] = atoms[ids] * (best > 0)[:, None]
+        designs = chosen[:, :, : step + 1]
+        total = torch.from_numpy(
+            np.stack([a @ nnls(a, b)[0] for a, b in zip(designs, goals, strict=True)])
+        )
+        residual = targets - total.float()
         if step + 1 in sizes:
             found.append(_unit(total))
     return torch.stack(found)
-
-
-def _descend(weights: Tensor, gram: Tensor, products: Tensor, used: int) -> None:
-    """Minimise w G w / 2 - w b over w >= 0 in its first `used` coordinates, in place."""
-    for _ in range(SWEEPS):
-        for k in range(used):
-            curvature = gram[:, k, k]
-            slope = products[:, k] - torch.einsum("tm,tm->t", gram[:, k, :used], weights[:, :used])
-            step = torch.where(curvature > 0, slope / curvature.clamp(min=1e-12), 0.0)
-            weights[:, k] = (weights[:, k] + step).clamp(min=0)
 
 
 def lasso(targets: Tensor, atoms: Tensor, sizes: Sequence[int], notify: Notify) -> Lasso:

@@ -187,7 +187,7 @@ def _measured(
 
 @contextmanager
 def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
-    """Scenes side by side, each on one core: that uses cores better than one scene on all does."""
+    """Measure scenes side by side, one core each: that uses cores better than one on all does."""
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
