@@ -68,7 +68,9 @@ class AttackSettings:
         if self.neurons < 1 or self.concepts < 1:
             raise InputError("Ask for at least one neuron and one concept.")
         if not 0 < self.near <= 1:
-            raise InputError(f"The nearness {self.near} is no cosine: choose from above 0 to 1.")
+            raise InputError(
+                f"The nearness {self.near} is not a cosine: choose a value above 0, up to 1."
+            )
 
 
 USUAL = AttackSettings()

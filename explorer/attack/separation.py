@@ -42,7 +42,7 @@ def separations(bundle: Bundle, source: Floats, target: Floats) -> Floats:
     difference = np.asarray(target, np.float32) - np.asarray(source, np.float32)
     length = float(np.linalg.norm(difference))
     if length < 1e-6:
-        raise InputError("The two classes are one to the model: choose two different texts.")
+        raise InputError("The model cannot tell the two classes apart: choose two different texts.")
     moved: Floats = _weighted_directions(bundle) @ (difference / length)
     return moved
 

@@ -62,7 +62,9 @@ class BuildSettings:
         default="float32",
         metadata=_option("the model's numbers", choices=["float32", "bfloat16"]),
     )
-    seed: int = field(default=0, metadata=_option("of the order of images and of the sample"))
+    seed: int = field(
+        default=0, metadata=_option("random seed of the image order and of the sample")
+    )
     save_minutes: float = field(default=3.0, metadata=_option("minutes between two saves"))
 
     def __post_init__(self) -> None:

@@ -70,7 +70,7 @@ class Manifest:
                 f"There is no bundle at {folder}; build one with 'python -m explorer build'."
             )
         if not file.is_file():
-            raise BundleError(f"{file} is missing: {folder} is no finished bundle; {RESTORE}.")
+            raise BundleError(f"{file} is missing: {folder} is not a finished bundle; {RESTORE}.")
         try:
             found = json.loads(file.read_text("utf-8"))
             digest = found.pop("digest")

@@ -43,7 +43,7 @@ class Measure:
     """Where it stands; every measure is in a neuron's JSON."""
     unit: str = ""
     chance: float | Callable[[Bundle], float] | None = None
-    """What a neuron would reach by chance, where that is known."""
+    """The value that random guessing gives, where it is known."""
 
 
 TABLE: tuple[Measure, ...] = (
@@ -51,7 +51,7 @@ TABLE: tuple[Measure, ...] = (
         "agreement",
         "Agreement",
         "agreement",
-        "Chance that its six heaviest texts put one of its top pictures before a random one. "
+        "Chance that its six heaviest texts rank one of its top pictures above a random one. "
         "50 % is no better than guessing: then don't trust the words.",
         share,
         ("card", "hint", "page", "list", "map", "export", "finding"),
@@ -203,7 +203,7 @@ TABLE: tuple[Measure, ...] = (
         "threshold",
         "Threshold",
         "threshold",
-        "Least effect norm of its significant pictures, which its direction was computed from.",
+        "Smallest effect norm of its significant pictures, which its direction was computed from.",
         size,
         unit="model output",
     ),

@@ -31,7 +31,7 @@ def read_pairs(text: str) -> list[tuple[str, str]]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         source, _, target = (side.strip() for side in part.partition(">"))
         if not source or not target:
-            raise InputError(f"“{part}” names no pair: write source>target, such as 'cat>piano'.")
+            raise InputError(f"“{part}” is not a pair: write source>target, such as 'cat>piano'.")
         pairs.append((source, target))
     if not pairs:
         raise InputError("Name at least one pair, such as 'cat>piano', or auto.")

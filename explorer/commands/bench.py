@@ -26,7 +26,9 @@ BENCHMARKS = (
     Benchmark("maps", "MapsBench", "bench_maps", "what heatmaps add to a forward pass"),
     Benchmark("omp", "OmpBench", "bench_omp", "the pursuit against scikit-learn"),
     Benchmark("app", "AppBench", "bench_app", "the app's times, bytes and memory"),
-    Benchmark("atlas", "AtlasBench", "bench_atlas", "the map under the hand, in a real browser"),
+    Benchmark(
+        "atlas", "AtlasBench", "bench_atlas", "dragging and zooming the map in a real browser"
+    ),
 )
 
 

@@ -23,7 +23,7 @@ def add_bundle_commands(add: Adder) -> None:
     add("build", _build, "build a bundle from a model, pictures and texts", _fill_build)
     verify = add("verify", _verify, "check every byte of a bundle")
     verify.add_argument("bundle", type=Path)
-    describe = add("describe", _describe, "print what is known of one neuron")
+    describe = add("describe", _describe, "print what is known about one neuron")
     describe.add_argument("bundle", type=Path)
     describe.add_argument("layer", type=int)
     describe.add_argument("neuron", type=int)

@@ -15,7 +15,7 @@ APP = Path(__file__).parents[2] / "app.py"
 
 def add_serve_command(add: Adder) -> None:
     """Add the command to the command line's parser."""
-    serve = add("serve", _serve, "open the app's server, by default for this machine alone")
+    serve = add("serve", _serve, "serve the app, by default to this machine only")
     serve.add_argument("--address", default="localhost", help="0.0.0.0 for all that can reach it")
     serve.add_argument("--port", type=positive, default=8501)
 

@@ -69,7 +69,7 @@ def nothing_lost(drop: Figure) -> Verdict:
     return Verdict(
         FAILS,
         f"mean-ablating all these effects changes recall@1 by {in_points(drop)} points, which "
-        "cannot be told from 0: there is nothing to keep.",
+        "cannot be distinguished from 0: there is nothing to keep.",
     )
 
 

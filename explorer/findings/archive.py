@@ -137,12 +137,14 @@ def read(data: bytes, bundles: Mapping[str, Bundle]) -> Contents:
         InputError: when the file is refused, with the reason; then nothing of it is used.
     """
     if len(data) > MOST_BYTES:
-        _refuse(f"it has {len(data):,} bytes and {MOST_BYTES:,} are possible")
+        _refuse(f"it has {len(data):,} bytes and at most {MOST_BYTES:,} are allowed")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             files = _unpacked(archive)
     except _UNREADABLE as error:
-        raise InputError(f"This file is refused: it is no whole zip ({error}).") from error
+        raise InputError(
+            f"This file is refused: it is not a complete zip file ({error})."
+        ) from error
     content = _parsed(files.pop(JSON_FILE))
     findings = tuple(_finding(item) for item in _items(content, "findings"))
     collections = tuple(_collection(item) for item in _items(content, "collections"))
@@ -161,7 +163,7 @@ def _unpacked(archive: zipfile.ZipFile) -> dict[str, bytes]:
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     if len(names) > MOST_FILES:
-        _refuse(f"it holds {len(names):,} files and {MOST_FILES:,} are possible")
+        _refuse(f"it holds {len(names):,} files and at most {MOST_FILES:,} are allowed")
     if names.count(JSON_FILE) != 1 or len(set(names)) < len(names):
         _refuse(f"it must hold {JSON_FILE} once, and no name twice")
     for entry in entries:
@@ -196,10 +198,10 @@ def _parsed(text: bytes) -> dict[str, Any]:
     try:
         found = json.loads(text.decode("utf-8"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"This file is refused: {JSON_FILE} is no JSON ({error}).") from error
+        raise InputError(f"This file is refused: {JSON_FILE} is not JSON ({error}).") from error
     keys = {"format", "schema", "findings", "collections", "images"}
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        _refuse("it is no export of findings")
+        _refuse("it is not an export of findings")
     if found.get("schema") not in READABLE:
         _refuse(
             f"it has schema {str(found.get('schema'))[:20]} and this version reads up to {SCHEMA}; "
@@ -212,7 +214,7 @@ def _parsed(text: bytes) -> dict[str, Any]:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 def _items(content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
@@ -228,7 +230,7 @@ def _items(content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
 def _stamps(item: Mapping[str, Any]) -> dict[str, Any]:
     version = item["version"]
     if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= LARGEST:
-        _refuse("a version in it is no whole number from 1 on")
+        _refuse("a version in it is not a whole number from 1 up")
     return {
         "id": check_id(item["id"]),
         "version": version,
@@ -247,7 +249,7 @@ def _time(text: object) -> str:
     except ValueError:
         whole = ""
     if whole != text or not whole.endswith("+00:00"):
-        _refuse(f"“{str(text)[:40]}” in it is no time in UTC")
+        _refuse(f"“{str(text)[:40]}” in it is not a time in UTC")
     return whole
 
 
@@ -296,9 +298,9 @@ def _check_picture(name: str, data: bytes) -> None:
         with Image.open(io.BytesIO(data), formats=("WEBP", "PNG", "JPEG")) as picture:
             kind, pixels = str(picture.format).lower(), picture.width * picture.height
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"This file is refused: {name} in it is no picture.") from error
+        raise InputError(f"This file is refused: {name} in it is not a picture.") from error
     if not name.endswith(kind) or pixels > MOST_PIXELS:
-        _refuse(f"{name} in it is no picture of that kind, or has too many pixels")
+        _refuse(f"{name} in it is not a picture of that kind, or has too many pixels")
 
 
 def _check_bundle(finding: Finding, bundles: Mapping[str, Bundle]) -> None:

@@ -44,8 +44,8 @@ def opened(data: bytes) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=("WEBP",)) as picture:
             if max(picture.size) > LONGEST:
                 raise InputError(
-                    f"A finding's picture has {picture.width} × {picture.height} pixels; "
-                    f"{LONGEST} on the long side are possible."
+                    f"A finding's picture has {picture.width} × {picture.height} pixels; {LONGEST} "
+                    "on the long side are allowed."
                 )
             return picture.convert("RGB")
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:

@@ -27,19 +27,20 @@ GONE = (0, 0)
 PATIENCE = 30  # seconds a writer waits for the one before it
 ELSEWHERE = f"or name another place with {FOLDER_VARIABLE}"
 REMEDIES = {  # what a database's error says -> what to do
-    "locked": "Another program has kept it for too long: end that one, or wait, and try again.",
+    "locked": "Another program has locked it for too long: close that program, or wait, and try "
+    "again.",
     "readonly": f"Give this user the right to write to it and to its folder, {ELSEWHERE}.",
     "unable to open": f"Give this user the right to write to its folder, {ELSEWHERE}.",
-    "full": f"Make room on its disk, {ELSEWHERE}.",
-    "disk i/o": f"See whether its disk is full or failing, {ELSEWHERE}.",
-    "malformed": "The file is damaged: stop the server, put a copy from before in its place or "
-    "move it away, and start again.",
+    "full": f"Free some space on its disk, {ELSEWHERE}.",
+    "disk i/o": f"Check whether its disk is full or failing, {ELSEWHERE}.",
+    "malformed": "The file is damaged: stop the server, restore an earlier copy or move the file "
+    "away, and start again.",
     "not a database": f"Move that file away, {ELSEWHERE}.",
     "authentication": f"Correct user and password in {URL_VARIABLE}.",
     "refused": f"Start that server, or correct host and port in {URL_VARIABLE}.",
-    "resolve": f"Correct the host in {URL_VARIABLE}, or see that its name is known here.",
-    "timeout": f"See that the server can be reached from here, or correct {URL_VARIABLE}.",
-    "does not exist": f"Make that database and user, or correct {URL_VARIABLE}.",
+    "resolve": f"Correct the host in {URL_VARIABLE}, or check that its name is known here.",
+    "timeout": f"Check that the server can be reached from here, or correct {URL_VARIABLE}.",
+    "does not exist": f"Create that database and user, or correct {URL_VARIABLE}.",
 }
 
 
@@ -109,8 +110,9 @@ class Database:
             return
         if mark == GONE:
             raise StoreError(
-                f"The findings' database {self._url.render_as_string()} was moved away while this "
-                f"server ran. {outcome}Put it back, or start the server anew to begin another."
+                f"The findings' database {self._url.render_as_string()} was moved while this "
+                f"server was running. {outcome}Put it back, or restart the server to begin a new "
+                "one."
             )
         with self._opening:
             if self._file not in (None, mark):  # another took its place, a copy from before, say
@@ -161,7 +163,7 @@ def _checked(url: str) -> URL:
 
 def _wanted(url: str) -> str:
     return (
-        f"{URL_VARIABLE} is no address of a database ({url.partition(':')[0]}:…): write "
+        f"{URL_VARIABLE} is not the address of a database ({url.partition(':')[0]}:…): write "
         "postgresql://user:password@host/name or sqlite:////folder/file.sqlite."
     )
 
@@ -181,7 +183,7 @@ def _make_folder(url: URL) -> None:
         Path(str(url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
-            f"The folder of {url.database} cannot be made ({error.strerror}): name another with "
+            f"The folder of {url.database} cannot be created ({error.strerror}): name another with "
             f"{FOLDER_VARIABLE}."
         ) from error
 

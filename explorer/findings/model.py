@@ -100,7 +100,9 @@ class Finding:
         _check_settings(self.settings)
         self._check_subject()
         if len(self.tags) > MOST_TAGS:
-            raise InputError(f"{len(self.tags)} tags are too many: a finding has {MOST_TAGS}.")
+            raise InputError(
+                f"{len(self.tags)} tags are too many: a finding has at most {MOST_TAGS}."
+            )
         if self.tags != clean_tags(self.tags):
             raise InputError("Tags are lower-case words without commas, each once, in order.")
 
@@ -113,7 +115,7 @@ class Finding:
                 f"{len(self.neurons)} neurons are too many: a finding has {MOST_NEURONS} at most."
             )
         if len(set(self.neurons)) < len(self.neurons):
-            raise InputError("A finding names a neuron only once.")
+            raise InputError("A finding lists a neuron only once.")
         if self.image is not None:
             _whole("image", self.image)
         elif self.copy:
@@ -242,7 +244,8 @@ class Collection:
         _named("collection", self.title, self.note, self.author)
         if len(self.findings) > MOST_FINDINGS:
             raise InputError(
-                f"{len(self.findings)} findings are too many: a collection has {MOST_FINDINGS}."
+                f"{len(self.findings)} findings are too many: a collection has at most "
+                f"{MOST_FINDINGS}."
             )
         if len(set(self.findings)) < len(self.findings):
             raise InputError("A collection holds a finding only once.")
@@ -302,7 +305,7 @@ def check_id(text: object) -> str:
         InputError: when it is none.
     """
     if not isinstance(text, str) or not ID.fullmatch(text):
-        raise InputError(f"“{str(text)[:40]}” is no id: ids are 16 hexadecimal digits.")
+        raise InputError(f"“{str(text)[:40]}” is not an id: ids are 16 hexadecimal digits.")
     return text
 
 
@@ -344,7 +347,7 @@ def _line(what: str, text: object, most: int) -> None:
     if not isinstance(text, str):
         raise InputError(f"{what} is a text, not {type(text).__name__}.")
     if len(text) > most:
-        raise InputError(f"{what} has {len(text):,} characters; {most} are possible.")
+        raise InputError(f"{what} has {len(text):,} characters; at most {most} are allowed.")
     _printable(what, text)
     if text != clean_line(text):
         raise InputError(f"{what} stands on one line, without white space at its ends.")
@@ -364,7 +367,7 @@ def _check_copy(data: object) -> None:
         raise InputError("A finding's own picture is a WebP file.")
     if len(data) > COPY_BYTES:
         raise InputError(
-            f"A finding's own picture has {len(data):,} bytes; {COPY_BYTES:,} are possible."
+            f"A finding's own picture has {len(data):,} bytes; at most {COPY_BYTES:,} are allowed."
         )
 
 
@@ -377,7 +380,9 @@ def _printable(what: str, text: str, allowed: str = "") -> None:
 
 def _whole(what: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
-        raise InputError(f"“{str(value)[:40]}” is no {what}: write a whole number from 0 on.")
+        raise InputError(
+            f"“{str(value)[:40]}” is not a valid {what}: write a whole number, 0 or larger."
+        )
 
 
 def _object(what: str, found: Any, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -397,7 +402,9 @@ def _check_settings(settings: object) -> None:
         raise InputError("Settings are an object of JSON values.")
     _check_value(dict(settings), SETTINGS_DEPTH)
     if len(json.dumps(dict(settings), ensure_ascii=False)) > SETTINGS_LENGTH:
-        raise InputError(f"Settings are too long: {SETTINGS_LENGTH:,} characters are possible.")
+        raise InputError(
+            f"Settings are too long: at most {SETTINGS_LENGTH:,} characters are allowed."
+        )
 
 
 def _check_value(value: object, depth: int) -> None:

@@ -467,7 +467,7 @@ def _insert_members(
 def _append(connection: Connection, identifier: str, finding: str) -> None:
     row = _row(connection, COLLECTIONS, check_id(identifier), lock=True)
     if row["deleted"] is not None:
-        raise InputError("This collection was deleted: bring it back first.")
+        raise InputError("This collection was deleted: restore it first.")
     members = MEMBERS.c.collection == identifier
     found = select(MEMBERS.c.finding).where(members, MEMBERS.c.finding == finding)
     if connection.execute(found).first() is None:
@@ -500,7 +500,7 @@ def _claim(
     row = _row(connection, table, check_id(identifier))
     what = _WHAT[table.name]
     if row["deleted"] is not None:
-        raise ConflictError(f"This {what} was deleted meanwhile: bring it back before editing it.")
+        raise ConflictError(f"This {what} was deleted meanwhile: restore it before editing it.")
     by = f" by {row['author']}" if row["author"] else ""
     raise ConflictError(
         f"This {what}{by} was changed meanwhile (version {row['version']}, yours was made from "

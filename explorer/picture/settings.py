@@ -61,7 +61,9 @@ class SegmentSettings:
     def __post_init__(self) -> None:
         """Refuse a threshold outside 0 to 1."""
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise InputError(f"A threshold of {self.threshold} cannot be: choose one from 0 to 1.")
+            raise InputError(
+                f"A threshold of {self.threshold} is not possible: choose one from 0 to 1."
+            )
 
 
 USUAL = SegmentSettings()

@@ -65,7 +65,7 @@ def decode(data: bytes) -> Upload:
     except Image.DecompressionBombError as error:
         raise _too_many_pixels("hundreds of millions of") from error
     except Exception as error:  # decoders raise whatever a damaged header leads them to
-        raise InputError(f"The file is no picture that can be read: choose a {_NAMES}.") from error
+        raise InputError(f"The file is not a readable picture: choose a {_NAMES}.") from error
     with opened:
         return _decode(opened)
 

@@ -36,7 +36,7 @@ def test_upload_is_studied_kept_and_cleared(visit: Visit, upload: Path) -> None:
     visit.page.wait_for_selector('h2:text-is("mine.png")')
     visit.page.wait_for_selector("text=120 × 60 pixels")
     assert "scene" not in visit.query()
-    box = visit.page.get_by_label("Texts, with commas between")
+    box = visit.page.get_by_label("Texts, separated by commas")
     box.fill("circle, square")
     box.press("Enter")
     visit.page.wait_for_selector('img[alt="Where “square” comes from"]')
@@ -101,7 +101,7 @@ def test_hostile_file_gets_one_sentence(visit: Visit, tmp_path: Path) -> None:
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"<script>alert(1)</script>" * 20)
     visit.open(IMAGE, HEADING)
     visit.page.locator('input[type="file"]').set_input_files(file)
-    visit.page.wait_for_selector("text=The file is no picture that can be read")
+    visit.page.wait_for_selector("text=The file is not a readable picture")
     assert visit.page.locator(".notice").count() == 1
     visit.check()
 

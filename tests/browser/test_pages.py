@@ -213,7 +213,7 @@ def test_grouping_the_pictures_is_an_address(visit: Visit) -> None:
     visit.open(*PAGES["neuron"])
     tiles = visit.page.locator("figure.tile")
     count = tiles.count()
-    visit.page.get_by_text("Grouped by likeness").click()
+    visit.page.get_by_text("Grouped by similarity").click()
     visit.page.wait_for_selector(".lens h3")
     assert visit.query()["pictures"] == "grouped"
     visit.page.reload()

@@ -43,14 +43,14 @@ def test_text_search_to_a_neuron_and_back(visit: Visit) -> None:
     box = visit.page.get_by_label("A text, or several with + and −")
     box.fill("red + circle - blue")
     box.press("Enter")
-    visit.page.wait_for_selector("text=less what they carry")
+    visit.page.wait_for_selector("text=minus what they carry")
     visit.page.wait_for_selector("a.card .where")
     assert visit.query() == {"bundle": "tiny", "q": "red + circle - blue"}
     found = visit.page.locator("a.card .where").all_inner_texts()
     visit.page.locator("a.card").first.click()
     visit.settled(found[0])
     visit.page.go_back()
-    visit.page.wait_for_selector("text=less what they carry")
+    visit.page.wait_for_selector("text=minus what they carry")
     visit.page.wait_for_selector("a.card .where")
     assert visit.page.locator("a.card .where").all_inner_texts() == found
     visit.page.get_by_role("link", name="Away from it").click()

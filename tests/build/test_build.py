@@ -183,7 +183,7 @@ def test_stopped_and_resumed_is_the_same_to_the_bit(
         ):
             stop_at(patch, batch)
             build(settings, quiet)
-        with pytest.raises(BundleError, match="no finished bundle"):
+        with pytest.raises(BundleError, match="not a finished bundle"):
             Bundle.open(settings.out)
 
     def pressed(*_: object) -> None:

@@ -234,9 +234,9 @@ def test_a_manifest_that_is_none_is_refused(bundle_copy: Path, text: str) -> Non
 def test_folders_that_are_no_bundle_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="There is no bundle"):
         Bundle.open(tmp_path / "none")
-    with pytest.raises(BundleError, match="no finished bundle"):
+    with pytest.raises(BundleError, match="not a finished bundle"):
         Bundle.open(tmp_path)
-    assert "no finished bundle" in verify(tmp_path)[0]
+    assert "not a finished bundle" in verify(tmp_path)[0]
 
 
 def test_damage_of_the_same_size_is_named_when_read(bundle_copy: Path) -> None:

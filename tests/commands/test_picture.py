@@ -82,7 +82,7 @@ def test_discover_lists_concepts_and_neurons(
     ("arguments", "said"),
     [
         (["segment", "{bundle}", "nowhere.png", "red", "-o", "out"], "Cannot read nowhere.png"),
-        (["segment", "{bundle}", "{text}", "red", "-o", "out"], "no picture that can be read"),
+        (["segment", "{bundle}", "{text}", "red", "-o", "out"], "not a readable picture"),
         (["segment", "{bundle}", "{picture}", "", "-o", "out"], "at least one text"),
         (
             ["segment", "{bundle}", "{picture}", "red", "-o", "out", "--method", "magic"],

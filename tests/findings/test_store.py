@@ -68,7 +68,7 @@ def test_what_is_stored_comes_back_equal(store: Store) -> None:
     assert (first.version, first.deleted) == (1, None)
     with pytest.raises(InputError, match="There is no finding 0000000000000000 here"):
         store.get("0" * 16)
-    with pytest.raises(InputError, match="no id"):
+    with pytest.raises(InputError, match="not an id"):
         store.get("../../etc")
 
 
@@ -89,7 +89,7 @@ def test_a_finding_comes_with_its_collection_or_not_at_all(store: Store) -> None
     (made,) = [g for g in store.collections() if g.id != group.id]
     assert made.content == Collection("New", (first.id, second.id), author="Ada")
     store.delete_collection(group.id, store.get_collection(group.id).version)
-    with pytest.raises(InputError, match="bring it back first"):
+    with pytest.raises(InputError, match="restore it first"):
         store.add(sample(), into=group.id)
     with pytest.raises(InputError, match="no collection"):
         store.add(sample(), into="0" * 16)
@@ -211,7 +211,7 @@ def test_a_collection_takes_only_what_is_there(store: Store) -> None:
     with pytest.raises(InputError, match="no collection"):
         store.append("0" * 16, saved.id)
     store.delete_collection(group.id, 1)
-    with pytest.raises(InputError, match="bring it back"):
+    with pytest.raises(InputError, match="restore it"):
         store.append(group.id, saved.id)
     assert [g.id for g in store.collections(deleted=True)] == [group.id]
     assert store.restore_collection(group.id).content == group.content
@@ -431,7 +431,7 @@ def test_where_findings_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", ["mysql://x/y", "nonsense", "sqlite://", "sqlite:///:memory:"])
 def test_an_address_of_no_database_is_said(wrong: str) -> None:
-    with pytest.raises(InputError, match="is no address of a database"):
+    with pytest.raises(InputError, match="is not the address of a database"):
         Store(wrong)
 
 
@@ -440,7 +440,7 @@ def test_a_database_out_of_reach_is_said_without_its_password(tmp_path: Path) ->
         Store("postgresql://ada:secret@127.0.0.1:1/nothing")
     assert "secret" not in str(caught.value)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError, match="cannot be made"):
+    with pytest.raises(StoreError, match="cannot be created"):
         Store(f"sqlite:///{tmp_path}/file/f.sqlite")
     (tmp_path / "noise.sqlite").write_bytes(b"no database at all" * 99)
     with pytest.raises(StoreError, match="cannot be used"):
@@ -448,10 +448,10 @@ def test_a_database_out_of_reach_is_said_without_its_password(tmp_path: Path) ->
 
 
 REMEDIES = [
-    ("locked", "kept it for too long: end that one"),
-    ("full", "Make room on its disk"),
-    ("damaged", "damaged: stop the server, put a copy from before"),
-    ("moved", "was moved away while this server ran.*Put it back, or start"),
+    ("locked", "locked it for too long: close that program"),
+    ("full", "Free some space on its disk"),
+    ("damaged", "damaged: stop the server, restore an earlier copy"),
+    ("moved", "was moved while this server was running.*Put it back, or restart"),
 ]
 
 
@@ -544,7 +544,7 @@ def test_postgresql_may_end_connections_between_two_questions(cluster: str) -> N
     assert store.get(saved.id) == saved
     store.close()
     wrong = cluster.replace("explorer@", "nobody@").replace("/postgres", "/nothing")
-    with pytest.raises(StoreError, match=r"does not exist.*Make that database and user"):
+    with pytest.raises(StoreError, match=r"does not exist.*Create that database and user"):
         Store(wrong)
 
 

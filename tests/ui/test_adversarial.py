@@ -62,13 +62,13 @@ CASES = [
     ({}, "Adversarial pictures", None),
     ({"bundle": "tiny"}, "Adversarial pictures", None),
     ({"bundle": "nowhere"}, "Adversarial pictures", "There is no bundle “nowhere”"),
-    (PAIR, "What speaks for “red circle”", None),
-    ({**PAIR, "seed": "3"}, "What speaks for “red circle”", None),
-    ({**PAIR, "seed": "x"}, "What speaks for “red circle”", "“x” is no value for “seed”"),
-    ({**PAIR, "count": "2"}, "What speaks for “red circle”", None),
-    ({**PAIR, "count": "999"}, "What speaks for", "“999” is no value for “count”"),
+    (PAIR, "What suggests “red circle”", None),
+    ({**PAIR, "seed": "3"}, "What suggests “red circle”", None),
+    ({**PAIR, "seed": "x"}, "What suggests “red circle”", "“x” is not a value for “seed”"),
+    ({**PAIR, "count": "2"}, "What suggests “red circle”", None),
+    ({**PAIR, "count": "999"}, "What suggests", "“999” is not a value for “count”"),
     ({**PAIR, "why": "1"}, "neurons that push it most", None),
-    ({**PAIR, "why": "900"}, "What speaks for", "“900” is no value for “why”"),
+    ({**PAIR, "why": "900"}, "What suggests", "“900” is not a value for “why”"),
     ({**PAIR, "source": "zebra"}, "Adversarial", "No picture of this bundle is called “zebra”"),
     ({**PAIR, "target": "zebra"}, "Adversarial", "No picture of this bundle is called “zebra”"),
     ({**PAIR, "target": "blue square"}, "Adversarial", "Source and target are the same class"),
@@ -121,7 +121,7 @@ def test_measured_pairs_are_proposed_first_and_need_no_drawing(
     )
     app = run()
     html = html_of(app)
-    assert "What speaks for “red circle”" in html, "the best measured pair is opened"
+    assert "What suggests “red circle”" in html, "the best measured pair is opened"
     assert "2 pairs that were measured" in html
     assert html.index("blue square → red circle") < html.index("red circle → blue square")
     assert "75" in html[html.index("blue square → red circle") :][:80]
@@ -219,7 +219,7 @@ def test_class_names_are_texts(
     reseal_evidence(Bundle.open(tmp_path / "bundles" / "odd"), {"attack": figures})
     html = html_of(run(source=source, target=target, why="0"))
     read = Read(html)
-    assert "What speaks for" in read.text and "neurons that push it most" in read.text
+    assert "What suggests" in read.text and "neurons that push it most" in read.text
     assert {"script", *COLOURS}.isdisjoint(read.elements)
     assert source not in html and target not in html
     assert read.text.count(source) > 5 and read.text.count(target) > 5

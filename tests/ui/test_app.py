@@ -48,16 +48,16 @@ CASES = [
     ("neurons", {"layers": "7"}, "384</b> neurons", "asks for layers “7”"),
     ("neurons", {"layers": "1,x"}, "128</b> neurons", "asks for layers “1,x”"),
     ("neurons", {"sort": "selectivity"}, "by selectivity", None),
-    ("neurons", {"sort": "beauty"}, "by agreement", "“beauty” is no value for “sort”"),
+    ("neurons", {"sort": "beauty"}, "by agreement", "“beauty” is not a value for “sort”"),
     ("neurons", {"sort": "match"}, "by agreement", None),
     ("neurons", {"order": "asc"}, "by agreement", None),
-    ("neurons", {"order": "up"}, "by agreement", "“up” is no value for “order”"),
+    ("neurons", {"order": "up"}, "by agreement", "“up” is not a value for “order”"),
     ("neurons", {"page": "2"}, "25 to 48 shown", None),
     ("neurons", {"page": "999"}, "361 to 384 shown", "There are 16 pages of results, not 999"),
-    ("neurons", {"page": "-3"}, "1 to 24 shown", "“-3” is no page number"),
+    ("neurons", {"page": "-3"}, "1 to 24 shown", "“-3” is not a page number"),
     ("neurons", {"word": "red"}, "Their concept sets contain", None),
     ("neurons", {"word": "zebra"}, "No text of this bundle", None),
-    ("neurons", {"word": "trianglo"}, "Spelt alike", None),
+    ("neurons", {"word": "trianglo"}, "Similar spellings", None),
     ("neurons", {"bundle": "nowhere"}, "384</b> neurons", "There is no bundle “nowhere”"),
     ("neuron", {}, "Layer 2 · Neuron 0", None),
     ("neuron", {"layer": "1", "neuron": "5"}, "Layer 1 · Neuron 5", None),
@@ -65,11 +65,11 @@ CASES = [
     ("neuron", {"neuron": "9"}, "Layer 2 · Neuron 9", None),
     ("neuron", {"layer": "9", "neuron": "5"}, "Layer 2 · Neuron 0", "choose one of 0, 1, 2"),
     ("neuron", {"layer": "1", "neuron": "128"}, "Layer 1 · Neuron 0", "choose 0 to 127"),
-    ("neuron", {"layer": "one", "neuron": "5"}, "Layer 2 · Neuron 5", "“one” is no layer"),
-    ("neuron", {"layer": "1", "neuron": "-5"}, "Layer 1 · Neuron 0", "“-5” is no neuron"),
+    ("neuron", {"layer": "one", "neuron": "5"}, "Layer 2 · Neuron 5", "“one” is not a layer"),
+    ("neuron", {"layer": "1", "neuron": "-5"}, "Layer 1 · Neuron 0", "“-5” is not a neuron"),
     ("neuron", {"pictures": "grouped"}, "<h3>", None),
     ("neuron", {"pictures": "strongest"}, "Layer 2 · Neuron 0", None),
-    ("neuron", {"pictures": "upside"}, "Layer 2 · Neuron 0", "“upside” is no value"),
+    ("neuron", {"pictures": "upside"}, "Layer 2 · Neuron 0", "“upside” is not a value"),
     ("neuron", {"bundle": "nowhere"}, "Layer 2", "There is no bundle “nowhere”"),
     ("about", {}, "Credits of the pictures", None),
     ("about", {"bundle": "tiny"}, "CC0-1.0", None),
@@ -131,7 +131,7 @@ def test_jump_goes_to_a_neuron_or_says_why_not() -> None:
     app.text_input(key="_jump").set_value("7 3").run()
     assert "has no layer 7; choose one of 0, 1, 2" in html_of(app)
     app.text_input(key="_jump").set_value("nothing").run()
-    assert "names no neuron" in html_of(app)
+    assert "is not a neuron" in html_of(app)
     app.text_input(key="_jump").set_value("1 3").run()
     assert 'class="notice"' not in html_of(app)
     assert not app.exception
@@ -272,7 +272,7 @@ def test_jump_reads_what_people_write(text: str, place: tuple[int | None, int]) 
 
 @pytest.mark.parametrize("text", ["", "neuron", "1 2 3", "1 99999999999"])
 def test_jump_refuses_the_rest(text: str) -> None:
-    with pytest.raises(InputError, match="names no neuron"):
+    with pytest.raises(InputError, match="is not a neuron"):
         parse_jump(text)
 
 

@@ -127,7 +127,7 @@ def test_an_area_lists_the_neurons_inside_that_pass_the_filters(view: View) -> N
 )
 def test_an_area_that_is_none_is_left_out(text: str) -> None:
     html = html_of(run_page("atlas", area=text))
-    assert "The area is left out" in html
+    assert "The area is ignored" in html
     assert "neurons chosen" not in html
 
 
@@ -209,7 +209,7 @@ def test_ranges_filter_the_map_as_they_filter_the_neurons() -> None:
 
 def test_colour_by_a_text_asks_for_one() -> None:
     html = html_of(run_page("atlas", colour="text"))
-    assert "Type the text whose likeness the colours show" in html
+    assert "Enter a text to colour by similarity" in html
 
 
 def test_the_list_downloads_as_it_is_shown(view: View, tmp_path: Path) -> None:

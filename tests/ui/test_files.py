@@ -124,10 +124,10 @@ def test_neighbours_of_a_hint_are_those_of_the_joint_space(view: View) -> None:
     [
         ("pictures/tiny/TICKET/40", "There is no picture 40"),
         ("pictures/nowhere/TICKET/1", "There is no bundle “nowhere”"),
-        ("pictures/tiny/0123/1", "load the page again"),
-        ("pictures/tiny/é/1", "load the page again"),
+        ("pictures/tiny/0123/1", "reload the page"),
+        ("pictures/tiny/é/1", "reload the page"),
         ("hints/tiny/TICKET/384", "no neuron in row 384"),
-        ("hints/tiny/x/1", "load the page again"),
+        ("hints/tiny/x/1", "reload the page"),
         ("pictures/tiny/TICKET/-1", "Not Found"),
         ("pictures/tiny/TICKET/../../manifest.json", "Not Found"),
     ],

@@ -92,26 +92,26 @@ def click(app: AppTest, label: str) -> AppTest:
 CASES = [
     ({}, "1</b> finding, 1 to 1 shown", None),
     ({"word": "ships"}, "Ships and cars", None),
-    ({"word": "zebra"}, "No finding passes", None),
+    ({"word": "zebra"}, "No finding matches", None),
     ({"word": "0.7"}, "Ships and cars", None),  # a neuron
-    ({"word": "0.8"}, "No finding passes", None),
+    ({"word": "0.8"}, "No finding matches", None),
     ({"tag": "cars"}, "Ships and cars", None),
-    ({"tag": "nothing"}, "No finding passes", None),
+    ({"tag": "nothing"}, "No finding matches", None),
     ({"author": "Ada"}, "Ships and cars", None),
-    ({"author": "Bob"}, "No finding passes", None),
-    ({"of": "0" * 64}, "No finding passes", None),
+    ({"author": "Bob"}, "No finding matches", None),
+    ({"of": "0" * 64}, "No finding matches", None),
     ({"sort": "title"}, "Ships and cars", None),
-    ({"sort": "beauty"}, "Ships and cars", "“beauty” is no value"),
+    ({"sort": "beauty"}, "Ships and cars", "“beauty” is not a value"),
     ({"page": "9"}, "1 to 1 shown", None),
-    ({"page": "x"}, "1 to 1 shown", "no page number"),
+    ({"page": "x"}, "1 to 1 shown", "not a page number"),
     ({"show": "collections"}, "computed from this bundle", None),
     ({"show": "deleted"}, "Nothing deleted", None),
     ({"show": "import"}, "checked before anything is stored", None),
-    ({"show": "nothing"}, "Ships and cars", "“nothing” is no value"),
+    ({"show": "nothing"}, "Ships and cars", "“nothing” is not a value"),
     ({"undo": "nonsense"}, "Ships and cars", None),
     ({"undo": ELSEWHERE}, "Findings", "There is no finding"),
     ({"bundle": "nowhere"}, "Ships and cars", "There is no bundle"),
-    ({"word": EVIL}, "No finding passes", None),
+    ({"word": EVIL}, "No finding matches", None),
 ]
 
 
@@ -232,7 +232,7 @@ def test_saving_from_a_neurons_page(store: Store, bundle: Bundle, went: list[str
     [
         ("_save_title", "", "needs a title"),
         ("_save_neurons", "1.999", "choose 0 to 127"),
-        ("_save_neurons", "x", "names no neuron"),
+        ("_save_neurons", "x", "is not a neuron"),
         ("_save_neurons", "", "about neurons or about a picture"),
         ("_save_tags", "x" * 50, "A tag has 50"),
     ],
@@ -286,7 +286,7 @@ def test_two_people_editing_see_each_others_changes(ship: SavedFinding, store: S
     store.delete(ship.id, store.get(ship.id).version)
     html = html_of(click(late, "Save"))
     assert "This finding was deleted meanwhile" in html
-    click(late, "Bring it back")
+    click(late, "Restore it")
     assert late.text_area(key=f"_edit_note_{ship.id}").value == "late"
     assert "was changed meanwhile" in html_of(click(late, "Save"))
     click(late, "Save")
@@ -345,9 +345,9 @@ def test_a_database_that_fails_while_one_writes_takes_no_text_with_it(
     ("page", "params", "label"),
     [
         ("finding", {"id": "ship"}, "Delete"),
-        ("finding", {"id": "gone"}, "Bring it back"),
-        ("findings", {"show": "deleted"}, "Bring back"),
-        ("findings", {"show": "deleted"}, "Erase it"),
+        ("finding", {"id": "gone"}, "Restore it"),
+        ("findings", {"show": "deleted"}, "Restore"),
+        ("findings", {"show": "deleted"}, "Delete it"),
         ("findings", {"undo": "gone"}, "Undo"),
         ("collection", {"id": "group"}, "Delete this collection"),
         ("collection", {"id": "report"}, "Copy to the collections"),
@@ -390,17 +390,17 @@ def test_deleting_and_undoing(ship: SavedFinding, store: Store, went: list[str])
     assert store.get(ship.id).deleted is None
     assert "was deleted" not in html_of(run_page("findings", undo=ship.id))
     store.delete(ship.id, store.get(ship.id).version)
-    click(run_page("finding", id=ship.id), "Bring it back")
+    click(run_page("finding", id=ship.id), "Restore it")
     assert store.get(ship.id).deleted is None
     store.delete(ship.id, store.get(ship.id).version)
-    click(run_page("findings", show="deleted"), "Bring back")
+    click(run_page("findings", show="deleted"), "Restore")
     store.delete(ship.id, store.get(ship.id).version)
-    click(run_page("findings", show="deleted"), "Erase it")
+    click(run_page("findings", show="deleted"), "Delete it")
     assert store.count(Wanted(deleted=True)) == 0
     group = store.add_collection(Collection("Gone too"))
     store.delete_collection(group.id, 1)
     assert "Collection: Gone too" in html_of(run_page("findings", show="deleted"))
-    click(run_page("findings", show="deleted"), "Erase it")
+    click(run_page("findings", show="deleted"), "Delete it")
     assert store.count_collections(deleted=True) == 0
 
 
@@ -426,7 +426,7 @@ def test_reordering_a_collection(three: tuple[Any, list[str]], store: Store) -> 
     assert order(store, group) == [ids[1], ids[2], ids[0]]
     store.append(group.id, store.add(sample("Late")).id)
     app.button(key=f"_out_{ids[1]}").click().run()  # from a page that is out of date
-    assert "What is stored now is shown" in html_of(app)
+    assert "The stored version is shown" in html_of(app)
     assert len(order(store, group)) == 4
     app.button(key=f"_out_{ids[1]}").click().run()
     assert ids[1] not in order(store, group)
@@ -448,12 +448,12 @@ def test_a_collection_is_edited_deleted_and_brought_back(
     click(run_page("findings", show="collections", undo=group.id), "Undo")
     assert store.get_collection(group.id).deleted is None
     store.delete_collection(group.id, store.get_collection(group.id).version)
-    click(run_page("findings", show="deleted"), "Bring back")
+    click(run_page("findings", show="deleted"), "Restore")
     stale = run_page("collection", id=group.id)
     store.save_collection(group.id, store.get_collection(group.id).version, now.content)
     assert "changed meanwhile" in html_of(click(stale, "Delete this collection"))
     store.delete_collection(group.id, store.get_collection(group.id).version)
-    click(run_page("collection", id=group.id), "Bring it back")
+    click(run_page("collection", id=group.id), "Restore it")
     assert order(store, group) == ids
 
 
@@ -524,7 +524,9 @@ def test_many_collections_and_deleted_ones_come_in_pages(store: Store) -> None:
     app.text_input(key="_word").set_value(" group  07 ").run()
     assert dict(app.query_params)["word"] in ("group 07", ["group 07"])
     assert html_of(app).count('class="card"') == 1
-    assert "No collection holds" in html_of(run_page("findings", show="collections", word="zebra"))
+    assert "No collection contains" in html_of(
+        run_page("findings", show="collections", word="zebra")
+    )
     for group in groups:
         store.delete_collection(group.id, 1)
     assert "page 2 of 2" in html_of(run_page("findings", show="deleted", page="9"))
@@ -533,7 +535,7 @@ def test_many_collections_and_deleted_ones_come_in_pages(store: Store) -> None:
 def test_collections_are_made_and_filled(ship: SavedFinding, store: Store, went: list[str]) -> None:
     app = run_page("findings", show="collections")
     app.text_input(key="_new_title").set_value("Mine")
-    click(app, "Make it")
+    click(app, "Create")
     (group,) = store.collections()
     assert went[-1] == f"collection?bundle=tiny&id={group.id}"
     assert "Add findings from their own pages" in html_of(run_page("collection", id=group.id))
@@ -548,7 +550,7 @@ def test_collections_are_made_and_filled(ship: SavedFinding, store: Store, went:
     assert set(store.titles(holding=ship.id).values()) == {"Mine", "Second"}
     assert "1 finding<" in html_of(run_page("findings", show="collections"))
     empty = run_page("findings", show="collections")
-    assert "needs a title" in html_of(click(empty, "Make it"))
+    assert "needs a title" in html_of(click(empty, "Create"))
 
 
 def test_the_report_is_opened_and_copied(
@@ -614,13 +616,13 @@ def test_importing_a_file(
     given: dict[str, bytes] = {"data": b"no zip"}
     upload = SimpleNamespace(getvalue=lambda: given["data"])
     monkeypatch.setattr(st, "file_uploader", lambda *_, **__: upload)
-    assert "This file is refused: it is no whole zip" in html_of(
+    assert "This file is refused: it is not a complete zip file" in html_of(
         run_page("findings", show="import")
     )
     given["data"] = data
     app = run_page("findings", show="import")
     assert "It holds 1 findings and 1 collections" in html_of(app)
-    click(app, "Import them")
+    click(app, "Import")
     assert "✓ 1 added" in html_of(app)
     assert store.get(ship.id) == ship
 
@@ -727,7 +729,7 @@ def test_the_proxys_user_signs_findings(
     edit = run_page("finding", id=saved.id, edit="1")
     assert not [box for box in edit.text_input if box.key.startswith("_edit_author")]
     monkeypatch.setenv(access.HEADER_VARIABLE, "no header")
-    assert "set up wrongly" in html_of(run_page("home"))
+    assert "misconfigured" in html_of(run_page("home"))
 
 
 @pytest.mark.parametrize("address", ["localhost", "0.0.0.0", None])
@@ -736,7 +738,7 @@ def test_an_open_server_says_so_as_it_starts(
 ) -> None:
     monkeypatch.setattr(server.st, "get_option", {"server.address": address}.__getitem__)
     server.warn()
-    open_to_all = "asks nobody for a password" in capsys.readouterr().err
+    open_to_all = "has no password" in capsys.readouterr().err
     assert open_to_all is (address != "localhost")
     monkeypatch.setenv(access.PASSWORD_VARIABLE, "x")
     server.warn()
@@ -802,7 +804,7 @@ def test_a_picture_of_its_own_is_shown_listed_and_opened_again(tiny_bundle: Path
 
 @pytest.mark.parametrize(
     ("asked", "reason"),
-    [("nonsense", "is no id"), (ELSEWHERE, "no finding"), ("", "")],
+    [("nonsense", "is not an id"), (ELSEWHERE, "no finding"), ("", "")],
 )
 def test_an_address_without_such_a_picture_says_so(asked: str, reason: str) -> None:
     assert reason in html_of(run_page("image", finding=asked))

@@ -195,7 +195,7 @@ def test_an_upload_is_tried_or_refused() -> None:
     assert "mine.png" in html_of(app)
     app.file_uploader(key="_upload").set_value([("cat.png", b"nothing", "image/png")]).run()
     assert not app.exception
-    assert "cat.png: The file is no picture" in html_of(app)
+    assert "cat.png: The file is not a readable picture" in html_of(app)
 
 
 def test_how_pictures_are_shown_is_kept_by_every_control() -> None:
@@ -250,7 +250,7 @@ def test_the_json_holds_what_the_page_shows(view: View) -> None:
 
 def test_a_value_for_maps_that_is_none_is_named() -> None:
     html = html_of(run_page("neuron", layer="1", neuron="5", where="yes"))
-    assert "“yes” is no value for “where”: write 1 or leave it out." in html
+    assert "“yes” is not a value for “where”: write 1 or leave it out." in html
 
 
 def test_similar_neurons_lead_to_a_comparison_and_to_the_map() -> None:

@@ -55,23 +55,23 @@ CASES = [
     ("search", {"q": "red circle", "show": "sets"}, "<b>set</b> red circle", None),
     ("search", {"q": "red circle", "show": "both"}, "by cosine", None),  # needs two texts
     ("search", {"q": "red + circle"}, "at the same end", None),
-    ("search", {"q": "red + circle - blue"}, "less what they carry", None),
+    ("search", {"q": "red + circle - blue"}, "minus what they carry", None),
     ("search", {"q": "red - blue", "show": "towards"}, "the combined text", None),
     ("search", {"q": "red circle"}, "how well the neuron’s pictures show the text", None),
-    ("search", {"q": "red circle", "rank": "best"}, "pictures show", "“best” is no ranking"),
-    ("search", {"q": "red circle", "show": "sideways"}, "by cosine", "“sideways” is no kind"),
+    ("search", {"q": "red circle", "rank": "best"}, "pictures show", "“best” is not a ranking"),
+    ("search", {"q": "red circle", "show": "sideways"}, "by cosine", "“sideways” is not a kind"),
     ("search", {"q": "red circle", "page": "2"}, "page 2 of 5", None),
     ("search", {"q": "red circle", "page": "99"}, "page 5 of 5", "There are 5 pages"),
-    ("search", {"q": "red circle", "page": "zero"}, "page 1 of 5", "“zero” is no page number"),
+    ("search", {"q": "red circle", "page": "zero"}, "page 1 of 5", "“zero” is not a page number"),
     ("search", {"q": "a yellow star"}, "embedded live", None),
     ("search", {"q": "red +"}, "For example", "after the last operator"),
     ("search", {"q": "red - red"}, "For example", "cancel out"),
     ("search", {"mode": "picture"}, "Choose a picture", None),
-    ("search", {"mode": "smell"}, "For example", "“smell” is no way to search"),
+    ("search", {"mode": "smell"}, "For example", "“smell” is not a way to search"),
     ("search", {"image": "3"}, "× its typical effect", None),
     ("search", {"image": "3", "show": "away"}, "<b>effect</b> −", None),
     ("search", {"image": "3", "by": "relative"}, "× its typical effect", None),
-    ("search", {"image": "3", "by": "beauty"}, "× its typical effect", "“beauty” is no order"),
+    ("search", {"image": "3", "by": "beauty"}, "× its typical effect", "“beauty” is not an order"),
     ("search", {"image": "999"}, "Choose a picture", "There is no picture “999”"),
     ("search", {"image": "cat"}, "Choose a picture", "There is no picture “cat”"),
     ("search", {"q": "red", "image": "3"}, "direction</b>", "names texts and a picture"),
@@ -94,14 +94,14 @@ CASES = [
     ("neuron", {"layer": "1", "neuron": "5"}, "+ Pin to compare", None),
     ("neurons", {"view": "table"}, '<table class="neurons">', None),
     ("neurons", {"view": "gallery"}, 'class="cards"', None),
-    ("neurons", {"view": "globe"}, 'class="cards"', "“globe” is no view"),
+    ("neurons", {"view": "globe"}, 'class="cards"', "“globe” is not a view"),
     ("neurons", {"view": "table", "word": "red"}, "<th>Match</th>", None),
     ("neurons", {"view": "table", "page": "3"}, "101 to 150 shown", None),
     ("neurons", {"polysemy": "0..0"}, "neurons", None),
-    ("neurons", {"max_norm": "1e9.."}, "No neuron passes all of these filters", None),
-    ("neurons", {"polysemy": "much"}, "384</b> neurons", "“much” is no range of “Polysemy”"),
-    ("neurons", {"polysemy": "0.9..0.1"}, "384</b> neurons", "is no range"),
-    ("neurons", {"polysemy": "nan.."}, "384</b> neurons", "is no range"),
+    ("neurons", {"max_norm": "1e9.."}, "No neuron matches all of these filters", None),
+    ("neurons", {"polysemy": "much"}, "384</b> neurons", "“much” is not a range of “Polysemy”"),
+    ("neurons", {"polysemy": "0.9..0.1"}, "384</b> neurons", "is not a range"),
+    ("neurons", {"polysemy": "nan.."}, "384</b> neurons", "is not a range"),
     ("neurons", {"neurons": "1.5,2.7"}, "A list of neurons", None),
     ("neurons", {"list": "My <b>", "neurons": "1.5,2.7"}, "<h1>My &lt;b&gt;</h1>", None),
     ("neurons", {"list": "Mine", "neurons": "1.5,9.9,x"}, "A list of 1 neurons", "names x, 9.9"),
@@ -179,7 +179,7 @@ def test_an_uploaded_picture_is_searched_until_the_address_names_one() -> None:
 def test_a_file_that_is_no_picture_is_refused() -> None:
     app = run_page("search", mode="picture")
     app.file_uploader(key="_upload").set_value([("cat.png", b"no picture", "image/png")]).run()
-    assert "cat.png: The file is no picture that can be read" in html_of(app)
+    assert "cat.png: The file is not a readable picture" in html_of(app)
     assert not app.exception
 
 
@@ -489,7 +489,7 @@ def test_a_page_number_that_is_none_shows_the_first(number: str) -> None:
     """A bug: thousands of digits ended the page with an exception."""
     app = run_page("search", q="red", page=number)
     assert not app.exception
-    assert "is no page number: the first page is shown" in html_of(app)
+    assert "is not a page number: the first page is shown" in html_of(app)
 
 
 def test_ranking_by_a_picture_takes_one_sign() -> None:

@@ -28,7 +28,7 @@ def judge(result: Result) -> Verdict:
     drop, beyond = worst["second_order"]["drop"], worst["second_beyond_first"]
     fell = f"in layer {worst['layer']} recall@1 falls by {in_points(drop)} points"
     if not is_positive(drop):
-        return Verdict(FAILS, f"even {fell}, which cannot be told from 0.")
+        return Verdict(FAILS, f"even {fell}, which cannot be distinguished from 0.")
     if not is_positive(beyond):
         return Verdict(PARTLY, f"{fell}, but ablating direct effects there costs as much or more.")
     return Verdict(HOLDS, f"{fell}, {in_points(beyond)} more than without its direct effects.")

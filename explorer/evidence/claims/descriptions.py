@@ -41,9 +41,8 @@ def judge(result: Result) -> Verdict:
     part = result["descriptions"]
     found, beyond = part["description"]["pearson"], part["beyond_other_neuron"]["pearson"]
     said = (
-        "labels and a neuron's own description correlate with its effects by "
-        f"{number(found)} on average, {number(beyond)} more than with another "
-        "neuron's description."
+        "labels and a neuron's own description correlate with its effects at "
+        f"{number(found)} on average, {number(beyond)} more than with another neuron's description."
     )
     if not is_positive(beyond):
         return Verdict(FAILS, said)
@@ -62,8 +61,8 @@ def explain(result: Result) -> list[str]:
     if is_positive(found["fitted"]) and value_of(found["fitted"]) > 2 * value_of(own):
         said += [
             "Neurons do follow labels: a linear map from labels, fitted on corpus pictures, "
-            f"predicts effects on unseen ones by {number(found['fitted'])}; the labels of a "
-            f"neuron's top pictures alone, by {number(found['top_labels'])}.",
+            f"reaches a correlation of {number(found['fitted'])} on unseen ones; the labels of a "
+            f"neuron's top pictures alone reach {number(found['top_labels'])}.",
             "But not along their directions: what a neuron responds to and where it moves the "
             f"output have a cosine of {number(found['alignment'])}. We think that only the sum of "
             f"{result['neurons']:,} small contributions has to point to what is seen, not each.",
@@ -105,10 +104,11 @@ def draw(result: Result) -> Shown:
         ],
         [
             Plot(
-                "What tells a neuron's effects on unseen pictures, mean over neurons. Blue: its "
-                "description with the picture's label. Green: labels alone, however they are "
-                "used: they can tell. Grey: controls, from planted neurons that do what their "
-                "direction says (the most this measure can show) to another neuron's description.",
+                "What predicts a neuron's effects on unseen pictures, mean over neurons. Blue: "
+                "its description with the picture's label. Green: labels alone, used in two "
+                "ways: they can predict them. Grey: controls, from planted neurons that do what "
+                "their direction says (the most this measure can show) to another neuron's "
+                "description.",
                 Dots(
                     [
                         Dot("planted neurons, own description", controls["planted"]),
@@ -153,7 +153,7 @@ def draw(result: Result) -> Shown:
             ),
             Plot(
                 "Five measures of agreement, mean over neurons. F1 and IoU compare the "
-                f"{result['top']} strongest pictures with as many predicted ones.",
+                f"{result['top']} strongest pictures with the same number of predicted ones.",
                 Dots(
                     [
                         Dot(f"{title}, {name}", part[key][metric], tone)

@@ -42,7 +42,7 @@ def judge(result: Result) -> Verdict:
     )
     found = {kind: number(result[kind]["pearson"]) for kind in KINDS}
     said = (
-        "labels and descriptions correlate with the effect by "
+        "labels and descriptions correlate with the effect at "
         f"{found['second_order']} (second-order), {found['direct']} (direct) and "
         f"{found['indirect']} (indirect)."
     )
@@ -98,7 +98,7 @@ def draw(result: Result) -> Shown:
             ),
             Plot(
                 "Area under the precision-recall curve for the strongest tenth of the pictures; "
-                "dotted: by chance.",
+                "dotted: chance level.",
                 Dots(rows("auprc"), Scale("AUPRC"), result["chance_auprc"]),
             ),
             Plot(

@@ -50,8 +50,8 @@ def explain(result: Result) -> list[str]:
         f"{number(part['verified_clusters'])} per neuron on average. "
         f"The {result['pictures']:,} pictures have {result['candidates']:,} labels, and a meaning "
         f"needs two related ones among a neuron's {result['top']} strongest.",
-        "Meanings are read off descriptions, which predict effects by "
-        f"{number(result['descriptions']['description']['pearson'])} only (see the claim before): "
+        "Meanings are read off descriptions, whose correlation with effects is only "
+        f"{number(result['descriptions']['description']['pearson'])} (see the claim before): "
         "what a neuron responds to, but does not write, is not counted.",
     ]
     if is_positive(score["beyond_permuted"]):
@@ -77,7 +77,7 @@ def draw(result: Result) -> Shown:
             ),
             Number.at(
                 "Monosemanticity score",
-                Scale(f"mean; {value_of(score['permuted']):.3f} by chance"),
+                Scale(f"mean; chance level {value_of(score['permuted']):.3f}"),
                 result, "monosemanticity", "score",
             ),
         ],

@@ -52,8 +52,8 @@ def explain(result: Result) -> list[str]:
     said = []
     if is_above(kept, random):
         said.append(
-            f"Strength does matter: as many effects drawn at random keep {in_percent(random)}, the "
-            f"significant ones {in_percent(kept)}."
+            "Strength does matter: the same number of effects drawn at random keep "
+            f"{in_percent(random)}, the significant ones {in_percent(kept)}."
         )
     enough = next((row for row in result["lowered"] if reaches(row["kept"], MOST)), None)
     if enough:
@@ -80,7 +80,9 @@ def draw(result: Result) -> Shown:
                 "Lost without significant effects",
                 lost, result, "all_layers", "lost_without_significant",
             ),
-            Number.at("Kept by as many at random", lost, result, "all_layers", "kept_by_random"),
+            Number.at(
+                "Kept by the same number at random", lost, result, "all_layers", "kept_by_random"
+            ),
             Number.at(
                 "Pictures above a neuron's threshold",
                 percent("mean over neurons"), result, "above", "at_the_threshold",
@@ -95,9 +97,9 @@ def draw(result: Result) -> Shown:
                     [
                         Dot("all effects kept", whole, Tone.INDIRECT),
                         Dot("only significant ones kept", every["only_significant"], Tone.SECOND),
-                        Dot("as many at random kept", every["only_random"]),
+                        Dot("same number at random kept", every["only_random"]),
                         Dot("significant ones ablated", every["without_significant"], Tone.DIRECT),
-                        Dot("as many at random ablated", every["without_random"]),
+                        Dot("same number at random ablated", every["without_random"]),
                         Dot("all ablated", every["ablated"], Tone.ABLATED),
                     ],
                     RECALL,

@@ -29,7 +29,7 @@ from explorer.evidence.figures import Figure, is_positive
 
 CHOICES = {
     "omp": ("matching pursuit", Tone.SECOND),
-    "nonnegative": ("only adding", Tone.INDIRECT),
+    "nonnegative": ("non-negative", Tone.INDIRECT),
     "lasso": ("lasso", Tone.DIRECT),
     "random": ("random texts", Tone.CONTROL),
 }

@@ -5,7 +5,7 @@ For each pair of classes the same scenes (source, background, place) are made wi
 - `second-order`: `explorer.attack.trials.find_concepts`;
 - `BASELINES`: `none`, nothing added; `random`, drawn at random; `nearest`, the texts nearest to the
   target; `indirect`, the neurons whose indirect effects separate the classes;
-- `CONTROLS`: `untried`, the second-order shortlist's best by score, their pictures drawn by chance;
+- `CONTROLS`: `untried`, the second-order shortlist's best by score, their pictures drawn at random;
   `random, tried`, `nearest, tried`, `indirect, tried`, a baseline's shortlist with the second-order
   method's last step, so that nothing differs but where the shortlist comes from. They say how much
   of a success is owed to the neurons, and how much to the trials.

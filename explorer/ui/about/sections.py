@@ -67,7 +67,7 @@ def _span(layers: list[int]) -> str:
 def verification(view: View) -> None:
     """Draw the quick check's result, and run the full one on demand."""
     frame.draw(
-        tag("h2", "Is the bundle whole?"),
+        tag("h2", "Is the bundle intact?"),
         tag(
             "p",
             "On opening, the manifest's own digest and every file's presence and size were "
@@ -101,7 +101,7 @@ def credits_table(view: View) -> None:
     shown = [(s or "–", a or "–", li or "–", f"{n:,}") for s, a, li, n in rows]
     names = ("Source", "Author", "Licence", "Pictures")
     head, tail = shown[:CREDITS_SHOWN], shown[CREDITS_SHOWN:]
-    further = f"{len(tail):,} further entries"
+    further = f"{len(tail):,} more entries"
     frame.draw(
         tag("h2", "Credits of the pictures"),
         tag(
@@ -172,5 +172,5 @@ def build_another() -> None:
         tag("h2", "Build another"),
         tag("p", "Any open_clip vision transformer, your own pictures and texts:"),
         tag("pre", tag("code", frame.BUILD_COMMAND)),
-        tag("p", "Bundles in ", tag("code", "precomputed/"), " are found by themselves."),
+        tag("p", "Bundles in ", tag("code", "precomputed/"), " are found automatically."),
     )

@@ -216,15 +216,15 @@ def _read_choice(
     if not value or value in choices:
         return value
     problems.append(
-        f"“{value}” is no value for “{key}”: the usual order is shown. "
-        f"Possible: {', '.join(choices)}."
+        f"“{value}” is not a value for “{key}”: the usual order is shown. Possible: "
+        f"{', '.join(choices)}."
     )
     return ""
 
 
 def _read_view(text: str, problems: list[str]) -> str:
     if text not in ("", TABLE, "gallery"):
-        problems.append(f"“{text}” is no view: write table or gallery. The gallery is shown.")
+        problems.append(f"“{text}” is not a view: write table or gallery. The gallery is shown.")
     return TABLE if text == TABLE else ""
 
 
@@ -245,8 +245,8 @@ def _read_range(key: str, text: str, problems: list[str]) -> Range | None:
     numbers = [end for end in (low, high) if end is not None]
     if not numbers or not all(map(math.isfinite, numbers)) or numbers != sorted(numbers):
         problems.append(
-            f"“{text}” is no range of “{MEASURES[key].name}” and is left out: write the least and "
-            "the largest value with two dots between, for example 0.2..0.8."
+            f"“{text}” is not a range of “{MEASURES[key].name}” and is ignored: write the smallest "
+            "and the largest value with two dots between, for example 0.2..0.8."
         )
         return None
     return Range(key, low, high)
@@ -261,8 +261,8 @@ def _read_list(
     if bad:
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         problems.append(
-            f"The list names {', '.join(bad[:5])}{more}, which this bundle doesn't hold: write "
-            "layer.neuron with commas between, for example 9.12,8.77."
+            f"The list names {', '.join(bad[:5])}{more}, which this bundle doesn't have: write "
+            "layer.neuron, separated by commas, for example 9.12,8.77."
         )
     known = [place for place in places if place not in missing]
     if len(known) > LIST_LENGTH:
@@ -274,7 +274,7 @@ def read_page(text: str, problems: list[str]) -> int:
     """Return a page of results, from 1 on; the first, and a sentence, for what is no number."""
     page = whole(text)
     if text and not page:
-        problems.append(f"“{text}” is no page number: the first page is shown.")
+        problems.append(f"“{text}” is not a page number: the first page is shown.")
     return page or 1
 
 
@@ -297,7 +297,7 @@ def parse_jump(text: str) -> tuple[int | None, int]:
     """
     numbers = re.findall(r"[0-9]+", text.replace(",", ""))
     if len(numbers) not in {1, 2} or any(len(number) > 9 for number in numbers):
-        raise InputError(f"“{text}” names no neuron. Write layer and neuron, for example 9 1234.")
+        raise InputError(f"“{text}” is not a neuron. Write layer and neuron, for example 9 1234.")
     if len(numbers) == 1:
         return None, int(numbers[0])
     return int(numbers[0]), int(numbers[1])

@@ -50,7 +50,7 @@ def _read_one(text: str) -> Outline:
     good = all(math.isfinite(n) and abs(n) <= REACH for n in numbers)
     if len(numbers) % 2 or not good or not 3 <= len(pairs) <= CORNERS:
         raise InputError(
-            f"The area is left out: write 3 to {CORNERS} corners as x,y,x,y,x,y with numbers from "
+            f"The area is ignored: write 3 to {CORNERS} corners as x,y,x,y,x,y with numbers from "
             f"−{REACH:g} to {REACH:g}."
         )
     return pairs

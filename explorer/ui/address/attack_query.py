@@ -72,7 +72,9 @@ def _number(
         return None
     if value is not None and least <= value <= most:
         return value
-    problems.append(f"“{asked}” is no value for “{key}”: write a number from {least} to {most:,}.")
+    problems.append(
+        f"“{asked}” is not a value for “{key}”: write a number from {least} to {most:,}."
+    )
     return None
 
 

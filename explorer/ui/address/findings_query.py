@@ -60,12 +60,12 @@ def read_findings(params: Mapping[str, str]) -> tuple[FindingsQuery, list[str]]:
         value = params.get(key, "")
         if value and value not in choices:
             possible = ", ".join(choices)
-            problems.append(f"“{value}” is no value for “{key}”. Possible: {possible}.")
+            problems.append(f"“{value}” is not a value for “{key}”. Possible: {possible}.")
         return value if value in choices else next(iter(choices))
 
     page = whole(params.get("page", ""))
     if params.get("page") and not page:
-        problems.append(f"“{params['page']}” is no page number: the first page is shown.")
+        problems.append(f"“{params['page']}” is not a page number: the first page is shown.")
     undo = params.get("undo", "")
     query = FindingsQuery(
         show=choice("show", SHOWS),
@@ -98,7 +98,7 @@ def parse_neurons(text: str) -> tuple[NeuronRef, ...]:
     for part in filter(None, re.split(r"[\s,;]+", text)):
         match = re.fullmatch(r"([0-9]{1,4})[.:/]([0-9]{1,9})", part)
         if not match:
-            raise InputError(f"“{part[:40]}” names no neuron: write layer.neuron, as in 9.105.")
+            raise InputError(f"“{part[:40]}” is not a neuron: write layer.neuron, as in 9.105.")
         found.append(NeuronRef(int(match[1]), int(match[2])))
     if len(found) > MOST_NEURONS:
         raise InputError(f"A finding has {MOST_NEURONS} neurons at most, not {len(found)}.")

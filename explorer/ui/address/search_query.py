@@ -56,20 +56,20 @@ def read_search(params: Mapping[str, str], pictures: int) -> tuple[SearchQuery, 
     text = " ".join(params.get("q", "").split())
     mode = params.get("mode", PICTURE if params.get(IMAGE) and not text else TEXT)
     if mode not in MODES:
-        problems.append(f"“{mode}” is no way to search: write text or picture.")
+        problems.append(f"“{mode}” is not a way to search: write text or picture.")
         mode = TEXT
     if text and image is not None:
         problems.append("The address names texts and a picture: only one is searched for.")
     show, by = params.get("show", ""), params.get("by", EFFECT)
     if show and show not in SHOWN:
-        problems.append(f"“{show}” is no kind of result. Possible: {', '.join(SHOWN)}.")
+        problems.append(f"“{show}” is not a kind of result. Possible: {', '.join(SHOWN)}.")
         show = ""
     if by not in BY:
-        problems.append(f"“{by}” is no order. Possible: {', '.join(BY)}.")
+        problems.append(f"“{by}” is not an order. Possible: {', '.join(BY)}.")
         by = EFFECT
     rank = params.get("rank", TRUSTED)
     if rank not in RANKS:
-        problems.append(f"“{rank}” is no ranking. Possible: {', '.join(RANKS)}.")
+        problems.append(f"“{rank}” is not a ranking. Possible: {', '.join(RANKS)}.")
         rank = TRUSTED
     number = read_page(params.get("page", ""), problems)
     return SearchQuery(mode, text, image, show, by, rank, number), problems

@@ -45,7 +45,7 @@ def _concept(view: View, concept: SpuriousConcept, most: float) -> Markup:
             "div",
             "from ",
             joined(carriers, " · "),
-            f"; the sets say {glossary.effect(concept.score)}. Cosine with the source "
+            f"; the sets predict {glossary.effect(concept.score)}. Cosine with the source "
             f"{glossary.signed(concept.near_source)}, the target "
             f"{glossary.signed(concept.near_target)}",
             css="from",

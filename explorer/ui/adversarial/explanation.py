@@ -32,7 +32,7 @@ def explanation(view: View, found: Audit) -> Markup:
                 "token replaced by their mean over a sample of the bundle's pictures, and all "
                 "that follows computed anew."
             ),
-            tag("h3", "Concepts that those neurons' sets name"),
+            tag("h3", "Concepts in the sets of these neurons"),
             tag("p", _concepts(view, found) or "None with pictures."),
             tag("h3", "The neurons"),
             caption(

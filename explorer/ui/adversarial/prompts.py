@@ -57,7 +57,7 @@ def _generator(query: AttackQuery, texts: list[str]) -> None:
 
 
 def _generate(query: AttackQuery, texts: list[str], model: str) -> None:
-    bar = st.progress(0.0, text="The model is opened …")
+    bar = st.progress(0.0, text="Opening the model …")
     try:
         made = generate(
             _pipeline(model),

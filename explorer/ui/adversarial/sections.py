@@ -41,7 +41,7 @@ def body(page: Page, query: AttackQuery) -> None:
         ),
         caption(
             "Such pictures are for auditing and defence: they show what a model confuses before "
-            "anyone else finds out, and which neurons to mend."
+            "anyone else finds out, and which neurons to fix."
         ),
         pairs.measured(page.view),
     )
@@ -55,7 +55,7 @@ def body(page: Page, query: AttackQuery) -> None:
         frame.show_problems([str(error)])
         return
     frame.draw(
-        tag("h2", f"What speaks for “{query.target}” and is neither"),
+        tag("h2", f"What suggests “{query.target}” but is neither class"),
         caption(
             "The neurons whose directions separate the two also carry these, which are close to "
             "neither: their sparse sets, weighted by separation and sign, give a shortlist of "
@@ -186,7 +186,7 @@ def _live(page: Page, query: AttackQuery) -> None:
 def _why(page: Page, query: AttackQuery) -> None:
     """Explain the reverse: what pushed a picture, and the prediction without it."""
     frame.draw(
-        tag("h2", "The reverse: why was it taken for that?"),
+        tag("h2", "The reverse: why was it misclassified?"),
         caption(
             "For a picture that is taken for the wrong class: the neurons that push it there, the "
             "concepts they carry, and the prediction with them held at their mean."
@@ -218,5 +218,5 @@ def _explain(page: Page, make: partial[Audit]) -> None:
         frame.show_problems([str(error)])
         return
     if found.before[0] >= found.before[1]:
-        frame.draw(tag("p", f"The model does say “{found.right}” of this one; all the same:"))
+        frame.draw(tag("p", f"The model does say “{found.right}” for this one. Even so:"))
     frame.draw(explanation(page.view, found))

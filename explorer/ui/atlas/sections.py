@@ -50,7 +50,11 @@ def toolbar(page: Page, query: AtlasQuery) -> None:
         columns = st.columns([1.2, 1.3, 1.5, 1.2, 0.8], gap="small", vertical_alignment="bottom")
     columns[0].selectbox("Colour by", COLOURS, format_func=colour_name, key="_colour", **change)
     columns[1].text_input(
-        "Likeness to a text", key="_text", placeholder="e.g. ship", max_chars=WORD_LENGTH, **change
+        "Similarity to a text",
+        key="_text",
+        placeholder="e.g. ship",
+        max_chars=WORD_LENGTH,
+        **change,
     )
     columns[2].text_input(
         "Only with a concept",
@@ -70,7 +74,7 @@ def toolbar(page: Page, query: AtlasQuery) -> None:
 
 def colour_name(key: str) -> str:
     """Return what a colouring is called."""
-    names = {LAYER: "Layer", TEXT: "Likeness to the text"}
+    names = {LAYER: "Layer", TEXT: "Similarity to the text"}
     return names.get(key) or MEASURES[key].name
 
 
@@ -170,7 +174,7 @@ def _values(view: View, query: AtlasQuery) -> tuple[NDArray[np.float32], str]:
     if query.colour != TEXT:
         return view.neurons[query.colour].to_numpy(np.float32), ""
     if not query.text:
-        return layers, "Type the text whose likeness the colours show. Until then they show layers."
+        return layers, "Enter a text to colour by similarity to it. Until then layers are shown."
     try:
         direction = loaded_model.text_direction(view, query.text)
     except InputError as error:

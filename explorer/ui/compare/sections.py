@@ -149,8 +149,8 @@ def _concepts(view: View, rows: list[int]) -> Markup:
         [
             tag("h2", "Concepts they share"),
             _shared(view, rows, sets, shared),
-            tag("h2", "Concepts of one alone"),
-            caption("The heaviest texts that no other of these sets holds."),
+            tag("h2", "Concepts of one neuron only"),
+            caption("The heaviest texts that are in none of the other sets."),
             _named_columns(view, rows, own),
         ]
     )
@@ -228,8 +228,8 @@ def _on_a_picture(page: Page, rows: list[int], image: int | None) -> None:
     frame.draw(
         tag("h2", "On one picture"),
         caption(
-            "Choose a picture of the bundle or give one of your own: how strongly does each of "
-            "these neurons push the output along its direction?"
+            "Choose a picture from the bundle or upload your own: how strongly does each of these "
+            "neurons push the output along its direction?"
         ),
     )
     chosen = picture_choice.picker(page, image, {})

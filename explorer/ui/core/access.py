@@ -91,15 +91,14 @@ def exposure(address: str | None, environment: Mapping[str, str] = os.environ) -
     where = f"at {address}" if address else "at every address of this machine"
     if header:
         return (
-            f"This server listens {where} and believes the header {header}: whoever can reach it "
-            "past the proxy can take any name. See that only the proxy can, and that it drops the "
-            "header from what visitors send."
+            f"This server listens {where} and trusts the header {header}: whoever can reach it "
+            "past the proxy can take any name. Make sure that only the proxy can, and that it "
+            "drops the header from what visitors send."
         )
     return (
-        f"This server listens {where} and asks nobody for a password: whoever can reach it can "
-        f"read, change and delete findings. Set {PASSWORD_VARIABLE}, or {HEADER_VARIABLE} behind a "
-        "proxy that signs users in, or bind it to this machine alone with --server.address "
-        "localhost."
+        f"This server listens {where} and has no password: whoever can reach it can read, change "
+        f"and delete findings. Set {PASSWORD_VARIABLE}, or {HEADER_VARIABLE} behind a proxy that "
+        "signs users in, or bind it to this machine only with --server.address localhost."
     )
 
 

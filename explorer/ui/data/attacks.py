@@ -48,7 +48,7 @@ def find_attack(view: View, query: AttackQuery) -> Attack:
 
 @st.cache_resource(
     max_entries=32,
-    show_spinner="The best concepts are tried beside the source, some 100 pictures …",
+    show_spinner="Trying the best concepts beside the source, about 100 pictures …",
 )
 def _ranked(
     key: str, identity: str, source: str, target: str, _view: View
@@ -69,7 +69,7 @@ def first_attempts(view: View, query: AttackQuery) -> list[Attempt]:
     return _first_attempts(view.key, identity, query.source, query.target, query.seed, attack)
 
 
-@st.cache_resource(max_entries=32, show_spinner="A few pictures are made …")
+@st.cache_resource(max_entries=32, show_spinner="Making a few pictures …")
 def _first_attempts(
     key: str, identity: str, source: str, target: str, seed: int, _attack: Attack
 ) -> list[Attempt]:
@@ -94,7 +94,7 @@ def proposals(view: View, seed: int) -> list[Proposal]:
     return [Proposal(pair) for pair in found]
 
 
-@st.cache_resource(max_entries=32, show_spinner="The model looks for striking pairs …")
+@st.cache_resource(max_entries=32, show_spinner="Looking for striking pairs …")
 def _proposals(key: str, identity: str, seed: int, _view: View) -> list[Pair]:
     return propose_pairs(_view.bundle, Classes.of(_view.bundle), PROPOSED, seed)
 
@@ -121,7 +121,7 @@ def explain(view: View, query: AttackQuery, number: int) -> Audit:
     return _explain(view.key, identity, query.source, query.target, query.seed, number, view)
 
 
-@st.cache_data(max_entries=64, show_spinner="The neurons that push it are looked for …")
+@st.cache_data(max_entries=64, show_spinner="Looking for the neurons that push it …")
 def _explain(
     key: str, identity: str, source: str, target: str, seed: int, number: int, _view: View
 ) -> Audit:

@@ -124,7 +124,7 @@ def read_query(params: Mapping[str, str], view: View) -> tuple[ImageQuery, list[
         if asked in known:
             chosen[key] = asked
         elif asked:
-            problems.append(f"“{asked}” is no value for “{key}”. Possible: {', '.join(known)}.")
+            problems.append(f"“{asked}” is not a value for “{key}”. Possible: {', '.join(known)}.")
     query = ImageQuery(
         image=_number(params, "image", len(view.bundle.pictures), problems),
         scene=_number(params, "scene", SCENES, problems),
@@ -184,7 +184,7 @@ def _percent(
     if asked and value is not None and least <= value <= 100:
         return value
     if asked:
-        problems.append(f"“{asked}” is no {key}: write a percentage from {least} to 100.")
+        problems.append(f"“{asked}” is not a valid {key}: write a percentage from {least} to 100.")
     return usual
 
 
@@ -196,7 +196,7 @@ def _place(params: Mapping[str, str], key: str, problems: list[str]) -> int:
         return value
     if asked:
         problems.append(
-            f"“{asked}” is no place for “{key}”: write a number from 0 to {MOST_SHOWN - 1}."
+            f"“{asked}” is not a place for “{key}”: write a number from 0 to {MOST_SHOWN - 1}."
         )
     return int(getattr(ImageQuery(), key))
 
@@ -208,7 +208,7 @@ def _neuron(text: str, view: View, problems: list[str]) -> tuple[int, int] | Non
     place = (whole(layer), whole(neuron))
     try:
         if place[0] is None or place[1] is None:
-            raise InputError(f"“{text}” names no neuron: write layer.neuron, for example 8.120.")
+            raise InputError(f"“{text}” is not a neuron: write layer.neuron, for example 8.120.")
         view.bundle.row(place[0], place[1])
     except InputError as error:
         problems.append(str(error))

@@ -75,7 +75,7 @@ def _embedding(unknown: list[str]) -> AbstractContextManager[None]:
         return nullcontext()
     names = ", ".join(f"“{text}”" for text in unknown)
     spinner: AbstractContextManager[None] = st.spinner(
-        f"{names} is not in the dictionary: the model is loaded to embed it …"
+        f"{names} is not in the dictionary: loading the model to embed it …"
     )
     return spinner
 
@@ -88,7 +88,7 @@ def opened(view: View) -> LensModel:
     """
     from explorer.picture.model import open_lens_model
 
-    with st.spinner("The model is loaded …"):
+    with st.spinner("Loading the model …"):
         return open_lens_model(view.bundle)
 
 

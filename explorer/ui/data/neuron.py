@@ -22,7 +22,7 @@ from explorer.ui.data.loaders import View
 
 PICTURES, TEXTS, WHERE = "pictures", "texts", "where"  # the address parameters
 STRONGEST, GROUPED = "strongest", "grouped"
-ORDERS = {STRONGEST: "Strongest first", GROUPED: "Grouped by likeness"}
+ORDERS = {STRONGEST: "Strongest first", GROUPED: "Grouped by similarity"}
 DOUBTFUL = 0.6  # agreement below which the texts don't tell the pictures
 
 
@@ -131,10 +131,10 @@ def read_neuron(params: Mapping[str, str], view: View) -> tuple[Neuron, list[str
     row, problems = _read_row(params, view)
     order, where = params.get(PICTURES, STRONGEST), params.get(WHERE, "")
     if where not in {"", "1"}:
-        problems.append(f"“{where}” is no value for “{WHERE}”: write 1 or leave it out.")
+        problems.append(f"“{where}” is not a value for “{WHERE}”: write 1 or leave it out.")
     if order not in ORDERS:
         possible = " or ".join(ORDERS)
-        problems.append(f"“{order}” is no value for “{PICTURES}”: write {possible}.")
+        problems.append(f"“{order}” is not a value for “{PICTURES}”: write {possible}.")
     neuron = Neuron(view, row, order == GROUPED, where == "1")
     asked = params.get(TEXTS, "")
     if not asked or not neuron.most_texts:
@@ -153,7 +153,7 @@ def _read_row(params: Mapping[str, str], view: View) -> tuple[int, list[str]]:
     asked = {key: params.get(key, "") for key in ("layer", "neuron")}
     values = {key: whole(text) for key, text in asked.items()}
     problems = [
-        f"“{text}” is no {key}: write a whole number from 0 on."
+        f"“{text}” is not a {key}: write a whole number, 0 or larger."
         for key, text in asked.items()
         if text and values[key] is None
     ]

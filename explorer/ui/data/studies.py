@@ -40,7 +40,7 @@ def study(view: View, picture: Image.Image) -> Study:
 def _read(view: View, picture: Image.Image) -> Study:
     from explorer.picture.study import Study
 
-    with st.spinner("The model is loaded and reads the picture …"):
+    with st.spinner("Loading the model and reading the picture …"):
         made = Study.of(view.bundle, picture)
         _ = made.effects  # all else follows from its pass
     return made

@@ -33,7 +33,7 @@ def read_claim(page: Page) -> tuple[str, list[str]]:
     known = list(registry.claims())
     if not asked or asked in known:
         return asked, []
-    return "", [f"“{asked}” is no claim: all are shown. Possible: {', '.join(known)}."]
+    return "", [f"“{asked}” is not a claim: all are shown. Possible: {', '.join(known)}."]
 
 
 def body(page: Page, asked: str) -> None:
@@ -45,9 +45,9 @@ def body(page: Page, asked: str) -> None:
         save_finding.of_view(page, registry.claims()[asked].title)
         return
     lead = (
-        "Does the paper’s story hold for this model? Each of its claims, in our words, measured on "
-        "pictures that took no part in the build, with a verdict from a rule stated beside it. "
-        "Nothing is left out when it fails."
+        "Does the paper’s story hold for this model? Each of its claims, in our words, measured "
+        "on pictures that took no part in the build, with a verdict from a rule stated beside it. "
+        "Claims that fail are shown as well."
     )
     frame.draw(tag("h1", "Evidence"), tag("p", lead, css="lead"))
     save_finding.of_view(page, "Evidence")

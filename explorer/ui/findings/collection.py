@@ -154,7 +154,7 @@ def _change(saved: SavedCollection, wanted: Collection) -> None:
     try:
         findings_data.store().save_collection(saved.id, saved.version, wanted)
     except ExplorerError as error:
-        st.session_state["_problem"] = f"{error} What is stored now is shown."
+        st.session_state["_problem"] = f"{error} The stored version is shown."
 
 
 def _texts(page: Page, saved: SavedCollection) -> None:
@@ -198,9 +198,9 @@ def _save_texts(saved: SavedCollection, begun: Collection, title: str, note: str
     if (now.title, now.note) != (begun.title, begun.note) and wanted != now:
         frame.draw(
             notice(
-                "Title or note were changed meanwhile, so nothing was overwritten. Your text still "
-                "stands above; what is stored now stands below. Take over what you need from it "
-                "and press Save again to put yours in its place."
+                "Title or note were changed meanwhile, so nothing was overwritten. Your text is "
+                "above, the stored version below. Copy what you need from it, and press Save again "
+                "to replace it with yours."
             ),
             tag("h2", now.title),
             cards.byline(saved),

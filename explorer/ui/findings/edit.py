@@ -89,13 +89,13 @@ def _deleted(now: SavedFinding) -> None:
     """Say that someone deleted it meanwhile; what is written stays."""
     frame.draw(
         notice(
-            "This finding was deleted meanwhile. Your text still stands below: bring the finding "
-            "back to save it."
+            "This finding was deleted meanwhile. Your text is still below: restore the finding "
+            "to save it."
         )
     )
     frame.show_problems(findings_data.problems())
     again = partial(findings_data.restore, now)
-    st.button("Bring it back", key="_restore", on_click=findings_data.attempt, args=(again,))
+    st.button("Restore it", key="_restore", on_click=findings_data.attempt, args=(again,))
 
 
 def _neurons(before: Finding, text: str) -> tuple[NeuronRef, ...]:
@@ -120,8 +120,8 @@ def _save(page: Page, base: SavedFinding, wanted: Finding) -> None:
 def _conflict(reason: str, theirs: SavedFinding) -> None:
     frame.draw(
         notice(
-            f"{reason} Your text still stands above; what is stored now stands below. Take over "
-            "what you need from it and press Save again to put yours in its place."
+            f"{reason} Your text is above, the stored version below. Copy what you need from it, "
+            "and press Save again to replace it with yours."
         ),
         tag("h2", theirs.content.title),
         cards.byline(theirs),

@@ -67,7 +67,7 @@ def deleted(saved: SavedFinding | SavedCollection) -> None:
     frame.draw(tag("h1", saved.content.title), notice(f"This {what} was deleted."))
     frame.show_problems(findings_data.problems())
     again = partial(findings_data.restore, saved)
-    st.button("Bring it back", key="_restore", on_click=findings_data.attempt, args=(again,))
+    st.button("Restore it", key="_restore", on_click=findings_data.attempt, args=(again,))
 
 
 def _finding(page: Page, saved: SavedFinding) -> None:
@@ -172,7 +172,7 @@ def _maps(view: View, saved: SavedFinding, shown: Markup) -> Markup:
     """Show the picture, and beside it where each of its texts comes from."""
     problem, maps = NOTHING, []
     try:
-        with st.spinner("The model reads the picture …"):
+        with st.spinner("Reading the picture …"):
             maps = heatmaps.draw(view, saved.content)
     except InputError as error:
         problem = notice(str(error))

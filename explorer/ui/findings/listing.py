@@ -175,11 +175,11 @@ def _nothing(page: Page, some: bool) -> list[Markup]:
     key = page.view.key
     if some:
         every = link("findings", "Show all findings", css="button", bundle=key)
-        return [tag("h2", "Nothing found"), tag("p", "No finding passes these filters."), every]
+        return [tag("h2", "Nothing found"), tag("p", "No finding matches these filters."), every]
     report = link("collection", "Open the polysemy report", css="button", bundle=key, id=REPORT)
     begin = (
-        "Press “Save as finding” on any page, or begin with the neurons of this bundle that mean "
-        "several things:"
+        "Press “Save as finding” on any page, or start with the neurons of this bundle that have "
+        "several meanings:"
     )
     return [tag("h2", "No findings yet"), tag("p", begin), actions(report)]
 
@@ -213,13 +213,15 @@ def _collections(page: Page, query: FindingsQuery, store: Store) -> None:
         frame.draw(grid(shown_cards), _pager(page, query.at(shown), pages))
     else:
         back = link("findings", "Show all", css="button", bundle=key, show=COLLECTIONS)
-        frame.draw(tag("h2", "Nothing found"), tag("p", "No collection holds these words."), back)
+        frame.draw(
+            tag("h2", "Nothing found"), tag("p", "No collection contains these words."), back
+        )
     with st.form("_new_collection", border=False), st.container(key="lens_new"):
         columns = st.columns([1.5, 1, 2.5], gap="small", vertical_alignment="bottom")
         title = columns[0].text_input(
             "A new collection", placeholder="its title", key="_new_title", max_chars=TITLE_LENGTH
         )
-        sent = columns[1].form_submit_button("Make it")
+        sent = columns[1].form_submit_button("Create")
     if sent:
         author = gate.user() or str(st.session_state.get("_author", ""))
         made = store.add_collection(Collection(clean_line(title), author=author))
@@ -268,10 +270,10 @@ def _deleted_one(page: Page, saved: SavedFinding | SavedCollection) -> None:
     with st.container(border=True, key=f"lens_deleted_{saved.id}"):
         frame.draw(tag("h3", f"{kind}{saved.content.title}"), cards.byline(saved))
         with st.container(horizontal=True, key=f"lens_row_{saved.id}"):
-            st.button("Bring back", key=f"_back_{saved.id}", on_click=_restore, args=(page, saved))
-            with st.popover("Erase for good"):
-                st.write("Nothing brings it back then.")
-                st.button("Erase it", key=f"_erase_{saved.id}", on_click=_purge, args=(saved,))
+            st.button("Restore", key=f"_back_{saved.id}", on_click=_restore, args=(page, saved))
+            with st.popover("Delete permanently"):
+                st.write("This cannot be undone.")
+                st.button("Delete it", key=f"_erase_{saved.id}", on_click=_purge, args=(saved,))
 
 
 def _purge(saved: SavedFinding | SavedCollection) -> None:
@@ -281,8 +283,8 @@ def _purge(saved: SavedFinding | SavedCollection) -> None:
 def _import(page: Page, query: FindingsQuery, store: Store) -> None:
     frame.draw(
         caption(
-            "A zip that “JSON and pictures” of a finding or collection has made, here or "
-            "elsewhere. It is checked before anything is stored: it must be whole, and about a "
+            "A zip file made with “JSON and pictures” on a finding or collection, here or "
+            "elsewhere. It is checked before anything is stored: it must be complete, and about a "
             "bundle that is here."
         )
     )
@@ -301,7 +303,7 @@ def _import(page: Page, query: FindingsQuery, store: Store) -> None:
             "collections, all about bundles that are here.",
         )
     )
-    if st.button("Import them", type="primary", key="_import_all"):
+    if st.button("Import", type="primary", key="_import_all"):
         merged = store.merge(contents.findings, contents.collections)
         frame.draw(_imported(page, merged))
 
@@ -316,7 +318,7 @@ def _imported(page: Page, merged: Merged) -> Markup:
     if len(ids) == 1:
         opened.append(link("finding", "Open the finding", bundle=key, id=ids[0]))
     said = (
-        f"✓ {len(merged.added):,} added, {len(merged.present):,} were here already, "
+        f"✓ {len(merged.added):,} added, {len(merged.present):,} were already here, "
         f"{len(merged.copied):,} added as copies because another finding has their id."
     )
     return joined([tag("p", said), tag("ul", (tag("li", way) for way in opened))])

@@ -21,7 +21,7 @@ from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import save_finding
 
 ROW = 4  # pictures side by side
-GROUPED = ", grouped by likeness. Each group is named by a word that its pictures share"
+GROUPED = ", grouped by similarity. Each group is named by a word that its pictures share"
 
 
 def introduction(view: View) -> None:

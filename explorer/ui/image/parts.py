@@ -221,7 +221,7 @@ def limits(view: View, grid: tuple[int, int]) -> Markup:
         if own
         else f"Read with {model.get('source')}."
     )
-    return caption(what, " ", link("about", "Bring a larger CLIP", bundle=view.key), ".")
+    return caption(what, " ", link("about", "Use a larger CLIP", bundle=view.key), ".")
 
 
 def map_caption(place: int, text: str, end: float, opacity: int, confidence: float) -> Markup:

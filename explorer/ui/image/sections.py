@@ -45,13 +45,13 @@ from explorer.ui.widgets import save_finding
 MOST_LIKELY = 5  # texts
 SUGGESTED = 3  # likely texts that are looked for first in an upload
 UNFAMILIAR = (
-    "Low confidence: no text is as near to what the model makes of this picture as one is for 95 "
-    "of 100 pictures of the bundle. Concepts and maps may mean little."
+    "Low confidence: for 95 % of the bundle’s pictures some text is nearer to the model’s output "
+    "than any is for this one. Concepts and maps may mean little."
 )
 TURN, CAMERA, MISSING = "_image_turn", "_image_camera", "_image_missing"
 GONE = (
-    "This address is of a visitor's own picture, which was kept in their session alone. Upload it "
-    "here to see the same view, or take an example."
+    "This address belongs to a picture that a visitor uploaded; it was kept in their session "
+    "only. Upload it here to see the same view, or choose an example."
 )
 _SCRIPT = (Path(__file__).parent / "image.js").read_text("utf-8")
 
@@ -76,7 +76,7 @@ def choose(page: Page, query: ImageQuery) -> Source | None:
         if found:
             frame.draw(
                 caption(
-                    "Or take an example. These scenes are made of pictures the model was not "
+                    "Or choose an example. These scenes are made of pictures the model was not "
                     "trained on, or of photographic cut-outs."
                 ),
                 image_parts.strip(page.view, found, shown),
@@ -178,9 +178,9 @@ def _concepts(
             caption(
                 f"{found.significant:,} of {len(view.neurons):,} neurons are as strong on this "
                 "picture as on the few from which their direction was computed. Of the texts that "
-                "name them, these get most from the neurons together somewhere in the picture: the "
-                "mean of the strongest tenth of the patches, in thousandths of the model's output "
-                "before normalisation."
+                "describe them, these receive most from all neurons together somewhere in the "
+                "picture: the mean of the strongest tenth of the patches, in thousandths of the "
+                "model's output before normalisation."
             ),
             image_parts.concept_list(view, found.concepts, mapped)
             if found.concepts
@@ -195,10 +195,10 @@ def _texts(
     frame.draw(
         tag("h2", "Where texts come from"),
         caption(
-            "Each patch's share of what the neurons add along a text. The stronger the colour, the "
-            "more comes from there; what speaks against the text stays bare. How far a text is "
-            "ahead of the dictionary's others in this picture counts its strongest patches and the "
-            "model's whole output."
+            "Each patch's share of what the neurons add along a text. The stronger the colour, "
+            "the more comes from there; patches that speak against the text stay uncoloured. How "
+            "far a text is ahead of the other texts of the dictionary is judged by its strongest "
+            "patches and the model's whole output."
         ),
     )
     _toolbar(page, query, texts)
@@ -229,7 +229,7 @@ def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
     state["_threshold"] = usual if query.threshold is None else query.threshold
     change: dict[str, Any] = {"on_change": _changed, "args": (page, query, texts, usual)}
     st.text_input(
-        "Texts, with commas between",
+        "Texts, separated by commas",
         key="_texts",
         placeholder="e.g. dog, car, banana",
         max_chars=8 * TEXT_LENGTH,

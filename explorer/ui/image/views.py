@@ -126,15 +126,15 @@ def _methods(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
     return Shown(
         panels,
         above=caption(
-            f"“{text}” by every method on this model, each map over its own peak. These do not "
-            f"look at the text: {blind}."
+            f"“{text}” by every method on this model, each map relative to its own peak. These do "
+            f"not look at the text: {blind}."
         ),
     )
 
 
 def _difference(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
     if len(found.texts) < 2:
-        said = "Give two texts, with a comma between, to see one against the other."
+        said = "Enter two texts, separated by a comma, to compare them."
         return Shown(above=tag("p", said))
     one, other = pair(query, found.texts)
     first, second = found.texts[one], found.texts[other]

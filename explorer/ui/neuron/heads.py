@@ -27,8 +27,8 @@ def section(neuron: Neuron) -> None:
         tag("h2", "Which heads carry it"),
         caption(
             "Share of its strong effects along its direction that each later attention head "
-            "carries; all add up to 100 %, below zero a head works against the rest. Most goes "
-            f"through head {int(head)} of block {blocks[int(block)]}: "
+            "carries. The shares add up to 100 %; a head with a negative share works against the "
+            f"rest. Most goes through head {int(head)} of block {blocks[int(block)]}: "
             f"{glossary.share(float(shares.max()))}."
         ),
     )

@@ -23,8 +23,8 @@ def section(page: Page, neuron: Neuron) -> None:
     frame.draw(
         tag("h2", "Try a picture"),
         caption(
-            "Choose a picture of the bundle or give one of your own: how strongly does it drive "
-            "this neuron, and from where?"
+            "Choose a picture from the bundle or upload your own: how strongly does it drive this "
+            "neuron, and from where?"
         ),
     )
     image, problems = read_picture(page.params, len(view.labels))

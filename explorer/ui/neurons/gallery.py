@@ -213,11 +213,11 @@ def _summary(query: NeuronsQuery, selection: Selection, page: int) -> Markup:
         said = f"Their concept sets contain {names}{more}{end}"
     elif query.view == TABLE:
         said = (
-            "A heading sorts by its column. Effects are in units of the model's output before "
-            "normalisation."
+            "Click a heading to sort by its column. Effects are in units of the model's output "
+            "before normalisation."
         )
     else:
-        said = "Each card: the pictures with the strongest positive effect, the leading concepts."
+        said = "Each card: the pictures with the strongest positive effect, and leading concepts."
     return caption(
         tag("b", f"{len(selection.rows):,}"),
         f" neurons, {first:,} to {last:,} shown, {_order_said(query)}. {said}",
@@ -239,7 +239,7 @@ def _match(selection: Selection, row: int) -> Markup:
 
 def _nothing(page: Page, query: NeuronsQuery, selection: Selection) -> Markup:
     key = page.view.key
-    said = [tag("p", "No neuron passes all of these filters.")]
+    said = [tag("p", "No neuron matches all of these filters.")]
     if query.word and not selection.texts:
         near = joined((link("neurons", t, bundle=key, word=t) for t in selection.near), " · ")
         asked = format_query([Term(query.word)])
@@ -249,7 +249,7 @@ def _nothing(page: Page, query: NeuronsQuery, selection: Selection) -> Markup:
                 f"No text of this bundle's dictionary of {len(page.view.bundle.texts):,} contains "
                 f"“{query.word}”.",
             ),
-            tag("p", "Spelt alike: ", near)
+            tag("p", "Similar spellings: ", near)
             if near
             else tag("p", "Try a simpler or more common word."),
             tag(

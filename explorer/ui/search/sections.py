@@ -134,11 +134,11 @@ def _explained(show: str, found: TextSearch) -> str:
         + ("texts of the query, by the signed sum of their weights" if several else "the text")
         + "; behind them those that hold a near text, by its weight times its cosine.",
         LABELS: "Neurons with the most top pictures whose label or keywords are "
-        + ("every added text: by the least of the counts" if several else "the text")
-        + ". No embedding has a say in it. The pictures are those of that end.",
+        + ("every added text: by the smallest of the counts" if several else "the text")
+        + ". Embeddings play no part in it. The pictures are those of that end.",
         BOTH: "Neurons that stand for every added text at the same end of their direction: by the "
-        "least of the texts' cosines"
-        + (", less what they carry of the texts taken away" if found.signs.min() < 0 else "")
+        "smallest of the texts' cosines"
+        + (", minus what they carry of the removed texts" if found.signs.min() < 0 else "")
         + ". The pictures are those of that end.",
     }[show]
 
@@ -168,8 +168,8 @@ def _start(view: View) -> Markup:
     )
     said = caption(
         "A word or a phrase finds the neurons that stand for it. “+” between texts finds neurons "
-        "that carry all of them, “−” takes one away; a phrase in quotation marks is one text. A "
-        "text that is not in the dictionary is embedded with the model."
+        "that carry all of them, “−” removes one; a phrase in quotation marks is one text. A text "
+        "that is not in the dictionary is embedded with the model."
     )
     return joined([said, tag("h2", "For example"), chips(tries)])
 
@@ -245,7 +245,7 @@ def _cards(page: Page, query: SearchQuery, hits: list[Hit], note: Callable[[Hit]
     """Draw one page of neurons as cards, the way to the others, and to all of them as a list."""
     view = page.view
     if not hits:
-        none = tag("p", "No neuron fits this search.")
+        none = tag("p", "No neuron matches this search.")
         frame.draw(tag("h2", "Nothing found"), none, css="empty")
         return
     pages = -(-len(hits) // PER_PAGE)

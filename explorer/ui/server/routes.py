@@ -39,7 +39,7 @@ def _asked(request: Request) -> tuple[View, int]:
         raise InputError(f"There is no bundle “{key}” here.")
     view = loaders.open_view(key, path)
     if not access.same(request.path_params["ticket"], served.ticket(view)):
-        raise InputError("This address is of another bundle or password: load the page again.")
+        raise InputError("This address belongs to another bundle or password: reload the page.")
     return view, int(request.path_params["number"])
 
 

@@ -199,7 +199,7 @@ def _sidebar(page: Page, found: list[str]) -> None:
 
 
 def random_link(view: View, css: str = "button") -> Markup:
-    """Link to a neuron drawn by chance among those with an effect."""
+    """Link to a neuron drawn at random among those with an effect."""
     rows = np.flatnonzero(~view.silent)
     row = int(random.choice(rows)) if len(rows) else 0
     return links.neuron_link(view, row, "Random neuron", css=css)

@@ -27,7 +27,7 @@ def passed() -> Markup | None:
     try:
         header = access.user_header()
     except InputError as error:
-        return _closed("This server is set up wrongly", str(error))
+        return _closed("This server is misconfigured", str(error))
     if header and not user():
         reason = f"The proxy in front of this server named no user in {header}."
         return _closed("Sign in first", reason)

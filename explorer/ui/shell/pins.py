@@ -23,7 +23,7 @@ def settle(view: View, params: Mapping[str, str]) -> tuple[dict[str, str], list[
     if bad:
         problems.append(
             f"Pinned neurons {', '.join(bad[:4])} aren't in this bundle and are left out: write "
-            "layer.neuron with commas between, for example 9.12,8.77."
+            "layer.neuron, separated by commas, for example 9.12,8.77."
         )
     if len(known) > MOST_PINS:
         problems.append(f"{len(known)} neurons are pinned: the first {MOST_PINS} are compared.")

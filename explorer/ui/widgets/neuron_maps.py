@@ -34,7 +34,7 @@ def overlays(view: View, row: int, pictures: list[Picture]) -> dict[int, str]:
     """
     images = tuple(picture.image for picture in pictures)
     signs = tuple(-1 if picture.effect < 0 else 1 for picture in pictures)
-    with st.spinner("The model reads the pictures …"):
+    with st.spinner("Reading the pictures …"):
         files = _painted(*loaded_model.stamp(view), *view.place(row), images, signs, view.bundle)
     return dict(zip(images, map(picture_source, files), strict=True))
 

@@ -40,7 +40,7 @@ from explorer.ui.shell.frame import Page
 
 COPIED = caption(
     f"The finding keeps a copy of this picture, at most {LONGEST} pixels long and without the "
-    "file's metadata. Whoever may open the finding sees it, and so do those who get its files."
+    "file's metadata. Anyone who can open the finding or has its files can see it."
 )
 NO_COLLECTION = "none"
 NEW_COLLECTION = "a new one"
@@ -171,7 +171,7 @@ def form(view: View, draft: Draft) -> None:
                 "Neurons",
                 format_neurons(draft.neurons),
                 placeholder="none: the finding is about this view" if view_alone else None,
-                help="layer.neuron, as in 9.105; several with commas between",
+                help="layer.neuron, as in 9.105; several separated by commas",
                 key="_save_neurons",
             )
         if draft.picture is not None:
@@ -179,7 +179,7 @@ def form(view: View, draft: Draft) -> None:
         text = st.text_area(
             "Note",
             max_chars=NOTE_LENGTH,
-            placeholder="What does it mean, and why? Markdown is understood.",
+            placeholder="What does it mean, and why? You can use Markdown.",
             key="_save_note",
         )
         tags = st.text_input("Tags", placeholder="ships, vehicles", key="_save_tags")
