@@ -258,7 +258,7 @@ def test_uploads_become_sources_or_one_sentence() -> None:
     assert source.size == (50, 20)
     assert source.picture.mode == "RGB"
     assert source.suggested == ()
-    with pytest.raises(InputError, match="no picture"):
+    with pytest.raises(InputError, match="not a readable picture"):
         image_source.uploaded(b"nothing", "x")
 
 
