@@ -183,7 +183,11 @@ class Session:
 
 
 def opened_bundle(name: str = "") -> Bundle:
-    """A bundle of the app's own, the first unless named; InputError if there is none such."""
+    """Open a bundle of the app's own, the first unless named.
+
+    Raises:
+        InputError: when there is none of that name.
+    """
     found = find_bundles(bundles_folder())
     if not found or (name and name not in found):
         raise InputError(
@@ -224,7 +228,7 @@ def _await(address: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def _address(page: str, bundle: Bundle, draw: random.Random) -> dict[str, object]:
-    """A random address of a page."""
+    """Return a random address of a page."""
     params: dict[str, object] = {"bundle": bundle.path.name}
     record = bundle.neurons.iloc[draw.randrange(len(bundle.neurons))]
     place = {"layer": int(record["layer"]), "neuron": int(record["neuron"])}

@@ -111,7 +111,7 @@ def taken(views: Sequence[View], *, full: bool = True) -> Iterator[tuple[View, I
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium, headless."""
+    """Open the system's Chromium, headless."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:

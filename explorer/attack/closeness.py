@@ -50,7 +50,7 @@ def closeness(
 ) -> Closeness:
     """Return how close each corpus label is to two classes, by the text tower and by words.
 
-    ``embeddings`` are those of source and target, [embed] each, as the text tower gives them.
+    `embeddings` are those of source and target, [embed] each, as the text tower gives them.
     """
     words = vocabulary(bundle)
     atoms = centred_texts(bundle)[words.rows]

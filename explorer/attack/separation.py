@@ -34,7 +34,7 @@ def _weighted_directions(bundle: Bundle) -> Floats:
 def separations(bundle: Bundle, source: Floats, target: Floats) -> Floats:
     """Return what each neuron's typical effect moves from source to target: [neuron] float32.
 
-    ``source`` and ``target`` are text embeddings [embed]. Units of the output.
+    `source` and `target` are text embeddings [embed]. Units of the output.
 
     Raises:
         InputError: the two texts mean the same to the model.
@@ -59,7 +59,7 @@ def pooled_scores(
 ) -> NDArray[np.float64]:
     """Return `sum_n moved[n] weights[n, c]` by text: [text].
 
-    ``ids`` and ``weights`` are the sparse sets [neuron, m], id -1 for none.
+    `ids` and `weights` are the sparse sets [neuron, m], id -1 for none.
     """
     parts = np.asarray(weights, np.float64) * moved[:, None]
     used = ids >= 0
@@ -70,7 +70,7 @@ def pooled_scores(
 def label_scores(bundle: Bundle, support: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what supported texts say for each corpus label: [label].
 
-    ``support`` is [text]. A label takes part in every text's support by the cosine of the two.
+    `support` is [text]. A label takes part in every text's support by the cosine of the two.
     """
     atoms = centred_texts(bundle)
     pooled = support.astype(np.float32) @ atoms

@@ -326,7 +326,11 @@ class LayerStatistics:
         )
 
     def _checked(self, coefficients: Tensor) -> Tensor:
-        """Return `coefficients` in float32 on the device of `paths`; InputError if unusable."""
+        """Return `coefficients` in float32 on the device of `paths`.
+
+        Raises:
+            InputError: when their shape is another, or one is not finite.
+        """
         shape = tuple(self._warm_mean.shape)
         _require(
             coefficients.ndim == 3 and tuple(coefficients.shape[1:]) == shape,

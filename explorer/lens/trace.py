@@ -148,7 +148,7 @@ class _Recorder:
     """Registers the lens's hooks and keeps what they see of one pass."""
 
     def __init__(self, model: nn.Module, layers: Sequence[int], hooks: Hooks) -> None:
-        """Hook the MLPs of `layers`, the attention of every later block and the last LayerNorm."""
+        """Record the MLPs of `layers`, the attention of later blocks and the last LayerNorm."""
         self.dtype = lens_dtype(model)
         self.attention: dict[int, Tensor] = {}
         self.sigma: dict[int, Tensor] = {}

@@ -130,7 +130,7 @@ def _gradient(rng: np.random.Generator, size: int) -> Image.Image:
 
 
 def _fractal(rng: np.random.Generator, size: int, octaves: int = 5) -> np.ndarray:
-    """Smooth noise in [0, 1], [row, column]."""
+    """Draw smooth noise in [0, 1], [row, column]."""
     total = np.zeros((size, size))
     for octave in range(octaves):
         grid = rng.random((2 + 2**octave, 2 + 2**octave)).astype(np.float32)

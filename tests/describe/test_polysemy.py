@@ -17,7 +17,7 @@ RELATED = 0.4
 
 
 def neuron(sizes, embed=64, spread=0.05, seed=0):
-    """Items round orthogonal centres: ``sizes[c]`` of them round centre c."""
+    """Items round orthogonal centres: `sizes[c]` of them round centre c."""
     rng = np.random.default_rng(seed)
     centres = np.linalg.qr(rng.normal(size=(embed, embed)))[0][: len(sizes)]
     rows = np.repeat(centres, sizes, axis=0)

@@ -23,7 +23,7 @@ from explorer.ui.data import loaders
 from explorer.ui.data.image_query import read_query
 from explorer.ui.data.loaders import View
 from tests.conftest import draw
-from tests.ui.test_app import html_of, run_page
+from tests.support.app import html_of, run_page
 
 
 def corner(reading: Reading, directions: torch.Tensor, settings: MapSettings) -> torch.Tensor:

@@ -30,16 +30,6 @@ PAIR = {"source": "blue square", "target": "red circle"}
 
 
 @pytest.fixture(autouse=True)
-def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
-
-
-@pytest.fixture
-def view(tiny_bundle: Path) -> View:
-    return View("tiny", Bundle.open(tiny_bundle))
-
-
-@pytest.fixture(autouse=True)
 def _any_nearness(monkeypatch: pytest.MonkeyPatch) -> None:
     """A random text tower finds all texts near; words alone decide here."""
     from explorer.attack import batch as attack_batch

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from plotly import graph_objects as go
 
-from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.ui.address import address
 from explorer.ui.address.address import NeuronsQuery, href, parse_jump, read_neurons
@@ -26,16 +25,6 @@ from explorer.ui.html.pictures import group_heading, meanings, tiles
 from tests.support.app import html_of, run_page
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
-
-
-@pytest.fixture
-def view(tiny_bundle: Path) -> View:
-    return View("tiny", Bundle.open(tiny_bundle))
 
 
 CASES = [

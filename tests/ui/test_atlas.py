@@ -11,27 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from explorer.bundle import Bundle
 from explorer.lens.models import encode_texts
 from explorer.ui.address import area
 from explorer.ui.address.address import NeuronsQuery, Range
 from explorer.ui.address.atlas_query import AtlasQuery, read_atlas
 from explorer.ui.atlas import sections as atlas
-from explorer.ui.data import export, loaded_model, loaders
+from explorer.ui.data import export, loaded_model
 from explorer.ui.data.loaders import View
 from explorer.ui.shell.frame import Page
 from tests.support.app import html_of, run_page
-
-
-@pytest.fixture(autouse=True)
-def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
-
-
-@pytest.fixture
-def view(tiny_bundle: Path) -> View:
-    return View("tiny", Bundle.open(tiny_bundle))
-
 
 CASES = [
     ({}, "Each of the 384 points", None),

@@ -36,16 +36,6 @@ from explorer.ui.server.routes import routes
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
-
-
-@pytest.fixture
-def view(tiny_bundle: Path) -> View:
-    return View("tiny", Bundle.open(tiny_bundle))
-
-
 def get(path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
     """Ask the routes for a path, as a server would; status, headers and body."""
     sent: list[dict[str, Any]] = []

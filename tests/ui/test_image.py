@@ -29,7 +29,6 @@ from explorer.picture.patches import Patch, strongest_at_patches
 from explorer.picture.presence import Presence
 from explorer.picture.study import Study
 from explorer.ui.address import address
-from explorer.ui.data import loaders
 from explorer.ui.data.image_query import MOST_SHOWN, ImageQuery, read_query, split_texts
 from explorer.ui.data.loaders import View
 from explorer.ui.html import shots
@@ -41,16 +40,6 @@ from tests.conftest import draw
 from tests.support.app import html_of, run_page
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
-
-
-@pytest.fixture
-def view(tiny_bundle: Path) -> View:
-    return View("tiny", Bundle.open(tiny_bundle))
 
 
 def run(through_app: bool = False, /, **params: str) -> AppTest:

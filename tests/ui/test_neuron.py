@@ -6,17 +6,15 @@ import base64
 import io
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from explorer.bundle import Bundle
 from explorer.picture.model import open_lens_model
 from explorer.picture.reading import neuron_shares, read
 from explorer.ui.core import glossary
-from explorer.ui.data import export, grouping, loaders
+from explorer.ui.data import export, grouping
 from explorer.ui.data.grouping import Picture
 from explorer.ui.data.heads import head_shares
 from explorer.ui.data.intervals import intervals
@@ -27,16 +25,6 @@ from explorer.ui.neuron.downloads import vector_file
 from explorer.ui.widgets import neuron_maps
 from tests.conftest import draw, png
 from tests.support.app import html_of, run_page
-
-
-@pytest.fixture(autouse=True)
-def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
-
-
-@pytest.fixture
-def view(tiny_bundle: Path) -> View:
-    return View("tiny", Bundle.open(tiny_bundle))
 
 
 def test_intervals_hold_every_sampled_picture_once(view: View) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from explorer.bundle import Bundle
 from explorer.search import Hit, open_search
 from explorer.search.query import Term, parse_query
 from explorer.ui.address import address
@@ -33,18 +32,8 @@ EVIL = '"><img src=x onerror=alert(1)>'
 
 
 @pytest.fixture(autouse=True)
-def _bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
-
-
-@pytest.fixture(autouse=True)
 def _nowhere() -> None:
     address.arrive("home", {})
-
-
-@pytest.fixture
-def view(tiny_bundle: Path) -> View:
-    return View("tiny", Bundle.open(tiny_bundle))
 
 
 CASES = [

@@ -1,7 +1,7 @@
 """Who may use a server: an optional shared password, or the user a trusted proxy names.
 
-Both are off by default. ``EXPLORER_PASSWORD`` asks every visitor for that password;
-``EXPLORER_USER_HEADER`` names the request header in which a reverse proxy puts the user it has
+Both are off by default. `EXPLORER_PASSWORD` asks every visitor for that password;
+`EXPLORER_USER_HEADER` names the request header in which a reverse proxy puts the user it has
 signed in (only safe where the server cannot be reached past the proxy).
 """
 
