@@ -1,4 +1,4 @@
-"""One stream of batches that says how far it is, can be stopped at any time, and goes on later.
+"""One stream of batches that says how far it is, can be stopped at any time, and continues later.
 
     run_batches("pass", len(images), 32, compute, absorb, save, print, done=found_on_disk)
 

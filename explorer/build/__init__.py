@@ -3,7 +3,7 @@
 1. Pictures: copied or shrunk into the bundle's store, which fixes each image's number.
 2. Pass: one forward pass over the images in a seeded random order. Every layer's statistics are
    streamed in path coordinates (`explorer.describe.directions`), so memory does not grow with the
-   images. The state is saved now and then and on Ctrl-C; the same command goes on from there and
+   images. The state is saved now and then and on Ctrl-C; the same command continues from there and
    ends with the same arrays.
 3. Texts: embedded, centred, indexed.
 4. Description: orthogonal matching pursuit of every direction, polysemy, neighbours.

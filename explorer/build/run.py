@@ -41,7 +41,7 @@ def build(settings: BuildSettings, progress: Say | None = None) -> Path:
         InputError: when a setting, picture or text cannot be used.
         UnsupportedModelError: when the lens cannot compute the model's effects.
         BundleError: when a bundle named as a source cannot be read.
-        Interrupted: after Ctrl-C; the same call goes on.
+        Interrupted: after Ctrl-C; the same call continues.
     """
     try:
         return _build(settings, progress or to_console)

@@ -73,7 +73,7 @@ class TrainSettings:
     image_size: int = 168
     first_tuned: int = 9  # blocks before it stay DINOv2's
     repeats: int = 1  # rounds of views of every picture
-    views: int | None = None  # of the shuffled views, the first so many are used; None: all
+    views: int | None = None  # the first N of the shuffled views are used; None: all
     photos_a_class: int = 120
     words: int = 30_000
     seed: int = 0

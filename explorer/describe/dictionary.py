@@ -37,17 +37,17 @@ def read_texts(path: str | Path) -> list[str]:
     except UnicodeDecodeError as error:
         raise InputError(
             f"Cannot read texts from {path}: byte {error.start} is not UTF-8. Give a plain text "
-            "file, one text a line, saved as UTF-8."
+            "file, one text per line, saved as UTF-8."
         ) from error
     except OSError as error:
         raise InputError(
-            f"Cannot read texts from {path}: {error.strerror}. Give a UTF-8 file, one text a line."
+            f"Cannot read texts from {path}: {error.strerror}. Give a UTF-8 file, one text per line."
         ) from error
     if "\0" in content:
-        raise InputError(f"{path} is a binary file: give a UTF-8 text file, one text a line.")
+        raise InputError(f"{path} is a binary file: give a UTF-8 text file, one text per line.")
     texts = unique_texts(content.splitlines())
     if not texts:
-        raise InputError(f"{path} holds no text: write one text a line.")
+        raise InputError(f"{path} holds no text: write one text per line.")
     return texts
 
 
@@ -71,7 +71,7 @@ def common_words(n: int = 30_000) -> list[str]:
     except ImportError as error:
         raise InputError(
             "The list of common words needs the package wordfreq: run `pip install wordfreq`, or "
-            "give a text file, one text a line."
+            "give a text file, one text per line."
         ) from error
     if n < 1:
         raise InputError(f"Cannot take {n} common words: ask for at least one.")

@@ -1,7 +1,7 @@
 """Resumable passes: per-picture arrays that fill batch by batch, saved now and then.
 
 A working folder beside the bundle keeps finished sections and unfinished passes, so that the same
-command goes on after Ctrl-C or a crash. It is removed when everything asked for is measured. Each
+command continues after Ctrl-C or a crash. It is removed when everything asked for is measured. Each
 set of settings and sections has a folder of its own, so that one command never discards another's.
 """
 

@@ -59,7 +59,7 @@ def test_unreadable_texts(tmp_path, content, message):
 
 
 def test_a_folder_is_no_text_file(tmp_path):
-    with pytest.raises(InputError, match="one text a line"):
+    with pytest.raises(InputError, match="one text per line"):
         read_texts(tmp_path)
 
 

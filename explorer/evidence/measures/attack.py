@@ -84,7 +84,7 @@ def measure_attack(
 ) -> dict[str, Any]:
     """Return success rates of attacks, two-way and among all classes, by method.
 
-    With `work`, a folder, an interrupted measurement goes on at the pair where it stopped.
+    With `work`, a folder, an interrupted measurement continues at the pair where it stopped.
 
     Args:
         bundle: with held-out pictures, whose names are the classes.

@@ -72,7 +72,7 @@ def measure_discovery(
 
     `confidence` is of each object's own text, present, and of the texts of the next scene's other
     objects, absent: `auc`, how often a present text is the more confident of two, and the shares
-    that are called doubtful. With `work`, a folder, an interrupted measurement goes on where it
+    that are called doubtful. With `work`, a folder, an interrupted measurement continues where it
     was.
 
     Raises:

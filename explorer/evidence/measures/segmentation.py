@@ -84,7 +84,7 @@ def measure_segmentation(
 
     `scenes` is the number of pictogram scenes of either kind, `photographic` that of photographic
     ones, `calibration` that of pictogram scenes from which the thresholds come. With `work`, a
-    folder, an interrupted measurement goes on where it was.
+    folder, an interrupted measurement continues where it was.
 
     Raises:
         InputError: when a method is unknown, no scenes are asked for, or the bundle lacks the
