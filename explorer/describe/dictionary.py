@@ -41,7 +41,7 @@ def read_texts(path: str | Path) -> list[str]:
         ) from error
     except OSError as error:
         raise InputError(
-            f"Cannot read texts from {path}: {error.strerror}. Give a UTF-8 file, one text per line."
+            f"Cannot read texts from {path}: {error.strerror}. Give UTF-8, one text per line."
         ) from error
     if "\0" in content:
         raise InputError(f"{path} is a binary file: give a UTF-8 text file, one text per line.")
