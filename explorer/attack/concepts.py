@@ -166,7 +166,7 @@ def rank_concepts(
     `embeddings` are the text embeddings of source and target, [embed] each.
 
     Raises:
-        InputError: when the classes are one to the model, or no concept is left.
+        InputError: when the model cannot tell the classes apart, or no concept is left.
     """
     moved = separations(bundle, *embeddings)
     rows = most_separating(moved, settings.neurons)

@@ -37,7 +37,7 @@ def separations(bundle: Bundle, source: Floats, target: Floats) -> Floats:
     `source` and `target` are text embeddings [embed]. Units of the output.
 
     Raises:
-        InputError: the two texts mean the same to the model.
+        InputError: when the two texts mean the same to the model.
     """
     difference = np.asarray(target, np.float32) - np.asarray(source, np.float32)
     length = float(np.linalg.norm(difference))

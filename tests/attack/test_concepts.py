@@ -78,7 +78,7 @@ def test_separations_are_projections_of_typical_effects(bundle: Bundle, pair: tu
     expected = bundle.neurons["scale"].iloc[row] * (bundle.directions[row].astype("f8") @ unit)
     assert found[row] == pytest.approx(expected, rel=1e-4)
     assert separations(bundle, target, source) == pytest.approx(-found)
-    with pytest.raises(InputError, match="one to the model"):
+    with pytest.raises(InputError, match="cannot tell the two classes apart"):
         separations(bundle, source, source)
     rows = most_separating(found, 7)
     assert set(rows) == set(np.argsort(np.abs(found))[-7:])
@@ -556,7 +556,7 @@ def test_the_command_measures_and_writes(
     tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = ["attack", str(tiny_bundle), "--n", "1", "--json"]
-    for wrong, said in (("cat", "names no pair"), (",", "at least one pair")):
+    for wrong, said in (("cat", "is not a pair"), (",", "at least one pair")):
         assert main([*common, "--pairs", wrong]) == 2
         assert said in capsys.readouterr().err
     assert main([*common, "--pairs", "zebra>red circle"]) == 2
