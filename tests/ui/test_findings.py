@@ -622,7 +622,7 @@ def test_importing_a_file(
     given["data"] = data
     app = run_page("findings", show="import")
     assert "It holds 1 findings and 1 collections" in html_of(app)
-    click(app, "Import")
+    click(app, "Import findings")
     assert "✓ 1 added" in html_of(app)
     assert store.get(ship.id) == ship
 

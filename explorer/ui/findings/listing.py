@@ -303,7 +303,7 @@ def _import(page: Page, query: FindingsQuery, store: Store) -> None:
             "collections, all about bundles that are here.",
         )
     )
-    if st.button("Import", type="primary", key="_import_all"):
+    if st.button("Import findings", type="primary", key="_import_all"):
         merged = store.merge(contents.findings, contents.collections)
         frame.draw(_imported(page, merged))
 
