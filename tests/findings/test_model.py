@@ -243,7 +243,7 @@ def test_neurons_are_written_and_read() -> None:
     assert parse_neurons(format_neurons(refs)) == refs
     assert parse_neurons(" 9.105;9/105 0:7 ") == refs
     for wrong in ("9", "9.x", "9.1.2", "-1.2"):
-        with pytest.raises(InputError, match="names no neuron"):
+        with pytest.raises(InputError, match="is not a neuron"):
             parse_neurons(wrong)
     with pytest.raises(InputError, match="200 neurons at most"):
         parse_neurons(",".join(f"0.{n}" for n in range(201)))

@@ -315,8 +315,7 @@ def test_a_killed_writer_leaves_a_consistent_store(url: str) -> None:
         writer.kill()
         named += writer.stdout.read().split()
         writer.wait(timeout=60)
-    wanted = Wanted()
-    found = store.find(wanted, per_page=10_000)
+    found = settled(store)
     assert set(named) <= {saved.id for saved in found}  # what was said to be stored is there
     assert len(named) >= 4
     assert all(len(saved.content.tags) == 20 for saved in found)  # and nothing is there by halves
@@ -332,6 +331,17 @@ def test_a_killed_writer_leaves_a_consistent_store(url: str) -> None:
     assert len(found) - len(members) <= 4  # each kill fell at most between the two steps
     store.append(group.id, store.add(sample("afterwards")).id)
     store.close()
+
+
+def settled(store: Store) -> list[SavedFinding]:
+    """Return all findings once a killed writer's last transaction has ended at the server."""
+    before = store.find(Wanted(), per_page=10_000)
+    while True:
+        time.sleep(0.3)
+        now = store.find(Wanted(), per_page=10_000)
+        if len(now) == len(before):
+            return now
+        before = now
 
 
 def test_the_schema_is_what_the_queries_name(url: str) -> None:
