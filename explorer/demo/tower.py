@@ -60,6 +60,17 @@ def make_model(image_size: int) -> open_clip.CLIP:
     return open_clip.CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"]).eval()
 
 
+def resize_tower(visual: torch.nn.Module, image_size: int) -> None:
+    """Resample the positions of ``visual``, in place, to square pictures of ``image_size`` px."""
+    positions = visual.positional_embedding.data
+    old, new = round((len(positions) - 1) ** 0.5), image_size // PATCH
+    square = positions[1:].T.unflatten(1, (old, old))[None]
+    options = {"mode": "bicubic", "antialias": True, "align_corners": False}
+    resized = F.interpolate(square, size=(new, new), **options).flatten(2)[0].T
+    visual.positional_embedding = torch.nn.Parameter(torch.cat([positions[:1], resized]))
+    visual.image_size, visual.grid_size = (image_size, image_size), (new, new)
+
+
 def load_dino(visual: torch.nn.Module, onnx_file: Path, image_size: int) -> None:
     """Copy the ONNX file's DINOv2 weights into an open_clip ``VisionTransformer``.
 
