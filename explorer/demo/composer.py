@@ -76,9 +76,13 @@ class Composer:
     def __call__(self, drawings: Tensor, photos: Tensor, generator: torch.Generator) -> Views:
         """Return views of the drawings' rows [n] and the photographs' rows [m]."""
         shown, patches, pairs = self._draw(drawings, generator)
-        pixels = torch.cat([shown, self._crop(photos, generator)])
+        pixels = torch.cat([standardise(shown), self.photographs(photos, generator)])
         everything = torch.ones(len(photos), patches.shape[1])
-        return Views(standardise(pixels), torch.cat([patches, everything]), pairs)
+        return Views(pixels, torch.cat([patches, everything]), pairs)
+
+    def photographs(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Return random crops of the photographs as the model takes them."""
+        return standardise(self._crop(rows, generator))
 
     def _draw(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         plan = self.settings

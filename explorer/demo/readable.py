@@ -35,7 +35,7 @@ from explorer.demo.align import label_loss, multi_positive_loss
 from explorer.demo.composer import Composer, ComposerSettings, Stock, Views
 from explorer.demo.features import embed_tokens
 from explorer.demo.fresh import Pass, exchange_for_gelu, run_blocks, start_afresh
-from explorer.demo.knowledge import Knowledge
+from explorer.demo.knowledge import Teachers
 from explorer.demo.lexicon import Lexicon
 from explorer.demo.threads import ThreadChooser
 from explorer.demo.tower import WIDTH
@@ -66,6 +66,7 @@ class ReadableSettings:
     read: tuple[int, ...] = (7, 8, 9)  # layers whose neurons shall be read; ReLU while training
     drawings: int = 48  # a batch
     photographs: int = 48  # a batch
+    asked: int = 32  # of the photographs, the teachers are asked about so many
     steps: int = 4000
     frozen_steps: int = 600  # the tuned blocks wait until the fresh ones have found their place
     warm_steps: int = 60
@@ -119,11 +120,11 @@ class ReadableRun:
         model: open_clip.CLIP,
         stock: Stock,
         lexicon: Lexicon,
-        knowledge: Knowledge,
+        teachers: Teachers,
         settings: ReadableSettings,
     ) -> None:
         """Start at step 0; the model's tower already has the settings' image size."""
-        self.settings, self.lexicon, self.knowledge = settings, lexicon, knowledge
+        self.settings, self.lexicon, self.teachers = settings, lexicon, teachers
         self.visual = model.visual
         self.blocks = self.visual.transformer.resblocks
         start_afresh(
@@ -133,15 +134,28 @@ class ReadableRun:
         self._trained_drawings = torch.from_numpy(trained_drawings(lexicon))
         self._trained_photos = torch.from_numpy(stock.photographs.rows("train"))
         self.feature_head = nn.Linear(WIDTH, 2 * WIDTH)
-        self.feature_mean = torch.from_numpy(
-            knowledge.features[knowledge.done][:20_000].astype(np.float32)
-        ).mean(0)
         self._frozen = copy.deepcopy(self.blocks[: settings.first_tuned]).to(torch.bfloat16)
         self.modules = self._trainable()
         self.optimizer = self._optimizer()
         self.average = {n: p.detach().clone() for n, p in self.modules.named_parameters()}
+        self.feature_mean = self._mean_features()
         self.meanings = reading_losses.unit(lexicon.labels - lexicon.mean)
         self.step = 0
+
+    def _mean_features(self, count: int = 384) -> Tensor:
+        """Return the mean of DINOv2's features over some crops of photographs, [2 width]."""
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        place = torch.randint(len(self._trained_photos), (count,), generator=generator)
+        pixels = self.composer.photographs(self._trained_photos[place], generator)
+        return self.teachers.ask(self._enter(pixels)).features.mean(0)
+
+    @torch.no_grad()
+    def _enter(self, pixels: Tensor) -> Tensor:
+        """Return the stream entering the first tuned block, [image, token, width] bfloat16."""
+        stream = embed_tokens(self.visual, pixels).to(torch.bfloat16)
+        for block in self._frozen:
+            stream = block(stream)
+        return stream
 
     def _trainable(self) -> nn.ModuleDict:
         visual, first = self.visual, self.settings.first_tuned
@@ -221,13 +235,14 @@ class ReadableRun:
     def losses(self, views: Views, photos: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Return every loss, weighted, of one batch."""
         settings, weights = self.settings, self.settings.weights
-        found = self.forward(views.pixels)
+        entering = self._enter(views.pixels)
+        found = self.forward(entering)
         keep = keep_terms(*found.terms.shape[:2], settings, generator)
         token = self.visual.ln_post((found.terms * keep[..., None]).sum(1))
         image = F.normalize(token @ self.visual.proj, dim=-1)
         rows = self._caption_rows(views.drawings, photos)
         losses = self._text_losses(image, rows)
-        losses |= self._knowledge_losses(found, image, photos)
+        losses |= self._knowledge_losses(found, image, entering)
         ramp = min(1.0, self.step / settings.ramp_steps)
         for layer in settings.read:
             hidden = found.hidden[layer]
@@ -239,15 +254,14 @@ class ReadableRun:
             losses[f"selectivity {layer}"] = ramp * weights.selectivity * picky
         return losses | self._effect_losses(found, views, rows[:, 0], generator)
 
-    def forward(self, pixels: Tensor) -> Pass:
-        """Run the whole tower; gradients start at the first tuned block, or later at first."""
+    def forward(self, stream: Tensor) -> Pass:
+        """Run the tuned blocks on the stream entering them, [image, token, width].
+
+        In the first steps those that were not started afresh wait, without gradients.
+        """
         settings = self.settings
         waiting = self.step < settings.frozen_steps
         start = settings.first_fresh if waiting else settings.first_tuned
-        with torch.no_grad():
-            stream = embed_tokens(self.visual, pixels).to(torch.bfloat16)
-            for block in self._frozen:
-                stream = block(stream)
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
                 for block in self.blocks[settings.first_tuned : start]:
@@ -281,20 +295,19 @@ class ReadableRun:
             "looks": weights.looks * multi_positive_loss(manner, looks, None, 0.0),
         }
 
-    def _knowledge_losses(self, found: Pass, image: Tensor, photos: Tensor) -> dict[str, Tensor]:
-        weights, count = self.settings.weights, self.settings.drawings
-        rows = photos.numpy()
-        done = torch.from_numpy(np.asarray(self.knowledge.done[rows])).float()
-        token = F.layer_norm(found.terms[count:].sum(1), (WIDTH,))
-        wanted = torch.from_numpy(self.knowledge.features[rows].astype(np.float32))
-        told = self.feature_head(token)
-        parts = zip(told.chunk(2, 1), (wanted - self.feature_mean).chunk(2, 1), strict=True)
-        near = torch.stack([F.cosine_similarity(ours, theirs) for ours, theirs in parts]).mean(0)
-        meaning = torch.from_numpy(self.knowledge.meanings[rows].astype(np.float32))
-        same = (image[count:] * meaning).sum(1)
+    def _knowledge_losses(self, found: Pass, image: Tensor, entering: Tensor) -> dict[str, Tensor]:
+        """Return the losses of the photographs that the teachers are asked about."""
+        weights = self.settings.weights
+        asked = slice(self.settings.drawings, self.settings.drawings + self.settings.asked)
+        known = self.teachers.ask(entering[asked])
+        told = self.feature_head(F.layer_norm(found.terms[asked].sum(1), (WIDTH,)))
+        wanted = known.features - self.feature_mean
+        parts = zip(told.chunk(2, 1), wanted.chunk(2, 1), strict=True)
+        near = torch.stack([F.cosine_similarity(ours, theirs) for ours, theirs in parts])
+        same = (image[asked] * known.meanings).sum(1)
         return {
-            "features": weights.features * ((1 - near) * done).mean(),
-            "meanings": weights.meanings * ((1 - same) * done).mean(),
+            "features": weights.features * (1 - near.mean()),
+            "meanings": weights.meanings * (1 - same.mean()),
         }
 
     def _effect_losses(
