@@ -64,7 +64,11 @@ def coefficients(found: Pass, layer: int, tokens: Tensor | None = None) -> Tenso
     tokens: [image, token] weights of the tokens that count; None: all of them.
     """
     weights = torch.cat(
-        [found.attention[b] / found.sigma[b][:, None] for b in sorted(found.attention) if b > layer],
+        [
+            found.attention[b] / found.sigma[b][:, None]
+            for b in sorted(found.attention)
+            if b > layer
+        ],
         dim=1,
     )
     if tokens is not None:

@@ -12,12 +12,12 @@ output moves by less than 0.03 times its write vector.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import ResidualAttentionBlock
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
 SHARPNESS = 6.0
@@ -41,7 +41,7 @@ class Pass(NamedTuple):
 
 @torch.no_grad()
 def start_afresh(blocks: Iterable[ResidualAttentionBlock], generator: torch.Generator) -> None:
-    """Draw new weights for ``blocks``: their LayerScale becomes 1, their LayerNorms the identity."""
+    """Draw new weights for ``blocks``; LayerScale becomes 1, LayerNorms the identity."""
     for block in blocks:
         for name, parameter in block.named_parameters():
             if name.endswith("bias"):
@@ -62,6 +62,22 @@ def exchange_for_gelu(
         block.mlp.c_fc.weight.mul_(sharpness)
         block.mlp.c_fc.bias.mul_(sharpness)
         block.mlp.c_proj.weight.div_(sharpness)
+
+
+def go_on_from(
+    visual: VisionTransformer, weights: Mapping[str, Tensor], numbers: Iterable[int], read: range
+) -> None:
+    """Take the blocks ``numbers`` and the readout from an earlier run's finished tower, in place.
+
+    weights: an open_clip state dict, with or without the prefix ``visual.``; its blocks in
+    ``read`` are turned back to ReLU neurons.
+    """
+    bare = {name.removeprefix("visual."): weight for name, weight in weights.items()}
+    wanted = ("ln_post.", *(f"transformer.resblocks.{number}." for number in numbers))
+    state = {n: w for n, w in bare.items() if n.startswith(wanted) or n == "proj"}
+    visual.load_state_dict({n: w.float() for n, w in state.items()}, strict=False)
+    blocks = visual.transformer.resblocks
+    exchange_for_gelu((blocks[n] for n in numbers if n in read), 1 / SHARPNESS)
 
 
 def run_blocks(

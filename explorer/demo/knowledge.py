@@ -62,7 +62,7 @@ class Teachers:
 
     @torch.no_grad()
     def ask(self, stream: Tensor) -> Knowledge:
-        """Return what both know, from the stream entering block ``first``, [image, token, width]."""
+        """Return what both know. stream: what enters block ``first``, [image, token, width]."""
         stream = stream.to(torch.bfloat16)
         for block in self._shared:
             stream = block(stream)

@@ -71,9 +71,9 @@ def read_lexicon(
         ),
         words=words,
         near=synonym_mask(sentence_vectors(captions.labels)),
-        trained=~(corpus.pictures["held_out"] | (corpus.pictures["source"] == CHOOSING_STYLE)).to_numpy(
-            bool
-        ),
+        trained=~(
+            corpus.pictures["held_out"] | (corpus.pictures["source"] == CHOOSING_STYLE)
+        ).to_numpy(bool),
         photo_rows=photo_rows,
     )
 

@@ -92,14 +92,16 @@ def _recall(model: open_clip.CLIP, quiz: Quiz) -> dict[str, float]:
         with torch.autocast("cpu", torch.bfloat16):
             parts.append(model.visual(_inputs(model, quiz.pixels[start : start + BATCH])).float())
     images = F.normalize(torch.cat(parts), dim=-1)
-    return {name: round(value, 4) for name, value in recall(images, quiz.texts, quiz.answers).items()}
+    return {
+        name: round(value, 4) for name, value in recall(images, quiz.texts, quiz.answers).items()
+    }
 
 
 @torch.no_grad()
 def effects_of(
     model: open_clip.CLIP, pixels: np.ndarray, chosen: dict[int, Tensor]
 ) -> tuple[dict[int, Tensor], Tensor]:
-    """Return ({layer: [image, neuron, embed]} second-order effects, [image, embed] unit outputs)."""
+    """Return (layer -> [image, neuron, embed] second-order effects, [image, embed] outputs)."""
     paths = {layer: second_order_paths(model, layer)[rows] for layer, rows in chosen.items()}
     effects: dict[int, list[Tensor]] = {layer: [] for layer in chosen}
     outputs = []

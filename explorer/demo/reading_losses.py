@@ -55,22 +55,17 @@ def activity_loss(hidden: Tensor, write_length: Tensor, stream_length: Tensor) -
     return (written.float() / stream_length).mean()
 
 
-def unit(vectors: Tensor) -> Tensor:
-    """Return [row, embed] at unit length."""
-    return F.normalize(vectors, dim=-1)
-
-
 def naming_loss(
-    effects: Tensor, meanings: Tensor, target: Tensor, ignored: Tensor, temperature: float
+    effects: Tensor, meanings: Tensor, label: Tensor, ignored: Tensor, temperature: float
 ) -> Tensor:
     """Return the cross-entropy of naming pictures by their effects [image, embed] alone.
 
     The effects are centred over the batch. meanings: [text, embed] centred unit text embeddings;
-    target: [image, text], rows sum to one; ignored: [image, text] bool, no negatives.
+    label: [image] rows of ``meanings``; ignored: [image, text] bool, no negatives of the label.
     """
-    logits = unit(effects - effects.mean(0)) @ meanings.T / temperature
-    logits = logits.masked_fill(ignored & (target == 0), -1e4)
-    return -(target * F.log_softmax(logits, dim=1)).sum(1).mean()
+    logits = F.normalize(effects - effects.mean(0), dim=-1) @ meanings.T / temperature
+    right = F.one_hot(label, len(meanings)).bool()
+    return F.cross_entropy(logits.masked_fill(ignored & ~right, -1e4), label)
 
 
 def agreement_loss(effects: Tensor, meanings: Tensor) -> Tensor:
