@@ -20,7 +20,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("step", choices=["images", "train", "bundle"])
     parser.add_argument("--work", type=Path, default=Path("demo-work"), help="working folder")
     parser.add_argument("--photos", type=Path, help="folder with the training photographs")
-    parser.add_argument("--views", type=int, help="train on the first N views")
+    parser.add_argument("--first", type=Path, help="folder of a finished first stage to start from")
+    parser.add_argument(
+        "--earlier", type=Path, help="safetensors of an earlier image tower to go on from"
+    )
     parser.add_argument("--out", type=Path, default=Path("precomputed/picto"), help="bundle folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)
@@ -39,17 +42,19 @@ def _images(options: argparse.Namespace) -> dict[str, Any]:
     return {"rendered": len(table), "shipped": shipped, "store": str(options.work / "store")}
 
 
-def _train(options: argparse.Namespace) -> dict[str, Any]:
-    from dataclasses import replace
-
+def _train(options: argparse.Namespace) -> dict:
     from explorer.demo.sources import fetch_sources
     from explorer.demo.train import TrainSettings, train
 
-    settings = TrainSettings()
-    if options.views:
-        settings = replace(settings, views=options.views)
-    sources = fetch_sources(options.work / "sources")
-    figures = train(sources, options.work / "pictures", options.photos, options.work, settings)
+    figures = train(
+        fetch_sources(options.work / "sources"),
+        options.work / "pictures",
+        options.photos,
+        options.work,
+        TrainSettings(),
+        options.first,
+        options.earlier,
+    )
     return {"model": str(options.work / "model"), "figures": figures}
 
 

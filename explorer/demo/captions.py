@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from explorer.demo.features import MAX_OBJECTS, Corpus, View
 from explorer.demo.looks import SYNONYMS
+from explorer.demo.photographs import photo_label
 from explorer.errors import ExplorerError
 
 TEMPLATES = (
@@ -27,11 +29,6 @@ TEMPLATES = (
 )
 LOOKS_AN_OBJECT = 4
 SYNONYM_COSINE = 0.72  # labels nearer than this in MiniLM's space are no negatives of each other
-
-
-def photo_label(names: str) -> str:
-    """Return the first of a class's names, in lower case: "tabby, tabby cat" -> "tabby"."""
-    return names.split(",", maxsplit=1)[0].strip().lower()
 
 
 @dataclass(frozen=True)
@@ -112,6 +109,19 @@ def name_variants(names: str) -> list[str]:
     return list(
         dict.fromkeys([whole, whole.lower(), *(n.strip().lower() for n in whole.split(","))])
     )
+
+
+def label_texts(texts: Sequence[str], labels: Sequence[str], names: Sequence[str]) -> np.ndarray:
+    """Return the label that each text names, [text] int64, -1 where it names none.
+
+    names: the photographs' classes; each way of writing one names the class's label.
+    """
+    number = {label: row for row, label in enumerate(labels)}
+    named = dict(number)
+    for name in names:
+        for variant in name_variants(name):
+            named.setdefault(variant, number[photo_label(name)])
+    return np.array([named.get(text, -1) for text in texts], np.int64)
 
 
 def synonym_mask(embeddings: np.ndarray) -> torch.Tensor:

@@ -1,19 +1,26 @@
-"""Measure the demo model on what it never saw: styles, scenes and photographs."""
+"""Measure the finished model on what it never saw: styles, scenes, photographs, names."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import open_clip
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from explorer.demo.features import Corpus, ViewMaker, normalise
+from explorer.demo.features import Corpus, normalise
+from explorer.demo.lexicon import embed_texts
+from explorer.demo.photographs import Photographs, photo_squares
 from explorer.demo.pictures import HELD_OUT_SETS
 from explorer.scenes.compose import SceneObject, SceneSettings, compose
 
 SCENE_SETTINGS = SceneSettings(smallest=0.40, largest=0.65, tilt=0.0, flip=0.0, jitter=0.0)
+BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -51,26 +58,32 @@ def held_out_style(corpus: Corpus, source: str, size: int, scenes: bool, seed: i
     )
 
 
-def held_out_photographs(corpus: Corpus, size: int, a_class: int = 10) -> TestSet:
-    """Return held-out Tiny ImageNet photographs with all classes' names as candidates."""
-    photos = corpus.photos[corpus.photos["held_out"].astype(bool)]
-    photos = photos[photos.groupby("wnid").cumcount() < a_class]
-    candidates = sorted(set(photos["names"]))
-    maker = ViewMaker(corpus, size)
-    pixels = np.stack([maker.plain_photograph(int(row)) for row in photos.index])
-    answers = np.array([candidates.index(names) for names in photos["names"]])
-    return TestSet("held-out photographs", pixels, candidates, answers)
+def photograph_tests(photographs: Photographs, size: int) -> list[TestSet]:
+    """Return the test photographs: of trained names, and of names that nothing else shows.
+
+    Candidates are the names of the set's own photographs, written as their source writes them.
+    """
+    table, sets = photographs.table, []
+    for name, source in (("held-out photographs", "tiny"), ("names left out", "samples")):
+        rows = np.flatnonzero((table["source"] == source) & (table["part"] == "test"))
+        if len(rows):
+            names = table["names"].iloc[rows].tolist()
+            candidates = sorted(set(names))
+            place = {text: row for row, text in enumerate(candidates)}
+            pixels = photo_squares(photographs, rows, size)
+            sets.append(TestSet(name, pixels, candidates, np.array([place[n] for n in names])))
+    return sets
 
 
-def all_test_sets(corpus: Corpus, size: int) -> list[TestSet]:
-    """Return every test set the corpus has pictures for."""
-    sets = [
+def all_test_sets(corpus: Corpus, photographs: Photographs, size: int) -> list[TestSet]:
+    """Return every test set there are pictures for."""
+    styles = [
         held_out_style(corpus, source, size, scenes)
         for source in HELD_OUT_SETS
         for scenes in (False, True)
         if (corpus.pictures["source"] == source).any()
     ]
-    return [*sets, held_out_photographs(corpus, size)] if not corpus.photos.empty else sets
+    return [*styles, *photograph_tests(photographs, size)]
 
 
 def recall(images: Tensor, texts: Tensor, answers: np.ndarray) -> dict[str, float]:
@@ -84,6 +97,25 @@ def recall(images: Tensor, texts: Tensor, answers: np.ndarray) -> dict[str, floa
     }
 
 
-def to_input(test: TestSet, rows: slice) -> Tensor:
-    """Return the rows' pixels as the model takes them, [image, 3, row, column]."""
-    return normalise(test.pixels[rows])
+@torch.inference_mode()
+def embed_pictures(model: open_clip.CLIP, pixels: np.ndarray) -> Tensor:
+    """Return unit image embeddings [image, embed] of pictures at the model's size."""
+    parts = [
+        model.encode_image(normalise(pixels[start : start + BATCH]))
+        for start in range(0, len(pixels), BATCH)
+    ]
+    return F.normalize(torch.cat(parts), dim=-1)
+
+
+def test_model(
+    model: open_clip.CLIP, tokenize: Callable[[list[str]], Tensor], tests: list[TestSet]
+) -> dict[str, dict]:
+    """Return each test set's recall, with the numbers of its candidates and pictures."""
+    figures = {}
+    for test in tests:
+        texts = embed_texts(model, tokenize, test.candidates)
+        found = recall(embed_pictures(model, test.pixels), texts, test.answers)
+        print(json.dumps({"test": test.name, **found}), flush=True)
+        counts = {"candidates": len(test.candidates), "pictures": len(test.answers)}
+        figures[test.name] = {**found, **counts}
+    return figures

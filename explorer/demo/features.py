@@ -20,17 +20,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import torch
 from open_clip.transformer import VisionTransformer
 from PIL import Image
 from torch import Tensor
 
-from explorer.demo.tower import IMAGE_MEAN, IMAGE_STD
+from explorer.demo.photographs import EVERYDAY, SAMPLES, TINY, assign_parts
 from explorer.scenes.compose import SceneObject, SceneSettings, compose, draw_background
+from explorer.demo.tower import IMAGE_MEAN, IMAGE_STD
 
-PHOTO_SET, SAMPLE_SET = "tiny_imagenet_train_40k.parquet", "imagenet_samples_500.parquet"
-HELD_OUT_A_CLASS = 20
 MAX_OBJECTS = 4
 
 
@@ -44,19 +42,20 @@ class Corpus:
 
 
 def read_corpus(pictures: Path, photos: Path | None) -> Corpus:
-    """Open the rendered pictures and, if a folder is given, the training photographs.
+    """Open the rendered pictures and, if a folder is given, the photographs.
 
-    The last `HELD_OUT_A_CLASS` Tiny ImageNet photographs of every class are held out.
+    Photographs that are not for training (`photographs.assign_parts`) are held out, and those of
+    names that are left out of training are not there at all.
     """
     frame = pd.read_parquet(pictures / "pictures.parquet")
     pixels = np.load(pictures / "pictures.npy", mmap_mode="r")
     if photos is None:
         return Corpus(frame, pixels, pd.DataFrame(columns=["image", "wnid", "names", "held_out"]))
-    tiny = pq.read_table(photos / PHOTO_SET).to_pandas()
-    place = tiny.groupby("wnid").cumcount(ascending=False)
-    tiny["held_out"] = place < HELD_OUT_A_CLASS
-    samples = pq.read_table(photos / SAMPLE_SET).to_pandas().assign(held_out=False)
-    return Corpus(frame, pixels, pd.concat([tiny, samples], ignore_index=True))
+    files = [pd.read_parquet(photos / name) for name in (TINY, SAMPLES, EVERYDAY)]
+    table = assign_parts(*files).assign(image=[data for file in files for data in file["image"]])
+    trained = table["label"].isin(table["label"][table["part"] == "train"])
+    table = table.assign(held_out=table["part"] != "train")[trained].reset_index(drop=True)
+    return Corpus(frame, pixels, table)
 
 
 @dataclass(frozen=True)
@@ -113,14 +112,6 @@ class ViewMaker:
             return np.asarray(self._full_frame(rng, objects[0]))
         settings = self._settings if len(objects) == 1 else self._crowded
         return np.asarray(compose(rng, objects, settings, self._backgrounds).image)
-
-    def plain_photograph(self, row: int) -> np.ndarray:
-        """Return a photograph as the shipped preprocessing shows it, [row, column, 3] uint8."""
-        photo = self._photo(row)
-        side = min(photo.size)
-        left, top = (photo.width - side) // 2, (photo.height - side) // 2
-        box = (left, top, left + side, top + side)
-        return np.asarray(photo.resize((self.size, self.size), Image.Resampling.BICUBIC, box))
 
     def _photo(self, row: int) -> Image.Image:
         return Image.open(io.BytesIO(self.corpus.photos["image"].iloc[row])).convert("RGB")

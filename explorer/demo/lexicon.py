@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import open_clip
@@ -76,6 +77,13 @@ def read_lexicon(
         ).to_numpy(bool),
         photo_rows=photo_rows,
     )
+
+
+def cached_lexicon(file: Path, make: Callable[[], Lexicon]) -> Lexicon:
+    """Return the lexicon that ``file`` holds, made once."""
+    if not file.exists():
+        torch.save(make(), file)
+    return torch.load(file, weights_only=False)
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ class Photographs:
         return np.flatnonzero(self.table["part"].to_numpy() == part)
 
 
-def first_name(names: str) -> str:
+def photo_label(names: str) -> str:
     """Return the first of a class's names, in lower case: "tabby, tabby cat" -> "tabby"."""
     return names.split(",", maxsplit=1)[0].strip().lower()
 
@@ -64,11 +64,11 @@ def assign_parts(tiny: pd.DataFrame, samples: pd.DataFrame, everyday: pd.DataFra
     thing_place = everyday.groupby("wnid").cumcount(ascending=False)
     everyday_part = np.where(thing_place < KNOWN_A_THING, "known", "train")
     shown = {*tiny["wnid"], *everyday["wnid"]}
-    spoken = {first_name(n) for n in (*tiny["names"], *everyday["names"])}
+    spoken = {photo_label(n) for n in (*tiny["names"], *everyday["names"])}
     new = [
         wnid
         for wnid, names in zip(samples["wnid"], samples["names"], strict=True)
-        if wnid not in shown and first_name(names) not in spoken
+        if wnid not in shown and photo_label(names) not in spoken
     ]
     tested_names = set(_spread(sorted(new), TEST_NAMES))
     left_out = set(new) - tested_names
@@ -85,7 +85,7 @@ def assign_parts(tiny: pd.DataFrame, samples: pd.DataFrame, everyday: pd.DataFra
         )
     ]
     table = pd.concat(frames, ignore_index=True)
-    return table.assign(label=table["names"].map(first_name))
+    return table.assign(label=table["names"].map(photo_label))
 
 
 def _spread(items: list[str], count: int) -> list[str]:
@@ -132,3 +132,13 @@ def centred_square(encoded: bytes, side: int) -> np.ndarray:
     left, top = (photo.width - shorter) // 2, (photo.height - shorter) // 2
     box = (left, top, left + shorter, top + shorter)
     return np.asarray(photo.resize((side, side), Image.Resampling.BICUBIC, box))
+
+
+def photo_squares(photographs: Photographs, rows: np.ndarray, size: int) -> np.ndarray:
+    """Return the photographs' squares, [photo, size, size, 3] uint8."""
+    pixels = np.empty((len(rows), size, size, 3), np.uint8)
+    for slot, row in enumerate(rows):
+        facts = photographs.table.iloc[row]
+        square = Image.fromarray(photographs.pixels[facts["size"]][facts["row"]])
+        pixels[slot] = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
+    return pixels

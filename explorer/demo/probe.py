@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from explorer.demo.features import Corpus
-from explorer.demo.lexicon import CHOOSING_STYLE, Lexicon, embed_texts
+from explorer.demo.lexicon import CHOOSING_STYLE, Lexicon
 from explorer.demo.measures import Probe, Quiz
-from explorer.demo.photographs import Photographs
+from explorer.demo.photographs import Photographs, photo_squares
 
 CORPUS_PICTURES = 1600
 
@@ -65,18 +64,3 @@ def drawings_on_white(corpus: Corpus, rows: np.ndarray, size: int) -> np.ndarray
         canvas.paste(picture, (0, 0), picture)
         pixels[slot] = np.asarray(canvas.resize((size, size), Image.Resampling.BICUBIC))
     return pixels
-
-
-def photo_squares(photographs: Photographs, rows: np.ndarray, size: int) -> np.ndarray:
-    """Return the photographs' squares, [photo, size, size, 3] uint8."""
-    pixels = np.empty((len(rows), size, size, 3), np.uint8)
-    for slot, row in enumerate(rows):
-        facts = photographs.table.iloc[row]
-        square = Image.fromarray(photographs.pixels[facts["size"]][facts["row"]])
-        pixels[slot] = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
-    return pixels
-
-
-def embedder(model: torch.nn.Module, tokenize: Callable) -> Callable[[list[str]], Tensor]:
-    """Return a function from texts to unit embeddings [text, embed]."""
-    return lambda texts: embed_texts(model, tokenize, texts)

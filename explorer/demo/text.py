@@ -2,9 +2,10 @@
 
 1. Token embeddings start as MiniLM's embedding of each token's own string, projected on their
    leading principal components: words the tower never saw still lie near their kin.
-2. *Imitation*. Every text of the vocabulary has a target: the teacher's embedding. Labels come
-   with templates ("a photo of a ..."), other names of a class share the class's target, pairs
-   of labels aim between the two, and labels come with words for looks ("pixel art dog").
+2. *Imitation*. Every text of the vocabulary has a target: the teacher's embedding. Other names of
+   a class share the class's target, and what names a label is said in many ways (`phrases`): in
+   templates, numbers, other spellings, as emoji; pairs, and names with a colour or a manner of
+   drawing, aim between the two.
    Loss: 1 - cosine to the target, and for labels a softmax over all labels.
 3. *Finishing*. The tower meets the pictures themselves: the loss of `align` over the labels,
    with the tower's own embeddings of them, on image embeddings that stay as they are;
@@ -18,6 +19,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from torch import Tensor
 
 from explorer.demo.align import label_loss
 from explorer.demo.captions import TEMPLATES, Captions
+from explorer.demo.phrases import Phrasebook
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,6 @@ class TextSettings:
     rate: float = 1.2e-3
     temperature: float = 0.05
     label_share: float = 0.5  # of a batch; the rest is the vocabulary at large
-    pair_share: float = 0.08
-    look_share: float = 0.08
     classify_weight: float = 0.3
     seed: int = 0
 
@@ -72,7 +73,12 @@ class Lessons:
     targets: Tensor
     label_of: np.ndarray
     labels: Tensor  # [label, embed] unit
-    looks: np.ndarray  # rows of the texts that are words for looks
+    phrasebook: Phrasebook  # its looks must be among the texts
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Each text's row."""
+        return {text: row for row, text in enumerate(self.texts)}
 
     def texts_of_labels(self) -> list[list[str]]:
         """Return for each label every text that names it."""
@@ -250,7 +256,10 @@ def _draw_labels(
 def _draw_lesson(
     rng: np.random.Generator, lessons: Lessons, settings: TextSettings, size: int
 ) -> tuple[list[str], Tensor, Tensor]:
-    """Return (texts, targets [text, embed], labels [text]) of one batch."""
+    """Return (texts, targets [text, embed], labels [text]) of one batch.
+
+    What names a label is said in one of the phrasebook's ways, other texts in a template at most.
+    """
     named = np.flatnonzero(lessons.label_of >= 0)
     from_labels = rng.random(size) < settings.label_share
     rows = np.where(
@@ -259,19 +268,16 @@ def _draw_lesson(
     texts, targets = [], lessons.targets[rows].clone()
     labels = torch.from_numpy(lessons.label_of[rows].astype(np.int64))
     for place, row in enumerate(rows):
-        text, kind = lessons.texts[row], rng.random()
-        if from_labels[place] and kind < settings.pair_share:
-            other = int(rng.choice(named))
-            text = f"a {text} and a {lessons.texts[other]}"
-        elif from_labels[place] and kind < settings.pair_share + settings.look_share:
-            other = int(rng.choice(lessons.looks))
-            text = f"{lessons.texts[other]} {text}"
-        else:
-            texts.append(_in_a_template(rng, text))
+        if not from_labels[place]:
+            texts.append(_in_a_template(rng, lessons.texts[row]))
             continue
-        targets[place] = F.normalize(targets[place] + lessons.targets[other], dim=0)
-        labels[place] = -1
-        texts.append(text)
+        partner = lessons.texts[int(rng.choice(named))]
+        phrase = lessons.phrasebook.say(rng, lessons.texts[row], partner)
+        texts.append(phrase.text)
+        for added in phrase.adds:
+            other = lessons.targets[lessons.place[added]]
+            targets[place] = F.normalize(targets[place] + other, dim=0)
+            labels[place] = -1
     return texts, targets, labels
 
 

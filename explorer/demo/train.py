@@ -1,231 +1,120 @@
-"""Train the demo model: cached features, aligned last blocks, then the text tower.
+"""Train the demo model, all stages in turn; what is done already is skipped or resumed.
 
-Every step writes below one folder and is skipped or resumed when it is there:
-
-    features/  the frozen blocks' output for every training view
-    tests/     the same for the held-out pictures
-    align.pt   the image side (explorer/demo/align.py)
-    text.pt, finish.pt   the text side (explorer/demo/text.py)
-    model/     the finished model as open_clip's ``local-dir:`` folder, with figures.json
+first/       the text space and a tower aligned with it (explorer/demo/first.py)
+photographs/ the photographs decoded once
+later/       later blocks trained to be read (explorer/demo/later.py); texts.pt holds the texts
+words/       the text tower fitted to the new tower, with phrases (explorer/demo/words.py)
+model/       the finished model as open_clip's ``local-dir:`` folder, with figures.json
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import open_clip
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from safetensors.torch import load_file
 
-from explorer.demo.align import (
-    AlignSettings,
-    PolishSettings,
-    Tail,
-    Teacher,
-    align,
-    class_token_terms,
-    polish,
-)
-from explorer.demo.captions import (
-    Captions,
-    caption_views,
-    minilm_embed,
-    name_variants,
-    photo_label,
-    synonym_mask,
-    vocabulary,
-)
-from explorer.demo.evaluate import TestSet, all_test_sets, recall, to_input
-from explorer.demo.export import export_model
-from explorer.demo.features import (
-    Corpus,
-    ViewMaker,
-    cache_features,
-    embed_tokens,
-    plan_views,
-    read_corpus,
-)
+from explorer.demo.captions import minilm_embed
+from explorer.demo.composer import Stock
+from explorer.demo.evaluate import all_test_sets, test_model
+from explorer.demo.export import export_model, write_card
+from explorer.demo.features import read_corpus
+from explorer.demo.first import FirstSettings, train_first
+from explorer.demo.later import open_model, train_later_blocks
+from explorer.demo.lexicon import cached_lexicon, read_lexicon
+from explorer.demo.objective import ObjectiveSettings
+from explorer.demo.photographs import pack_photographs
+from explorer.demo.phrases import read_emoji
+from explorer.demo.readable import ReadableSettings
 from explorer.demo.sources import Sources
-from explorer.demo.text import (
-    FinishSettings,
-    Lessons,
-    Pictures,
-    TextSettings,
-    encode_tokens,
-    finish,
-    seed_token_embeddings,
-    teach,
+from explorer.demo.words import WordSettings, train_words
+from explorer.dictionary import common_words
+from explorer.errors import ExplorerError
+
+SMALL = ReadableSettings()
+LARGE = ReadableSettings(
+    image_size=168,
+    steps=1500,
+    fade_steps=1000,
+    fresh_rate=2e-4,
+    tuned_rate=5e-5,
+    objective=ObjectiveSettings(frozen_steps=0, ramp_steps=0),
 )
-from explorer.demo.tower import WIDTH, load_dino, make_model
-from explorer.describe.dictionary import common_words
+# Going on from an earlier run's tower: lower rates, and little time to settle.
+GOING_ON = replace(
+    SMALL,
+    steps=3000,
+    fade_steps=900,
+    fresh_rate=5e-4,
+    tuned_rate=1e-4,
+    again=(7,),
+    objective=ObjectiveSettings(frozen_steps=60, ramp_steps=200),
+)
 
 
 @dataclass(frozen=True)
 class TrainSettings:
     """The whole recipe's settings."""
 
-    image_size: int = 168
-    first_tuned: int = 9  # blocks before it stay DINOv2's
-    repeats: int = 1  # rounds of views of every picture
-    views: int | None = None  # the first N of the shuffled views are used; None: all
-    photos_a_class: int = 120
-    words: int = 30_000
-    seed: int = 0
-    align: AlignSettings = field(default_factory=AlignSettings)
-    polish: PolishSettings = field(default_factory=PolishSettings)
-    text: TextSettings = field(default_factory=TextSettings)
-    finish: FinishSettings = field(default_factory=FinishSettings)
+    first: FirstSettings = field(default_factory=FirstSettings)
+    stages: tuple[ReadableSettings, ...] = (SMALL, LARGE)
+    going_on: tuple[ReadableSettings, ...] = (GOING_ON, LARGE)
+    words: WordSettings = field(default_factory=WordSettings)
+    common: int = 6_000  # words of the dictionary that neurons are described with on the way
 
 
 def train(
-    sources: Sources, pictures: Path, photos: Path | None, out: Path, settings: TrainSettings
-) -> dict[str, Any]:
+    sources: Sources,
+    pictures: Path,
+    photos: Path | None,
+    out: Path,
+    settings: TrainSettings,
+    first: Path | None = None,
+    earlier: Path | None = None,
+) -> dict:
     """Run the recipe and return the finished model's figures (recall per test set).
 
+    ``first`` is a finished first stage to start from instead of training one; ``earlier`` the
+    weights (safetensors) of an earlier second stage to go on from.
+
     Raises:
-        ExplorerError: a package of the recipe is missing.
+        ExplorerError: a package of the recipe is missing, or there are no photographs.
     """
-    torch.manual_seed(settings.seed)
+    if photos is None:
+        raise ExplorerError(
+            "the later blocks are trained on photographs too: name their folder with --photos."
+        )
     corpus = read_corpus(pictures, photos)
-    model = make_model(settings.image_size)
-    load_dino(model.visual, sources.dino, settings.image_size)
-    torch.nn.init.normal_(model.visual.proj, std=WIDTH**-0.5)
-    views = plan_views(corpus, settings.repeats, settings.photos_a_class, settings.seed)
-    views = views[: settings.views]
-    maker = ViewMaker(corpus, settings.image_size, settings.seed)
-    cached = cache_features(model.visual, views, maker, settings.first_tuned, out / "features")
-    model.visual.float()
-    captions = caption_views(corpus, views[:cached], settings.seed)
-    tests = all_test_sets(corpus, settings.image_size)
-    streams = [_test_stream(model, test, settings.first_tuned, out / "tests") for test in tests]
-
-    words = vocabulary(captions, corpus, common_words(settings.words))
-    vectors = _cached(
-        out / "minilm.npy", lambda: minilm_embed(sources.minilm, words["text"].tolist())
+    photographs = pack_photographs(photos, out / "photographs")
+    if first is None:
+        first = train_first(sources, corpus, _made(out / "first"), settings.first)
+    stock = Stock(corpus.pixels, (corpus.pictures["kind"] == "mono").to_numpy(), photographs)
+    lexicon = cached_lexicon(
+        _made(out / "later") / "texts.pt",
+        lambda: read_lexicon(
+            corpus,
+            photographs,
+            open_model(first),
+            lambda texts: minilm_embed(sources.minilm, texts),
+            common_words(settings.common),
+        ),
     )
-    where = {text: row for row, text in enumerate(words["text"])}
-    label_vectors = vectors[[where[t] for t in captions.labels]]
-    teacher = Teacher(
-        label_vectors,
-        vectors[[where[t] for t in captions.keywords]],
-        vectors[[where[t] for t in captions.looks]],
-    )
-    tokens = np.load(out / "features/tokens.npy", mmap_mode="r")
-    align(model.visual, teacher, tokens, captions, settings.first_tuned, settings.align, out)
-    terms = class_token_terms(
-        model.visual, tokens, cached, settings.first_tuned, out / "class-tokens.npy"
-    )
-    polish(model.visual, teacher, terms, captions, settings.polish)
-    embeddings = [_embed_streams(model, stream, settings.first_tuned) for stream in streams]
-    lessons = make_lessons(teacher, captions, corpus, words["text"].tolist(), vectors)
-    known = {text: target for text, target in zip(lessons.texts, lessons.targets, strict=True)}
-    for test, images in zip(tests, embeddings, strict=True):
-        texts = torch.stack([known[t] for t in test.candidates])
-        print(json.dumps({"teacher": test.name, **recall(images, texts, test.answers)}), flush=True)
-
-    tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
-    strings = [
-        tokenizer.decoder[i].replace("</w>", "").strip() for i in range(tokenizer.vocab_size)
-    ]
-    token_vectors = _cached(
-        out / "tokens-minilm.npy", lambda: minilm_embed(sources.minilm, strings)
-    )
-    seed_token_embeddings(model, token_vectors)
-    teach(model, tokenizer, lessons, settings.text, out)
-    shown = _read(model, terms)
-    pictures_seen = Pictures(shown, captions, synonym_mask(label_vectors))
-    finish(model, tokenizer, lessons, pictures_seen, settings.finish, out)
-    with torch.no_grad():
-        model.logit_scale.copy_(-teacher.log_temperature)
-    figures = {
-        t.name: _measure(model, tokenizer, t, e) for t, e in zip(tests, embeddings, strict=True)
-    }
-    export_model(model, settings.image_size, out / "model", figures)
+    stages = settings.going_on if earlier else settings.stages
+    weights = load_file(earlier) if earlier else None
+    later = out / "later"
+    model = train_later_blocks(first, sources.dino, corpus, stock, lexicon, stages, later, weights)
+    emoji = read_emoji(sources.emojibase, lexicon.captions.labels)
+    train_words(model, stock, lexicon, emoji, settings.words, _made(out / "words"))
+    size = model.visual.image_size[0]
+    tokenize = open_clip.SimpleTokenizer(context_length=model.context_length)
+    figures = test_model(model, tokenize, all_test_sets(corpus, photographs, size))
+    export_model(model, size, out / "model")
+    write_card(out / "model", size, figures, stages[-1].objective.read, earlier is not None)
     return figures
 
 
-def make_lessons(
-    teacher: Teacher, captions: Captions, corpus: Corpus, texts: list[str], vectors: np.ndarray
-) -> Lessons:
-    """Return every text with the teacher's embedding as its target; names share their label's."""
-    with torch.no_grad():
-        targets = teacher.embed(torch.from_numpy(vectors)).clone()
-        labels = teacher.embed_labels()
-    place = {text: row for row, text in enumerate(texts)}
-    label_of = np.full(len(texts), -1, np.int64)
-    for number, label in enumerate(captions.labels):
-        label_of[place[label]] = number
-    number_of = {label: number for number, label in enumerate(captions.labels)}
-    for names in dict.fromkeys(corpus.photos["names"]):
-        for variant in name_variants(names):
-            if label_of[place[variant]] < 0:
-                label_of[place[variant]] = number_of[photo_label(names)]
-    known = np.flatnonzero(label_of >= 0)
-    targets[known] = labels[label_of[known]]
-    looks = np.array([place[text] for text in captions.looks])
-    return Lessons(texts, targets, label_of, labels, looks)
-
-
-def _test_stream(model: open_clip.CLIP, test: TestSet, first_tuned: int, out: Path) -> Tensor:
-    """Return the cached stream [image, token, width] of a test set, computed once."""
-    out.mkdir(parents=True, exist_ok=True)
-
-    def compute() -> np.ndarray:
-        parts = []
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            for start in range(0, len(test.pixels), 64):
-                stream = embed_tokens(model.visual, to_input(test, slice(start, start + 64)))
-                for block in model.visual.transformer.resblocks[:first_tuned]:
-                    stream = block(stream)
-                parts.append(stream.float().numpy().astype(np.float16))
-        return np.concatenate(parts)
-
-    return torch.from_numpy(_cached(out / f"{test.name.replace(' ', '-')}.npy", compute))
-
-
-@torch.no_grad()
-def _read(model: open_clip.CLIP, terms: np.ndarray) -> Tensor:
-    """Return unit image embeddings [view, embed] of class tokens' terms [view, term, width]."""
-    parts = []
-    for start in range(0, len(terms), 1024):
-        token = torch.from_numpy(terms[start : start + 1024]).float().sum(1)
-        parts.append(F.normalize(model.visual.ln_post(token) @ model.visual.proj, dim=-1))
-    return torch.cat(parts)
-
-
-def _embed_streams(model: open_clip.CLIP, stream: Tensor, first_tuned: int) -> Tensor:
-    """Return unit image embeddings [image, embed] from the cached stream."""
-    tail = Tail(model.visual, first_tuned)
-    with torch.inference_mode():
-        parts = [tail(part.float()) for part in stream.split(64)]
-    return F.normalize(torch.cat(parts), dim=-1)
-
-
-def _measure(
-    model: open_clip.CLIP, tokenizer: Callable[..., Tensor], test: TestSet, images: Tensor
-) -> dict[str, Any]:
-    with torch.inference_mode():
-        texts = torch.cat(
-            [
-                encode_tokens(model, tokenizer(test.candidates[i : i + 256]))
-                for i in range(0, len(test.candidates), 256)
-            ]
-        )
-    found = recall(images, texts, test.answers)
-    print(json.dumps({"test": test.name, **found}), flush=True)
-    return {**found, "candidates": len(test.candidates), "pictures": len(test.answers)}
-
-
-def _cached(file: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
-    if file.exists():
-        values: np.ndarray = np.load(file)
-        return values
-    values = compute()
-    np.save(file, values)
-    return values
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
