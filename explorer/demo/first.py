@@ -56,7 +56,7 @@ from explorer.demo.text import (
     seed_token_embeddings,
     teach,
 )
-from explorer.demo.tower import WIDTH, load_dino, make_model
+from explorer.demo.tower import load_dino, make_model
 from explorer.dictionary import common_words
 
 
@@ -88,7 +88,7 @@ def train_first(sources: Sources, corpus: Corpus, out: Path, settings: FirstSett
     torch.manual_seed(settings.seed)
     model = make_model(settings.image_size)
     load_dino(model.visual, sources.dino, settings.image_size)
-    torch.nn.init.normal_(model.visual.proj, std=WIDTH**-0.5)
+    torch.nn.init.normal_(model.visual.proj, std=len(model.visual.proj) ** -0.5)
     views = plan_views(corpus, settings.repeats, settings.photos_a_class, settings.seed)
     views = views[: settings.views]
     maker = ViewMaker(corpus, settings.image_size, settings.seed)

@@ -7,8 +7,8 @@ training regresses, beside the names, what two towers make of the same crop:
   tokens, both after a LayerNorm without weights: what it knows of any thing, named or not;
 - *meanings* [photograph, embed]: the first stage's unit embedding, which lies in the text space.
 
-Both towers share their blocks before `SHARED_BLOCKS` with each other, and the frozen ones with
-the tower in training: asking costs 8 blocks a photograph, without gradients.
+Both towers share their first blocks with each other, and the frozen ones with the tower in
+training: asking costs 8 blocks a photograph, without gradients.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ import torch.nn.functional as F
 from open_clip.transformer import VisionTransformer
 from torch import Tensor
 
-from explorer.demo.tower import IMAGE_MEAN, IMAGE_STD, WIDTH
-
-SHARED_BLOCKS = 9  # DINOv2's own in both towers
+from explorer.demo.tower import IMAGE_MEAN, IMAGE_STD
 
 
 class Knowledge(NamedTuple):
@@ -48,15 +46,17 @@ def standardise(pixels: Tensor) -> Tensor:
 class Teachers:
     """DINOv2 and the first stage's tower from block ``first`` on, frozen, in bfloat16."""
 
-    def __init__(self, dino: VisionTransformer, first_stage: VisionTransformer, first: int) -> None:
-        """Copy what is needed of both; neither is changed."""
+    def __init__(
+        self, dino: VisionTransformer, first_stage: VisionTransformer, first: int, shared: int
+    ) -> None:
+        """Copy what is needed of both; they share the blocks before number ``shared``."""
 
         def frozen(blocks: torch.nn.Module) -> torch.nn.Module:
             return copy.deepcopy(blocks).requires_grad_(False).to(torch.bfloat16)
 
-        self._shared = frozen(first_stage.transformer.resblocks[first:SHARED_BLOCKS])
-        self._dino = frozen(dino.transformer.resblocks[SHARED_BLOCKS:])
-        self._first = frozen(first_stage.transformer.resblocks[SHARED_BLOCKS:])
+        self._shared = frozen(first_stage.transformer.resblocks[first:shared])
+        self._dino = frozen(dino.transformer.resblocks[shared:])
+        self._first = frozen(first_stage.transformer.resblocks[shared:])
         self._ln_post = copy.deepcopy(first_stage.ln_post).requires_grad_(False)
         self._proj = first_stage.proj.detach().clone()
 
@@ -72,6 +72,6 @@ class Teachers:
         for block in self._first:
             told = block(told)
         parts = (seen[:, 0], seen[:, 1:].mean(1))
-        features = torch.cat([F.layer_norm(part.float(), (WIDTH,)) for part in parts], 1)
+        features = torch.cat([F.layer_norm(part.float(), part.shape[1:]) for part in parts], 1)
         token = self._ln_post(told[:, 0].float())
         return Knowledge(features, F.normalize(token @ self._proj, dim=-1))

@@ -36,17 +36,18 @@ def train_later_blocks(
     stages: Sequence[ReadableSettings],
     out: Path,
     earlier: Mapping[str, Tensor] | None = None,
+    shared: int = 9,
 ) -> open_clip.CLIP:
     """Train size by size below ``out``; return the first stage's model with the finished tower.
 
     first: the first stage's folder; dino: DINOv2's ONNX file; earlier: a finished tower of an
-    earlier run to go on from.
+    earlier run to go on from; shared: how many blocks of the first stage are DINOv2's own.
     """
     tower = earlier
     for settings in stages:
         torch.manual_seed(settings.seed)
         model = open_model(first)
-        teachers = _teachers(dino, model, settings.objective.first_tuned)
+        teachers = _teachers(dino, model, settings.objective.first_tuned, shared)
         resize_tower(model.visual, settings.image_size)
         run = ReadableRun(model, stock, lexicon, teachers, settings, tower)
         watch = _watcher(run, corpus, stock.photographs, lexicon, out / "watch.jsonl")
@@ -62,11 +63,11 @@ def open_model(folder: Path) -> open_clip.CLIP:
     return open_clip.create_model(f"local-dir:{folder}").eval().float()
 
 
-def _teachers(dino: Path, first: open_clip.CLIP, first_tuned: int) -> Teachers:
+def _teachers(dino: Path, first: open_clip.CLIP, first_tuned: int, shared: int) -> Teachers:
     size = first.visual.image_size[0]
     whole = make_model(size)
     load_dino(whole.visual, dino, size)
-    return Teachers(whole.visual, first.visual, first_tuned)
+    return Teachers(whole.visual, first.visual, first_tuned, shared)
 
 
 def _watcher(

@@ -123,7 +123,7 @@ def neuron_measures(
     """
     mean = seen.mean(0)
     centred = seen - mean
-    strongest = max(10, round(STRONGEST * len(seen)))
+    strongest = min(len(seen), max(10, round(STRONGEST * len(seen))))
     norms = centred.norm(dim=2)
     top = norms.topk(strongest, 0).indices
     directions, kept = _directions(centred, top)
@@ -167,7 +167,7 @@ def _auc(centred: Tensor, directions: Tensor, meanings: Tensor, pictures: int = 
     Top pictures count by their squared effect along the direction.
     """
     along = torch.einsum("bnp,np->bn", centred, directions)
-    top = along.topk(pictures, 0)
+    top = along.topk(min(pictures, len(along)), 0)
     place = F.normalize(meanings, dim=-1) @ directions.T  # [image, neuron]
     rank = place.argsort(0).argsort(0).float() / len(place)
     weight = top.values.clamp(min=0).square()

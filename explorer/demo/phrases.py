@@ -146,7 +146,7 @@ def spellings(name: str) -> list[str]:
     found: list[str] = []
     for british, american in SPELLINGS:
         for old, new in ((british, american), (american, british)):
-            other = re.sub(rf"\b{re.escape(old)}(?=s?\b)", new, name)
+            other = re.sub(rf"\b{re.escape(old)}\b", new, name)
             if other != name:
                 found.append(other)
     for british, american in NAMES:

@@ -42,6 +42,8 @@ def make_probe(
         ("samples", "unknown", "unknown names"),
     ):
         mine = few[(few["source"] == source) & (few["part"] == part)]
+        if mine.empty:
+            continue
         rivals = mine["label"] if part == "known" else facts["label"][facts["part"] == "unknown"]
         candidates = sorted(set(rivals))
         answers = np.array([candidates.index(label) for label in mine["label"]])

@@ -102,8 +102,8 @@ def seed_token_embeddings(model: CLIP, token_vectors: np.ndarray, spread: float 
     vectors = torch.from_numpy(token_vectors)
     centred = vectors - vectors.mean(0)
     width = model.token_embedding.weight.shape[1]
-    _, _, basis = torch.pca_lowrank(centred, q=width, center=False, niter=4)
-    start = centred @ basis
+    _, components = torch.linalg.eigh(centred.T @ centred)  # the leading ones come last
+    start = centred @ components[:, -width:].flip(1)
     with torch.no_grad():
         model.token_embedding.weight.copy_(start * spread / start.std())
 

@@ -104,7 +104,10 @@ def train(
     stages = settings.going_on if earlier else settings.stages
     weights = load_file(earlier) if earlier else None
     later = out / "later"
-    model = train_later_blocks(first, sources.dino, corpus, stock, lexicon, stages, later, weights)
+    shared = settings.first.first_tuned
+    model = train_later_blocks(
+        first, sources.dino, corpus, stock, lexicon, stages, later, weights, shared
+    )
     emoji = read_emoji(sources.emojibase, lexicon.captions.labels)
     train_words(model, stock, lexicon, emoji, settings.words, _made(out / "words"))
     size = model.visual.image_size[0]

