@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from explorer.demo.composer import Composer, ComposerSettings
-from explorer.demo.knowledge import Teachers, standardise, to_float
+from explorer.demo.knowledge import Teachers
 from explorer.demo.photographs import (
     assign_parts,
     pack_photographs,
     photo_label,
     photo_squares,
 )
+from explorer.demo.pixels import standardise, to_float
 from tests.demo_toys import SIZE, TOWER, encoded, toy_stock
 from tests.tiny import tiny_clip
 

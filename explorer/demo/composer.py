@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explorer.demo.knowledge import standardise, to_float
 from explorer.demo.photographs import Photographs
+from explorer.demo.pixels import standardise, to_float
 from explorer.demo.tower import PATCH
 
 

@@ -16,13 +16,10 @@ from __future__ import annotations
 import copy
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import VisionTransformer
-from torch import Tensor
-
-from explorer.demo.tower import IMAGE_MEAN, IMAGE_STD
+from torch import Tensor, nn
 
 
 class Knowledge(NamedTuple):
@@ -30,17 +27,6 @@ class Knowledge(NamedTuple):
 
     features: Tensor
     meanings: Tensor
-
-
-def to_float(pixels: np.ndarray) -> Tensor:
-    """[image, row, column, channel] uint8 -> [image, channel, row, column] float32 in 0..1."""
-    return torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float() / 255
-
-
-def standardise(pixels: Tensor) -> Tensor:
-    """[image, 3, row, column] in 0..1 -> as the model expects it."""
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
-    return (pixels - mean) / std
 
 
 class Teachers:
@@ -51,12 +37,9 @@ class Teachers:
     ) -> None:
         """Copy what is needed of both; they share the blocks before number ``shared``."""
 
-        def frozen(blocks: torch.nn.Module) -> torch.nn.Module:
-            return copy.deepcopy(blocks).requires_grad_(False).to(torch.bfloat16)
-
-        self._shared = frozen(first_stage.transformer.resblocks[first:shared])
-        self._dino = frozen(dino.transformer.resblocks[shared:])
-        self._first = frozen(first_stage.transformer.resblocks[shared:])
+        ours, theirs = first_stage.transformer.resblocks, dino.transformer.resblocks
+        self._shared = _frozen(ours[first:shared])
+        self._dino, self._first = _frozen(theirs[shared:]), _frozen(ours[shared:])
         self._ln_post = copy.deepcopy(first_stage.ln_post).requires_grad_(False)
         self._proj = first_stage.proj.detach().clone()
 
@@ -75,3 +58,7 @@ class Teachers:
         features = torch.cat([F.layer_norm(part.float(), part.shape[1:]) for part in parts], 1)
         token = self._ln_post(told[:, 0].float())
         return Knowledge(features, F.normalize(token @ self._proj, dim=-1))
+
+
+def _frozen(blocks: nn.ModuleList) -> nn.ModuleList:
+    return copy.deepcopy(blocks).requires_grad_(False).to(torch.bfloat16)

@@ -64,17 +64,20 @@ def read_lexicon(
     tokenize = open_clip.SimpleTokenizer(context_length=first_stage.context_length)
     words = list(dict.fromkeys([*captions.labels, *captions.keywords, *common]))
     words = [word for word in words if word]
+
+    def embed(texts: Sequence[str]) -> Tensor:
+        return embed_texts(first_stage, tokenize, texts)
+
+    table = corpus.pictures
     return Lexicon(
-        captions,
-        *(
-            embed_texts(first_stage, tokenize, texts)
-            for texts in (captions.labels, captions.keywords, captions.looks, words)
-        ),
+        captions=captions,
+        labels=embed(captions.labels),
+        keywords=embed(captions.keywords),
+        looks=embed(captions.looks),
+        dictionary=embed(words),
         words=words,
         near=synonym_mask(sentence_vectors(captions.labels)),
-        trained=~(
-            corpus.pictures["held_out"] | (corpus.pictures["source"] == CHOOSING_STYLE)
-        ).to_numpy(bool),
+        trained=~(table["held_out"] | (table["source"] == CHOOSING_STYLE)).to_numpy(bool),
         photo_rows=photo_rows,
     )
 

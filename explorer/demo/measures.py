@@ -28,7 +28,7 @@ from torch import Tensor
 
 from explorer.decompose import batch_omp
 from explorer.demo.evaluate import recall
-from explorer.demo.knowledge import standardise, to_float
+from explorer.demo.pixels import resize, standardise, to_float
 from explorer.lens import second_order_paths, trace
 
 BATCH = 32
@@ -80,9 +80,8 @@ def measure(model: open_clip.CLIP, probe: Probe, layers: Sequence[int], neurons:
 
 def _inputs(model: open_clip.CLIP, pixels: np.ndarray) -> Tensor:
     """Return pictures as the tower takes them, scaled to its size."""
-    size = model.visual.image_size
-    options = {"mode": "bicubic", "antialias": True, "align_corners": False}
-    return standardise(F.interpolate(to_float(pixels), size=tuple(size), **options).clamp(0, 1))
+    height, width = model.visual.image_size
+    return standardise(resize(to_float(pixels), (height, width)).clamp(0, 1))
 
 
 @torch.inference_mode()

@@ -151,7 +151,8 @@ class Objective:
 
     def _read_out(self, found: Pass, generator: torch.Generator) -> Tensor:
         """Return unit embeddings [image, embed] of class tokens with terms left out."""
-        keep = keep_terms(*found.terms.shape[:2], self.settings, generator)
+        count, terms = found.terms.shape[:2]
+        keep = keep_terms(count, terms, self.settings, generator)
         token = self.visual.ln_post((found.terms * keep[..., None]).sum(1))
         return F.normalize(token @ self.visual.proj, dim=-1)
 

@@ -205,21 +205,24 @@ def train_readable(
     """
     run.load(checkpoint)
     settings, began, first, saved = run.settings, time.time(), run.step, time.time()
-    running: dict[str, float] = {}
+    recent: list[dict[str, float]] = []
     threads = ThreadChooser(settings.threads)
     while run.step < settings.steps:
         threads.choose(run.step)
-        for name, value in run.take_step().items():
-            running[name] = running.get(name, 0.0) + value / LOG_EVERY
+        recent.append(run.take_step())
         if run.step % LOG_EVERY == 0:
             views = (run.step - first) * (settings.drawings + settings.photographs)
             speed = round(views / (time.time() - began), 1)
             note = {"step": run.step, "of": settings.steps, "views/s": speed}
-            print(json.dumps(note | {n: round(v, 4) for n, v in running.items()}), flush=True)
-            running = {}
+            print(json.dumps(note | _mean_losses(recent)), flush=True)
+            recent = []
         if time.time() - saved > settings.save_seconds or run.step == settings.steps:
             run.save(checkpoint)
             saved = time.time()
         if watch is not None and run.step % settings.watch_steps == 0:
             print(json.dumps({"watch": run.step, **watch(run.finished_tower())}), flush=True)
     return run.finished_tower()
+
+
+def _mean_losses(steps: list[dict[str, float]]) -> dict[str, float]:
+    return {name: round(sum(s[name] for s in steps) / len(steps), 4) for name in steps[0]}

@@ -14,6 +14,7 @@ from typing import Any
 import open_clip
 import torch
 import torch.nn.functional as F
+from open_clip.transformer import VisionTransformer
 from torch import Tensor
 
 from explorer.errors import ExplorerError
@@ -60,13 +61,13 @@ def make_model(image_size: int) -> open_clip.CLIP:
     return open_clip.CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"]).eval()
 
 
-def resize_tower(visual: torch.nn.Module, image_size: int) -> None:
+def resize_tower(visual: VisionTransformer, image_size: int) -> None:
     """Resample the positions of ``visual``, in place, to square pictures of ``image_size`` px."""
     positions = visual.positional_embedding.data
     old, new = round((len(positions) - 1) ** 0.5), image_size // PATCH
     square = positions[1:].T.unflatten(1, (old, old))[None]
-    options = {"mode": "bicubic", "antialias": True, "align_corners": False}
-    resized = F.interpolate(square, size=(new, new), **options).flatten(2)[0].T
+    wanted = F.interpolate(square, (new, new), mode="bicubic", antialias=True, align_corners=False)
+    resized = wanted.flatten(2)[0].T
     visual.positional_embedding = torch.nn.Parameter(torch.cat([positions[:1], resized]))
     visual.image_size, visual.grid_size = (image_size, image_size), (new, new)
 
