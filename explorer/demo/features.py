@@ -26,8 +26,8 @@ from PIL import Image
 from torch import Tensor
 
 from explorer.demo.photographs import EVERYDAY, SAMPLES, TINY, assign_parts
-from explorer.scenes.compose import SceneObject, SceneSettings, compose, draw_background
 from explorer.demo.tower import IMAGE_MEAN, IMAGE_STD
+from explorer.scenes.compose import SceneObject, SceneSettings, compose, draw_background
 
 MAX_OBJECTS = 4
 

@@ -57,7 +57,7 @@ from explorer.demo.text import (
     teach,
 )
 from explorer.demo.tower import load_dino, make_model
-from explorer.dictionary import common_words
+from explorer.describe.dictionary import common_words
 
 
 @dataclass(frozen=True)

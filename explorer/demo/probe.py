@@ -14,7 +14,7 @@ from explorer.demo.lexicon import CHOOSING_STYLE, Lexicon
 from explorer.demo.measures import Probe, Quiz
 from explorer.demo.photographs import Photographs, photo_squares
 
-CORPUS_PICTURES = 1600
+CORPUS_PICTURES = 1000
 
 
 def make_probe(

@@ -30,7 +30,7 @@ from explorer.demo.phrases import read_emoji
 from explorer.demo.readable import ReadableSettings
 from explorer.demo.sources import Sources
 from explorer.demo.words import WordSettings, train_words
-from explorer.dictionary import common_words
+from explorer.describe.dictionary import common_words
 from explorer.errors import ExplorerError
 
 SMALL = ReadableSettings()

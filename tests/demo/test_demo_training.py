@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from explorer.demo import cli, tower
+from explorer.commands import demo as cli
+from explorer.demo import tower
 from explorer.demo import train as train_module
 from explorer.demo.align import AlignSettings, Tail, drop_terms, multi_positive_loss
 from explorer.demo.captions import (
@@ -36,7 +37,7 @@ from explorer.demo.tower import dino_state, load_dino, make_model, resize_tower
 from explorer.demo.train import TrainSettings
 from explorer.demo.words import WordSettings
 from explorer.errors import ExplorerError
-from tests.demo_toys import SIZE, encoded, toy_pictures, toy_settings
+from tests.demo.toys import SIZE, encoded, toy_pictures, toy_settings
 
 BLOCKS, WIDTH, HEADS = 6, 32, 2
 LANGUAGE_WIDTH = 384  # of the sentence encoder's vectors

@@ -20,7 +20,7 @@ from explorer.demo.reading_losses import (
     selectivity_loss,
 )
 from explorer.lens import SecondOrderLens
-from tests.tiny import tiny_clip, tiny_images
+from tests.support.tiny import tiny_clip, tiny_images
 
 LAYER = 1
 

@@ -18,7 +18,7 @@ from explorer.demo.lexicon import Lexicon
 from explorer.demo.objective import ObjectiveSettings
 from explorer.demo.photographs import SIDES, Photographs
 from explorer.demo.readable import ReadableRun, ReadableSettings
-from tests.tiny import tiny_clip
+from tests.support.tiny import tiny_clip
 
 SIZE = 28
 TOWER = {

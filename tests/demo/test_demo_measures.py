@@ -9,8 +9,8 @@ from explorer.demo.features import Corpus
 from explorer.demo.measures import Probe, Quiz, _auc, effects_of, measure, neuron_measures
 from explorer.demo.probe import make_probe
 from explorer.lens import SecondOrderLens
-from tests.demo_toys import TOWER, toy_lexicon, toy_photographs, toy_pictures
-from tests.tiny import tiny_clip
+from tests.demo.toys import TOWER, toy_lexicon, toy_photographs, toy_pictures
+from tests.support.tiny import tiny_clip
 
 
 def clean_neurons(pictures=200, neurons=6, embed=8, noise=0.0):

@@ -5,7 +5,7 @@ from torch import nn
 
 from explorer.demo.features import embed_tokens
 from explorer.demo.fresh import SHARPNESS, exchange_for_gelu, go_on_from, run_blocks, start_afresh
-from tests.tiny import tiny_clip, tiny_images
+from tests.support.tiny import tiny_clip, tiny_images
 
 FIRST, READ = 1, range(1, 3)
 

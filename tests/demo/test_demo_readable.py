@@ -9,7 +9,7 @@ from torch import nn
 from explorer.demo.objective import ObjectiveSettings, keep_terms
 from explorer.demo.readable import rate_at, train_readable
 from explorer.demo.threads import ThreadChooser
-from tests.demo_toys import toy_run, toy_settings
+from tests.demo.toys import toy_run, toy_settings
 
 
 def weights(run):

@@ -14,8 +14,8 @@ from explorer.demo.photographs import (
     photo_squares,
 )
 from explorer.demo.pixels import standardise, to_float
-from tests.demo_toys import SIZE, TOWER, encoded, toy_stock
-from tests.tiny import tiny_clip
+from tests.demo.toys import SIZE, TOWER, encoded, toy_stock
+from tests.support.tiny import tiny_clip
 
 
 def tables():
