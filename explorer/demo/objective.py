@@ -38,15 +38,15 @@ Losses = dict[str, Tensor]
 class Weights:
     """What each loss counts."""
 
-    naming: float = 0.5
+    naming: float = 1.0
     keywords: float = 0.1
     looks: float = 0.1
     features: float = 1.0
     meanings: float = 1.0
     activity: float = 0.02  # a read layer
-    selectivity: float = 1.0  # the mean over read layers
+    selectivity: float = 2.0  # the mean over read layers
     second_order: float = 0.4  # a read layer
-    agreement: float = 0.3  # a read layer
+    agreement: float = 0.5  # a read layer
 
 
 @dataclass(frozen=True)

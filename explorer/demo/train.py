@@ -45,8 +45,8 @@ LARGE = ReadableSettings(
 # Going on from an earlier run's tower: lower rates, and little time to settle.
 GOING_ON = replace(
     SMALL,
-    steps=3000,
-    fade_steps=900,
+    steps=1000,
+    fade_steps=300,
     fresh_rate=5e-4,
     tuned_rate=1e-4,
     again=(7,),
