@@ -24,6 +24,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--earlier", type=Path, help="safetensors of an earlier image tower to go on from"
     )
+    parser.add_argument("--until", type=int, help="last size of the second stage, in pixels")
     parser.add_argument("--out", type=Path, default=Path("precomputed/picto"), help="bundle folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)
@@ -54,6 +55,7 @@ def _train(options: argparse.Namespace) -> dict:
         TrainSettings(),
         options.first,
         options.earlier,
+        options.until,
     )
     return {"model": str(options.work / "model"), "figures": figures}
 

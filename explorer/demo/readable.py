@@ -219,7 +219,8 @@ def train_readable(
         if time.time() - saved > settings.save_seconds or run.step == settings.steps:
             run.save(checkpoint)
             saved = time.time()
-        if watch is not None and run.step % settings.watch_steps == 0:
+        due = run.step % settings.watch_steps == 0 or run.step == settings.steps
+        if watch is not None and due:
             print(json.dumps({"watch": run.step, **watch(run.finished_tower())}), flush=True)
     return run.finished_tower()
 

@@ -3,12 +3,13 @@
 first/       the text space and a tower aligned with it (explorer/demo/first.py)
 photographs/ the photographs decoded once
 later/       later blocks trained to be read (explorer/demo/later.py); texts.pt holds the texts
-words/       the text tower fitted to the new tower, with phrases (explorer/demo/words.py)
+words-<n>/   the text tower fitted to the new tower, with phrases (explorer/demo/words.py)
 model/       the finished model as open_clip's ``local-dir:`` folder, with figures.json
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,8 @@ LARGE = ReadableSettings(
 # Going on from an earlier run's tower: lower rates, and little time to settle.
 GOING_ON = replace(
     SMALL,
-    steps=1000,
-    fade_steps=300,
+    steps=900,
+    fade_steps=280,
     fresh_rate=5e-4,
     tuned_rate=1e-4,
     again=(7,),
@@ -73,11 +74,13 @@ def train(
     settings: TrainSettings,
     first: Path | None = None,
     earlier: Path | None = None,
+    until: int | None = None,
 ) -> dict:
     """Run the recipe and return the finished model's figures (recall per test set).
 
     ``first`` is a finished first stage to start from instead of training one; ``earlier`` the
-    weights (safetensors) of an earlier second stage to go on from.
+    weights (safetensors) of an earlier second stage to go on from; ``until`` the size in pixels
+    after which the second stage ends, None for the last.
 
     Raises:
         ExplorerError: a package of the recipe is missing, or there are no photographs.
@@ -101,7 +104,7 @@ def train(
             common_words(settings.common),
         ),
     )
-    stages = settings.going_on if earlier else settings.stages
+    stages = _until(settings.going_on if earlier else settings.stages, until)
     weights = load_file(earlier) if earlier else None
     later = out / "later"
     shared = settings.first.first_tuned
@@ -109,13 +112,25 @@ def train(
         first, sources.dino, corpus, stock, lexicon, stages, later, weights, shared
     )
     emoji = read_emoji(sources.emojibase, lexicon.captions.labels)
-    train_words(model, stock, lexicon, emoji, settings.words, _made(out / "words"))
     size = model.visual.image_size[0]
+    train_words(model, stock, lexicon, emoji, settings.words, _made(out / f"words-{size}"))
     tokenize = open_clip.SimpleTokenizer(context_length=model.context_length)
     figures = test_model(model, tokenize, all_test_sets(corpus, photographs, size))
     export_model(model, size, out / "model")
     write_card(out / "model", size, figures, stages[-1].objective.read, earlier is not None)
     return figures
+
+
+def _until(stages: Sequence[ReadableSettings], size: int | None) -> Sequence[ReadableSettings]:
+    """Return the stages up to the one at ``size`` pixels.
+
+    Raises:
+        ExplorerError: no stage has this size.
+    """
+    sizes = [stage.image_size for stage in stages]
+    if size is not None and size not in sizes:
+        raise ExplorerError(f"--until {size}: the second stage's sizes are {sizes}.")
+    return stages if size is None else stages[: sizes.index(size) + 1]
 
 
 def _made(folder: Path) -> Path:

@@ -413,7 +413,7 @@ def toy_recipe_settings():
             finish=finish,
         ),
         stages=(small, replace(small, image_size=42)),
-        going_on=(small,),
+        going_on=(small, replace(small, image_size=42)),
         words=WordSettings(batches=2, half_batch=4, finish=finish),
         common=40,
     )
@@ -441,10 +441,10 @@ def test_the_whole_recipe_runs_resumes_and_exports(toy_recipe, capsys):
     assert (folder / "open_clip_model.safetensors").read_bytes() == before
     assert isinstance(loaded, open_clip.CLIP)
     # the second stage may go on from this tower, with this first stage
-    for name in ("later", "words", "model"):
+    for name in ("later", "model", "words-42"):
         (work / name).rename(work / f"old-{name}")
     again = [*arguments, "--first", str(work / "first/model")]
-    again += ["--earlier", str(work / "old-model/open_clip_model.safetensors")]
+    again += ["--earlier", str(work / "old-model/open_clip_model.safetensors"), "--until", "28"]
     assert cli.main(again) == 0
     assert "went on from an earlier run" in (folder / "README.md").read_text("utf-8")
 
@@ -452,4 +452,12 @@ def test_the_whole_recipe_runs_resumes_and_exports(toy_recipe, capsys):
 def test_the_recipe_asks_for_photographs(toy_recipe):
     arguments, _ = toy_recipe
     with pytest.raises(ExplorerError, match="--photos"):
-        cli.main([part for part in arguments[:3]])
+        cli.main(arguments[:3])
+
+
+def test_the_second_stage_ends_at_a_size_it_has():
+    stages = toy_recipe_settings().stages
+    assert train_module._until(stages, None) == stages
+    assert train_module._until(stages, SIZE) == stages[:1]
+    with pytest.raises(ExplorerError, match=r"\[28, 42\]"):
+        train_module._until(stages, 30)
