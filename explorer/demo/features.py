@@ -26,7 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from explorer.demo.photographs import EVERYDAY, SAMPLES, TINY, assign_parts
-from explorer.demo.tower import IMAGE_MEAN, IMAGE_STD
+from explorer.demo.pixels import standardise, to_float
 from explorer.scenes.compose import SceneObject, SceneSettings, compose, draw_background
 
 MAX_OBJECTS = 4
@@ -154,11 +154,8 @@ class ViewMaker:
 
 
 def normalise(pixels: np.ndarray) -> Tensor:
-    """Turn [image, row, column, 3] uint8 into the model's [image, 3, row, column] float32."""
-    scaled = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
-    return (scaled - torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1)) / torch.tensor(IMAGE_STD).view(
-        1, 3, 1, 1
-    )
+    """[image, row, column, 3] uint8 -> [image, 3, row, column] float32 as the model expects it."""
+    return standardise(to_float(pixels))
 
 
 def embed_tokens(visual: VisionTransformer, pixels: Tensor) -> Tensor:

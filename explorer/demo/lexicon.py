@@ -20,7 +20,7 @@ from explorer.demo.features import Corpus, View
 from explorer.demo.photographs import Photographs
 from explorer.demo.text import encode_tokens
 
-CHOOSING_STYLE = "fxemoji"  # not trained on either: settings are chosen by it
+CHOOSING_STYLE = "fxemoji"  # settings are chosen by it: the second stage does not train on it
 
 
 @dataclass(frozen=True)
