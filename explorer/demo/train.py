@@ -37,10 +37,10 @@ from explorer.errors import ExplorerError
 SMALL = ReadableSettings()
 LARGE = ReadableSettings(
     image_size=168,
-    steps=1500,
-    fade_steps=1000,
-    fresh_rate=2e-4,
-    tuned_rate=5e-5,
+    steps=4000,
+    fade_steps=1500,
+    fresh_rate=4e-4,
+    tuned_rate=8e-5,
     objective=ObjectiveSettings(frozen_steps=0, ramp_steps=0),
 )
 # Going on from an earlier run's tower: lower rates, and little time to settle.
