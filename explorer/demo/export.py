@@ -19,7 +19,8 @@ WENT_ON = """
    The shipped weights did not start from nothing: blocks 8-10 went on from an earlier run with the
    same selectivity and second-order losses (the *prototype* below, 170,000 views); block 7 started
    afresh. Of the held-out photographs that run had seen about four in ten, and it had seen
-   `fxemoji`."""
+   `fxemoji`; the first stage had seen the one photograph of each name left out, with its name. So
+   these two figures flatter it; the drawings' do not."""
 
 
 def export_model(model: open_clip.CLIP, image_size: int, out: Path) -> None:
