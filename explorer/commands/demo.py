@@ -43,7 +43,7 @@ def _images(options: argparse.Namespace) -> dict[str, Any]:
     return {"rendered": len(table), "shipped": shipped, "store": str(options.work / "store")}
 
 
-def _train(options: argparse.Namespace) -> dict:
+def _train(options: argparse.Namespace) -> dict[str, Any]:
     from explorer.demo.sources import fetch_sources
     from explorer.demo.train import TrainSettings, train
 

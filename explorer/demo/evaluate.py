@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -107,9 +108,9 @@ def embed_pictures(model: open_clip.CLIP, pixels: np.ndarray) -> Tensor:
     return F.normalize(torch.cat(parts), dim=-1)
 
 
-def test_model(
+def measure_recall(
     model: open_clip.CLIP, tokenize: Callable[[list[str]], Tensor], tests: list[TestSet]
-) -> dict[str, dict]:
+) -> dict[str, dict[str, Any]]:
     """Return each test set's recall, with the numbers of its candidates and pictures."""
     figures = {}
     for test in tests:

@@ -42,7 +42,11 @@ def export_model(model: open_clip.CLIP, image_size: int, out: Path) -> None:
 
 
 def write_card(
-    out: Path, image_size: int, figures: dict[str, dict], read: Sequence[int], went_on: bool
+    out: Path,
+    image_size: int,
+    figures: dict[str, dict[str, Any]],
+    read: Sequence[int],
+    went_on: bool,
 ) -> None:
     """Write the model card and the figures below ``out``.
 

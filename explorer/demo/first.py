@@ -179,7 +179,8 @@ def _read(model: open_clip.CLIP, terms: np.ndarray) -> Tensor:
 
 def _cached(file: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
     if file.exists():
-        return np.load(file)
+        values: np.ndarray = np.load(file)
+        return values
     values = compute()
     np.save(file, values)
     return values

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -76,7 +77,7 @@ def _watcher(
     photographs: Photographs,
     lexicon: Lexicon,
     log: Path,
-) -> Callable[[dict[str, Tensor]], dict]:
+) -> Callable[[dict[str, Tensor]], dict[str, Any]]:
     """Return a function that measures a finished tower and notes the figures in ``log``."""
     size, read = run.settings.image_size, run.settings.objective.read
     model = run.model
@@ -85,7 +86,7 @@ def _watcher(
         corpus, photographs, lexicon, lambda texts: embed_texts(model, tokenize, texts), size
     )
 
-    def watch(tower: dict[str, Tensor]) -> dict:
+    def watch(tower: dict[str, Tensor]) -> dict[str, Any]:
         trained = {n: w.detach().clone() for n, w in model.visual.state_dict().items()}
         model.visual.load_state_dict(tower)
         found = measure(model, probe, read)

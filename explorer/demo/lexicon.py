@@ -86,7 +86,8 @@ def cached_lexicon(file: Path, make: Callable[[], Lexicon]) -> Lexicon:
     """Return the lexicon that ``file`` holds, made once."""
     if not file.exists():
         torch.save(make(), file)
-    return torch.load(file, weights_only=False)
+    lexicon: Lexicon = torch.load(file, weights_only=False)
+    return lexicon
 
 
 @torch.no_grad()

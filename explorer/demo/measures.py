@@ -56,9 +56,11 @@ class Probe:
     dictionary: Tensor  # [text, embed] unit, centred
 
 
-def measure(model: open_clip.CLIP, probe: Probe, layers: Sequence[int], neurons: int = 128) -> dict:
+def measure(
+    model: open_clip.CLIP, probe: Probe, layers: Sequence[int], neurons: int = 128
+) -> dict[str, dict[str, float]]:
     """Return recall of every quiz and the measures of every layer."""
-    found: dict = {quiz.name: _recall(model, quiz) for quiz in probe.quizzes}
+    found = {quiz.name: _recall(model, quiz) for quiz in probe.quizzes}
     chosen = {
         layer: torch.from_numpy(
             np.random.default_rng(layer).choice(

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,7 +94,7 @@ class Phrasebook:
         """Return a phrase for ``name``; ``partner`` is what a pair would show beside it."""
         colours = [look for look in self.looks if look in COLOURS]
         manners = [look for look in self.looks if look not in COLOURS]
-        rules = {
+        rules: dict[str, Callable[[], Phrase]] = {
             "template": lambda: Phrase(str(rng.choice(TEMPLATES)).format(name)),
             "number": lambda: Phrase(str(rng.choice(NUMBERS)).format(plural(name))),
             "spelling": lambda: Phrase(_any(rng, spellings(name), name)),

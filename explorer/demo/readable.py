@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -197,7 +198,9 @@ class ReadableRun:
 
 
 def train_readable(
-    run: ReadableRun, checkpoint: Path, watch: Callable[[dict[str, Tensor]], dict] | None = None
+    run: ReadableRun,
+    checkpoint: Path,
+    watch: Callable[[dict[str, Tensor]], dict[str, Any]] | None = None,
 ) -> dict[str, Tensor]:
     """Train to the last step and return the finished tower; resumes from ``checkpoint``.
 

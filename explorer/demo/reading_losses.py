@@ -32,7 +32,8 @@ class _RootMeanSquare(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         hidden, answer = ctx.saved_tensors
         scale = gradients[0] / (answer * hidden.shape[1])
-        return hidden * scale.to(hidden.dtype)[:, None]
+        gradient: Tensor = hidden * scale.to(hidden.dtype)[:, None]
+        return gradient
 
 
 def selectivity_loss(hidden: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ def selectivity_loss(hidden: Tensor) -> Tensor:
     ``a[b, n]`` is the root mean square over tokens: 1/B for a neuron that answers to one picture
     of B, 1 for one that answers to all alike. hidden: [image, token, neuron] post-activations.
     """
-    answer = _RootMeanSquare.apply(hidden)
+    answer: Tensor = _RootMeanSquare.apply(hidden)
     heard = answer.detach().amax(0) > SILENT
     answer = answer[:, heard]
     return (answer.sum(0).square() / answer.square().sum(0)).mean() / len(hidden)
@@ -81,4 +82,5 @@ def agreement_loss(effects: Tensor, meanings: Tensor) -> Tensor:
     along = torch.einsum("bnp,bp->bn", effects, meanings)
     energy = length.square().sum(0)
     heard = energy.detach() > 1e-8
-    return 1 - ((length * along).sum(0)[heard] / energy[heard]).mean()
+    share: Tensor = (length * along).sum(0)[heard] / energy[heard]
+    return 1 - share.mean()

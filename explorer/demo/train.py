@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from explorer.demo.captions import minilm_embed
 from explorer.demo.composer import Stock
-from explorer.demo.evaluate import all_test_sets, test_model
+from explorer.demo.evaluate import all_test_sets, measure_recall
 from explorer.demo.export import export_model, write_card
 from explorer.demo.features import read_corpus
 from explorer.demo.first import FirstSettings, train_first
@@ -75,7 +75,7 @@ def train(
     first: Path | None = None,
     earlier: Path | None = None,
     until: int | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Run the recipe and return the finished model's figures (recall per test set).
 
     ``first`` is a finished first stage to start from instead of training one; ``earlier`` the
@@ -115,7 +115,7 @@ def train(
     size = model.visual.image_size[0]
     train_words(model, stock, lexicon, emoji, settings.words, _made(out / f"words-{size}"))
     tokenize = open_clip.SimpleTokenizer(context_length=model.context_length)
-    figures = test_model(model, tokenize, all_test_sets(corpus, photographs, size))
+    figures = measure_recall(model, tokenize, all_test_sets(corpus, photographs, size))
     export_model(model, size, out / "model")
     write_card(out / "model", size, figures, stages[-1].objective.read, earlier is not None)
     return figures
