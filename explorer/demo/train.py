@@ -46,8 +46,8 @@ LARGE = ReadableSettings(
 # Going on from an earlier run's tower: lower rates, and little time to settle.
 GOING_ON = replace(
     SMALL,
-    steps=1400,
-    fade_steps=300,
+    steps=1700,
+    fade_steps=350,
     fresh_rate=5e-4,
     tuned_rate=1e-4,
     again=(7,),
