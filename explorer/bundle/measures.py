@@ -81,7 +81,7 @@ TABLE: tuple[Measure, ...] = (
         "Precision",
         "precision",
         "Area under the precision-recall curve: how well its words find the 2 % of unseen pictures "
-        "with its strongest effects. Chance is 2 %.",
+        "with its strongest effects. A random order gives 2 %.",
         share,
         ("page", "list", "export"),
         chance=0.02,
