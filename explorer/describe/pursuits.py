@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 from explorer.decompose import SparseCode
 from explorer.errors import InputError
@@ -31,10 +32,6 @@ CHUNK = 256
 """Targets that are pursued at once."""
 LEAST = 1e-6
 """Product of text and residual, over the target's length, that is left to explain at least."""
-SWEEPS = 2000
-"""Most passes of coordinate descent over the chosen texts; a few dozen are usual."""
-ACCURACY = 1e-12
-"""Change of a weight, over the target's length, at which the descent has converged."""
 
 
 def nonnegative_pursuit(
@@ -102,7 +99,7 @@ def _pursue(
         if coherence:
             nearness[active] += atoms[best[active]] @ atoms.T
         sofar = chosen[:, : step + 1]
-        weights[:, : step + 1] = _fitted(sofar, unit, weights[:, : step + 1])
+        weights[:, : step + 1] = _fitted(sofar, unit)
         total = np.einsum("tm,tme->te", weights[:, : step + 1], sofar)
         residual = unit - total
         norms = np.linalg.norm(total, axis=1)
@@ -110,25 +107,12 @@ def _pursue(
     return ids, weights * lengths[:, None], cosines
 
 
-def _fitted(
-    chosen: NDArray[np.float64], unit: NDArray[np.float64], start: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the non-negative least-squares weights, [target, m], by coordinate descent.
+def _fitted(chosen: NDArray[np.float64], unit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the non-negative least-squares weights, [target, m].
 
-    `chosen` is [target, m, embed], unit or zero rows; `unit` [target, embed]; `start` [target, m].
+    `chosen` is [target, m, embed], unit or zero rows; `unit` [target, embed].
     """
-    gram = np.einsum("tme,tne->tmn", chosen, chosen)
-    product = np.einsum("tme,te->tm", chosen, unit)
-    weights = start.copy()
-    there = gram.diagonal(axis1=1, axis2=2) > 0
-    for _ in range(SWEEPS):
-        before = weights.copy()
-        for m in range(weights.shape[1]):
-            left = product[:, m] - np.einsum("tn,tn->t", gram[:, m], weights) + weights[:, m]
-            weights[:, m] = np.where(there[:, m], np.maximum(left, 0), 0)
-        if np.abs(weights - before).max(initial=0) < ACCURACY:
-            break
-    return weights
+    return np.stack([nnls(rows.T, goal)[0] for rows, goal in zip(chosen, unit, strict=True)])
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
