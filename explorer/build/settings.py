@@ -77,6 +77,8 @@ class BuildSettings:
             raise InputError(
                 f"--significant is a share above 0 and up to 0.5; got {self.significant}."
             )
+        if not 0 < self.unseen <= 1:
+            raise InputError(f"--unseen is a share above 0 and up to 1; got {self.unseen}.")
         for name in AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise InputError(

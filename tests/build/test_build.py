@@ -339,6 +339,8 @@ def test_bad_inputs_are_one_sentence(
     [
         ({"significant": 0.0}, "--significant is a share"),
         ({"significant": 0.6}, "--significant is a share"),
+        ({"unseen": float("nan")}, "--unseen is a share"),
+        ({"nulls": 0}, "--nulls must be at least 1"),
         ({"batch_size": 0}, "--batch-size must be at least 1"),
         ({"nonzero": -1}, "--nonzero must be"),
     ],
