@@ -13,7 +13,7 @@ AT_LEAST_ONE = (
 )  # fmt: skip
 RECORDED = (
     "significant", "significant_cap", "nonzero", "warm_up", "batch_size", "dtype", "seed", "texts",
-    "sample", "unseen", "nulls",
+    "leave_out", "sample", "unseen", "nulls",
 )  # fmt: skip
 """Settings that the manifest keeps."""
 
@@ -43,6 +43,10 @@ class BuildSettings:
     )
     significant_cap: int = field(default=400, metadata=_option("at most N significant images"))
     nonzero: int = field(default=64, metadata=_option("texts of a sparse set"))
+    leave_out: str = field(
+        default="",
+        metadata=_option("profanity, or a file of words: texts that hold one stay out"),
+    )
     words: int = field(default=30_000, metadata=_option("how many common words"))
     sample: int = field(
         default=192, metadata=_option("random pictures kept with every neuron's effect")

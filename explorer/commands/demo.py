@@ -62,6 +62,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any]:
 
 def _bundle(options: argparse.Namespace) -> dict[str, Any]:
     from explorer.build import BuildSettings, build
+    from explorer.build.unwanted import PROFANITY
     from explorer.bundle import Bundle, reseal_evidence
     from explorer.evidence import measure
 
@@ -70,6 +71,7 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
         images=f"store:{options.work / 'store'}",
         texts="corpus+common",
         words=DICTIONARY_WORDS,
+        leave_out=PROFANITY,
         out=options.out,
     )
     bundle = Bundle.open(build(settings))

@@ -1,0 +1,23 @@
+"""Singular and plural of English words, by the rules and exceptions of the package `inflect`."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+
+def singular(text: str) -> str:
+    """Return a text with its last word made singular; as it is where that word is no plural."""
+    return str(_engine().singular_noun(text) or text) if text.strip() else text
+
+
+def plural(text: str) -> str:
+    """Return a text with its last word, taken for a singular, made plural."""
+    return str(_engine().plural_noun(text)) if text.strip() else text
+
+
+@cache
+def _engine() -> Any:
+    import inflect  # takes a second: not before a word needs it
+
+    return inflect.engine()
