@@ -23,13 +23,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
 from explorer.build.corpus_pass import Corpus, PassResult
 from explorer.build.settings import BuildSettings
-from explorer.bundle.pictures import PictureStore
+from explorer.bundle.pictures import PictureStore, picture_words
 from explorer.decompose import SparseCode, sparse_codes
 from explorer.describe.chance import LONGEST, null_directions, passing, text_p, word_count
 from explorer.describe.drivers import SIDE, Drivers, WordTable, find_drivers
@@ -40,6 +39,8 @@ from explorer.resumable import Say
 
 ICONS = ("colour", "mono")
 """Kinds of pictures that come as one drawing in several styles and colours."""
+MEANINGS = ("label", "concept", "keywords")
+"""Columns of the picture table whose words are meanings; looks are none."""
 NAMED = 6
 """Driving words that the neuron table names."""
 SMALLEST_SAMPLE = 256
@@ -184,20 +185,9 @@ def _untested(neurons: int) -> Mapping[str, NDArray[Any]]:
 
 
 def _drivers(look: SecondLook, store: PictureStore, seed: int) -> Drivers:
-    table = WordTable.of(picture_words(store.table.iloc[look.images]))
+    table = WordTable.of(picture_words(store.table.iloc[look.images], MEANINGS))
     box = Image.Resampling.BOX
     thumbnails = np.stack(
         [np.asarray(store.rgb(int(image)).resize((SIDE, SIDE), box)) for image in look.images]
     )
     return find_drivers(table, look.along, thumbnails / np.float32(255), seed=seed)
-
-
-def picture_words(table: pd.DataFrame) -> list[frozenset[str]]:
-    """Return label, concept and keywords of each picture, in lower case; looks are no meanings."""
-    columns = (
-        table[name].fillna("").astype(str).str.lower() for name in ("label", "concept", "keywords")
-    )
-    return [
-        frozenset({label, concept, *(word.strip() for word in keywords.split(","))}) - {""}
-        for label, concept, keywords in zip(*columns, strict=True)
-    ]

@@ -10,22 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from explorer.build.chance import drawings, look_again
 from explorer.build.corpus_pass import NAME, Corpus, PassResult, run_pass
 from explorer.build.describe import describe_directions, write_texts
 from explorer.build.settings import RECORDED, BuildSettings, parse_layers
 from explorer.build.sources import FolderSource, ImageSource, open_source
-from explorer.build.texts import gather_texts
+from explorer.build.texts import Vocabulary, gather_texts, make_vocabulary
 from explorer.bundle import MODEL_FOLDER, WORK, Bundle, seal
 from explorer.bundle.pictures import PictureStore
 from explorer.bundle.writer import ArrayWriter
-from explorer.describe.dictionary import TextDictionary
 from explorer.describe.prediction import split_halves
 from explorer.describe.sample import draw_sample
 from explorer.errors import InputError
-from explorer.lens.models import LoadedModel, encode_texts, load_model
+from explorer.lens.models import load_model
 from explorer.resumable import Interrupted, Say
 
 SHIPPED = Path(__file__).resolve().parents[2] / "precomputed" / "picto"
@@ -84,11 +82,11 @@ def _build(settings: BuildSettings, say: Say) -> Path:
     sampled = look.along[:, np.searchsorted(look.images, drawn)]
     writer.write("sample_effects", sampled.astype(np.float16))
     say("describing: texts")
-    dictionary = _embed_dictionary(loaded, texts)
-    write_texts(writer, dictionary, texts)
-    describe_directions(writer, found, look, dictionary, store, settings, say)
+    vocabulary = make_vocabulary(texts, loaded, found.image_embeddings, store, settings, say)
+    write_texts(writer, vocabulary.dictionary, vocabulary.table)
+    describe_directions(writer, found, look, vocabulary.dictionary, store, settings, say)
     _copy_model(settings)
-    manifest = seal(settings.out, **_manifest_content(settings, corpus, store, dictionary))
+    manifest = seal(settings.out, **_manifest_content(settings, corpus, store, vocabulary))
     shutil.rmtree(work)
     say(f"done: {manifest.counts['neurons']:,} neurons in {settings.out}")
     Bundle.open(settings.out)
@@ -130,11 +128,6 @@ def _pictures(source: ImageSource, settings: BuildSettings, say: Say) -> Picture
     return store
 
 
-def _embed_dictionary(loaded: LoadedModel, texts: pd.DataFrame) -> TextDictionary:
-    embeddings = encode_texts(loaded, texts["text"].tolist()).numpy()
-    return TextDictionary.from_embeddings(texts["text"].tolist(), embeddings, np.float16)
-
-
 def _write_means(writer: ArrayWriter, found: PassResult) -> None:
     writer.write("image_embeddings", found.image_embeddings)
     writer.write("mean_representation", found.mean_representation)
@@ -150,10 +143,10 @@ def _copy_model(settings: BuildSettings) -> None:
 
 
 def _manifest_content(
-    settings: BuildSettings, corpus: Corpus, store: PictureStore, dictionary: TextDictionary
+    settings: BuildSettings, corpus: Corpus, store: PictureStore, vocabulary: Vocabulary
 ) -> dict[str, Any]:
     loaded, source = corpus.loaded, corpus.source
-    neurons = loaded.neurons * len(corpus.layers)
+    neurons, texts = loaded.neurons * len(corpus.layers), len(vocabulary.dictionary)
     local = settings.model.startswith(LOCAL)
     return {
         "name": settings.name or settings.out.name,
@@ -176,6 +169,10 @@ def _manifest_content(
             "held_out": len(store) - store.corpus_size,
             "skipped": source.skipped,
         },
-        "texts": {"source": settings.texts.split(":")[0], "count": len(dictionary)},
-        "counts": {"neurons": neurons, "images": store.corpus_size, "texts": len(dictionary)},
+        "texts": {
+            "source": settings.texts.split(":")[0],
+            "count": texts,
+            "left_out": vocabulary.left_out,
+        },
+        "counts": {"neurons": neurons, "images": store.corpus_size, "texts": texts},
     }

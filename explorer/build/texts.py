@@ -1,15 +1,73 @@
-"""The dictionary's texts, from wherever `--texts` says."""
+"""The dictionary: texts from wherever `--texts` says, less those that the text tower can't tell."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from explorer.build.settings import BuildSettings
 from explorer.build.unwanted import unwanted_words, without_unwanted
 from explorer.bundle import Bundle
-from explorer.bundle.pictures import PictureStore
-from explorer.describe.dictionary import common_words, read_texts, unique_texts
+from explorer.bundle.pictures import PictureStore, picture_words
+from explorer.describe.dictionary import TextDictionary, common_words, read_texts, unique_texts
+from explorer.describe.drivers import WordTable
+from explorer.describe.told import told_texts
 from explorer.errors import InputError
+from explorer.lens.models import LoadedModel, encode_texts
+from explorer.resumable import Say
+
+EXAMPLES = 5
+"""Texts left out that the build names."""
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The texts of a bundle."""
+
+    dictionary: TextDictionary
+    table: pd.DataFrame
+    """One row per text: text, source."""
+    left_out: int
+    """How many more were given that the text tower can't tell."""
+
+
+def make_vocabulary(
+    table: pd.DataFrame,
+    loaded: LoadedModel,
+    images: NDArray[np.float16],
+    store: PictureStore,
+    settings: BuildSettings,
+    say: Say,
+) -> Vocabulary:
+    """Embed the texts in `table`, and leave out those that the text tower can't tell.
+
+    `images` is [image, embed], unit norm, of the corpus; see `explorer.describe.told`.
+    """
+    embeddings = encode_texts(loaded, table["text"].tolist()).numpy()
+    whole = TextDictionary.from_embeddings(table["text"].tolist(), embeddings, np.float16)
+    corpus = store.table[: store.corpus_size]
+    told = told_texts(
+        whole.texts,
+        whole.atoms(),
+        images.astype(np.float32) - images.mean(0, dtype=np.float32),
+        WordTable.of(picture_words(corpus, ("label", "concept", "keywords", "looks"))),
+        frozenset().union(*picture_words(corpus, ("label",))),
+        settings.nulls,
+        settings.seed,
+    )
+    left_out = int((~told).sum())
+    if left_out:
+        examples = ", ".join(table["text"][~told][:EXAMPLES])
+        say(
+            f"texts: {left_out:,} of {len(told):,} left out, their nearest pictures are no better "
+            f"than chance ({examples}, …)"
+        )
+    kept = table[told].reset_index(drop=True)
+    dictionary = TextDictionary.from_embeddings(kept["text"].tolist(), embeddings[told], np.float16)
+    return Vocabulary(dictionary, kept, left_out)
 
 
 def gather_texts(settings: BuildSettings, store: PictureStore) -> pd.DataFrame:

@@ -47,7 +47,12 @@ class Manifest:
     images: dict[str, Any] = field(
         metadata=_about("`source`, `count`, `held_out` and `skipped` of the pictures")
     )
-    texts: dict[str, Any] = field(metadata=_about("`source` and `count` of the dictionary"))
+    texts: dict[str, Any] = field(
+        metadata=_about(
+            "`source` and `count` of the dictionary, and how many texts were `left_out` because "
+            "the text tower can't tell them"
+        )
+    )
     counts: dict[str, int] = field(metadata=_about("numbers of `neurons`, `images`, `texts`"))
     files: dict[str, dict[str, Any]] = field(
         metadata=_about("path -> `sha256` and `bytes` of every other file")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,8 @@ TABLE, BLOB = "images.parquet", "pictures.bin"
 COLUMNS = (
     "label", "concept", "keywords", "looks", "source", "name", "author", "licence", "kind", "split",
 )  # fmt: skip
+LISTS = ("keywords", "looks")
+"""Columns that hold several words, with commas between."""
 SPLITS = ("corpus", "heldout")
 _KINDS = ((b"RIFF", "webp"), (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"))
 
@@ -160,3 +162,18 @@ def _check_record(record: dict[str, Any], records: list[dict[str, Any]]) -> None
         )
     if records and records[-1]["split"] == "heldout" and record["split"] == "corpus":
         raise InputError("Corpus pictures come first in a store; held-out ones behind them.")
+
+
+def picture_words(table: pd.DataFrame, columns: Sequence[str]) -> list[frozenset[str]]:
+    """Return the words of each picture in some columns of its table, [image], in lower case.
+
+    Commas part the words of keywords and looks; a label or concept is one word, whatever its form.
+    """
+    listed = [
+        [
+            {part.strip() for part in (text.split(",") if name in LISTS else [text])}
+            for text in table[name].fillna("").astype(str).str.lower()
+        ]
+        for name in columns
+    ]
+    return [frozenset().union(*words) - {""} for words in zip(*listed, strict=True)]

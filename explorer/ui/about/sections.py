@@ -44,7 +44,7 @@ def summary(view: View) -> None:
                 ("Created", manifest.created[:10], f"schema {manifest.schema}"),
                 ("Neurons", f"{len(view.neurons):,}", f"layers {_span(view.layers)}"),
                 ("Pictures", f"{view.bundle.image_embeddings.shape[0]:,}", "shown to every neuron"),
-                ("Texts", f"{len(view.bundle.texts):,}", "in the dictionary"),
+                ("Texts", f"{len(view.bundle.texts):,}", _dictionary_note(manifest.texts)),
                 (
                     "Model",
                     f"{model.get('blocks', '?')} × {model.get('heads', '?')}",
@@ -55,6 +55,14 @@ def summary(view: View) -> None:
             ]
         ),
     )
+
+
+def _dictionary_note(texts: dict[str, Any]) -> str:
+    """Say how many more texts were left out of the dictionary."""
+    left_out = int(texts.get("left_out", 0))
+    if not left_out:
+        return "in the dictionary"
+    return f"in the dictionary; {left_out:,} more were left out, as the model can't tell them"
 
 
 def _span(layers: list[int]) -> str:

@@ -1,0 +1,79 @@
+"""What a build leaves out of its dictionary, and where it says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from explorer.build import texts as build_texts
+from explorer.build.texts import make_vocabulary
+from explorer.bundle import Bundle
+from explorer.bundle.pictures import picture_words
+from tests.conftest import settings_for
+
+EMBED, SHOWN, UNSHOWN = 32, 120, 100
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def test_words_without_pictures_leave_and_their_number_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    embeddings = unit(rng.normal(size=(SHOWN + UNSHOWN, EMBED)))
+    shown = np.repeat(np.arange(SHOWN), 6)
+    images = unit(embeddings[shown] + 0.6 * unit(rng.normal(size=(len(shown), EMBED))))
+    pictures = pd.DataFrame({"label": [f"thing {n}" for n in shown]}).assign(
+        concept="", keywords="", looks=""
+    )
+    pictures.loc[0, "label"] = "noise 0"  # a label, though its embedding is random
+    names = [f"thing {n}" for n in range(SHOWN)] + [f"noise {n}" for n in range(UNSHOWN)]
+    table = pd.DataFrame({"text": names, "source": "file"})
+    monkeypatch.setattr(
+        build_texts, "encode_texts", lambda loaded, texts: torch.from_numpy(3 * embeddings)
+    )
+    store = SimpleNamespace(table=pictures, corpus_size=len(pictures))
+    said: list[str] = []
+    settings = settings_for(tmp_path, tmp_path, tmp_path)
+    found = make_vocabulary(
+        table,
+        None,
+        images.astype(np.float16),
+        store,
+        settings,
+        said.append,  # type: ignore[arg-type]
+    )
+    kept = found.dictionary.texts
+    assert kept[: SHOWN + 1] == names[: SHOWN + 1]
+    assert len(kept) - SHOWN - 1 <= 8
+    assert kept == found.table["text"].tolist()
+    assert found.left_out == len(names) - len(kept)
+    np.testing.assert_allclose(
+        found.dictionary.embeddings, embeddings[[names.index(name) for name in kept]], atol=1e-3
+    )
+    assert f"{found.left_out} of 220 left out" in " ".join(said)
+
+
+def test_the_manifest_holds_how_many_were_left_out(tiny_bundle: Path) -> None:
+    manifest = Bundle.open(tiny_bundle).manifest
+    assert manifest.texts["left_out"] == 0  # of so few nothing is tested
+    assert manifest.texts["count"] == manifest.counts["texts"]
+
+
+def test_words_of_pictures() -> None:
+    table = pd.DataFrame(
+        [("Traffic light, red", "light", "Stop, GO,", "flat"), (None, "", None, "")],
+        columns=["label", "concept", "keywords", "looks"],
+    )
+    assert picture_words(table, ("label", "keywords")) == [
+        {"traffic light, red", "stop", "go"},
+        frozenset(),
+    ]
+    assert picture_words(table, ("concept", "looks"))[0] == {"light", "flat"}
