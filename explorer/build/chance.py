@@ -10,6 +10,7 @@
 4. Over all neurons of the bundle, Benjamini & Hochberg's rule decides which pass. Words pass by the
    larger of two p-values: they must fit better than null directions' and predict better than those
    of other neurons.
+5. Polysemy is counted among what passes (`explorer.build.polysemy`).
 
 Axes: neuron, sample, half, text, embed.
 """
@@ -27,11 +28,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from explorer.build.corpus_pass import Corpus, PassResult
+from explorer.build.polysemy import added_meanings, driving_meanings, passing_polysemy
 from explorer.build.settings import BuildSettings
 from explorer.bundle.pictures import PictureStore, picture_words
 from explorer.decompose import SparseCode, sparse_codes
 from explorer.describe.chance import LONGEST, null_directions, passing, text_p, word_count
-from explorer.describe.drivers import SIDE, Drivers, WordTable, find_drivers
+from explorer.describe.drivers import SIDE, WordTable, find_drivers
 from explorer.describe.prediction import Prediction, layer_prediction, prefix_sums
 from explorer.describe.sample import draw_sample, effects_along_directions
 from explorer.lens import MultiLayerLens
@@ -123,13 +125,17 @@ def measure_chance(
     ]
     columns = {name: np.concatenate([layer[name] for layer in layers]) for name in layers[0]}
     say("chance: what drives neurons")
-    drivers = _drivers(look, store, settings.seed)
+    table = WordTable.of(picture_words(store.table.iloc[look.images], MEANINGS))
+    drivers = find_drivers(table, look.along, _thumbnails(look, store), seed=settings.seed)
     columns["driven_p"] = drivers.p
     columns["driven_by"] = np.array([", ".join(w[:NAMED]) for w in drivers.words], object)
     both = np.maximum(columns["text_p"], columns["prediction_p"])  # NaN where one is
     columns["words_pass"] = passing(both) & (columns["words"] > 0)
     columns["driven_pass"] = passing(drivers.p)
-    return columns
+    directions = np.concatenate([found.directions[n].directions for n, _ in _rows_of(found)])
+    adds = added_meanings(directions, code, atoms, columns["words"], columns["words_pass"])
+    driven = driving_meanings(drivers.words, table, embeddings, columns["driven_pass"])
+    return columns | passing_polysemy(adds, driven)
 
 
 def _rows_of(found: PassResult) -> Iterator[tuple[int, slice]]:
@@ -184,10 +190,8 @@ def _untested(neurons: int) -> Mapping[str, NDArray[Any]]:
     return {**dict.fromkeys(names, nothing), "words": np.zeros(neurons, np.int8)}
 
 
-def _drivers(look: SecondLook, store: PictureStore, seed: int) -> Drivers:
-    table = WordTable.of(picture_words(store.table.iloc[look.images], MEANINGS))
+def _thumbnails(look: SecondLook, store: PictureStore) -> NDArray[np.float32]:
+    """Return small versions of the sample's pictures, [sample, row, column, channel] in 0 to 1."""
     box = Image.Resampling.BOX
-    thumbnails = np.stack(
-        [np.asarray(store.rgb(int(image)).resize((SIDE, SIDE), box)) for image in look.images]
-    )
-    return find_drivers(table, look.along, thumbnails / np.float32(255), seed=seed)
+    pictures = [store.rgb(int(image)).resize((SIDE, SIDE), box) for image in look.images]
+    return np.stack([np.asarray(picture, np.float32) for picture in pictures]) / np.float32(255)

@@ -28,7 +28,6 @@ from explorer.describe.polysemy import (
     concept_clusters,
     image_clusters,
     label_diversity,
-    polysemy_score,
     related_cosine,
 )
 from explorer.resumable import Say
@@ -139,9 +138,8 @@ def _meanings(
     neurons = len(code.ids)
     concept_labels = np.full(code.ids.shape, -1, np.int8)
     image_labels = np.full(top.ids.shape, -1, np.int8)
-    names = ("polysemy", "concept_polysemy", "image_polysemy", "label_diversity")
+    names = ("concept_polysemy", "image_polysemy", "label_diversity")
     columns: dict[str, NDArray[Any]] = {name: np.zeros(neurons, np.float32) for name in names}
-    columns["clusters"] = np.zeros(neurons, np.int16)
     notify = _every(say, "meanings", neurons)
     for neuron in range(neurons):
         there = code.ids[neuron] >= 0
@@ -155,10 +153,8 @@ def _meanings(
             )
             concept_labels[neuron, there] = concepts.labels
             image_labels[neuron, shown] = pictures.labels
-            columns["polysemy"][neuron] = polysemy_score(concepts, pictures)
             columns["concept_polysemy"][neuron] = concepts.score
             columns["image_polysemy"][neuron] = pictures.score
-            columns["clusters"][neuron] = int((concepts.masses > 0.05).sum())
         positive = top.ids[neuron, 0][shown[0]]
         diversity = label_diversity([str(labels[i]) for i in positive])
         columns["label_diversity"][neuron] = np.nan_to_num(diversity)

@@ -108,8 +108,8 @@ TABLE: tuple[Measure, ...] = (
         "polysemy",
         "Polysemy",
         "polysemy",
-        "Chance that two draws from its concepts and its top pictures are unrelated. "
-        "0 is one meaning, 0.5 is like two equally strong ones.",
+        "Chance that two draws from its words, or from what drives it, are unrelated; only what is "
+        "more than chance counts. 0 is one meaning or none, 0.5 is like two equally strong ones.",
         number,
         ("card", "hint", "page", "list", "map", "export", "finding"),
     ),
@@ -165,13 +165,14 @@ TABLE: tuple[Measure, ...] = (
         ("page", "list", "export"),
     ),
     Measure(
-        "clusters",
-        "Concept clusters",
-        "clusters",
-        "Number of groups of related words in its concept set.",
+        "meanings",
+        "Meanings",
+        "meanings",
+        "Groups of related words, of those it adds or of those that drive it, whichever are "
+        "more; only what is more than chance counts.",
         count,
-        ("list", "export"),
-        unit="clusters",
+        ("page", "list", "export"),
+        unit="meanings",
     ),
     Measure(
         "max_norm",

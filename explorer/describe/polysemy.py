@@ -113,20 +113,6 @@ def image_clusters(
     return _clustered(vectors, scale, _energies(scale), related)
 
 
-def polysemy_score(concepts: ClusterResult, images: ClusterResult | None = None) -> float:
-    """Return the polysemy of one neuron, in [0, 1].
-
-    0: one meaning. On each side all concepts, or all top images, fall in a single cluster.
-    1: the limit of endlessly many meanings. Any two concepts drawn by mass are unrelated, and so
-    are any two top images; two equally heavy unrelated meanings score 0.5, three 0.67.
-
-    The geometric mean of `ClusterResult.score` of concepts and of images: texts and pictures err
-    independently, and a neuron scores high only if both show unrelated things. Without images the
-    concepts' score alone.
-    """
-    return concepts.score if images is None else float(np.sqrt(concepts.score * images.score))
-
-
 def related_cosine(
     embeddings: Rows, quantile: float = 0.99, pairs: int = 200_000, seed: int = 0
 ) -> float:

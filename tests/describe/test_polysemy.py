@@ -8,7 +8,6 @@ from explorer.describe.polysemy import (
     concept_clusters,
     image_clusters,
     label_diversity,
-    polysemy_score,
     related_cosine,
 )
 from explorer.errors import InputError
@@ -196,14 +195,10 @@ def test_degenerate_neurons():
     assert image_clusters(np.eye(2), np.array([1e-200, 1e-200]), RELATED).score == 0.5
 
 
-def test_images_and_the_joint_score():
-    concepts = concept_clusters(neuron([2, 2]), np.ones(4), RELATED)
-    same_thing = image_clusters(neuron([9]), None, RELATED)
+def test_images_are_grouped_on_each_side():
     many_things = image_clusters(neuron([3, 3, 3, 3]), np.full(12, 7.0), RELATED)
-    assert polysemy_score(concepts) == concepts.score
-    assert polysemy_score(concepts, same_thing) == 0
-    joint = polysemy_score(concepts, many_things)
-    assert joint == pytest.approx(np.sqrt(0.5 * 0.75), abs=0.03)
+    assert many_things.score == pytest.approx(0.75, abs=0.03)
+    assert image_clusters(neuron([9]), None, RELATED).score == 0
     both_ends = image_clusters(neuron([3, 3]), np.array([1, 1, 1, -1, -1, -1.0]), RELATED)
     assert both_ends.score == 0
 

@@ -182,17 +182,18 @@ def test_the_map_points_to_a_neuron_and_marks_the_chosen(view: View) -> None:
 
 
 def test_ranges_filter_the_map_as_they_filter_the_neurons() -> None:
-    app = run_page("atlas", polysemy="0.5..")
+    app = run_page("atlas", image_polysemy="0.5..")
     html = html_of(app)
     count = re.search(r"<b>(\d+)</b> neurons pass", html)
     assert count is not None
-    assert f"<b>{count[1]}</b> neurons, 1 to" in html_of(run_page("neurons", polysemy="0.5.."))
-    assert "Lift the filter Polysemy from 0.5" in html
-    assert 'href="neurons?bundle=tiny&amp;polysemy=0.5..' in html
+    assert f"<b>{count[1]}</b> neurons, 1 to" in html_of(run_page("neurons", image_polysemy="0.5.."))
+    assert "Lift the filter Picture polysemy from 0.5" in html
+    assert 'href="neurons?bundle=tiny&amp;image_polysemy=0.5..' in html
     app.number_input(key="_range_low").set_value(0.2)
     app.selectbox(key="_range_key").set_value("selectivity")
     app.button[0].click().run()
-    assert app.query_params == {"bundle": "tiny", "polysemy": "0.5..", "selectivity": "0.2.."}
+    ranges = {"image_polysemy": "0.5..", "selectivity": "0.2.."}
+    assert app.query_params == {"bundle": "tiny", **ranges}
 
 
 def test_colour_by_a_text_asks_for_one() -> None:

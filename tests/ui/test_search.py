@@ -283,14 +283,14 @@ def test_long_lists_are_cut_with_a_word(view: View) -> None:
 
 
 def test_ranges_select_by_value(view: View) -> None:
-    values = view.neurons["polysemy"].to_numpy(np.float64)
+    values = view.neurons["selectivity"].to_numpy(np.float64)
     low, high = (float(f"{end:.6g}") for end in np.quantile(values, [0.3, 0.6]))
-    rows = selection.select(view, NeuronsQuery(ranges=(Range("polysemy", low, high),))).rows
+    rows = selection.select(view, NeuronsQuery(ranges=(Range("selectivity", low, high),))).rows
     inside = (values >= low - 1e-6) & (values <= high + 1e-6)
     assert set(rows.tolist()) == set(np.flatnonzero(inside).tolist())
     assert 50 < len(rows) < 200
     # the extreme value itself, written with six digits, is still inside
-    top = Range("polysemy", float(f"{values.max():.6g}"), None)
+    top = Range("selectivity", float(f"{values.max():.6g}"), None)
     assert int(values.argmax()) in selection.select(view, NeuronsQuery(ranges=(top,))).rows
 
 
