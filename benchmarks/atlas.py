@@ -8,10 +8,11 @@ the next. Without a graphics card Chromium draws WebGL on the processor, and say
 from __future__ import annotations
 
 import math
+import shutil
 import statistics
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ def bench_atlas(settings: AtlasBench) -> dict[str, Any]:
 def widen(bundle: Bundle, neurons: int, folder: Path, draw: np.random.Generator) -> Bundle:
     """Make a bundle of as many neurons in each layer as it takes, copies of those of another one.
 
-    Pictures, texts and tables that no neuron is in are links. Neighbours are drawn by chance.
+    Pictures, texts and tables that no neuron is in are copied. Neighbours are drawn by chance.
 
     Raises:
         InputError: when there would be less than one neuron per layer.
@@ -102,8 +103,8 @@ def widen(bundle: Bundle, neurons: int, folder: Path, draw: np.random.Generator)
     table["neuron"] = np.tile(np.arange(each), len(kept)).astype(table["neuron"].dtype)
     table.to_parquet(folder / "neurons.parquet")
     for name in {*TABLES, *OTHER_FILES} - {"neurons.parquet"}:
-        (folder / name).symlink_to((bundle.path / name).resolve())
-    content = asdict(bundle.manifest) | {"name": folder.name, "evidence": {}}
+        shutil.copy(bundle.path / name, folder / name)
+    content = bundle.manifest.content() | {"name": folder.name, "evidence": {}}
     content["counts"] = content["counts"] | {"neurons": len(rows)}
     names = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
     content["files"] = {name: hash_file(folder / name) for name in names}

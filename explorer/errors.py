@@ -23,3 +23,10 @@ class StoreError(ExplorerError):
 
 class ConflictError(ExplorerError):
     """Someone else changed or deleted what was to be changed; nothing was overwritten."""
+
+
+def brief(error: BaseException) -> str:
+    """Return the first line of what an exception says that isn't ours, or else its kind."""
+    lines = str(error).strip().splitlines()
+    said = lines[0] if lines else type(error).__name__
+    return "".join(sign if sign.isprintable() else "?" for sign in said)

@@ -4,12 +4,12 @@ from explorer.ui.about import sections as about
 from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
-page = frame.begin("about")
-frame.show_problems(page.problems)
-about.summary(page.view)
-save_finding.of_view(page, f"About the bundle {page.view.key}")
-about.verification(page.view)
-about.credits_table(page.view)
-about.settings(page.view)
-about.model_card(page.view)
-about.build_another()
+with frame.page("about") as page:
+    frame.show_problems(page.problems)
+    about.summary(page.view)
+    save_finding.of_view(page, f"About the bundle {page.view.key}")
+    about.verification(page.view)
+    about.credits_table(page.view)
+    about.settings(page.view)
+    about.model_card(page.view)
+    about.build_another()

@@ -6,8 +6,8 @@ from explorer.ui.data.classes import classes_of
 from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
-page = frame.begin("adversarial")
-query, problems = read_attack(page.params, classes_of(page.view))
-frame.show_problems(page.problems + problems)
-adversarial.body(page, query)
-save_finding.of_view(page, "Adversarial pictures")
+with frame.page("adversarial") as page:
+    query, problems = read_attack(page.params, classes_of(page.view))
+    frame.show_problems(page.problems + problems)
+    adversarial.body(page, query)
+    save_finding.of_view(page, "Adversarial pictures")

@@ -5,10 +5,10 @@ from explorer.ui.atlas import sections as atlas
 from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
-page = frame.begin("atlas")
-query, problems = read_atlas(page.params, page.view.layers, page.view.has)
-frame.show_problems(page.problems + problems)
-atlas.toolbar(page, query)
-atlas.chart(page, query)
-atlas.chosen(page, query)
-save_finding.of_view(page, "The atlas")
+with frame.page("atlas") as page:
+    query, problems = read_atlas(page.params, page.view.layers, page.view.has)
+    frame.show_problems(page.problems + problems)
+    atlas.toolbar(page, query)
+    atlas.chart(page, query)
+    atlas.chosen(page, query)
+    save_finding.of_view(page, "The atlas")

@@ -3,6 +3,6 @@
 from explorer.ui.findings import collection as collection_view
 from explorer.ui.shell import frame
 
-page = frame.begin("collection")
-frame.show_problems(page.problems)
-collection_view.body(page)
+with frame.page("collection") as page:
+    frame.show_problems(page.problems)
+    collection_view.body(page)

@@ -4,7 +4,7 @@ from explorer.ui.concept import sections as concept
 from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
-page = frame.begin("concept")
-frame.show_problems(page.problems)
-concept.body(page)
-save_finding.of_view(page, "Concept")
+with frame.page("concept") as page:
+    frame.show_problems(page.problems)
+    concept.body(page)
+    save_finding.of_view(page, "Concept")

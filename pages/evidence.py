@@ -3,7 +3,7 @@
 from explorer.ui.evidence import sections as evidence
 from explorer.ui.shell import frame
 
-page = frame.begin("evidence")
-claim, problems = evidence.read_claim(page)
-frame.show_problems(page.problems + problems)
-evidence.body(page, claim)
+with frame.page("evidence") as page:
+    claim, problems = evidence.read_claim(page)
+    frame.show_problems(page.problems + problems)
+    evidence.body(page, claim)

@@ -3,6 +3,6 @@
 from explorer.ui.findings import finding
 from explorer.ui.shell import frame
 
-page = frame.begin("finding")
-frame.show_problems(page.problems)
-finding.body(page)
+with frame.page("finding") as page:
+    frame.show_problems(page.problems)
+    finding.body(page)

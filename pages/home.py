@@ -4,11 +4,11 @@ from explorer.ui.home import sections as overview
 from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
-page = frame.begin("home")
-frame.title("Overview")
-frame.show_problems(page.problems)
-overview.introduction(page.view)
-overview.striking_neuron(page.view)
-overview.headline_figures(page.view)
-overview.more_neurons(page)
-save_finding.of_view(page, "Overview")
+with frame.page("home") as page:
+    frame.title("Overview")
+    frame.show_problems(page.problems)
+    overview.introduction(page.view)
+    overview.striking_neuron(page.view)
+    overview.headline_figures(page.view)
+    overview.more_neurons(page)
+    save_finding.of_view(page, "Overview")

@@ -5,10 +5,10 @@ from explorer.ui.image import sections as image
 from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
-page = frame.begin("image")
-query, problems = read_query(page.params, page.view)
-frame.show_problems(page.problems + problems)
-source = image.choose(page, query)
-if source is not None:
-    image.study(page, query, source)
-save_finding.of_view(page, "An image under the lens")
+with frame.page("image") as page:
+    query, problems = read_query(page.params, page.view)
+    frame.show_problems(page.problems + problems)
+    source = image.choose(page, query)
+    if source is not None:
+        image.study(page, query, source)
+    save_finding.of_view(page, "An image under the lens")

@@ -4,7 +4,7 @@ from explorer.ui.data.neuron import read_neuron
 from explorer.ui.neuron import sections
 from explorer.ui.shell import frame
 
-page = frame.begin("neuron")
-neuron, problems = read_neuron(page.params, page.view)
-frame.show_problems(page.problems + problems)
-sections.draw(page, neuron)
+with frame.page("neuron") as page:
+    neuron, problems = read_neuron(page.params, page.view)
+    frame.show_problems(page.problems + problems)
+    sections.draw(page, neuron)

@@ -5,9 +5,9 @@ from explorer.ui.neurons import gallery
 from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
-page = frame.begin("neurons")
-reading = read_neurons(page.params, page.view.layers, page.view.has)
-frame.show_problems(page.problems + reading.problems)
-gallery.toolbar(page, reading.query)
-gallery.results(page, reading.query)
-save_finding.of_view(page, "Neurons")
+with frame.page("neurons") as page:
+    reading = read_neurons(page.params, page.view.layers, page.view.has)
+    frame.show_problems(page.problems + reading.problems)
+    gallery.toolbar(page, reading.query)
+    gallery.results(page, reading.query)
+    save_finding.of_view(page, "Neurons")

@@ -5,9 +5,9 @@ from explorer.ui.search import sections as search
 from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
-page = frame.begin("search")
-query, problems = read_search(page.params, len(page.view.labels))
-frame.show_problems(page.problems + problems)
-search.toolbar(page, query)
-search.results(page, query)
-save_finding.of_view(page, "Search")
+with frame.page("search") as page:
+    query, problems = read_search(page.params, len(page.view.labels))
+    frame.show_problems(page.problems + problems)
+    search.toolbar(page, query)
+    search.results(page, query)
+    save_finding.of_view(page, "Search")

@@ -23,6 +23,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel, FiniteFloat
 
 from explorer.attack.closeness import Floats
 from explorer.attack.concepts import USUAL, AttackSettings, Ranking, rank_concepts
@@ -34,6 +35,23 @@ from explorer.picture.reading import embed_pictures
 
 FINALISTS = 12
 HEAT, FINAL = (0,), (1, 2)  # numbers of the trial scenes of both rounds
+
+
+class TriedPair(BaseModel):
+    """What is read here of a pair that was measured."""
+
+    source: str
+    target: str
+    concepts: list[str] = []
+    gains: list[FiniteFloat] = []
+
+
+class Tried(BaseModel):
+    """What is read here of the evidence on attacks."""
+
+    near: float
+    neurons: int
+    by_pair: list[TriedPair]
 
 
 def find_concepts(
@@ -70,12 +88,12 @@ def recorded(bundle: Bundle, ranking: Ranking, settings: AttackSettings) -> dict
 
     Empty where the pair was not measured, or was with other settings or another shortlist.
     """
-    measured = bundle.manifest.evidence.get("attack", {})
-    if (measured.get("near"), measured.get("neurons")) != (settings.near, settings.neurons):
+    measured = bundle.manifest.section("attack", Tried)
+    if not measured or (measured.near, measured.neurons) != (settings.near, settings.neurons):
         return {}
-    for row in measured.get("by_pair", ()):
-        if (row["source"], row["target"]) == (ranking.source, ranking.target):
-            found = dict(zip(row["concepts"], row.get("gains", ()), strict=False))
+    for row in measured.by_pair:
+        if (row.source, row.target) == (ranking.source, ranking.target):
+            found = dict(zip(row.concepts, row.gains, strict=False))
             usable = len(found) == settings.concepts and found.keys() <= ranking.shown.keys()
             return found if usable else {}
     return {}

@@ -6,13 +6,14 @@ images and texts came from, settings, counts) with the SHA-256 and size of every
 `.npy` files opened memory-mapped, tables are Parquet, pictures one blob: no pickles.
 `docs/bundle-format.md` lists them all.
 
-Opening checks the manifest and every file's presence and size; `verify` reads and hashes it all.
+Opening checks the manifest, every file's presence and size, and every array's axes and dtype.
+Values are checked when an array or a table is first read; `verify` reads and hashes it all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from explorer.bundle.arrays import ARRAYS, MEAN_COEFFICIENTS, RESTORE, Arrays
-from explorer.bundle.integrity import OTHER_FILES, TABLES, size_problems, verify
+from explorer.bundle.arrays import ARRAYS, MEAN_COEFFICIENTS, Arrays
+from explorer.bundle.integrity import (
+    OTHER_FILES,
+    TABLES,
+    axis_sizes,
+    form_problems,
+    open_pictures,
+    size_problems,
+    verify,
+)
 from explorer.bundle.manifest import MANIFEST, WORK, Manifest, hash_file, list_files, seal
 from explorer.bundle.pictures import PictureStore
+from explorer.bundle.tables import TEXTS, read_neurons, read_table
 from explorer.errors import BundleError, InputError
 from explorer.kept import kept
 
@@ -64,15 +74,16 @@ class Bundle(Arrays):
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:
-        """Open a bundle after checking its manifest and every file's presence and size.
+        """Open a bundle after checking its manifest, every file's size and every array's form.
 
         Raises:
             BundleError: when one is missing or altered; it names the file and the remedy.
         """
         folder = Path(path)
         manifest = Manifest.read(folder)
-        for problem in size_problems(folder, manifest):
-            raise BundleError(problem)
+        for check in (size_problems, form_problems):
+            if problems := check(folder, manifest):
+                raise BundleError(problems[0])
         return cls(folder, manifest)
 
     @staticmethod
@@ -83,13 +94,7 @@ class Bundle(Arrays):
     @cached_property
     def sizes(self) -> Mapping[str, int]:
         """Lengths of the axes neuron, image, text and embed."""
-        counts = self.manifest.counts
-        return {
-            "neuron": counts["neurons"],
-            "image": counts["images"],
-            "text": counts["texts"],
-            "embed": self.manifest.model["embed"],
-        }
+        return axis_sizes(self.manifest)
 
     @property
     def name(self) -> str:
@@ -99,7 +104,9 @@ class Bundle(Arrays):
     @cached_property
     def neurons(self) -> pd.DataFrame:
         """One row per neuron, by layer and neuron: layer, neuron, explained_variance, ..."""
-        return self._table("neurons.parquet")
+        manifest = self.manifest
+        file = self.path / "neurons.parquet"
+        return read_neurons(file, manifest.layers, manifest.counts["neurons"])
 
     @cached_property
     def tested(self) -> bool:
@@ -109,7 +116,7 @@ class Bundle(Arrays):
     @cached_property
     def text_table(self) -> pd.DataFrame:
         """One row per text: text, source."""
-        return self._table("texts.parquet")
+        return read_table(self.path / "texts.parquet", TEXTS, self.manifest.counts["texts"])
 
     @cached_property
     def texts(self) -> list[str]:
@@ -119,7 +126,7 @@ class Bundle(Arrays):
     @cached_property
     def pictures(self) -> PictureStore:
         """The pictures and what is known of each."""
-        return PictureStore.open(self.path)
+        return open_pictures(self.path, self.manifest)
 
     @cached_property
     def dictionary(self) -> TextDictionary:
@@ -194,16 +201,10 @@ class Bundle(Arrays):
             )
         return self._layer_rows[layer]
 
-    def _table(self, file: str) -> pd.DataFrame:
-        try:
-            return pd.read_parquet(self.path / file)
-        except (OSError, ValueError) as error:
-            raise BundleError(f"{self.path / file} cannot be read ({error}); {RESTORE}.") from error
-
 
 def reseal_evidence(bundle: Bundle, evidence: dict[str, Any]) -> Bundle:
     """Return the bundle with `evidence` merged into its manifest on disk."""
-    content = asdict(bundle.manifest)
+    content = bundle.manifest.content()
     content["evidence"] = {**content["evidence"], **evidence}
     Manifest(**content).write(bundle.path)
     return Bundle.open(bundle.path)

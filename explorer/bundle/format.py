@@ -7,7 +7,6 @@ Run `python -m explorer.bundle.format` after a change of `arrays`, `manifest`, `
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,9 @@ from explorer.bundle.arrays import ARRAYS, AXES, MEAN_COEFFICIENTS, Array, bound
 from explorer.bundle.manifest import MANIFEST, SCHEMA, Manifest
 from explorer.bundle.measures import TABLE
 from explorer.bundle.pictures import COLUMNS, SPLITS
+from explorer.bundle.tables import OWN
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "bundle-format.md"
-
-NEURON_COLUMNS = {
-    "layer": "number of the layer",
-    "neuron": "number of the neuron in its layer",
-    "explained_variance_2": "share of the significant effects along the second direction",
-    "explained_variance_3": "the same for the third",
-    "histogram_unit": "effect norm that `norm_histogram` counts in",
-    "concepts": "the heaviest texts, with commas between",
-    "words": "how many of the first texts gain more than chance",
-    "driven_by": "words that its pictures share more surely than chance, with commas between",
-    "words_pass": "whether its words are more than chance, at a false discovery rate of 5 %",
-    "driven_pass": "the same for what drives it",
-}
-"""Columns of the neuron table that are no measures."""
 
 FILES = {
     "neurons.parquet": "one row per neuron, by layer and neuron",
@@ -74,7 +60,7 @@ def document() -> str:
         *_table(
             ("column", "what it is"),
             [
-                *((f"`{name}`", about) for name, about in NEURON_COLUMNS.items()),
+                *((f"`{column.name}`", column.about) for column in OWN),
                 *((f"`{measure.key}`", measure.meaning) for measure in TABLE),
             ],
         ),
@@ -90,7 +76,10 @@ def document() -> str:
         *_table(
             ("key", "what it is"),
             [
-                *((f"`{field.name}`", field.metadata["help"]) for field in fields(Manifest)),
+                *(
+                    (f"`{field.alias or name}`", str(field.description))
+                    for name, field in Manifest.model_fields.items()
+                ),
                 ("`digest`", "SHA-256 of all other keys as canonical JSON"),
             ],
         ),

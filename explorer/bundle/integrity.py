@@ -1,21 +1,70 @@
-"""Whether a bundle's files are those that its manifest lists."""
+"""Whether a bundle's files are those that its manifest lists, and hold what a bundle holds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from explorer.bundle.arrays import ARRAYS, RESTORE
-from explorer.bundle.manifest import MANIFEST, Manifest, hash_file, list_files
+from explorer.bundle.arrays import ARRAYS, MEAN_COEFFICIENTS, RESTORE, Array
+from explorer.bundle.manifest import (
+    MANIFEST,
+    Manifest,
+    encoded,
+    hash_file,
+    leads_out,
+    list_files,
+)
+from explorer.bundle.pictures import SPLITS, PictureStore
+from explorer.bundle.tables import TEXTS, read_neurons, read_table
 from explorer.errors import BundleError
 
 TABLES = ("neurons.parquet", "texts.parquet", "images.parquet")
 OTHER_FILES = ("pictures.bin", "texts.faiss")
 
 
+def axis_sizes(manifest: Manifest) -> dict[str, int]:
+    """Return the lengths of the axes neuron, image, text and embed."""
+    counts = manifest.counts
+    return {
+        "neuron": counts["neurons"],
+        "image": counts["images"],
+        "text": counts["texts"],
+        "embed": manifest.model["embed"],
+    }
+
+
+def open_pictures(folder: Path, manifest: Manifest) -> PictureStore:
+    """Open a bundle's pictures and compare their numbers with the manifest's.
+
+    Raises:
+        BundleError: when they cannot be read, or are of another form or number.
+    """
+    store = PictureStore.open(folder)
+    corpus = store.corpus_size
+    numbers = (corpus, len(store) - corpus)
+    for split, key, found in zip(SPLITS, ("count", "held_out"), numbers, strict=True):
+        wanted = manifest.images[key]  # type: ignore[literal-required]
+        if found != wanted:
+            raise BundleError(
+                f"{folder / 'images.parquet'}: expected {wanted:,} pictures of the split "
+                f"'{split}', found {found:,}; {RESTORE}."
+            )
+    return store
+
+
 def size_problems(folder: Path, manifest: Manifest) -> list[str]:
-    """Return every file that is missing, not listed, or of another size; reads no file."""
-    problems = []
+    """Return every file that is missing, not listed, of another size or elsewhere; reads none."""
+    problems = [
+        f"{folder / name} is a link that leads out of the bundle; put the file itself there, or "
+        f"{RESTORE}."
+        for name in _links(folder)
+        if leads_out(folder, name)
+    ]
+    if problems:  # then nothing else is looked at
+        return problems
     for name, listed in manifest.files.items():
         file = folder / name
         if not file.is_file():
@@ -33,10 +82,25 @@ def size_problems(folder: Path, manifest: Manifest) -> list[str]:
     return problems
 
 
+def form_problems(folder: Path, manifest: Manifest) -> list[str]:
+    """Return every array of other axes or another dtype; reads the files' heads alone."""
+    sizes = axis_sizes(manifest)
+    problems = []
+    for array in ARRAYS.values():
+        try:
+            found = array.opened(folder, sizes)
+        except BundleError as error:
+            problems.append(str(error))
+            continue
+        plain = zip(array.axes, found.shape, strict=True)
+        sizes |= {axis: size for axis, size in plain if "+" not in axis}
+    return problems
+
+
 def verify(path: str | Path, progress: Callable[[str], object] | None = None) -> list[str]:
     """Return every problem of a bundle, each with its file and remedy; none if it is whole.
 
-    Reads and hashes all files; `progress` is called with each file's name before it is read.
+    Reads, checks and hashes all files; `progress` is called with each one's name before it is read.
     """
     folder = Path(path)
     try:
@@ -44,7 +108,10 @@ def verify(path: str | Path, progress: Callable[[str], object] | None = None) ->
     except BundleError as error:
         return [str(error)]
     problems = size_problems(folder, manifest)
-    if (folder / MANIFEST).read_bytes() != manifest.encoded():  # white space has no digest
+    if any(leads_out(folder, name) for name in _links(folder)):
+        return problems
+    text = (folder / MANIFEST).read_bytes()
+    if text != encoded(json.loads(text)):  # white space has no digest
         problems.append(f"{folder / MANIFEST} was changed after it was written; {RESTORE}.")
     for name, listed in manifest.files.items():
         file = folder / name
@@ -53,5 +120,53 @@ def verify(path: str | Path, progress: Callable[[str], object] | None = None) ->
         if file.is_file() and file.stat().st_size == listed["bytes"] and hash_file(file) != listed:
             problems.append(f"{file} was changed since the bundle was built; {RESTORE}.")
     extra = [n for n in list_files(folder) if n not in manifest.files]
-    problems += [f"{folder / n} does not belong to the bundle; remove it." for n in extra]
-    return problems
+    return [
+        *(problems or content_problems(folder, manifest)),
+        *(f"{folder / n} does not belong to the bundle; remove it." for n in extra),
+    ]
+
+
+def content_problems(folder: Path, manifest: Manifest) -> list[str]:
+    """Return every array and table that does not hold what a bundle holds; reads them whole."""
+    problems = form_problems(folder, manifest)
+    if problems:
+        return problems
+    sizes, rows = axis_sizes(manifest), manifest.counts
+
+    def search_index() -> object:
+        from explorer.describe.dictionary import load_index
+
+        return load_index(folder / "texts.faiss", rows["texts"], sizes["embed"])
+
+    checks: list[Callable[[], object]] = [
+        search_index,
+        lambda: read_neurons(folder / "neurons.parquet", manifest.layers, rows["neurons"]),
+        lambda: read_table(folder / "texts.parquet", TEXTS, rows["texts"]),
+        lambda: open_pictures(folder, manifest).check_kinds(),
+        *(_reading(array, folder, sizes) for array in ARRAYS.values()),
+        *(_reading(MEAN_COEFFICIENTS, folder, {}, layer) for layer in manifest.layers),
+    ]
+    return [problem for check in checks if (problem := _problem(check))]
+
+
+def _reading(
+    array: Array[Any], folder: Path, sizes: Mapping[str, int], layer: int | None = None
+) -> Callable[[], object]:
+    return lambda: array.read(folder, sizes, layer)
+
+
+def _problem(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except BundleError as error:
+        return str(error)
+    return ""
+
+
+def _links(folder: Path) -> Iterator[str]:
+    """Yield the path of every symbolic link below a folder."""
+    for root, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(root) / name
+            if path.is_symlink():
+                yield path.relative_to(folder).as_posix()

@@ -1,73 +1,192 @@
 """A bundle's manifest: what the bundle holds, and the hash of every one of its files.
 
-`manifest.json` carries a `digest` of its own content, so that no byte of a bundle can change
-unnoticed. An unknown key is an error, as is another schema.
+`Manifest` is its one schema: every field with its type and bounds. Keys that a newer version adds
+are kept and not looked at. `manifest.json` carries a `digest` of its own content, so that no byte
+of a bundle can change unnoticed; whatever wrote it, a field of another form is refused by name.
 """
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, NotRequired, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+    with_config,
+)
+from typing_extensions import TypedDict
 
 from explorer.bundle.arrays import RESTORE
-from explorer.errors import BundleError
+from explorer.errors import BundleError, brief
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 WORK = ".build"  # an unfinished build's state; never part of a bundle
+LARGEST = 2**26  # bytes of a manifest; the shipped one has 240,000
+SHOWN = 60  # characters of a value that is none
+
+STRICT = ConfigDict(extra="allow", strict=True)
+
+Section = TypeVar("Section")
 
 
-def _about(text: str) -> dict[str, str]:
-    return {"help": text}
+def _inside(name: str) -> str:
+    """Refuse a file's name that may lead out of the bundle's folder."""
+    path = PurePosixPath(name)
+    plain = name.isprintable() and path.as_posix() == name and "\\" not in name
+    if not plain or path.is_absolute() or not path.parts or ".." in path.parts or name == MANIFEST:
+        raise ValueError("Input should be a path below the bundle's folder")
+    return name
 
 
-@dataclass(frozen=True)
-class Manifest:
+def _rising(layers: list[int]) -> list[int]:
+    if sorted(set(layers)) != layers:
+        raise ValueError("Input should be rising numbers of layers")
+    return layers
+
+
+def _date(text: str) -> str:
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError("Input should be a date such as 2026-11-23") from error
+    return text
+
+
+Text = Annotated[str, Field(max_length=4096)]
+Number = Annotated[int, Field(ge=0, lt=2**31)]
+Size = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+@with_config(STRICT)
+class ModelFacts(TypedDict):
+    """Key `model`: how the model is loaded, and its sizes."""
+
+    source: Text
+    pretrained: Text | None
+    embed: Size
+    width: Size
+    image_size: Size
+    blocks: Size
+    heads: Size
+
+
+@with_config(STRICT)
+class Settings(TypedDict):
+    """Key `settings`: those of the build that its arrays follow from."""
+
+    significant: NotRequired[Annotated[float, Field(gt=0, le=1)]]
+    significant_cap: NotRequired[Size]
+    nonzero: NotRequired[Size]
+    seed: NotRequired[int]
+    texts: NotRequired[Text]
+    dtype: NotRequired[Text]
+
+
+@with_config(STRICT)
+class Pictures(TypedDict):
+    """Key `images`: the pictures' source, their numbers, and files that could not be read."""
+
+    source: Text
+    count: Size
+    held_out: Number
+    skipped: list[Text]
+
+
+@with_config(STRICT)
+class Texts(TypedDict):
+    """Key `texts`: the dictionary's source and length, and how many texts were left out of it."""
+
+    source: Text
+    count: Size
+    left_out: NotRequired[Number]
+
+
+@with_config(STRICT)
+class Counts(TypedDict):
+    """Key `counts`: lengths of the axes."""
+
+    neurons: Size
+    images: Size
+    texts: Size
+
+
+@with_config(STRICT)
+class FileFacts(TypedDict):
+    """A value of `files`."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    bytes: Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Manifest(BaseModel):
     """What a bundle holds; see the module's text."""
 
-    name: str = field(metadata=_about("the bundle's name, which addresses carry"))
-    created: str = field(metadata=_about("date of the build, ISO 8601"))
-    model: dict[str, Any] = field(
-        metadata=_about(
-            "`source` and `pretrained` to load it by; `embed`, `width`, `image_size`, `blocks`, "
-            "`heads`"
-        )
+    model_config = ConfigDict(frozen=True, populate_by_name=True, **STRICT)
+
+    name: Annotated[str, Field(min_length=1, max_length=255)] = Field(
+        description="the bundle's name, which addresses carry"
     )
-    layers: list[int] = field(metadata=_about("layers whose neurons are described, rising"))
-    centre: bool = field(
-        metadata=_about("whether write vectors and attention outputs are centred per neuron")
+    created: Annotated[str, AfterValidator(_date)] = Field(
+        description="date of the build, ISO 8601"
     )
-    settings: dict[str, Any] = field(
-        metadata=_about("the build's settings that its arrays follow from")
+    model: ModelFacts = Field(
+        description="`source` and `pretrained` to load it by; `embed`, `width`, `image_size`, "
+        "`blocks`, `heads`"
     )
-    images: dict[str, Any] = field(
-        metadata=_about("`source`, `count`, `held_out` and `skipped` of the pictures")
+    layers: Annotated[list[Number], Field(min_length=1), AfterValidator(_rising)] = Field(
+        description="layers whose neurons are described, rising"
     )
-    texts: dict[str, Any] = field(
-        metadata=_about(
-            "`source` and `count` of the dictionary, and how many texts were `left_out` because "
-            "the text tower can't tell them"
-        )
+    centre: bool = Field(
+        description="whether write vectors and attention outputs are centred per neuron"
     )
-    counts: dict[str, int] = field(metadata=_about("numbers of `neurons`, `images`, `texts`"))
-    files: dict[str, dict[str, Any]] = field(
-        metadata=_about("path -> `sha256` and `bytes` of every other file")
+    settings: Settings = Field(description="the build's settings that its arrays follow from")
+    images: Pictures = Field(
+        description="`source`, `count`, `held_out` and `skipped` of the pictures"
     )
-    evidence: dict[str, Any] = field(
-        default_factory=dict, metadata=_about("section -> what was measured; may be added later")
+    texts: Texts = Field(
+        description="`source` and `count` of the dictionary, and how many texts were `left_out` "
+        "because the text tower can't tell them"
     )
-    schema: int = field(default=SCHEMA, metadata=_about("version of this format"))
+    counts: Counts = Field(description="numbers of `neurons`, `images`, `texts`")
+    files: dict[Annotated[str, AfterValidator(_inside)], FileFacts] = Field(
+        description="path -> `sha256` and `bytes` of every other file"
+    )
+    evidence: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="section -> what was measured; may be added later"
+    )
+    version: int = Field(
+        default=SCHEMA, alias="schema", ge=SCHEMA, le=SCHEMA, description="version of this format"
+    )
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        for of in ("images", "texts"):
+            if self.counts[of] != getattr(self, of)["count"]:
+                raise ValueError(f"Input should have one number of {of} in counts and {of}.count")
+        if self.counts["neurons"] % len(self.layers):
+            raise ValueError("Input should have as many neurons in counts for each of its layers")
+        if self.layers[-1] >= self.model["blocks"] - 1:
+            raise ValueError("Input should have layers before the last of model.blocks")
+        return self
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
         """Read and check the manifest of `folder`.
 
         Raises:
-            BundleError: when it is missing, altered, or of another schema.
+            BundleError: when it is missing, altered, of another schema or of another form.
         """
         file = folder / MANIFEST
         if not folder.is_dir():
@@ -76,24 +195,28 @@ class Manifest:
             )
         if not file.is_file():
             raise BundleError(f"{file} is missing: {folder} is not a finished bundle; {RESTORE}.")
+        if leads_out(folder, MANIFEST):
+            raise BundleError(f"{file} leads out of its folder; {RESTORE}.")
+        if file.stat().st_size > LARGEST:
+            raise BundleError(f"{file} has more than {LARGEST:,} bytes; {RESTORE}.")
         try:
             found = json.loads(file.read_text("utf-8"))
             digest = found.pop("digest")
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise BundleError(f"{file} is damaged ({error}); {RESTORE}.") from error
+            right = digest == digest_of(found)
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+            raise BundleError(f"{file} is damaged ({brief(error)}); {RESTORE}.") from error
         schema = found.get("schema")
-        if schema != SCHEMA:
+        if type(schema) is not int or schema != SCHEMA:
             raise BundleError(
-                f"{file} has schema {schema!r} and this version reads {SCHEMA}; "
+                f"{file} has schema {_short(schema)} and this version reads {SCHEMA}; "
                 "update the explorer or build the bundle again."
             )
-        known = {f.name for f in fields(cls)}
-        if set(found) - known or known - set(found):
-            odd = sorted(set(found) ^ known)
-            raise BundleError(f"{file} has unknown or missing keys {odd}; {RESTORE}.")
-        if digest != digest_of(found):
+        if not right:
             raise BundleError(f"{file} was changed after it was written; {RESTORE}.")
-        return cls(**found)
+        try:
+            return cls.model_validate(found)
+        except ValidationError as error:
+            raise BundleError(f"{file}: {_sentence(error)}; {RESTORE}.") from error
 
     @property
     def identity(self) -> str:
@@ -101,21 +224,66 @@ class Manifest:
 
         Two bundles with one identity hold the same neurons, texts and pictures, byte by byte.
         """
-        content = asdict(self)
+        content = self.content()
         del content["evidence"]
         return digest_of(content)
 
+    def content(self) -> dict[str, Any]:
+        """Return all keys but the digest, those of newer versions included."""
+        return self.model_dump(by_alias=True)
+
+    def section(self, name: str, form: type[Section]) -> Section | None:
+        """Return a section of the evidence as a `form`.
+
+        None where it was not measured, or is of another form, as another version may write it.
+        """
+        try:
+            return TypeAdapter(form).validate_python(self.evidence.get(name))
+        except ValidationError:
+            return None
+
     def write(self, folder: Path) -> None:
         """Write the manifest with its digest, atomically."""
+        content = self.content()
         unfinished = folder / f"{MANIFEST}.new"
-        unfinished.write_bytes(self.encoded())
+        unfinished.write_bytes(encoded({**content, "digest": digest_of(content)}))
         unfinished.replace(folder / MANIFEST)
 
-    def encoded(self) -> bytes:
-        """Return the bytes of the manifest's file: JSON in UTF-8 with the digest."""
-        content = asdict(self)
-        whole = {**content, "digest": digest_of(content)}
-        return (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode()
+
+def encoded(content: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a manifest's file: JSON in UTF-8."""
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def leads_out(folder: Path, name: str) -> bool:
+    """Return whether a path below a bundle's folder leads out of it by a symbolic link."""
+    try:
+        return not (folder / name).resolve(strict=True).is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a link to nowhere or in a circle
+        return (folder / name).is_symlink()
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say what is wrong: field, what is expected, what was found."""
+    first, *others = error.errors(include_url=False)
+    field = ".".join(_short(part).strip("'") for part in first["loc"]) or "its fields"
+    expected = first["msg"].partition(" should ")[2] or first["msg"]
+    if first["type"] == "missing":
+        said = f"'{field}' is missing"
+    elif first["type"] == "value_error" and not first["loc"]:
+        said = f"{field} should {expected}"
+    else:
+        said = f"'{field}' should {expected}, found {_short(first['input'])}"
+    return said + (f" (and {len(others)} more)" if others else "")
+
+
+def _short(value: object) -> str:
+    """Return a value in one short line that can be printed anywhere."""
+    try:
+        shown = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    except RecursionError:
+        shown = type(value).__name__
+    return shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 1]}…"
 
 
 def digest_of(content: dict[str, Any]) -> str:
@@ -124,8 +292,8 @@ def digest_of(content: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def hash_file(path: Path) -> dict[str, Any]:
-    """Return {"sha256": hex digest, "bytes": size} of a file."""
+def hash_file(path: Path) -> FileFacts:
+    """Return hash and size of a file."""
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"sha256": digest, "bytes": path.stat().st_size}

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from explorer.bundle.arrays import RESTORE
+from explorer.bundle.tables import INTEGER, TEXT, Column, read_table
 from explorer.errors import BundleError, InputError
 
 TABLE, BLOB = "images.parquet", "pictures.bin"
@@ -29,6 +31,12 @@ COLUMNS = (
 LISTS = ("keywords", "looks")
 """Columns that hold several words, with commas between."""
 SPLITS = ("corpus", "heldout")
+FORM = (
+    *(Column(name, TEXT, "a text, empty where unknown") for name in COLUMNS),
+    Column("offset", INTEGER, "where in the blob the picture's file begins, bytes", least=0),
+    Column("length", INTEGER, "bytes of the file", least=1),
+)
+FORMATS = ("WEBP", "PNG", "JPEG")
 _KINDS = ((b"RIFF", "webp"), (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"))
 
 
@@ -52,15 +60,9 @@ class PictureStore:
                 raise BundleError(
                     f"{folder / name} is missing; restore it or build the bundle again."
                 )
-        try:
-            table = pd.read_parquet(folder / TABLE)
-        except (OSError, ValueError) as error:
-            raise BundleError(f"{folder / TABLE} cannot be read ({error}); restore it.") from error
-        absent = {*COLUMNS, "offset", "length"} - set(table.columns)
-        if absent:
-            raise BundleError(
-                f"{folder / TABLE} lacks the columns {sorted(absent)}; build it again."
-            )
+        table = read_table(folder / TABLE, FORM)
+        if problem := _order_problem(table, (folder / BLOB).stat().st_size):
+            raise BundleError(f"{folder / TABLE}: {problem}; {RESTORE}.")
         return cls(folder, table)
 
     @classmethod
@@ -115,10 +117,12 @@ class PictureStore:
             BundleError: when the stored bytes are no picture.
         """
         try:
-            return Image.open(io.BytesIO(self.encoded(image))).convert("RGBA")
-        except (UnidentifiedImageError, OSError) as error:
+            return Image.open(io.BytesIO(self.encoded(image)), formats=FORMATS).convert("RGBA")
+        except InputError:
+            raise
+        except Exception as error:  # decoders raise whatever a damaged header leads them to
             raise BundleError(
-                f"picture {image} of {self.folder / BLOB} is damaged; restore the file."
+                f"picture {image} of {self.folder / BLOB} is damaged; {RESTORE}."
             ) from error
 
     def rgb(self, image: int) -> Image.Image:
@@ -127,6 +131,20 @@ class PictureStore:
         canvas = Image.new("RGB", picture.size, "white")
         canvas.paste(picture, (0, 0), picture)
         return canvas
+
+    def check_kinds(self) -> None:
+        """Check that every picture begins as one that a browser shows.
+
+        Raises:
+            BundleError: when one does not; it names the picture.
+        """
+        for image in range(len(self)):
+            try:
+                picture_kind(self.encoded(image))
+            except InputError as error:
+                raise BundleError(
+                    f"picture {image} of {self.folder / BLOB} is damaged: {error} {RESTORE}."
+                ) from error
 
     @cached_property
     def _map(self) -> mmap.mmap:
@@ -152,6 +170,19 @@ def picture_kind(data: bytes) -> str:
         if data.startswith(mark):
             return kind
     raise InputError("A picture is neither WebP, PNG nor JPEG.")
+
+
+def _order_problem(table: pd.DataFrame, size: int) -> str:
+    """Return what is wrong with the pictures' splits, or with their places in `size` bytes."""
+    if odd := sorted(set(table["split"]) - set(SPLITS)):
+        return f"column 'split': expected one of {', '.join(SPLITS)}, found {odd[0]!r:.40}"
+    held = (table["split"] == SPLITS[1]).to_numpy()
+    if np.any(held[:-1] & ~held[1:]):
+        return "column 'split': expected the corpus before held-out pictures, found it behind them"
+    ends = table["offset"].to_numpy(np.float64) + table["length"].to_numpy(np.float64)
+    if len(ends) and ends.max() > size:
+        return f"column 'offset': expected pictures within the {size:,} bytes of {BLOB}"
+    return ""
 
 
 def _check_record(record: dict[str, Any], records: list[dict[str, Any]]) -> None:

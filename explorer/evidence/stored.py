@@ -15,14 +15,40 @@ on. Nothing is written: the bundle's manifest stays as it is until a section is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from explorer.bundle import Bundle
 from explorer.evidence.claims.attack import OWN
+from explorer.evidence.figures import Figure
 
 Result = dict[str, Any]
 _UNITS = {"recall": "pictures", "segmentation": "scenes", "discovery": "scenes", "attack": "pairs"}
 _INTERVAL = "_interval"
+
+
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
+"""What reading a section raises that is of another form, as another version may write it."""
+
+
+class Recall(BaseModel):
+    """The section on recognition, in today's shape."""
+
+    top_1: Figure = Field(alias="recall@1")
+    top_10: Figure = Field(alias="recall@10")
+    candidates: int
+    pictures: int
+    set: str = "held out"
+
+
+def recall_of(evidence: Mapping[str, Any]) -> Recall | None:
+    """Return what was measured of recognition; None where nothing was, or in another form."""
+    try:
+        return Recall.model_validate(evidence.get("recall"))
+    except ValidationError:
+        return None
 
 
 def stored_evidence(bundle: Bundle) -> dict[str, Result]:
@@ -32,13 +58,19 @@ def stored_evidence(bundle: Bundle) -> dict[str, Result]:
 
 def upgraded(evidence: Mapping[str, Any]) -> dict[str, Result]:
     """Return evidence with every figure in today's shape; what has it already is left as it is."""
-    found = {
-        section: _upgrade(result, _UNITS[section], 0) if section in _UNITS else result
-        for section, result in evidence.items()
-    }
-    if isinstance(found.get("attack", {}).get("verdict"), Mapping):
-        found["attack"] = _with_differences(found["attack"])
+    found = {}
+    for section, result in evidence.items():
+        with suppress(*MALFORMED):  # what is of no known form counts as not measured
+            found[section] = _upgrade_section(section, result)
     return found
+
+
+def _upgrade_section(section: str, result: Result) -> Result:
+    if section not in _UNITS:
+        return result
+    upgraded: Result = _upgrade(result, _UNITS[section], 0)
+    whole = section == "attack" and isinstance(upgraded.get("verdict"), Mapping)
+    return _with_differences(upgraded) if whole else upgraded
 
 
 def _upgrade(part: Any, unit: str, count: int) -> Any:

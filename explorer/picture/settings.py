@@ -6,7 +6,9 @@ Pages that only read or write an address import this, and no torch with it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, Field
 
 from explorer.errors import InputError
 
@@ -69,7 +71,13 @@ class SegmentSettings:
 USUAL = SegmentSettings()
 
 
+class Calibrated(BaseModel):
+    """What is read here of the evidence on segmentation."""
+
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]]
+
+
 def calibrated_threshold(bundle: Bundle | None, method: str) -> float:
     """Return the method's threshold as measured on the bundle, or the usual one."""
-    measured = bundle.manifest.evidence.get("segmentation", {}) if bundle else {}
-    return float(measured.get("thresholds", {}).get(method, USUAL_THRESHOLD))
+    measured = bundle.manifest.section("segmentation", Calibrated) if bundle else None
+    return measured.thresholds.get(method, USUAL_THRESHOLD) if measured else USUAL_THRESHOLD

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -39,7 +38,7 @@ def bundles(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     pd.read_parquet(untrusted / "neurons.parquet").assign(concepts=EVIL).to_parquet(
         untrusted / "neurons.parquet", index=False
     )
-    facts = asdict(Manifest.read(untrusted))
+    facts = Manifest.read(untrusted).content()
     seal(
         untrusted, **{key: value for key, value in facts.items() if key not in {"files", "schema"}}
     )

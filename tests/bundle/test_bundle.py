@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +12,9 @@ import pytest
 
 import explorer.bundle as module
 from explorer.bundle import ARRAYS, MANIFEST, Bundle, Manifest, list_files, reseal_evidence, verify
-from explorer.bundle.manifest import digest_of
 from explorer.errors import BundleError, InputError
 from tests.conftest import TINY_LAYERS, flip
+from tests.support.altered import manifest_of, write_manifest
 
 NEURONS = 128
 
@@ -131,7 +129,8 @@ def test_a_bundle_without_a_model_folder_names_its_model(
         return "model"
 
     manifest = Manifest.read(tiny_bundle)
-    named = asdict(manifest) | {"model": {"source": "ViT-B-32", "pretrained": "openai"}}
+    named = manifest.content()
+    named["model"] |= {"source": "ViT-B-32", "pretrained": "openai"}
     monkeypatch.setattr("explorer.lens.models.load_model", load)
     monkeypatch.setattr(module, "MODEL_FOLDER", "elsewhere")
     bundle = Bundle(tiny_bundle, Manifest(**named))
@@ -201,20 +200,18 @@ def test_a_file_too_many_is_found(bundle_copy: Path, name: str) -> None:
 
 
 def rewrite(folder: Path, **changes: object) -> None:
-    """Change the manifest and give it a digest that fits."""
-    content = {**json.loads((folder / MANIFEST).read_text("utf-8")), **changes}
-    content = {key: value for key, value in content.items() if value is not None}
-    content.pop("digest")
-    content["digest"] = digest_of(content)
-    (folder / MANIFEST).write_text(json.dumps(content), "utf-8")
+    """Change the manifest, leave out what is None, and give it a digest that fits."""
+    content = {**manifest_of(folder), **changes}
+    write_manifest(folder, {key: value for key, value in content.items() if value is not None})
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"schema": 2}, "schema 2 and this version reads 1; update"),
-        ({"colour": "red"}, "unknown or missing keys \\['colour'\\]"),
-        ({"layers": None}, "unknown or missing keys \\['layers'\\]"),
+        ({"schema": True}, "schema True and this version reads 1"),
+        ({"schema": 1.0}, "schema 1.0 and this version reads 1"),
+        ({"layers": None}, "'layers' is missing"),
         ({"files": {}}, "does not list"),
     ],
 )
@@ -240,14 +237,26 @@ def test_folders_that_are_no_bundle_are_refused(tmp_path: Path) -> None:
 
 
 def test_damage_of_the_same_size_is_named_when_read(bundle_copy: Path) -> None:
-    for name in ("directions.npy", "neurons.parquet"):
-        file = bundle_copy / name
-        file.write_bytes(bytes(file.stat().st_size))
+    table, array = bundle_copy / "neurons.parquet", bundle_copy / "directions.npy"
+    table.write_bytes(bytes(table.stat().st_size))
     bundle = Bundle.open(bundle_copy)
-    with pytest.raises(BundleError, match=r"directions\.npy cannot be read"):
-        bundle.directions  # noqa: B018
     with pytest.raises(BundleError, match=r"neurons\.parquet cannot be read"):
         bundle.neurons  # noqa: B018
+    array.write_bytes(bytes(array.stat().st_size))
+    with pytest.raises(BundleError, match=r"directions\.npy cannot be read"):
+        Bundle.open(bundle_copy)
+
+
+def test_keys_of_newer_versions_are_kept(bundle_copy: Path) -> None:
+    content = manifest_of(bundle_copy)
+    content |= {"colour": {"red": [1, None]}}
+    content["texts"] |= {"language": "en"}
+    content["settings"] |= {"hold_out": "twemoji"}
+    write_manifest(bundle_copy, content)
+    assert verify(bundle_copy) == []
+    manifest = reseal_evidence(Bundle.open(bundle_copy), {"new": {"a": 1}}).manifest
+    assert manifest.content() == content | {"evidence": {"new": {"a": 1}}}
+    assert verify(bundle_copy) == []
 
 
 def test_evidence_is_added_to_the_manifest(bundle_copy: Path) -> None:

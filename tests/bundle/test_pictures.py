@@ -84,7 +84,7 @@ def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot be read"):
         PictureStore.open(tmp_path)
     pd.DataFrame({"label": ["a"]}).to_parquet(tmp_path / "images.parquet")
-    with pytest.raises(BundleError, match="lacks the columns"):
+    with pytest.raises(BundleError, match="column 'concept' is missing"):
         PictureStore.open(tmp_path)
 
 

@@ -305,4 +305,4 @@ def test_a_bundles_identity_outlives_its_evidence(bundle_copy: Any) -> None:
     after = reseal_evidence(before, {"recall": {"recall@1": 0.5}})
     assert after.manifest.identity == before.manifest.identity
     assert reference(after) == reference(before) != BUNDLE
-    assert replace(after.manifest, centre=False).identity != before.manifest.identity
+    assert after.manifest.model_copy(update={"centre": False}).identity != before.manifest.identity

@@ -88,7 +88,7 @@ def test_what_was_measured_is_said(view: View) -> None:
     rates = {"second-order": 0.51, "random": 0.07, "none": 0.0}
     methods = {name: {"two_way": {"mean": rate}} for name, rate in rates.items()}
     figures = {"attack": {"pairs": 50, "scenes": 40, "methods": methods}}
-    told = replace(view.bundle.manifest, evidence=figures)
+    told = view.bundle.manifest.model_copy(update={"evidence": figures})
     html = pairs.measured(View("tiny", replace(view.bundle, manifest=told)))
     assert all(said in html for said in ("50 pairs", "40 pictures", "51", "claim=attack"))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -33,7 +32,7 @@ def hostile(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     neurons = pd.read_parquet(folder / "neurons.parquet").assign(concepts=EVIL)
     neurons.to_parquet(folder / "neurons.parquet", index=False)
     (folder / "model" / "README.md").unlink(missing_ok=True)
-    facts = asdict(Manifest.read(folder))
+    facts = Manifest.read(folder).content()
     facts["model"]["source"] = EVIL
     seal(folder, **{key: value for key, value in facts.items() if key not in {"files", "schema"}})
     return folder

@@ -9,6 +9,7 @@ import streamlit as st
 from markupsafe import Markup
 
 from explorer.bundle import verify
+from explorer.bundle.manifest import Texts
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import NOTHING, figures, table, tag
@@ -41,7 +42,7 @@ def summary(view: View) -> None:
         tag("h2", f"The bundle “{view.key}”"),
         figures(
             [
-                ("Created", manifest.created[:10], f"schema {manifest.schema}"),
+                ("Created", manifest.created[:10], f"schema {manifest.version}"),
                 ("Neurons", f"{len(view.neurons):,}", f"layers {_span(view.layers)}"),
                 ("Pictures", f"{view.bundle.image_embeddings.shape[0]:,}", "shown to every neuron"),
                 ("Texts", f"{len(view.bundle.texts):,}", _dictionary_note(manifest.texts)),
@@ -57,9 +58,9 @@ def summary(view: View) -> None:
     )
 
 
-def _dictionary_note(texts: dict[str, Any]) -> str:
+def _dictionary_note(texts: Texts) -> str:
     """Say how many more texts were left out of the dictionary."""
-    left_out = int(texts.get("left_out", 0))
+    left_out = texts.get("left_out", 0)
     if not left_out:
         return "in the dictionary"
     return f"in the dictionary; {left_out:,} more were left out, as the model can't tell them"

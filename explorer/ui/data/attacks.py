@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
+from pydantic import BaseModel, Field, FiniteFloat
 
 from explorer.attack.audit import Audit, audit
 from explorer.attack.batch import Attack, Attempt
 from explorer.attack.concepts import Ranking
 from explorer.attack.pairs import Classes, Pair, propose_pairs
 from explorer.attack.scenes import AttackScene, compose_attack
-from explorer.evidence.claims.attack import OWN
 from explorer.picture.uploads import decode
 from explorer.search.texts import text_embeddings
 from explorer.ui.address.attack_query import AttackQuery
@@ -33,6 +33,20 @@ class Proposal:
     pair: Pair
     share: float | None = None
     """Share of its pictures that were taken for the target, where that was measured."""
+
+
+class MeasuredPair(BaseModel):
+    """What is read here of a pair that was measured."""
+
+    source: str
+    target: str
+    share: FiniteFloat | None = Field(default=None, alias="second-order")
+
+
+class MeasuredAttack(BaseModel):
+    """What is read here of the evidence on attacks."""
+
+    by_pair: list[MeasuredPair] = []
 
 
 def find_attack(view: View, query: AttackQuery) -> Attack:
@@ -78,10 +92,10 @@ def _first_attempts(
 
 def measured_pairs(view: View) -> list[Proposal]:
     """Return the measured pairs most often taken for the target; none if none were measured."""
-    found = view.bundle.manifest.evidence.get("attack", {}).get("by_pair", [])
-    rows = [row for row in found if OWN in row]
-    best = sorted(rows, key=lambda row: -row[OWN])[:PROPOSED]
-    return [Proposal(Pair(row["source"], row["target"]), row[OWN]) for row in best]
+    found = view.bundle.manifest.section("attack", MeasuredAttack)
+    rows = [(row.share, row) for row in found.by_pair if row.share is not None] if found else []
+    best = sorted(rows, key=lambda row: -row[0])[:PROPOSED]
+    return [Proposal(Pair(row.source, row.target), share) for share, row in best]
 
 
 def proposals(view: View, seed: int) -> list[Proposal]:

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 from markupsafe import Markup
+from plotly.graph_objects import Figure
 
 from explorer.evidence import registry
 from explorer.evidence.claim import FAILS, HOLDS, PARTLY, Result, Verdict
 from explorer.evidence.drawing import Number, Shown, percent
 from explorer.evidence.figures import is_figure, leaves
-from explorer.evidence.stored import stored_evidence
+from explorer.evidence.stored import MALFORMED, recall_of, stored_evidence
 from explorer.ui.evidence import plots
 from explorer.ui.html import charts
 from explorer.ui.html.elements import NOTHING, caption, figures, joined, table, tag
@@ -58,13 +59,13 @@ def body(page: Page, asked: str) -> None:
 
 def _recognition(page: Page, evidence: Mapping[str, Any]) -> Markup:
     """Show how well the model recognises the evaluation pictures."""
-    result = evidence.get("recall")
-    if not result:
+    recall = recall_of(evidence)
+    if not recall:
         return _command(page, "recall")
-    keys = ("recall@1", "recall@10")
-    items = [_tile(Number.at(key.capitalize(), percent(key), result, key)) for key in keys]
-    items.append(("Candidates", f"{result['candidates']:,}", "distinct names"))
-    items.append(("Pictures", f"{result['pictures']:,}", str(result.get("set", "held out"))))
+    found = (("recall@1", recall.top_1), ("recall@10", recall.top_10))
+    items = [_tile(Number(key.capitalize(), figure, percent(key), key)) for key, figure in found]
+    items.append(("Candidates", f"{recall.candidates:,}", "distinct names"))
+    items.append(("Pictures", f"{recall.pictures:,}", recall.set))
     about = (
         "Recognition of the evaluation pictures with nothing changed: how often a picture’s own "
         "name is the nearest of all candidates (recall@1), or among the ten nearest."
@@ -113,7 +114,7 @@ def _read(key: str, evidence: Mapping[str, Result]) -> _Judged | None:
         verdict = claim.judge(result)
         reasons = claim.explain(result) if claim.explain and verdict.outcome != HOLDS else []
         return _Judged(result, verdict, claim.draw(result), reasons)
-    except (KeyError, TypeError):
+    except MALFORMED:
         return None
 
 
@@ -121,28 +122,44 @@ def _section(page: Page, key: str, evidence: Mapping[str, Result], whole: bool) 
     """Draw a claim: its sentence, verdict, rule, figures, plots; or how to measure it."""
     claim, section = registry.claims()[key], registry.section_of(key).name
     read = _read(key, evidence)
+    body = _body(page, key, read, whole) if read else []
     heading = tag("h1" if whole else "h2", claim.title)
-    badge = _badge(read.verdict if read else None)
+    badge = _badge(read.verdict if read and body else None)
     head = tag("div", heading, badge, css="claim-head" if whole else "claim-head next")
     frame.draw(head, tag("p", claim.sentence), _steps(page, key) if whole else NOTHING)
-    if not read:
-        frame.draw(_command(page, section))
-        return
+    for place, part in enumerate(body or [_command(page, section)]):
+        if isinstance(part, Markup):
+            frame.draw(part)
+        else:
+            name = f"evidence_{key}_{place}"
+            st.plotly_chart(part, config=charts.CONFIG, key=name, width="stretch")
+
+
+def _body(page: Page, key: str, read: _Judged, whole: bool) -> list[Markup | Figure]:
+    """Return what is shown of a measured claim; nothing where a figure is of another form."""
+    claim, section = registry.claims()[key], registry.section_of(key).name
     outcome = tag("b", f"{read.verdict.outcome.capitalize()}:")
-    frame.draw(
-        tag("p", outcome, " ", _tied(read.verdict.because)),
-        figures(map(_tile, read.shown.numbers)),
-        caption("Rule. ", _tied(claim.rule), css="rule"),
-    )
-    _draw_plots(key, read.shown, whole)
-    if read.reasons:
-        frame.draw(_reasons(read.reasons, whole))
-    measured_on = _measured_on(read.result)
-    if whole:
-        frame.draw(caption("Measured on ", measured_on, _ablated(read.result)))
-        frame.draw(_every_figure(section, read.result))
-    else:
-        frame.draw(caption(measured_on, " ", _more(page, key, len(read.shown.plots) - 1)))
+    try:
+        judged = [
+            tag("p", outcome, " ", _tied(read.verdict.because)),
+            figures(map(_tile, read.shown.numbers)),
+            caption("Rule. ", _tied(claim.rule), css="rule"),
+        ]
+        found: list[Markup | Figure] = [joined(judged)]
+        for plot in read.shown.plots if whole else read.shown.plots[:1]:
+            found += [caption(_tied(plot.caption)), plots.draw(plot.drawing)]
+        if read.reasons:
+            found.append(_reasons(read.reasons, whole))
+        measured_on = _measured_on(read.result)
+        if whole:
+            found.append(caption("Measured on ", measured_on, _ablated(read.result)))
+            found.append(_every_figure(section, read.result))
+        else:
+            more = _more(page, key, len(read.shown.plots) - 1)
+            found.append(caption(measured_on, " ", more))
+    except MALFORMED:
+        return []
+    return found
 
 
 def _reasons(reasons: Sequence[str], whole: bool) -> Markup:
@@ -166,13 +183,6 @@ def _steps(page: Page, key: str) -> Markup:
             to = link("evidence", title, bundle=page.view.key, claim=keys[near])
             ways.append(joined([f"{name}: ", to]))
     return caption(joined(ways, " · "))
-
-
-def _draw_plots(key: str, shown: Shown, whole: bool) -> None:
-    for place, plot in enumerate(shown.plots if whole else shown.plots[:1]):
-        frame.draw(caption(_tied(plot.caption)))
-        name = f"evidence_{key}_{place}"
-        st.plotly_chart(plots.draw(plot.drawing), config=charts.CONFIG, key=name, width="stretch")
 
 
 def _more(page: Page, key: str, further: int) -> Markup:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from markupsafe import Markup
 
-from explorer.evidence.stored import stored_evidence
+from explorer.evidence.stored import recall_of, stored_evidence
 from explorer.search.query import LONGEST
 from explorer.ui.core import glossary
 from explorer.ui.core.theme import PATH_DRAWING
@@ -134,13 +134,13 @@ def _figures(view: View) -> list[tuple[str, str, str]]:
             "of strong effects by one direction, median",
         ),
     ]
-    recall = stored_evidence(view.bundle).get("recall", {})
-    if "recall@1" in recall:
+    recall = recall_of(stored_evidence(view.bundle))
+    if recall and recall.top_1["value"] is not None:
         items.append(
             (
                 "Model recall@1",
-                glossary.share(recall["recall@1"]["value"]),
-                f"unseen picture style, {int(recall.get('candidates', 0)):,} names",
+                glossary.share(recall.top_1["value"]),
+                f"unseen picture style, {recall.candidates:,} names",
             )
         )
     return items

@@ -1,14 +1,17 @@
 """What every page starts with: settings, style, navigation, the chosen bundle.
 
-`begin` is the first line of each page. It is idempotent and needs nothing from app.py, since a
-cold deep link may run a page's file alone. Links are plain addresses; a small script follows them
-through the browser's history without a reload, as Streamlit follows its own back button.
+`with frame.page(NAME) as page:` holds the whole of each page. It is idempotent and needs nothing
+from app.py, since a cold deep link may run a page's file alone. What cannot be read of the bundle
+while the page is drawn ends it with one sentence. Links are plain addresses; a small script
+follows them through the browser's history without a reload, as Streamlit follows its own back
+button.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ import numpy as np
 import streamlit as st
 from markupsafe import Markup
 
-from explorer.errors import BundleError, InputError
+from explorer.errors import BundleError, ExplorerError, InputError
 from explorer.ui.address.address import PINS, arrive, href, parse_jump
 from explorer.ui.core.theme import FAVICON, STYLE
 from explorer.ui.data import loaders
@@ -61,8 +64,29 @@ class Page:
     saves: list[str] = field(default_factory=list)  # buttons to save it that are drawn already
 
 
-def begin(name: str) -> Page:
-    """Set the page up and open its bundle; without one the empty state ends the page here."""
+@contextmanager
+def page(name: str) -> Iterator[Page]:
+    """Set a page up, open its bundle, and say in one sentence what keeps the page from being drawn.
+
+    Without a bundle the empty state ends the page here.
+    """
+    opened = _begin(name)
+    with told(opened.view):
+        yield opened
+
+
+@contextmanager
+def told(view: View) -> Iterator[None]:
+    """Show in one sentence what cannot be read or used of what is drawn here."""
+    try:
+        yield
+    except BundleError as error:
+        draw(_broken(view.key, str(error)))
+    except ExplorerError as error:
+        draw(notice(str(error)))
+
+
+def _begin(name: str) -> Page:
     st.set_page_config(
         page_title=f"{NAVIGATION.get(UNDER.get(name, name), APP)} · {APP}",
         page_icon=FAVICON,
@@ -86,6 +110,7 @@ def begin(name: str) -> Page:
     key, problems = _choose(params.get("bundle", ""), list(found))
     try:
         view = loaders.open_view(key, found[key])
+        _ = view.neurons  # every page shows some
     except BundleError as error:
         _navigation(name, key)
         _switcher(list(found), key)
@@ -93,10 +118,10 @@ def begin(name: str) -> Page:
         st.stop()
     params, lost = pins.settle(view, params)
     arrive(name, params)
-    page = Page(name, view, params, problems + lost)
+    opened = Page(name, view, params, problems + lost)
     _navigation(name, key, pins.bar(view) if pins.pinned() and name != "compare" else NOTHING)
-    _sidebar(page, list(found))
-    return page
+    _sidebar(opened, list(found))
+    return opened
 
 
 def draw(*html: Markup, css: str = "") -> None:
