@@ -31,10 +31,11 @@ from explorer.build.corpus_pass import Corpus, PassResult
 from explorer.build.polysemy import added_meanings, driving_meanings, passing_polysemy
 from explorer.build.settings import BuildSettings
 from explorer.bundle.pictures import PictureStore, picture_words
-from explorer.decompose import SparseCode, sparse_codes
+from explorer.decompose import SparseCode
 from explorer.describe.chance import LONGEST, null_directions, passing, text_p, word_count
 from explorer.describe.drivers import SIDE, WordTable, find_drivers
 from explorer.describe.prediction import Prediction, layer_prediction, prefix_sums
+from explorer.describe.pursuits import pursue
 from explorer.describe.sample import draw_sample, effects_along_directions
 from explorer.lens import MultiLayerLens
 from explorer.resumable import Say
@@ -164,11 +165,11 @@ def _layer(
     null = null_directions(directions, settings.nulls, settings.seed)
     if not len(null):
         return _untested(len(directions))
-    null_cosines = sparse_codes(null, atoms, longest).cosines
+    null_cosines = pursue(settings.pursuit, null, atoms, longest).cosines
     alive = directions.any(axis=1)
     ways = []
     for half, own in enumerate(found.half_directions[number]):
-        texts = sparse_codes(own, atoms, longest)
+        texts = pursue(settings.pursuit, own, atoms, longest)
         counts = np.maximum(word_count(texts.cosines, null_cosines), 1)
         seen = look.halves != half  # the images that this half's words did not see
         sums = prefix_sums(own, atoms, texts.ids, counts)

@@ -19,7 +19,7 @@ from explorer.build.corpus_pass import PassResult
 from explorer.build.settings import BuildSettings
 from explorer.bundle.pictures import PictureStore
 from explorer.bundle.writer import ArrayWriter
-from explorer.decompose import SparseCode, sparse_codes
+from explorer.decompose import SparseCode
 from explorer.describe.agreement import agreement, text_sums
 from explorer.describe.atlas import lay_out
 from explorer.describe.dictionary import TextDictionary, build_index, save_index
@@ -30,6 +30,7 @@ from explorer.describe.polysemy import (
     label_diversity,
     related_cosine,
 )
+from explorer.describe.pursuits import pursue
 from explorer.resumable import Say
 
 NEIGHBOURS = 12
@@ -58,7 +59,8 @@ def describe_directions(
     directions = np.concatenate([layer.directions for layer in layers]).astype(np.float32)
     atoms = dictionary.atoms()
     m = min(settings.nonzero, *atoms.shape)
-    code = sparse_codes(directions, atoms, m, progress=_every(say, "sparse sets", len(directions)))
+    notify = _every(say, "sparse sets", len(directions))
+    code = pursue(settings.pursuit, directions, atoms, m, notify)
     top = _write_layers(writer, layers)
     neighbours, cosines = nearest(directions, min(NEIGHBOURS, len(directions) - 1))
     writer.write("directions", directions.astype(np.float16))

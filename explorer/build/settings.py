@@ -13,9 +13,17 @@ AT_LEAST_ONE = (
 )  # fmt: skip
 RECORDED = (
     "significant", "significant_cap", "nonzero", "warm_up", "batch_size", "dtype", "seed", "texts",
-    "leave_out", "sample", "unseen", "nulls",
+    "leave_out", "sample", "unseen", "nulls", "pursuit",
 )  # fmt: skip
 """Settings that the manifest keeps."""
+
+PURSUITS = ("coherent", "nonnegative", "omp")
+"""Ways to choose a direction's texts (`explorer.describe.pursuits`); omp is the paper's."""
+PURSUIT = "coherent"
+"""The default: its texts predict effects on unseen pictures best.
+
+See the table of pursuits in `docs/chance.md`, and in the evidence's section `controls`.
+"""
 
 
 def _option(text: str, **more: Any) -> dict[str, Any]:
@@ -46,6 +54,10 @@ class BuildSettings:
     leave_out: str = field(
         default="",
         metadata=_option("profanity, or a file of words: texts that hold one stay out"),
+    )
+    pursuit: str = field(
+        default=PURSUIT,
+        metadata=_option("how texts of a sparse set are chosen", choices=list(PURSUITS)),
     )
     words: int = field(default=30_000, metadata=_option("how many common words"))
     sample: int = field(

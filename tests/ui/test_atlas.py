@@ -186,7 +186,9 @@ def test_ranges_filter_the_map_as_they_filter_the_neurons() -> None:
     html = html_of(app)
     count = re.search(r"<b>(\d+)</b> neurons pass", html)
     assert count is not None
-    assert f"<b>{count[1]}</b> neurons, 1 to" in html_of(run_page("neurons", image_polysemy="0.5.."))
+    assert f"<b>{count[1]}</b> neurons, 1 to" in html_of(
+        run_page("neurons", image_polysemy="0.5..")
+    )
     assert "Lift the filter Picture polysemy from 0.5" in html
     assert 'href="neurons?bundle=tiny&amp;image_polysemy=0.5..' in html
     app.number_input(key="_range_low").set_value(0.2)
