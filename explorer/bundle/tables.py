@@ -90,18 +90,21 @@ OWN = (
 )
 """Columns of the neuron table that are no measures."""
 _ALWAYS = (
-    "explained_variance", "selectivity", "threshold", "max_norm", "scale", "positive_share",
-    "polysemy", "concept_polysemy", "image_polysemy", "label_diversity", "clusters", "agreement",
-    "reconstruction",
+    "explained_variance", "selectivity", "threshold", "scale", "polysemy", "agreement",
 )  # fmt: skip
-_LATER = ("text_p", "prediction", "prediction_p", "precision", "driven_p")
+"""Measures that every bundle has, for pages rely on them; the others come and go with versions."""
+_CHANCE = ("text_p", "prediction", "prediction_p", "precision", "driven_p")
+_OTHERS = (
+    "max_norm", "positive_share", "concept_polysemy", "image_polysemy", "label_diversity",
+    "reconstruction", "meanings", "clusters",
+)  # fmt: skip
 NEURONS = (
     *OWN,
     *(Column(name, NUMBER, "a measure", gaps=True) for name in _ALWAYS),
-    *(Column(name, NUMBER, "a measure", needed=False, gaps=True) for name in _LATER),
+    *(Column(name, NUMBER, "a measure", needed=False, gaps=True) for name in (*_CHANCE, *_OTHERS)),
 )
 """Columns of the neuron table; `explorer.bundle.measures` says what the measures are."""
-TESTED = ("words_pass", "words", "driven_by", "driven_pass", *_LATER)
+TESTED = ("words_pass", "words", "driven_by", "driven_pass", *_CHANCE)
 """Columns of bundles whose neurons were compared with chance: all of them or none."""
 
 TEXTS = (
