@@ -23,12 +23,14 @@ Scores are cosines and weights; with `trust` the order is that of score times tr
 `told`: where a direction points need not be what the neuron's pictures show, so neurons whose
 pictures do not show the text come later.
 
-A text outside the dictionary is embedded with the bundle's model. Axes: text neuron image embed.
+A text is the dictionary's if that has it, its singular or its plural, unless it stands in quotation
+marks (see `explorer.search.known`); else it is embedded with the bundle's model. Axes: text neuron
+image embed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,8 +40,10 @@ from numpy.typing import NDArray
 from explorer.bundle import Bundle
 from explorer.describe.agreement import text_agreement
 from explorer.errors import InputError
+from explorer.search.known import Neighbour, known_row, nearest_known, pictured
 from explorer.search.query import Term, parse_query
-from explorer.search.texts import Embed, outside_dictionary, text_embeddings
+from explorer.search.spelling import likely_meant
+from explorer.search.texts import Embed, text_embeddings
 
 NEAR_COSINE = 0.4  # between centred texts; one random pair in a hundred reaches it
 CANCELLED = 1e-3  # norm below which a combination is nothing but rounding
@@ -67,8 +71,11 @@ class TextSearch:
     bundle: Bundle
     query: str
     terms: tuple[Term, ...]
+    """A known text in the dictionary's spelling, whatever `written` has."""
+    written: tuple[str, ...]
+    """Each text as the query has it."""
     places: tuple[int, ...]
-    """Row of each text in the dictionary, -1 outside it."""
+    """Row of each text in the dictionary (see `explorer.search.known`), -1 outside it."""
     embeddings: NDArray[np.float32]
     """[text, embed], unit norm."""
     trust: NDArray[np.float32] | float = 1.0
@@ -141,6 +148,22 @@ class TextSearch:
         """Signed sum of the texts' weights in every neuron's set, [neuron]."""
         weights: NDArray[np.float32] = self.text_weights @ self.signs
         return weights
+
+    def near_texts(self, top: int, shown: bool) -> list[tuple[int, float]]:
+        """Return the nearest of the texts that pictures show, or of the others: rows, cosines.
+
+        The query's own are left out.
+        """
+        wanted = pictured(self.bundle) == shown
+        wanted[[place for place in self.places if place >= 0]] = False
+        rows = np.flatnonzero(wanted)
+        scores = products(self.bundle.text_embeddings, self.embedding[None])[rows, 0]
+        best = np.argsort(-scores, kind="stable")[:top]
+        return [(int(rows[i]), float(scores[i])) for i in best]
+
+    def neighbour(self, term: int) -> Neighbour:
+        """Return the known text nearest to the query's text of that number."""
+        return nearest_known(self.bundle, self.atoms[term])
 
     def texts(self, top: int) -> list[tuple[int, float]]:
         """Return rows and cosines of the texts nearest to the query but the query's own."""
@@ -251,10 +274,15 @@ def open_search(bundle: Bundle, query: str, embed: Embed | None = None) -> TextS
         InputError: when the query cannot be read, or its texts cancel out.
     """
     terms = parse_query(query)
-    rows = [bundle.dictionary.row(term.text) for term in terms]
+    rows = [known_row(bundle.dictionary, term) for term in terms]
     places = tuple(-1 if row is None else row for row in rows)
-    embeddings = text_embeddings(bundle, [term.text for term in terms], embed)
-    found = TextSearch(bundle, query.strip(), terms, places, embeddings)
+    known = tuple(
+        term if row is None else replace(term, text=bundle.texts[row])
+        for term, row in zip(terms, rows, strict=True)
+    )
+    written = tuple(term.text for term in terms)
+    embeddings = text_embeddings(bundle, [term.text for term in known], embed)
+    found = TextSearch(bundle, query.strip(), known, written, places, embeddings)
     _ = found.direction, found.embedding  # refuses texts that cancel out
     return found
 
@@ -265,7 +293,9 @@ def unknown_texts(bundle: Bundle, query: str) -> list[str]:
     Raises:
         InputError: when the query cannot be read.
     """
-    return outside_dictionary(bundle, [term.text for term in parse_query(query)])
+    terms = parse_query(query)
+    unknown = (term.text for term in terms if known_row(bundle.dictionary, term) is None)
+    return list(dict.fromkeys(unknown))
 
 
 def search_text(
@@ -273,7 +303,9 @@ def search_text(
 ) -> dict[str, Any]:
     """Return what a query leads to, ready for JSON; at most `top` entries of each kind.
 
-    Keys: `texts` near the query; `directions` towards and `away` from it (cosine); `sets`
+    Keys: `terms`, one outside the dictionary with what may be meant instead (`did_you_mean`), the
+    `nearest` known text with its cosine, and whether that is `far`; `texts` near the query
+    that pictures show, and `other_texts`; `directions` towards and `away` from it (cosine); `sets`
     that hold its texts and `near_sets` that hold near ones (weight); `both`: neurons that carry
     all of several added texts.
 
@@ -287,10 +319,17 @@ def search_text(
         "text": found.query,
         "in_dictionary": min(found.places) >= 0,
         "terms": [
-            {"text": term.text, "sign": term.sign, "in_dictionary": place >= 0}
-            for term, place in zip(found.terms, found.places, strict=True)
+            {"text": term.text, "written": found.written[number], "sign": term.sign}
+            | {"in_dictionary": found.places[number] >= 0}
+            | (_unknown(found, number) if found.places[number] < 0 else {})
+            for number, term in enumerate(found.terms)
         ],
-        "texts": [{"text": texts[i], "cosine": _round(s)} for i, s in found.texts(top)],
+        "texts": [
+            {"text": texts[i], "cosine": _round(s)} for i, s in found.near_texts(top, shown=True)
+        ],
+        "other_texts": [
+            {"text": texts[i], "cosine": _round(s)} for i, s in found.near_texts(top, shown=False)
+        ],
         "directions": [_entry(bundle, hit, "cosine") for hit in found.towards(top)],
         "away": [_entry(bundle, hit, "cosine") for hit in found.away(top)],
         "sets": [_entry(bundle, hit, "weight", "weights") for hit in found.sets(top)],
@@ -299,6 +338,15 @@ def search_text(
             {**_entry(bundle, hit, "score", "cosines"), "end": ENDS[hit.end]}
             for hit in found.carriers(top)
         ],
+    }
+
+
+def _unknown(found: TextSearch, term: int) -> dict[str, Any]:
+    near = found.neighbour(term)
+    return {
+        "did_you_mean": likely_meant(found.bundle, found.terms[term].text),
+        "nearest": {"text": found.bundle.texts[near.row], "cosine": _round(near.cosine)},
+        "far": near.far,
     }
 
 

@@ -60,8 +60,13 @@ def loaded(tiny_bundle: Path) -> LoadedModel:
 )
 def test_queries_are_read(query: str, terms: list[tuple[str, int]]) -> None:
     found = parse_query(query)
-    assert found == tuple(Term(*term) for term in terms)
+    assert [(term.text, term.sign) for term in found] == terms
     assert parse_query(format_query(found)) == found
+
+
+def test_only_what_stands_in_quotation_marks_is_taken_as_it_is_written() -> None:
+    query = '"red circle" + big "red dog" - „cat“ + dog'
+    assert [term.exact for term in parse_query(query)] == [True, False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -290,7 +295,7 @@ def test_texts_that_cancel_out_are_refused(bundle: Bundle) -> None:
 def test_the_json_has_every_way_a_neuron_is_found(bundle: Bundle) -> None:
     found = search_text(bundle, "red + circle", top=4)
     assert [t["sign"] for t in found["terms"]] == [1, 1]
-    for key in ("texts", "directions", "away", "sets", "near_sets", "both"):
+    for key in ("texts", "other_texts", "directions", "away", "sets", "near_sets", "both"):
         assert len(found[key]) <= 4
     assert found["both"]
     hit = found["both"][0]
@@ -298,6 +303,15 @@ def test_the_json_has_every_way_a_neuron_is_found(bundle: Bundle) -> None:
     assert list(hit["cosines"]) == ["red", "circle"]
     sign = 1 if hit["end"] == "positive" else -1
     assert min(sign * c for c in hit["cosines"].values()) == pytest.approx(hit["score"], abs=1e-4)
+
+
+def test_the_json_says_what_an_unknown_text_may_mean_and_how_near_it_is(bundle: Bundle) -> None:
+    known, slip = search_text(bundle, "Reds + a bleu circle")["terms"]
+    assert known == {"text": "red", "written": "Reds", "sign": 1, "in_dictionary": True}
+    assert (slip["text"], slip["in_dictionary"]) == ("a bleu circle", False)
+    assert slip["did_you_mean"] == ["a blue circle"]
+    assert slip["nearest"]["text"] in bundle.texts
+    assert -1 <= slip["nearest"]["cosine"] <= 1
 
 
 # --- one picture --------------------------------------------------------------------------------

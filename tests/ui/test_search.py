@@ -52,7 +52,11 @@ CASES = [
     ("search", {"q": "red circle", "page": "2"}, "page 2 of 5", None),
     ("search", {"q": "red circle", "page": "99"}, "page 5 of 5", "There are 5 pages"),
     ("search", {"q": "red circle", "page": "zero"}, "page 1 of 5", "“zero” is not a page number"),
-    ("search", {"q": "a yellow star"}, "embedded live", None),
+    ("search", {"q": "a yellow star"}, "embedded live", "Nothing is near"),
+    ("search", {"q": "circel"}, "Did you mean", None),
+    ("search", {"q": "circel + red squaer"}, "“red squaer” is not in the dictionary", None),
+    ("search", {"q": '"circel"'}, "embedded live", None),
+    ("search", {"q": "Red Circles"}, "for “Red Circles”", None),
     ("search", {"q": "red +"}, "For example", "after the last operator"),
     ("search", {"q": "red - red"}, "For example", "cancel out"),
     ("search", {"mode": "picture"}, "Choose a picture", None),
@@ -68,9 +72,12 @@ CASES = [
     ("search", {"mode": "picture", "find": "zebra"}, "Choose", "hold “zebra”"),
     ("concept", {}, "carry most weight", None),
     ("concept", {"text": "red circle"}, "It is in the sparse sets of", None),
-    ("concept", {"text": "a yellow star"}, "the model has just embedded it", None),
-    ("concept", {"text": "red - red"}, "“red - red”", None),  # one text, whatever it holds
-    ("concept", {"text": EVIL}, "&lt;img src=x", None),
+    ("concept", {"text": "a yellow star"}, "the model has just embedded it", "Nothing is near"),
+    ("concept", {"text": "red - red"}, "“red - red”", "Nothing is near"),  # one text
+    ("concept", {"text": EVIL}, "&lt;img src=x", "Nothing is near"),
+    ("concept", {"text": "circel"}, "Did you mean", None),
+    ("concept", {"text": '"circel"'}, "<h1>“circel”</h1>", None),
+    ("concept", {"text": "circles"}, "Shown is “circle”", None),
     ("compare", {}, "Nothing pinned yet", None),
     ("compare", {"pins": "1.5"}, "Pictures they respond to", "One neuron is pinned"),
     ("compare", {"pins": "1.5,2.7"}, "How alike their directions are", None),
@@ -132,6 +139,33 @@ def test_the_search_box_writes_the_address() -> None:
     app.text_input(key="_q").set_value("red  + circle").run()
     assert app.query_params == {"bundle": "tiny", "pins": "1.5", "q": "red + circle"}
     assert "at the same end" in html_of(app)
+
+
+@pytest.mark.parametrize(
+    ("page", "asked", "meant", "written"),
+    [
+        ("search", {"q": "circel - red"}, {"q": "circle − red"}, {"q": '"circel" − red'}),
+        ("concept", {"text": "circel"}, {"text": "circle"}, {"text": '"circel"'}),
+    ],
+)
+def test_a_slip_is_asked_about_before_anything_is_embedded(
+    page: str,
+    asked: dict[str, str],
+    meant: dict[str, str],
+    written: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("explorer.lens.texts.embed_texts", lambda *_: pytest.fail("embedded"))
+    html = html_of(run_page(page, **asked))
+    offered = re.findall(r'class="(?:chip|button)" href="([^"]+)"|href="([^"]+)"[^>]*class="', html)
+    addresses = {first or second for first, second in offered}
+    for params in (meant, written):
+        assert href(page, bundle="tiny", **params).replace("&", "&amp;") in addresses
+    monkeypatch.undo()
+    for params in (meant, written):
+        answer = html_of(run_page(page, **params))
+        assert "Did you mean" not in answer
+        assert 'class="card' in answer
 
 
 def test_finding_a_picture_keeps_the_chosen_one() -> None:

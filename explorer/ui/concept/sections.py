@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from explorer.errors import InputError
 from explorer.search import Hit, TextSearch
-from explorer.search.query import LONGEST, Term, format_query
+from explorer.search.query import LONGEST, QUOTES, Term, format_query
+from explorer.search.spelling import slips
 from explorer.ui.address import search_query
 from explorer.ui.core import glossary
 from explorer.ui.core.theme import ACCENT
@@ -25,6 +27,7 @@ from explorer.ui.html.elements import caption, joined, notice, tag
 from explorer.ui.html.hits import TRUST_SAID, found_by, hit_cards, labels_note
 from explorer.ui.html.links import actions, chips, choices, concept_link, link, text_chips
 from explorer.ui.html.pictures import image, tile
+from explorer.ui.html.unknown import did_you_mean, embedded_live
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import save_finding
@@ -46,18 +49,23 @@ NEAREST = 0.02  # share of the neurons that are counted by layer where no set ho
 def body(page: Page) -> None:
     """Draw the whole page: the text of the address, or what to start with."""
     view = page.view
-    text = " ".join(page.params.get("text", "").split())[: LONGEST - 2]
+    text = _text(page)
     if not text:
         frame.title("Concept")
         frame.draw(tag("h1", "Concept"))
         _box(page, text)
         frame.draw(_start(view))
         return
-    frame.title(text)
-    frame.draw(tag("h1", f"“{text}”"))
+    term = as_term(text)
+    frame.title(term.text)
+    frame.draw(tag("h1", f"“{term.text}”"))
     _box(page, text)
     try:
-        found = loaded_model.search(view, as_query(text))
+        meant = slips(view.bundle, [term])
+        if meant:
+            frame.draw(did_you_mean([term], meant, lambda *way: _way(view, *way)))
+            return
+        found = loaded_model.search(view, format_query([term]))
         found = replace(found, trust=found.told)
     except InputError as error:
         frame.draw(notice(str(error)))
@@ -71,9 +79,21 @@ def body(page: Page) -> None:
     _neurons(page, found)
 
 
-def as_query(text: str) -> str:
-    """Write a text as a query of one text, whatever signs it holds."""
-    return format_query([Term(text)])
+def _text(page: Page) -> str:
+    return " ".join(page.params.get("text", "").split())[: LONGEST - 2]
+
+
+def as_term(text: str) -> Term:
+    """Read one text, whatever signs it holds; in quotation marks it is meant as it is written."""
+    if len(text) > 2 and QUOTES.get(text[0]) == text[-1]:
+        return Term(text[1:-1], exact=True)
+    return Term(text)
+
+
+def _way(view: View, shown: str, terms: Sequence[Term], css: str) -> Markup:
+    (term,) = terms
+    text = format_query(terms) if term.exact else term.text
+    return concept_link(view, text, shown, css)
 
 
 def _box(page: Page, text: str) -> None:
@@ -102,24 +122,28 @@ def _start(view: View) -> Markup:
 
 
 def _actions(view: View, found: TextSearch) -> Markup:
-    text = found.terms[0].text
-    near = text_chips(view, found.texts(NEIGHBOURS))
-    if found.places[0] < 0:
-        known = "It is not in this bundle's dictionary: the model has just embedded it."
-    else:
-        held = int(np.count_nonzero(found.weights))
-        known = f"It is in the sparse sets of {held:,} of {len(found.weights):,} neurons."
+    query = format_query(found.terms)
+    near = text_chips(view, found.near_texts(NEIGHBOURS, shown=True))
     return joined(
         [
-            caption(known),
-            actions(
-                link("search", "Search with it", css="button", bundle=view.key, q=as_query(text))
-            ),
+            embedded_live(found) if found.places[0] < 0 else caption(_known(found)),
+            actions(link("search", "Search with it", css="button", bundle=view.key, q=query)),
             tag("h2", "Neighbouring texts"),
-            caption("The nearest of the dictionary, by the cosine of their embeddings."),
+            caption(
+                "The nearest texts of the dictionary that pictures show, by the cosine of their "
+                "embeddings."
+            ),
             chips([near]),
         ]
     )
+
+
+def _known(found: TextSearch) -> str:
+    (term,), (written,) = found.terms, found.written
+    other = term.text.casefold() != written.casefold()
+    held = int(np.count_nonzero(found.weights))
+    said = f"It is in the sparse sets of {held:,} of {len(found.weights):,} neurons."
+    return f"Shown is “{term.text}”, which the dictionary has. {said}" if other else said
 
 
 def layer_counts(view: View, found: TextSearch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -222,10 +246,10 @@ def read_evidence(page: Page) -> tuple[str, list[str]]:
 
 def _neurons(page: Page, found: TextSearch) -> None:
     """Draw the neurons that write the text and against it, by one kind of evidence."""
-    view, text = page.view, found.terms[0].text
+    view = page.view
     by, problems = read_evidence(page)
     frame.show_problems(problems)
-    nav = choices("concept", "Evidence", EVIDENCE, by, BY, bundle=view.key, text=text)
+    nav = choices("concept", "Evidence", EVIDENCE, by, BY, bundle=view.key, text=_text(page))
     towards, away = _hits(view, found, by)
     heading = tag("h2", "Which neurons write it")
     frame.draw(tag("div", heading, nav, css="claim-head next"), caption(_said(by)))
@@ -245,11 +269,11 @@ def _neurons(page: Page, found: TextSearch) -> None:
         "All of them in Search",
         css="button",
         bundle=view.key,
-        q=as_query(text),
+        q=format_query(found.terms),
         show=IN_SEARCH[by],
     )
     frame.draw(actions(more))
-    save_finding.of_neurons(page, [hit.row for hit in towards or away], text)
+    save_finding.of_neurons(page, [hit.row for hit in towards or away], found.terms[0].text)
 
 
 def _hits(view: View, found: TextSearch, by: str) -> tuple[list[Hit], list[Hit]]:

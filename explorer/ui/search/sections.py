@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from explorer.bundle.facts import relative_effects
 from explorer.errors import InputError
 from explorer.search import Hit, TextSearch
-from explorer.search.query import LONGEST
+from explorer.search.query import LONGEST, Term, format_query, parse_query
+from explorer.search.spelling import slips
 from explorer.ui.address.address import LIST_LENGTH, TITLE_LENGTH, write_places
 from explorer.ui.address.search_query import (
     AWAY,
@@ -36,16 +37,26 @@ from explorer.ui.data.labelled import labelled
 from explorer.ui.data.loaders import View
 from explorer.ui.data.selection import PER_PAGE
 from explorer.ui.html.cards import match
-from explorer.ui.html.elements import caption, joined, muted, notice, tag
+from explorer.ui.html.elements import Child, caption, joined, muted, notice, tag
 from explorer.ui.html.hits import TRUST_SAID, found_by, hit_cards, labels_note
-from explorer.ui.html.links import actions, chips, choices, concept_link, link, pager, text_chips
+from explorer.ui.html.links import (
+    actions,
+    anchor,
+    chips,
+    choices,
+    concept_link,
+    link,
+    pager,
+    text_chips,
+)
+from explorer.ui.html.unknown import did_you_mean, embedded_live
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import picture_choice, save_finding
 from explorer.ui.widgets.picture_choice import ChosenPicture
 
 LIMIT = 5 * PER_PAGE  # neurons listed at most
-NEAR = 12  # texts
+NEAR = {True: 12, False: 6}  # texts that pictures show, and others
 
 
 def toolbar(page: Page, query: SearchQuery) -> None:
@@ -84,6 +95,11 @@ def _text(page: Page, query: SearchQuery) -> None:
         loaded_model.prepare(view)
         return
     try:
+        terms = parse_query(query.text)
+        meant = slips(view.bundle, terms)
+        if meant:
+            frame.draw(_asked_back(view, query, terms, meant))
+            return
         found = loaded_model.search(view, query.text)
     except InputError as error:
         frame.draw(notice(str(error)), _start(view))
@@ -143,21 +159,40 @@ def _explained(show: str, found: TextSearch) -> str:
     }[show]
 
 
+def _asked_back(
+    view: View, query: SearchQuery, terms: Sequence[Term], meant: Mapping[Term, Sequence[str]]
+) -> Markup:
+    def way(shown: str, changed: Sequence[Term], css: str) -> Markup:
+        asked = replace(query, text=format_query(changed), page=1)
+        return anchor("search", {"bundle": view.key} | asked.params(), shown, css)
+
+    return did_you_mean(terms, meant, way)
+
+
 def _near_texts(view: View, found: TextSearch) -> Markup:
-    own = (
-        concept_link(
-            view,
-            term.text,
-            [
-                "−" if term.sign < 0 else "",
-                tag("b", term.text),
-                "" if place >= 0 else [" ", muted("embedded live")],
-            ],
-        )
-        for term, place in zip(found.terms, found.places, strict=True)
-    )
-    said = "Near texts of the dictionary, with their cosine. Each opens its concept page."
-    return joined([chips(own), caption(said), chips([text_chips(view, found.texts(NEAR))])])
+    shown, others = (found.near_texts(most, seen) for seen, most in NEAR.items())
+    parts = [
+        chips(_own(view, found)),
+        embedded_live(found),
+        caption(
+            "Near texts of the dictionary that pictures show, with their cosine. Each opens its "
+            "concept page."
+        ),
+        chips([text_chips(view, shown)]),
+    ]
+    if others:
+        parts += [caption("Near texts that no picture shows:"), chips([text_chips(view, others)])]
+    return joined(parts)
+
+
+def _own(view: View, found: TextSearch) -> Iterator[Markup]:
+    """Show the query's texts; one known by another number or spelling names what was written."""
+    for term, written, place in zip(found.terms, found.written, found.places, strict=True):
+        other = term.text.casefold() != written.casefold()
+        said = "embedded live" if place < 0 else f"for “{written}”" if other else ""
+        sign = "−" if term.sign < 0 else ""
+        shown: list[Child] = [sign, tag("b", term.text), [" ", muted(said)] if said else ""]
+        yield concept_link(view, term.text, shown)
 
 
 def _start(view: View) -> Markup:
@@ -168,8 +203,8 @@ def _start(view: View) -> Markup:
     )
     said = caption(
         "A word or a phrase finds the neurons that stand for it. “+” between texts finds neurons "
-        "that carry all of them, “−” removes one; a phrase in quotation marks is one text. A text "
-        "that is not in the dictionary is embedded with the model."
+        "that carry all of them, “−” removes one; a text in quotation marks is taken as it is "
+        "written. One that is not in the dictionary is embedded with the model."
     )
     return joined([said, tag("h2", "For example"), chips(tries)])
 
