@@ -35,6 +35,8 @@ PATIENCE = 120_000  # milliseconds
 PAGES = {
     "home": "",
     "search": "search?q=cup+%2B+magnet",
+    "search-slip": "search?q=bycicle+%2B+dog",
+    "search-live": "search?q=a+photo+of+a+red+bicycle+leaning+on+a+wall",
     "search-picture": "search?mode=picture&image=2000",
     "concept": "concept?text=bicycle",
     "concept-labels": "concept?text=bicycle&by=labels",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from explorer.search import TextSearch
+from explorer.search.known import Neighbour
 from explorer.search.query import Term
 from explorer.ui.core import glossary
 from explorer.ui.html.elements import caption, joined, tag
@@ -25,7 +26,7 @@ def did_you_mean(terms: Sequence[Term], meant: Mapping[Term, Sequence[str]], way
 
     asked = (
         [
-            tag("p", f"“{term.text}” is not in the dictionary. Did you mean"),
+            tag("p", f"“{term.text}” is not in the dictionary. Did you mean:"),
             chips(way(text, other(term, text), "chip") for text in texts),
         ]
         for term, texts in meant.items()
@@ -39,18 +40,25 @@ def did_you_mean(terms: Sequence[Term], meant: Mapping[Term, Sequence[str]], way
 def embedded_live(found: TextSearch) -> Markup:
     """Say of every text outside the dictionary how near the nearest text in it is."""
     return joined(
-        tag("p", _near(found, number), css="notice" if found.neighbour(number).far else "caption")
-        for number, place in enumerate(found.places)
-        if place < 0
+        tag("p", _near(found, number, near), css="notice" if near.far else "caption")
+        for number, near in _neighbours(found).items()
     )
 
 
-def _near(found: TextSearch, number: int) -> str:
-    near = found.neighbour(number)
+def any_far(found: TextSearch) -> bool:
+    """Return whether some text of the query is near to none that the dictionary has."""
+    return any(near.far for near in _neighbours(found).values())
+
+
+def _neighbours(found: TextSearch) -> dict[int, Neighbour]:
+    return {n: found.neighbour(n) for n, place in enumerate(found.places) if place < 0}
+
+
+def _near(found: TextSearch, number: int, near: Neighbour) -> str:
     said = (
         f"“{found.terms[number].text}” is not in the dictionary: the model has just embedded it. "
         f"The nearest text that is there is “{found.bundle.texts[near.row]}”, cosine "
-        f"{glossary.number(near.cosine)}."
+        f"{glossary.number(near.cosine)} without what all texts share."
     )
     if not near.far:
         return said

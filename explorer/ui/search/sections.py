@@ -49,7 +49,7 @@ from explorer.ui.html.links import (
     pager,
     text_chips,
 )
-from explorer.ui.html.unknown import did_you_mean, embedded_live
+from explorer.ui.html.unknown import any_far, did_you_mean, embedded_live
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import picture_choice, save_finding
@@ -170,10 +170,11 @@ def _asked_back(
 
 
 def _near_texts(view: View, found: TextSearch) -> Markup:
+    own = [chips(_own(view, found)), embedded_live(found)]
+    if any_far(found):
+        return joined(own)
     shown, others = (found.near_texts(most, seen) for seen, most in NEAR.items())
-    parts = [
-        chips(_own(view, found)),
-        embedded_live(found),
+    near = [
         caption(
             "Near texts of the dictionary that pictures show, with their cosine. Each opens its "
             "concept page."
@@ -181,8 +182,8 @@ def _near_texts(view: View, found: TextSearch) -> Markup:
         chips([text_chips(view, shown)]),
     ]
     if others:
-        parts += [caption("Near texts that no picture shows:"), chips([text_chips(view, others)])]
-    return joined(parts)
+        near += [caption("Near texts that no picture shows:"), chips([text_chips(view, others)])]
+    return joined(own + near)
 
 
 def _own(view: View, found: TextSearch) -> Iterator[Markup]:
