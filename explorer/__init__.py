@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from explorer.decompose import batch_omp
     from explorer.lens import SecondOrderLens
 
+__version__ = "0.1.0"
 __all__ = ["BuildSettings", "Bundle", "SecondOrderLens", "batch_omp"]
 
 _PLACES = {

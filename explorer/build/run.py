@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from explorer import places
 from explorer.build.chance import drawings, look_again
 from explorer.build.corpus_pass import NAME, Corpus, PassResult, run_pass
 from explorer.build.describe import describe_directions, write_texts
@@ -26,7 +27,7 @@ from explorer.errors import InputError
 from explorer.lens.models import load_model
 from explorer.resumable import Interrupted, Say
 
-SHIPPED = Path(__file__).resolve().parents[2] / "precomputed" / "picto"
+SHIPPED = places.BUNDLES / places.SHIPPED
 LOCAL = "local-dir:"
 
 

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from explorer.bundle.pictures import COLUMNS, PictureStore
 from explorer.errors import InputError
+from explorer.places import WHERE_SHIPPED
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 METADATA = "metadata.csv"
@@ -134,6 +135,8 @@ def open_source(spec: str, shipped: Path) -> ImageSource:
         BundleError: when the store cannot be opened.
     """
     if spec == "bundle-images":
+        if not shipped.is_dir():
+            raise InputError(f"There is no {shipped}. {WHERE_SHIPPED}")
         return StoreSource(PictureStore.open(shipped), shipped.name)
     kind, _, path = spec.partition(":")
     if kind in ("bundle", "store") and path:

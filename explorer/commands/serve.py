@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
-from pathlib import Path
 
 from explorer.commands.options import Adder, Result, positive
 from explorer.errors import InputError
-
-APP = Path(__file__).parents[2] / "app.py"
+from explorer.places import APP, BUNDLES_VARIABLE, bundles_folder
 
 
 def add_serve_command(add: Adder) -> None:
@@ -24,17 +24,27 @@ def command(address: str, port: int) -> list[str]:
     """Return the command that serves the app.
 
     Raises:
-        InputError: when the app's files are not beside the package.
+        InputError: when the app's files are missing.
     """
     if not APP.is_file():
-        raise InputError(f"{APP} is missing: serve the app from a checkout of the repository.")
+        raise InputError(f"{APP} is missing: install the package again, or clone the repository.")
     options = ["--server.address", address, "--server.port", str(port)]
     return [sys.executable, "-m", "streamlit", "run", str(APP), *options]
 
 
 def serve(address: str, port: int) -> int:
-    """Serve the app until it is stopped; return the server's exit status."""
-    return subprocess.call(command(address, port), cwd=APP.parent)
+    """Serve the app until it is stopped; return the server's exit status.
+
+    A container's engine asks this process to end, so that is passed on.
+    """
+    bundles = {BUNDLES_VARIABLE: str(bundles_folder().resolve())}
+    server = subprocess.Popen(command(address, port), cwd=APP.parent, env=os.environ | bundles)
+    before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    try:
+        return server.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        server.wait()
 
 
 def _serve(options: argparse.Namespace) -> Result:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.bundle import Bundle
+from explorer.bundle.pictures import picture_words
 from explorer.describe.dictionary import TextDictionary
 from explorer.describe.plurals import plural, singular
 from explorer.kept import kept
@@ -69,10 +70,8 @@ def pictured(bundle: Bundle) -> NDArray[np.bool_]:
 
 
 def _pictured(bundle: Bundle) -> NDArray[np.bool_]:
-    table = bundle.pictures.table
-    lists = (str(listed) for name in SHOWN for listed in table[name].fillna("").unique())
-    words = {word.strip().casefold() for listed in lists for word in (listed, *listed.split(","))}
-    found = np.array([text.casefold() in words for text in bundle.texts])
+    words = frozenset().union(*picture_words(bundle.pictures.table, SHOWN))
+    found = np.array([text.lower() in words for text in bundle.texts])
     return found if found.any() else np.ones_like(found)
 
 

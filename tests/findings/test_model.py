@@ -287,7 +287,16 @@ def test_what_is_no_header_is_said() -> None:
 
 def test_serve_starts_the_app_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
-    monkeypatch.setattr(serve.subprocess, "call", lambda command, **_: started.append(command) or 0)
+
+
+    class Server:
+        def __init__(self, command: list[str], **_: object) -> None:
+            started.append(command)
+
+        def wait(self) -> int:
+            return 0
+
+    monkeypatch.setattr(serve.subprocess, "Popen", Server)
     assert main(["serve", "--address", "0.0.0.0", "--port", "8888", "--json"]) == 0
     assert started[0][-4:] == ["--server.address", "0.0.0.0", "--server.port", "8888"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,22 +15,21 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from explorer import places
 from explorer.bundle import MANIFEST, Bundle
 from explorer.bundle.measures import TABLE
 from explorer.errors import InputError
 
 T = TypeVar("T")
 
-FOLDER_VARIABLE = "EXPLORER_BUNDLES"
-SHIPPED = "picto"
+FOLDER_VARIABLE = places.BUNDLES_VARIABLE
 SHORTEST_WORD = 3  # letters; shorter parts of a label say nothing
 QUIET = 0.02  # of its layer's median effect; below it a neuron says nothing
 
 
 def bundles_folder() -> Path:
     """Return the folder that bundles are looked for in."""
-    default = Path(__file__).parents[3] / "precomputed"
-    return Path(os.environ.get(FOLDER_VARIABLE) or default)
+    return places.bundles_folder()
 
 
 def find_bundles(folder: Path) -> dict[str, Path]:
@@ -39,7 +37,7 @@ def find_bundles(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
-    return {path.name: path for path in sorted(found, key=lambda path: path.name != SHIPPED)}
+    return {path.name: path for path in sorted(found, key=lambda path: path.name != places.SHIPPED)}
 
 
 @dataclass(frozen=True, eq=False)

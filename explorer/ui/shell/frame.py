@@ -21,6 +21,7 @@ import streamlit as st
 from markupsafe import Markup
 
 from explorer.errors import BundleError, ExplorerError, InputError
+from explorer.places import CHECKOUT, WHERE_SHIPPED
 from explorer.ui.address.address import PINS, arrive, href, parse_jump
 from explorer.ui.core.theme import FAVICON, STYLE
 from explorer.ui.data import loaders
@@ -266,6 +267,7 @@ def _no_bundle(folder: str) -> Markup:
             tag("code", folder),
             ".",
         ),
+        tag("p", WHERE_SHIPPED) if CHECKOUT is None else "",
         tag("p", "Build one from an open_clip model, a folder of pictures and a list of texts:"),
         tag("pre", tag("code", BUILD_COMMAND)),
         tag(
