@@ -95,8 +95,7 @@ def test_the_command_says_where_the_demo_bundle_is(
     asked = ["build", "--model", f"local-dir:{tiny_model}", "--images", "bundle-images"]
     done = run(installed, tmp_path, "second-order-explorer", *asked, "--out", "made")
     assert done.returncode == 2
-    assert WHERE_SHIPPED in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert WHERE_SHIPPED in done.stderr.splitlines()[-1]
 
 
 def test_the_installed_app_says_where_the_demo_bundle_is(

@@ -40,7 +40,8 @@ def page(manifest: Manifest) -> str:
         f"The bundle of {manifest.created}: {counts['neurons']:,} neurons of layers "
         f"{manifest.layers[0]} to {manifest.layers[-1]}, {counts['images']:,} pictures, "
         f"{counts['texts']:,} texts. The Evidence page draws the same figures; "
-        "[evidence](evidence.md) says how they are measured. In parentheses: 95 % bootstrap intervals.",
+        "[evidence](evidence.md) says how they are measured. In parentheses: 95 % bootstrap "
+        "intervals.",
         "## In brief",
         table(evidence),
     ]

@@ -288,7 +288,6 @@ def test_what_is_no_header_is_said() -> None:
 def test_serve_starts_the_app_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
 
-
     class Server:
         def __init__(self, command: list[str], **_: object) -> None:
             started.append(command)
