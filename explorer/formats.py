@@ -24,6 +24,13 @@ def share(value: float) -> str:
     return f"{round(100 * value) + 0:,} %".replace("-", "−")
 
 
+def probability(value: float) -> str:
+    """Write a probability with three decimals."""
+    if not math.isfinite(value):
+        return MISSING
+    return "under 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def effect(value: float) -> str:
     """Write a signed effect to three significant digits."""
     if not math.isfinite(value):

@@ -6,7 +6,7 @@ from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
 with frame.page("atlas") as page:
-    query, problems = read_atlas(page.params, page.view.layers, page.view.has)
+    query, problems = read_atlas(page.params, page.view.layers, page.view.has, page.view.usual)
     frame.show_problems(page.problems + problems)
     atlas.toolbar(page, query)
     atlas.chart(page, query)

@@ -6,7 +6,7 @@ from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
 with frame.page("search") as page:
-    query, problems = read_search(page.params, len(page.view.labels))
+    query, problems = read_search(page.params, len(page.view.labels), page.view.sieved)
     frame.show_problems(page.problems + problems)
     search.toolbar(page, query)
     search.results(page, query)

@@ -15,6 +15,7 @@ from explorer.build import BuildSettings, build
 from explorer.bundle import MANIFEST, Bundle, reseal_evidence, verify
 from explorer.bundle.pictures import PictureStore
 from tests.support.tiny import save_tiny
+from tests.support.told import told, untested
 
 COLOURS = ("red", "green", "blue", "black", "orange", "purple")
 SHAPES = ("circle", "square", "triangle")
@@ -122,6 +123,18 @@ def tiny_bundle(
     yield path
     assert (path / MANIFEST).read_bytes() == manifest, "a test changed the shared bundle"
     assert verify(path) == []
+
+
+@pytest.fixture(scope="session")
+def told_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle with neurons that pass by plan; see `tests.support.told`."""
+    return told(tiny_bundle, tmp_path_factory.mktemp("told") / "told")
+
+
+@pytest.fixture(scope="session")
+def untested_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle as it was before neurons were compared with chance."""
+    return untested(tiny_bundle, tmp_path_factory.mktemp("untested") / "untested")
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.bundle import Bundle
+from explorer.bundle.meaning import title_of
 from explorer.bundle.measures import TABLE
 
 ENDS = ("positive", "negative")
@@ -22,11 +23,13 @@ def neuron_facts(bundle: Bundle, layer: int, neuron: int, top: int = 25) -> dict
         InputError: when the bundle has no such layer or neuron.
     """
     row = bundle.row(layer, neuron)
-    record = bundle.neurons.iloc[row]
+    record, title = bundle.neurons.iloc[row], title_of(bundle, row)
     return {
         "bundle": bundle.name,
         "layer": int(layer),
         "neuron": int(neuron),
+        "title": title.text,
+        "title_rests_on": title.basis,
         "dead": is_dead(bundle, row),
         "measures": {
             measure.key: round(float(record[measure.key]), 5)
@@ -111,6 +114,7 @@ def neighbours_of(bundle: Bundle, row: int) -> list[dict[str, Any]]:
             "layer": int(table["layer"].iloc[other]),
             "neuron": int(table["neuron"].iloc[other]),
             "cosine": round(float(cosine), 4),
+            "title": title_of(bundle, int(other)).text,
             "concepts": str(table["concepts"].iloc[other]),
         }
         for other, cosine in found

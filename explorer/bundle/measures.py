@@ -19,12 +19,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from explorer.formats import count, number, share, size
+from explorer.formats import count, number, probability, share, size
 
 if TYPE_CHECKING:
     from explorer.bundle import Bundle
 
 Place = Literal["card", "hint", "page", "list", "map", "export", "finding"]
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Where chance lies on the scale of a measure."""
+
+    value: float
+    said: str
 
 
 @dataclass(frozen=True)
@@ -44,19 +52,22 @@ class Measure:
     unit: str = ""
     chance: float | Callable[[Bundle], float] | None = None
     """The value that random guessing gives, where it is known."""
+    untrained: tuple[float, float] | None = None
+    """Else what neurons of a network with random weights have, from and to; see docs/chance.md."""
+
+    def chance_in(self, bundle: Bundle) -> Chance | None:
+        """Return where chance lies in a bundle, and how to say it; None where it isn't known."""
+        if self.chance is not None:
+            value = self.chance(bundle) if callable(self.chance) else self.chance
+            return Chance(value, f"chance {self.show(value)}")
+        if self.untrained is not None:
+            low, high = map(self.show, self.untrained)
+            said = low if low == high else f"{low.removesuffix(' %')}–{high}"
+            return Chance(sum(self.untrained) / 2, f"random weights {said}")
+        return None
 
 
 TABLE: tuple[Measure, ...] = (
-    Measure(
-        "agreement",
-        "Agreement",
-        "agreement",
-        "Chance that its six heaviest texts rank one of its top pictures above a random one. "
-        "50 % is no better than guessing: then don't trust the words.",
-        share,
-        ("card", "hint", "page", "list", "map", "export", "finding"),
-        chance=0.5,
-    ),
     Measure(
         "prediction",
         "Prediction",
@@ -72,7 +83,7 @@ TABLE: tuple[Measure, ...] = (
         "Prediction p-value",
         "p (prediction)",
         "Share of the layer's other neurons whose words predict its effects as well.",
-        number,
+        probability,
         ("page", "list", "export"),
         chance=0.5,
     ),
@@ -91,7 +102,7 @@ TABLE: tuple[Measure, ...] = (
         "Words p-value",
         "p (words)",
         "Chance that texts describe a meaningless direction of its layer as well.",
-        number,
+        probability,
         ("page", "list", "export"),
         chance=0.5,
     ),
@@ -100,8 +111,18 @@ TABLE: tuple[Measure, ...] = (
         "Drivers p-value",
         "p (drivers)",
         "Chance that pictures which an untrained look picks share a word as surely.",
-        number,
+        probability,
         ("page", "list", "export"),
+        chance=0.5,
+    ),
+    Measure(
+        "agreement",
+        "Agreement",
+        "agreement",
+        "Chance that its six heaviest texts rank one of its top pictures above a random one. "
+        "50 % is no better than guessing: then don't trust the words.",
+        share,
+        ("page", "list", "map", "export", "finding"),
         chance=0.5,
     ),
     Measure(
@@ -121,6 +142,7 @@ TABLE: tuple[Measure, ...] = (
         "Near 100 %, the direction says it all.",
         share,
         ("page", "list", "map", "export", "finding"),
+        untrained=(0.98, 0.99),
     ),
     Measure(
         "selectivity",
@@ -130,6 +152,7 @@ TABLE: tuple[Measure, ...] = (
         "(2 % unless built otherwise). High means it is silent on most.",
         share,
         ("card", "page", "list", "map", "export", "finding"),
+        untrained=(0.27, 0.28),
     ),
     Measure(
         "reconstruction",

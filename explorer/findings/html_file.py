@@ -45,6 +45,7 @@ class Neuron:
 
     shot: NeuronShot
     chart: Chart
+    further: Chart
     links: list[Link]
 
 
@@ -138,7 +139,7 @@ def _article(snapshot: Snapshot, address: Address | None) -> Article:
     for shot in snapshot.neurons:
         where = {**content.own_settings, **digest, "layer": shot.layer, "neuron": shot.neuron}
         back = _links(address, ("neuron", where, "Open this neuron in the explorer"))
-        neurons.append(Neuron(shot, chart_of(shot.bars), back))
+        neurons.append(Neuron(shot, chart_of(shot.bars), chart_of(shot.further), back))
     return Article(snapshot, links, neurons)
 
 

@@ -6,12 +6,12 @@ import csv
 import io
 from collections.abc import Sequence
 
-from explorer.findings.snapshot import MEASURES, Snapshot
+from explorer.findings.snapshot import MEASURES, NeuronShot, Snapshot
 
 COLUMNS = (
     *("finding", "title", "author", "tags", "bundle", "digest", "layer", "neuron"),
     *MEASURES,
-    "concepts",
+    *("meaning", "rests on", "words above chance", "further texts"),
 )
 
 
@@ -24,7 +24,7 @@ def neurons_csv(snapshots: Sequence[Snapshot]) -> str:
         content, shots = snapshot.saved.content, {(s.layer, s.neuron): s for s in snapshot.neurons}
         for ref in content.neurons:
             shot = shots.get((ref.layer, ref.neuron))
-            measures = [f"{shot.measures[name]:.5g}" if shot else "" for name in MEASURES]
+            measures = [_number(shot, name) for name in MEASURES]
             texts = (content.title, content.author, ", ".join(content.tags), content.bundle.name)
             writer.writerow(
                 [
@@ -34,10 +34,24 @@ def neurons_csv(snapshots: Sequence[Snapshot]) -> str:
                     ref.layer,
                     ref.neuron,
                     *measures,
-                    plain(", ".join(bar.text for bar in shot.bars) if shot else ""),
+                    *map(plain, _said(shot)),
                 ]
             )
     return buffer.getvalue()
+
+
+def _number(shot: NeuronShot | None, name: str) -> str:
+    return f"{shot.measures[name]:.5g}" if shot and name in shot.measures else ""
+
+
+def _said(shot: NeuronShot | None) -> tuple[str, str, str, str]:
+    """Return what a neuron may be called, what that rests on, and its texts."""
+    if shot is None:
+        return "", "", "", ""
+    told, further = (", ".join(bar.text for bar in bars) for bars in (shot.bars, shot.further))
+    if shot.title.basis == "untested":
+        told, further = "", told
+    return shot.title.text, shot.title.basis, told, further
 
 
 def plain(text: str) -> str:

@@ -22,6 +22,13 @@ INK, MUTED, LINE, GROUND = "#1c2027", "#565e6b", "#dedcd5", "#fcfcfa"
 MOST, STACKED = 6, 3  # neurons on a slide, and how many of them are stacked
 TOP, BOTTOM = 190, 830  # of the room for them
 WORDS, CELLS, LARGEST_CELL = 4, 7, 170  # texts and pictures of each; pixels
+TOLD = {
+    "words": "Bars: weights of the words that beat chance.",
+    "pictures": "No text describes it better than chance.",
+    "nothing": "Neither words nor pictures say more of it than chance.",
+    "untested": "Bars: weights of its texts, which were not compared with chance.",
+}
+"""What a poster's foot says of the words, by what the title rests on."""
 TITLE_SIZE, SMALLER = 44, 31  # pixels; the smaller one for titles of two lines
 _FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf")
 _BOLD = ("DejaVuSans-Bold.ttf", "NotoSans-Bold.ttf", "LiberationSans-Bold.ttf", "Arial_Bold.ttf")
@@ -31,7 +38,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def neuron_poster(bundle: Bundle, layer: int, neuron: int, title: str = "") -> bytes:
-    """Return the poster of a neuron as PNG; `title` stands above it, else its concepts.
+    """Return the poster of a neuron as PNG; `title` stands above it, else what it may be called.
 
     Raises:
         InputError: when the bundle has no such neuron.
@@ -40,9 +47,11 @@ def neuron_poster(bundle: Bundle, layer: int, neuron: int, title: str = "") -> b
     canvas = Image.new("RGB", SIZE, GROUND)
     pen = ImageDraw.Draw(canvas)
     line = [neuron_name(shot), *measures(shot), f"bundle {bundle.name}"]
-    foot = "Bars: weights of its concepts. Pictures: those with its strongest second-order effect."
-    _head(pen, title or shot.concepts or "no concepts", line, foot)
-    _bars(pen, shot.bars, MARGIN, 210)
+    foot = f"{TOLD[shot.title.basis]} Pictures: those with its strongest second-order effect."
+    _head(pen, title or shot.title.text, line, foot, claims=bool(title) or shot.title.claims)
+    if title:
+        _write(pen, (MARGIN, 180), shot.title.text, 22, INK if shot.title.claims else MUTED, 560)
+    _bars(pen, shot.bars, MARGIN, 224)
     _pictures(canvas, pen, shot.pictures)
     return _png(canvas)
 
@@ -59,7 +68,7 @@ def finding_poster(bundle: Bundle, places: Sequence[tuple[int, int]], title: str
     canvas = Image.new("RGB", SIZE, GROUND)
     pen = ImageDraw.Draw(canvas)
     shown = f", {MOST} shown" if len(places) > MOST else ""
-    foot = "Each: its heaviest concepts, and the pictures with its strongest second-order effect."
+    foot = "Each: what of it is above chance, and the pictures of its strongest effect."
     _head(pen, title, [f"{len(places)} neurons{shown}", f"bundle {bundle.name}"], foot)
     columns = 1 if len(shots) <= STACKED else 2
     rows = -(-len(shots) // columns)
@@ -81,6 +90,8 @@ def _panel(
     left, top, width, height = box
     text = max(width // 4, 250)
     _write(pen, (left, top + 6), neuron_name(shot), 24, INK, width)
+    if not shot.bars:
+        _write(pen, (left, top + 48), shot.title.text, 20, MUTED, text - 20)
     for place, bar in enumerate(shot.bars):
         colour = CLUSTER_COLOURS[bar.colour]
         y = top + 48 + place * 32
@@ -103,8 +114,14 @@ def _png(canvas: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _head(pen: ImageDraw.ImageDraw, title: str, line: Sequence[str], foot: str) -> None:
-    _title(pen, title, SIZE[0] - 2 * MARGIN)
+def _head(
+    pen: ImageDraw.ImageDraw, title: str, line: Sequence[str], foot: str, claims: bool = True
+) -> None:
+    """Draw title, line and foot; a title in bold claims a meaning."""
+    if claims:
+        _title(pen, title, SIZE[0] - 2 * MARGIN)
+    else:
+        _write(pen, (MARGIN, 44), title, TITLE_SIZE, MUTED, SIZE[0] - 2 * MARGIN)
     _write(pen, (MARGIN, 112), "   ·   ".join(line), 22, MUTED, SIZE[0] - 2 * MARGIN)
     pen.line((MARGIN, 160, SIZE[0] - MARGIN, 160), fill=LINE, width=2)
     _write(pen, (MARGIN, SIZE[1] - 52), foot, 18, MUTED, SIZE[0] - 2 * MARGIN)

@@ -7,6 +7,8 @@ A neuron's top pictures are clustered by the model's own embeddings (the bundle'
    carried by at least `AGREEING` of them and a share of `AGREED`; of several such words the most
    telling stands for it, by share times `log(pictures / pictures with the word)`.
 2. Two meanings are different when at most a share of `FOREIGN` of either carries the other's word.
+   Of a bundle that was compared with chance only words that are more than chance of the neuron
+   stand for a meaning.
 3. Neurons with two or more different meanings are listed by their polysemy score times the share
    of their top pictures that carry their meaning's word: a score that the labels confirm widely
    stands above one that they confirm in a few pictures.
@@ -23,6 +25,7 @@ from functools import cached_property
 import numpy as np
 
 from explorer.bundle import Bundle
+from explorer.bundle.meaning import passed_words
 from explorer.errors import InputError
 from explorer.findings.model import TITLE_LENGTH, Finding, NeuronRef, clean_tags
 from explorer.findings.notes import literal
@@ -129,24 +132,31 @@ def _entry(bundle: Bundle, row: int, meanings: list[Meaning]) -> Entry:
 def verified_meanings(bundle: Bundle, row: int, words: _Words | None = None) -> list[Meaning]:
     """Return a neuron's different meanings that the labels verify, the largest first."""
     words = words or _Words(bundle)
+    allowed = passed_words(bundle, row) if bundle.tested else None
     images, clusters = bundle.top_images[row, 0], bundle.top_clusters[row, 0]
     kept: list[Meaning] = []
     numbers, sizes = np.unique(clusters[(images >= 0) & (clusters >= 0)], return_counts=True)
     for number in numbers[np.argsort(-sizes, kind="stable")]:
         members = tuple(int(i) for i in images[(clusters == number) & (images >= 0)])
-        meaning = _meaning(members, words) if len(members) >= GROUP else None
+        meaning = _meaning(members, words, allowed) if len(members) >= GROUP else None
         if meaning and all(_different(meaning, other, words) for other in kept):
             kept.append(meaning)
     return kept
 
 
-def _meaning(images: tuple[int, ...], words: _Words) -> Meaning | None:
+def _meaning(
+    images: tuple[int, ...], words: _Words, allowed: frozenset[str] | None
+) -> Meaning | None:
+    """Return what the pictures mean, by a word among those allowed (None: any)."""
     counts = Counter(word for image in images for word in words.of[image])
     total = len(words.of)
     telling = {
         word: (count / len(images) * math.log(total / words.counts[word]), word)
         for word, count in counts.items()
-        if count >= AGREEING and count >= AGREED * len(images) and words.counts[word] < total
+        if count >= AGREEING
+        and count >= AGREED * len(images)
+        and words.counts[word] < total
+        and (allowed is None or word in allowed)
     }
     if not telling:
         return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from explorer.bundle import Bundle
 from explorer.bundle.facts import concepts_of, images_of
+from explorer.bundle.meaning import Title, fitted, passing, title_of
 from explorer.bundle.measures import keys_of
 from explorer.bundle.pictures import picture_kind
 from explorer.errors import InputError
@@ -49,18 +50,17 @@ class Bar:
 
 @dataclass(frozen=True)
 class NeuronShot:
-    """What a neuron's page shows first; `bars` heaviest first."""
+    """What a neuron's page shows first; texts heaviest first."""
 
     layer: int
     neuron: int
+    title: Title
     measures: Mapping[str, float]
     bars: tuple[Bar, ...]
+    """Words that beat chance; all texts where the bundle was not tested."""
+    further: tuple[Bar, ...]
+    """Further texts of the decomposition, which are no better than chance."""
     pictures: tuple[Shot, ...]
-
-    @property
-    def concepts(self) -> str:
-        """The leading concepts."""
-        return ", ".join(bar.text for bar in self.bars[:3])
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def neuron_shot(
     """
     row = bundle.row(layer, neuron)
     record = bundle.neurons.iloc[row]
-    concepts = concepts_of(bundle, row)
+    told, further = _texts(bundle, row)
     shots = [
         Shot(found["label"] or "unlabelled", encoded(bundle, found["image"]), found["effect"])
         for found in images_of(bundle, row, "positive", pictures)
@@ -172,10 +172,25 @@ def neuron_shot(
     return NeuronShot(
         int(layer),
         int(neuron),
-        {name: float(record[name]) for name in MEASURES},
-        coloured(concepts)[:bars],
+        title_of(bundle, row),
+        {name: float(record[name]) for name in MEASURES if name in record},
+        told[:bars],
+        further[:bars],
         tuple(shots),
     )
+
+
+def _texts(bundle: Bundle, row: int) -> tuple[tuple[Bar, ...], tuple[Bar, ...]]:
+    """Return the words that beat chance, with weights fitted to them alone, and further texts."""
+    every = coloured(concepts_of(bundle, row))
+    if not bundle.tested:
+        return every, ()
+    count = int(passing(bundle).counts[row])
+    texts = [bundle.texts[int(text)] for text in bundle.concept_ids[row, :count]]
+    weights = dict(zip(texts, fitted(bundle, row, count), strict=True)) if count else {}
+    told = [replace(bar, weight=float(weights[bar.text])) for bar in every if bar.text in weights]
+    told.sort(key=lambda bar: -abs(bar.weight))
+    return tuple(told), tuple(bar for bar in every if bar.text not in weights)
 
 
 def coloured(concepts: Sequence[Mapping[str, Any]]) -> tuple[Bar, ...]:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from explorer.bundle import Bundle
+from explorer.bundle.meaning import Title, title_of
 from explorer.errors import InputError
 from explorer.picture.maps import concept_maps, strongest_patches
 from explorer.picture.reading import Reading, neuron_shares
@@ -48,7 +49,7 @@ class FoundNeuron:
     strength: float
     """Effect over the threshold of its significant pictures."""
     significant: bool
-    concepts: str
+    title: Title
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,8 @@ class Discovery:
                     "effect": round(found.effect, 5),
                     "strength": round(found.strength, 3),
                     "significant": found.significant,
-                    "concepts": found.concepts,
+                    "title": found.title.text,
+                    "above_chance": found.title.claims,
                 }
                 for found in self.neurons
             ],
@@ -234,7 +236,7 @@ def _neuron(bundle: Bundle, row: int, effects: np.ndarray, strengths: np.ndarray
         effect=float(effects[row]),
         strength=float(strengths[row]),
         significant=bool(abs(strengths[row]) >= 1),
-        concepts=str(record["concepts"]),
+        title=title_of(bundle, row),
     )
 
 

@@ -38,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.bundle import Bundle
+from explorer.bundle.meaning import title_of
 from explorer.describe.agreement import text_agreement
 from explorer.errors import InputError
 from explorer.search.known import Neighbour, known_row, nearest_known, pictured
@@ -80,6 +81,8 @@ class TextSearch:
     """[text, embed], unit norm."""
     trust: NDArray[np.float32] | float = 1.0
     """[neuron], from 0 to 1: what a neuron's score counts for in the order of results."""
+    among: NDArray[np.bool_] | None = None
+    """[neuron]: which neurons may be found; all where it is None."""
 
     @cached_property
     def atoms(self) -> NDArray[np.float32]:
@@ -179,17 +182,17 @@ class TextSearch:
 
     def towards(self, top: int) -> list[Hit]:
         """Return the neurons whose direction is nearest to the combined text, nearest first."""
-        best = np.argsort(-self.cosines * self.trust, kind="stable")[:top]
+        best = self._first(np.argsort(-self.cosines * self.trust, kind="stable"), top)
         return [Hit(int(r), float(self.cosines[r])) for r in best]
 
     def away(self, top: int) -> list[Hit]:
         """Return the neurons whose direction points most strongly away from the combined text."""
-        best = np.argsort(self.cosines * self.trust, kind="stable")[:top]
+        best = self._first(np.argsort(self.cosines * self.trust, kind="stable"), top)
         return [Hit(int(r), float(self.cosines[r])) for r in best]
 
     def sets(self, top: int) -> list[Hit]:
         """Return neurons whose sparse set holds texts of the query, heaviest signed sum first."""
-        best = _heaviest(self.weights, self.trust, top)
+        best = self._first(_heaviest(self.weights, self.trust), top)
         return [Hit(int(r), float(self.weights[r]), self._own_texts(int(r))) for r in best]
 
     def near_sets(self, top: int, near: int = 12) -> list[Hit]:
@@ -212,7 +215,7 @@ class TextSearch:
                 float(strength[r]),
                 ((texts[rows[places[r]]], float(weights[r, places[r]])),),
             )
-            for r in _heaviest(strength, self.trust, top)
+            for r in self._first(_heaviest(strength, self.trust), top)
         ]
 
     def carriers(self, top: int) -> list[Hit]:
@@ -227,7 +230,7 @@ class TextSearch:
         scores = np.where(carried > 0, scores, 0)
         side = scores.argmax(axis=1)
         strength = scores.max(axis=1)
-        best = np.argsort(-strength * self.trust, kind="stable")[:top]
+        best = self._first(np.argsort(-strength * self.trust, kind="stable"), top)
         return [
             Hit(int(r), float(strength[r]), self._own_cosines(int(r)), int(ends[side[r]]))
             for r in best
@@ -239,6 +242,10 @@ class TextSearch:
         scores = products(self.bundle.image_embeddings, self.embedding[None])[:, 0]
         best = np.argsort(-scores, kind="stable")[:top]
         return [(int(i), float(scores[i])) for i in best]
+
+    def _first(self, order: NDArray[np.int64], top: int) -> NDArray[np.int64]:
+        """Return the first rows of an order that may be found."""
+        return (order if self.among is None else order[self.among[order]])[:top]
 
     def _own_texts(self, row: int) -> tuple[tuple[str, float], ...]:
         pairs = zip(self.terms, self.text_weights[row], strict=True)
@@ -371,19 +378,19 @@ def _unit(vector: NDArray[np.float32], query: str) -> NDArray[np.float32]:
     return unit
 
 
-def _heaviest(
-    scores: NDArray[np.float32], trust: NDArray[np.float32] | float, top: int
-) -> NDArray[np.int64]:
+def _heaviest(scores: NDArray[np.float32], trust: NDArray[np.float32] | float) -> NDArray[np.int64]:
     strength = np.abs(scores)
     order = np.lexsort((-strength, -strength * trust))
-    return order[strength[order] >= LEAST_WEIGHT][:top]
+    return order[strength[order] >= LEAST_WEIGHT]
 
 
 def _entry(bundle: Bundle, hit: Hit, score: str, texts: str = "") -> dict[str, Any]:
-    record = bundle.neurons.iloc[hit.row]
+    record, title = bundle.neurons.iloc[hit.row], title_of(bundle, hit.row)
     entry = {
         "layer": int(record["layer"]),
         "neuron": int(record["neuron"]),
+        "title": title.text,
+        "above_chance": title.claims,
         "concepts": str(record["concepts"]),
         score: _round(hit.score),
     }

@@ -35,9 +35,9 @@ def bundles(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     texts = pd.read_parquet(untrusted / "texts.parquet")
     texts["text"] = [f"{EVIL}{number}" for number in range(len(texts))]
     texts.to_parquet(untrusted / "texts.parquet", index=False)
-    pd.read_parquet(untrusted / "neurons.parquet").assign(concepts=EVIL).to_parquet(
-        untrusted / "neurons.parquet", index=False
-    )
+    pd.read_parquet(untrusted / "neurons.parquet").assign(
+        concepts=EVIL, driven_by=EVIL, driven_pass=True
+    ).to_parquet(untrusted / "neurons.parquet", index=False)
     facts = Manifest.read(untrusted).content()
     seal(
         untrusted, **{key: value for key, value in facts.items() if key not in {"files", "schema"}}

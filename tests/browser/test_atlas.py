@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from explorer.bundle import Bundle
+from explorer.bundle.meaning import title_of
 from tests.support.browser import CONTRAST, EVERYWHERE, Visit, sync_api
 
 HEADING = "Atlas"
@@ -72,7 +73,7 @@ def test_hovering_shows_concepts_and_pictures_without_a_run(visit: Visit, bundle
     record = bundle.neurons.iloc[row]
     shown = card.inner_text()
     assert f"Layer {record['layer']} · Neuron {record['neuron']}" in shown
-    assert str(record["concepts"]) in shown
+    assert title_of(bundle, row).text in shown
     pictures = card.locator("img")
     labels = bundle.pictures.table["label"]
     wanted = [labels[image] for image in bundle.top_images[row, 0, :4]]

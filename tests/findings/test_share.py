@@ -42,6 +42,7 @@ from explorer.ui.data.loaders import View
 from tests.conftest import flip, png
 from tests.support.findings import own_picture, picture, sample, view
 from tests.support.hostile import HOSTILE, assert_harmless
+from tests.support.told import SHARED, WORDS
 
 EVIL = '"><img src=x onerror="window.stolen=1"><script>window.stolen=1</script>'
 TIME = "2026-01-02T03:04:05.678+00:00"
@@ -214,8 +215,11 @@ def test_the_html_file_shows_pictures_charts_and_texts(
     shots: list[Snapshot], bundle: Bundle
 ) -> None:
     html = html_file.finding_file(shots[0], address)
-    assert html.count("<svg") == 2
-    assert html.count("<rect") == sum(len(neuron.bars) for neuron in shots[0].neurons)
+    assert html.count("<svg") == 2  # of texts that are no better than chance, folded
+    assert html.count("<details>") == html.count("not above chance</summary>") == 2
+    assert not any(neuron.bars for neuron in shots[0].neurons)
+    assert html.count("<rect") == sum(len(neuron.further) for neuron in shots[0].neurons)
+    assert '<p class="muted">nothing above chance</p>' in html
     assert html.count("<img") == len(shots[0].shots)
     encoded = base64.b64encode(shots[0].shots[0].data).decode()
     assert encoded in html
@@ -223,8 +227,43 @@ def test_the_html_file_shows_pictures_charts_and_texts(
     assert "pictures=grouped" in html
     missing = html_file.finding_file(take(saved(1, sample()), None))
     assert "is not here" in missing
-    silent = replace(shots[0], neurons=(replace(shots[0].neurons[0], bars=()),))
-    assert "no concepts" in html_file.finding_file(silent)
+
+
+def test_files_show_as_meaning_what_is_more_than_chance(told_bundle: Path) -> None:
+    told = Bundle.open(told_bundle)
+    layer, neurons = 0, (0, 1, 2)  # by words, by pictures, by nothing
+    content = sample(bundle=reference(told), neurons=tuple(NeuronRef(layer, n) for n in neurons))
+    shot = take(saved(1, content), told)
+    by_words, by_pictures, by_nothing = shot.neurons
+    texts = [told.texts[int(text)] for text in told.concept_ids[0, :WORDS]]
+    assert sorted(bar.text for bar in by_words.bars) == sorted(texts)
+    assert len(by_words.further) == (told.concept_ids[0] >= 0).sum() - WORDS
+    assert by_pictures.bars == by_nothing.bars == ()
+    html = html_file.finding_file(shot)
+    assert f"<b>{by_words.title.text}</b>" in html
+    assert f"<b>pictures of {SHARED}</b>" in html
+    assert html.count('<p class="muted">nothing above chance</p>') == 1
+    lines = list(csv.DictReader(io.StringIO(neuron_table.neurons_csv([shot]))))
+    assert [line["rests on"] for line in lines] == ["words", "pictures", "nothing"]
+    assert lines[0]["words above chance"].split(", ") == [bar.text for bar in by_words.bars]
+    assert lines[2]["words above chance"] == ""
+    for neuron in neurons:
+        with Image.open(io.BytesIO(poster.neuron_poster(told, layer, neuron))) as drawn:
+            assert drawn.size == poster.SIZE
+
+
+def test_files_of_an_untested_bundle_claim_nothing(untested_bundle: Path) -> None:
+    old = Bundle.open(untested_bundle)
+    shot = take(saved(1, sample(bundle=reference(old))), old)
+    assert shot.neurons[0].title.basis == "untested" and shot.neurons[0].bars
+    html = html_file.finding_file(shot)
+    assert "they were not compared with chance" in html
+    assert f"<b>{shot.neurons[0].title.text}</b>" not in html
+    (line, *_) = csv.DictReader(io.StringIO(neuron_table.neurons_csv([shot])))
+    assert line["words above chance"] == "" and line["further texts"]
+    assert line["prediction"] == ""
+    with Image.open(io.BytesIO(poster.neuron_poster(old, 1, 5))) as drawn:
+        assert drawn.size == poster.SIZE
 
 
 def test_bars_of_the_chart_are_as_long_as_their_weights(shots: list[Snapshot]) -> None:
@@ -685,7 +724,8 @@ def staged(bundle_copy: Path) -> Bundle:
     stage(5, [*reds[:4], *mixed[:1]], blues[:4], [])
     np.save(bundle_copy / "top_images.npy", images)
     np.save(bundle_copy / "top_clusters.npy", clusters)
-    polysemy = opened.neurons.assign(polysemy=0.5)
+    sure = {"driven_by": "red, blue, <b>*red*</b>", "driven_pass": True}
+    polysemy = opened.neurons.assign(polysemy=0.5, **sure)
     polysemy.to_parquet(bundle_copy / "neurons.parquet", index=False)
     return Bundle(bundle_copy, opened.manifest)
 
@@ -703,6 +743,18 @@ def test_the_report_lists_what_labels_confirm(staged: Bundle) -> None:
     assert report.polysemy_report(staged, most=1) == entries[:1]
     with pytest.raises(InputError, match="at least one"):
         report.polysemy_report(staged, most=0)
+
+
+def test_meanings_of_the_report_are_more_than_chance(staged: Bundle) -> None:
+    """The same pictures, of neurons for which only one of the words passes, or none."""
+    file = staged.path / "neurons.parquet"
+    table = pd.read_parquet(file)
+    for words in ("red", ""):
+        table.assign(driven_by=words, driven_pass=bool(words)).to_parquet(file, index=False)
+        assert report.polysemy_report(Bundle(staged.path, staged.manifest)) == []
+    rest = table.drop(columns=["words_pass"])  # built before: nothing is known, all labels count
+    rest.to_parquet(file, index=False)
+    assert report.polysemy_report(Bundle(staged.path, staged.manifest))
 
 
 def test_the_report_is_ready_to_be_saved(staged: Bundle, tmp_path: Path) -> None:

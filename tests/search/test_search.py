@@ -299,7 +299,8 @@ def test_the_json_has_every_way_a_neuron_is_found(bundle: Bundle) -> None:
         assert len(found[key]) <= 4
     assert found["both"]
     hit = found["both"][0]
-    assert set(hit) == {"layer", "neuron", "concepts", "score", "cosines", "end"}
+    named = {"layer", "neuron", "title", "above_chance", "concepts"}
+    assert set(hit) == named | {"score", "cosines", "end"}
     assert list(hit["cosines"]) == ["red", "circle"]
     sign = 1 if hit["end"] == "positive" else -1
     assert min(sign * c for c in hit["cosines"].values()) == pytest.approx(hit["score"], abs=1e-4)

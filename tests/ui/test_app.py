@@ -31,16 +31,16 @@ CASES = [
     ("home", {}, "What does a neuron of CLIP mean?", None),
     ("home", {"bundle": "tiny"}, "Browse all neurons", None),
     ("home", {"bundle": "nowhere"}, "What does", "There is no bundle “nowhere”"),
-    ("neurons", {}, "384</b> neurons, 1 to 24 shown, by agreement", None),
+    ("neurons", {}, "384</b> neurons, 1 to 24 shown, by prediction", None),
     ("neurons", {"layers": "1"}, "128</b> neurons", None),
     ("neurons", {"layers": "0,2"}, "256</b> neurons", None),
     ("neurons", {"layers": "7"}, "384</b> neurons", "asks for layers “7”"),
     ("neurons", {"layers": "1,x"}, "128</b> neurons", "asks for layers “1,x”"),
     ("neurons", {"sort": "selectivity"}, "by selectivity", None),
-    ("neurons", {"sort": "beauty"}, "by agreement", "“beauty” is not a value for “sort”"),
-    ("neurons", {"sort": "match"}, "by agreement", None),
-    ("neurons", {"order": "asc"}, "by agreement", None),
-    ("neurons", {"order": "up"}, "by agreement", "“up” is not a value for “order”"),
+    ("neurons", {"sort": "beauty"}, "by prediction", "“beauty” is not a value for “sort”"),
+    ("neurons", {"sort": "match"}, "by prediction", None),
+    ("neurons", {"order": "asc"}, "by prediction", None),
+    ("neurons", {"order": "up"}, "by prediction", "“up” is not a value for “order”"),
     ("neurons", {"page": "2"}, "25 to 48 shown", None),
     ("neurons", {"page": "999"}, "361 to 384 shown", "There are 16 pages of results, not 999"),
     ("neurons", {"page": "-3"}, "1 to 24 shown", "“-3” is not a page number"),
@@ -354,6 +354,8 @@ def test_highlights_have_groups_with_words_of_their_own(
         words[image] = frozenset({"clock" if place < 6 else "heart", "thing"[place % 5]})
     monkeypatch.setitem(view.bundle.__dict__, "top_clusters", clusters)
     monkeypatch.setitem(view.__dict__, "words", words)
+    sure = view.neurons.assign(driven_pass=True, driven_by="clock, heart")
+    monkeypatch.setitem(view.bundle.__dict__, "neurons", sure)
     found = highlights.striking(view)
     assert found[0].row == 7
     assert [item.groups for item in found[1:]] == [()] * 8  # by their scores alone
@@ -364,6 +366,10 @@ def test_highlights_have_groups_with_words_of_their_own(
         words[image] |= {"timepiece"}
     view.__dict__.pop("word_counts")
     assert not any(item.groups for item in highlights.striking(view))
+
+
+def test_what_is_no_more_than_chance_is_no_highlight(view: View) -> None:
+    assert highlights.striking(view) == []
 
 
 def test_groups_of_pictures_hold_every_picture_once(view: View) -> None:

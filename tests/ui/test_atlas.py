@@ -208,7 +208,7 @@ def test_the_list_downloads_as_it_is_shown(view: View, tmp_path: Path) -> None:
     file.write_bytes(export.csv_of(view, [200, 5]))
     table = pd.read_csv(file)
     assert table[["Layer", "Neuron"]].to_numpy().tolist() == [[1, 72], [0, 5]]
-    assert table["Concepts"][0] == view.neurons["concepts"].iloc[200]
+    assert table["Heaviest texts"][0] == view.neurons["concepts"].iloc[200]
 
 
 def test_a_choice_opens_as_a_list() -> None:

@@ -88,7 +88,7 @@ def test_a_hint_tells_what_the_neurons_page_tells(view: View) -> None:
     assert status == 200
     assert "immutable" in headers["cache-control"]
     assert hint["name"] == "Layer 1 · Neuron 5"
-    assert hint["concepts"] == view.neurons["concepts"][row]
+    assert hint["title"] == view.title(row).text
     assert glossary.share(view.agreement(row)) in hint["measures"]
     shown = strongest(view, row, served.HINT_PICTURES)
     assert [picture["label"] for picture in hint["pictures"]] == [

@@ -29,7 +29,11 @@ def hostile(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     table = pd.read_parquet(folder / "texts.parquet")
     table["text"] = [f"{EVIL}{number}" for number in range(len(table))]
     table.to_parquet(folder / "texts.parquet", index=False)
-    neurons = pd.read_parquet(folder / "neurons.parquet").assign(concepts=EVIL)
+    neurons = pd.read_parquet(folder / "neurons.parquet").assign(
+        concepts=EVIL, driven_by=EVIL, driven_pass=True
+    )
+    neurons["words_pass"] = neurons["neuron"] % 2 == 0
+    neurons["words"] = neurons["words_pass"].astype("int8")
     neurons.to_parquet(folder / "neurons.parquet", index=False)
     (folder / "model" / "README.md").unlink(missing_ok=True)
     facts = Manifest.read(folder).content()

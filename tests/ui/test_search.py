@@ -359,7 +359,7 @@ def test_exports_agree_with_the_page(view: View, query: NeuronsQuery) -> None:
         assert (record["Layer"], record["Neuron"]) == view.place(int(row))
         for key, measure in glossary.MEASURES.items():
             assert measure.show(record[measure.name]) == measure.show(view.neurons[key][row])
-        assert record["Concepts"] == view.neurons["concepts"][row]
+        assert record["Heaviest texts"] == view.neurons["concepts"][row]
         labels = [view.labels[image] for image in grouping.strongest(view, int(row))]
         assert record["Strongest pictures"].split(export.LABELS) == labels
         if query.word:

@@ -33,6 +33,7 @@ PAGES: dict[str, str] = {
 }
 MATCH = "match"
 LISTED = "listed"
+ABOVE = "above"
 PLACES = ("layer", "neuron")
 SORTS = (*MEASURES, *PLACES, MATCH, LISTED)
 WORD_LENGTH = 60
@@ -110,6 +111,19 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Usual:
+    """What a bundle makes of an address that says nothing of it."""
+
+    sort: str = "agreement"
+    above: bool = False
+    """Whether only neurons that are more than chance are shown."""
+
+
+UNTESTED = Usual()
+"""What is usual in a bundle that was not compared with chance."""
+
+
+@dataclass(frozen=True)
 class NeuronsQuery:
     """What the Neurons page shows."""
 
@@ -122,11 +136,13 @@ class NeuronsQuery:
     ranges: tuple[Range, ...] = ()
     title: str = ""  # of a list
     places: tuple[Place, ...] = ()  # a list's neurons; none: all neurons
+    above: bool = False  # only neurons that are more than chance
+    usual: Usual = UNTESTED
 
     @property
     def sort_key(self) -> str:
-        """Return what is sorted by: match for a word, a list's own order, else agreement."""
-        return self.sort or (MATCH if self.word else LISTED if self.places else "agreement")
+        """Return what is sorted by: match for a word, a list's own order, else the usual."""
+        return self.sort or (MATCH if self.word else LISTED if self.places else self.usual.sort)
 
     @property
     def falling(self) -> bool:
@@ -143,6 +159,7 @@ class NeuronsQuery:
             "word": self.word,
             **{span.key: span.written() for span in self.ranges},
             "view": self.view,
+            ABOVE: write_above(self.above, self.usual.above and not self.places),
             "list": self.title,
             "neurons": write_places(self.places),
             "page": str(self.page) if self.page > 1 else "",
@@ -172,12 +189,15 @@ def read_neurons(
     params: Mapping[str, str],
     layers: Sequence[int],
     exists: Callable[[int, int], bool] = lambda layer, neuron: True,
+    usual: Usual = UNTESTED,
 ) -> Reading:
     """Read the Neurons page's address; what can't be read is left out and named.
 
-    `exists` says whether the bundle has a neuron that the address lists.
+    `exists` says whether the bundle has a neuron that the address lists. Neurons that are no more
+    than chance are left out where that is usual, but not of a list.
     """
     problems: list[str] = []
+    places = _read_list(params.get("neurons", ""), exists, problems)
     query = NeuronsQuery(
         layers=_read_layers(params.get("layers", ""), layers, problems),
         sort=_read_choice(params, "sort", SORTS, problems),
@@ -187,11 +207,32 @@ def read_neurons(
         view=_read_view(params.get("view", ""), problems),
         ranges=_read_ranges(params, problems),
         title=" ".join(params.get("list", "").split())[:TITLE_LENGTH],
-        places=_read_list(params.get("neurons", ""), exists, problems),
+        places=places,
+        above=read_above(params, usual.above, problems, usually=usual.above and not places),
+        usual=usual,
     )
     if (query.sort == MATCH and not query.word) or (query.sort == LISTED and not query.places):
         query = replace(query, sort="")
     return Reading(query, problems)
+
+
+def write_above(above: bool, usually: bool) -> str:
+    """Write whether only neurons above chance are shown, as an address holds it."""
+    return "" if above == usually else "1" if above else "0"
+
+
+def read_above(
+    params: Mapping[str, str], possible: bool, problems: list[str], usually: bool
+) -> bool:
+    """Read whether only neurons above chance are shown; `possible`: whether there are any."""
+    text = params.get(ABOVE, "")
+    if text not in ("", "0", "1"):
+        problems.append(f"“{text}” is not a value for “{ABOVE}”: write 1, 0 or leave it out.")
+        return usually
+    if text == "1" and not possible:
+        problems.append("No neuron of this bundle is known to be above chance: all are shown.")
+        return False
+    return usually if not text else text == "1"
 
 
 def _read_layers(text: str, layers: Sequence[int], problems: list[str]) -> tuple[int, ...]:

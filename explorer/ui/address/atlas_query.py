@@ -9,10 +9,13 @@ from explorer.bundle.measures import keys_of
 from explorer.errors import InputError
 from explorer.ui.address import area
 from explorer.ui.address.address import (
+    ABOVE,
     LIST_LENGTH,
+    UNTESTED,
     WORD_LENGTH,
     NeuronsQuery,
     Place,
+    Usual,
     read_neurons,
     read_places,
     write_places,
@@ -49,14 +52,17 @@ class AtlasQuery:
 
 
 def read_atlas(
-    params: Mapping[str, str], layers: Sequence[int], exists: Callable[[int, int], bool]
+    params: Mapping[str, str],
+    layers: Sequence[int],
+    exists: Callable[[int, int], bool],
+    usual: Usual = UNTESTED,
 ) -> tuple[AtlasQuery, list[str]]:
     """Read the address; what can't be read is left out and named.
 
     `exists` says whether the bundle has a neuron that the address names.
     """
-    filters = ("layers", "word", *MEASURES)
-    reading = read_neurons({key: params.get(key, "") for key in filters}, layers)
+    filters = ("layers", "word", ABOVE, *MEASURES)
+    reading = read_neurons({key: params.get(key, "") for key in filters}, layers, usual=usual)
     problems = reading.problems
     colour = params.get("colour", LAYER)
     if colour not in COLOURS:

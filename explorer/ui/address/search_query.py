@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from explorer.ui.address.address import IMAGE, read_page, read_picture
+from explorer.ui.address.address import (
+    ABOVE,
+    IMAGE,
+    read_above,
+    read_page,
+    read_picture,
+    write_above,
+)
 
 TEXT, PICTURE = "text", "picture"
 MODES = {TEXT: "Texts", PICTURE: "A picture"}
@@ -34,6 +41,10 @@ class SearchQuery:
     by: str = EFFECT
     rank: str = TRUSTED
     page: int = 1
+    above: bool = False
+    """Whether only neurons that are more than chance are found."""
+    usually: bool = False
+    """Whether that is usual in this bundle."""
 
     def params(self) -> dict[str, str]:
         """Return the query as address parameters, defaults left out."""
@@ -45,13 +56,19 @@ class SearchQuery:
             "show": self.show,
             "by": self.by if picture and self.by != EFFECT else "",
             "rank": "" if picture or self.rank == TRUSTED else self.rank,
+            ABOVE: write_above(self.above, self.usually),
             "page": str(self.page) if self.page > 1 else "",
         }
         return {key: value for key, value in values.items() if value}
 
 
-def read_search(params: Mapping[str, str], pictures: int) -> tuple[SearchQuery, list[str]]:
-    """Read the address; what can't be read is left out and named. `pictures`: their number."""
+def read_search(
+    params: Mapping[str, str], pictures: int, usually: bool = False
+) -> tuple[SearchQuery, list[str]]:
+    """Read the address; what can't be read is left out and named.
+
+    `pictures` is their number, `usually` whether only neurons above chance are found unless told.
+    """
     image, problems = read_picture(params, pictures)
     text = " ".join(params.get("q", "").split())
     mode = params.get("mode", PICTURE if params.get(IMAGE) and not text else TEXT)
@@ -72,4 +89,5 @@ def read_search(params: Mapping[str, str], pictures: int) -> tuple[SearchQuery, 
         problems.append(f"“{rank}” is not a ranking. Possible: {', '.join(RANKS)}.")
         rank = TRUSTED
     number = read_page(params.get("page", ""), problems)
-    return SearchQuery(mode, text, image, show, by, rank, number), problems
+    above = read_above(params, usually, problems, usually)
+    return SearchQuery(mode, text, image, show, by, rank, number, above, usually), problems

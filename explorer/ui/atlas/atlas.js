@@ -28,7 +28,7 @@ const filled = (card, hint) => {
   const where = element("div", "where", hint.name);
   const shows = element("div", "shows", hint.shows && `pictures: ${hint.shows}`);
   const measures = element("div", "measures-line", hint.measures);
-  card.replaceChildren(strip, where, element("div", "concepts", hint.concepts), shows, measures);
+  card.replaceChildren(strip, where, element("div", hint.claims ? "concepts" : "concepts unclaimed", hint.title), shows, measures);
 };
 const placed = (card, { clientX, clientY }) => {
   const { width, height } = card.getBoundingClientRect();

@@ -27,7 +27,7 @@ from explorer.ui.html.elements import Child, caption, joined, tag
 from explorer.ui.html.links import actions, anchor, link, neuron_link
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
-from explorer.ui.widgets import ranges, save_finding
+from explorer.ui.widgets import ranges, save_finding, sieve
 
 SHOWN = 24
 HEIGHT = 640
@@ -114,11 +114,12 @@ def chart(page: Page, query: AtlasQuery) -> None:
         caption(
             f"Each of the {len(view.neurons):,} points is a neuron; points lie near each other "
             "where the neurons’ directions in the joint space of pictures and texts agree (t-SNE: "
-            "trust neighbourhoods, not distances). Point at one to see its concepts and pictures, "
-            "with lines to its nearest neighbours in the joint space itself; click it to open its "
+            "trust neighbourhoods, not distances). Point at one to see what it means, its pictures "
+            "and lines to its nearest neighbours in the joint space itself; click it to open its "
             "neuron; draw a lasso or a box to list the neurons inside. ",
             _notes(view, kept, query),
-        )
+        ),
+        sieve.line(view, "atlas", query.params(), query.filters.above, _left_out(view, query)),
     )
     _mount_hints(view)
     points = len(view.neurons)
@@ -137,11 +138,16 @@ def chart(page: Page, query: AtlasQuery) -> None:
 def _kept(view: View, query: AtlasQuery) -> NDArray[np.bool_]:
     """Return which neurons pass the filters, [neuron]; the others stay on the map in grey."""
     kept = np.isfinite(view.bundle.atlas[:, 0])
-    if query.filters.params():
+    if query.filters.above or query.filters.params():
         passed = np.zeros(len(kept), bool)
         passed[selection.select(view, query.filters).rows] = True
         kept &= passed
     return kept
+
+
+def _left_out(view: View, query: AtlasQuery) -> int:
+    """Return how many neurons are grey for being no more than chance alone."""
+    return selection.select(view, query.filters).hidden
 
 
 def _notes(view: View, kept: NDArray[np.bool_], query: AtlasQuery) -> Markup:

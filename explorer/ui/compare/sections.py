@@ -16,7 +16,7 @@ from explorer.ui.data import highlights
 from explorer.ui.data.grouping import NEGATIVE, POSITIVE, strongest
 from explorer.ui.data.loaders import View
 from explorer.ui.html.cards import card
-from explorer.ui.html.elements import caption, figures, joined, muted, notice, table, tag
+from explorer.ui.html.elements import NOTHING, caption, figures, joined, muted, notice, table, tag
 from explorer.ui.html.links import actions, chips, concept_link, link
 from explorer.ui.html.pictures import strip
 from explorer.ui.shell import frame, pins
@@ -28,6 +28,7 @@ ROW = {1: 12, 2: 6, 3: 6, 4: 4}  # pictures side by side, by number of neurons
 SHARED = 20  # shared concepts listed at most
 OWN = 8  # of each neuron's own concepts
 SUGGESTED = 3
+FURTHER = "All texts of the decompositions; most are no better than chance"
 
 
 def body(page: Page, image: int | None) -> None:
@@ -54,12 +55,16 @@ def body(page: Page, image: int | None) -> None:
 def _empty(view: View) -> Markup:
     """Say what pins are, and offer a first set to try."""
     best = [found.row for found in highlights.held(view)[:SUGGESTED]]
-    suggested = link(
-        "compare",
-        f"Compare {len(best)} striking neurons",
-        css="button first",
-        bundle=view.key,
-        pins=write_places([view.place(row) for row in best]),
+    suggested = (
+        link(
+            "compare",
+            f"Compare {len(best)} striking neurons",
+            css="button first",
+            bundle=view.key,
+            pins=write_places([view.place(row) for row in best]),
+        )
+        if best
+        else NOTHING
     )
     browse = link("neurons", "Browse all neurons", css="button", bundle=view.key)
     said = (
@@ -121,10 +126,10 @@ def cosine_table(view: View, rows: list[int]) -> NDArray[np.float32]:
     return np.asarray(unit @ unit.T, np.float32)
 
 
-def weights_of(view: View, row: int) -> dict[str, float]:
-    """Return a neuron's sparse set: text -> weight, heaviest first."""
-    ids = np.asarray(view.bundle.concept_ids[row])
-    weights = np.asarray(view.bundle.concept_weights[row], np.float32)
+def weights_of(view: View, row: int, most: int | None = None) -> dict[str, float]:
+    """Return a neuron's sparse set, the pursuit's first `most`: text -> weight, heaviest first."""
+    ids = np.asarray(view.bundle.concept_ids[row])[:most]
+    weights = np.asarray(view.bundle.concept_weights[row], np.float32)[:most]
     order = [i for i in np.argsort(-np.abs(weights), kind="stable") if ids[i] >= 0 and weights[i]]
     return {view.bundle.texts[int(ids[i])]: float(weights[i]) for i in order}
 
@@ -143,13 +148,26 @@ def shared_texts(sets: list[dict[str, float]]) -> list[str]:
 def _concepts(view: View, rows: list[int]) -> Markup:
     """Show shared concepts with every neuron's weight, then each one's own."""
     sets = [weights_of(view, row) for row in rows]
+    if not view.bundle.tested:
+        return _sets(view, rows, sets)
+    told = [weights_of(view, row, int(view.passing.counts[row])) for row in rows]
+    return joined(
+        [
+            _sets(view, rows, told) if any(told) else NOTHING,
+            tag("details", tag("summary", FURTHER), _sets(view, rows, sets)),
+        ]
+    )
+
+
+def _sets(view: View, rows: list[int], sets: list[dict[str, float]]) -> Markup:
+    """Show the texts that several sets share, then each one's own."""
     shared = shared_texts(sets)
     own = [_own(view, held, shared) for held in sets]
     return joined(
         [
-            tag("h2", "Concepts they share"),
+            tag("h2", "Words they share"),
             _shared(view, rows, sets, shared),
-            tag("h2", "Concepts of one neuron only"),
+            tag("h2", "Words of one neuron only"),
             caption("The heaviest texts that are in none of the other sets."),
             _named_columns(view, rows, own),
         ]
@@ -158,13 +176,13 @@ def _concepts(view: View, rows: list[int]) -> Markup:
 
 def _shared(view: View, rows: list[int], sets: list[dict[str, float]], shared: list[str]) -> Markup:
     if not shared:
-        return caption("No text is in two of the sparse sets.")
+        return caption("No text is in two of them.")
     lines = [
         [text, *(glossary.signed(held[text]) if text in held else "" for held in sets)]
         for text in shared[:SHARED]
     ]
     more = f", the first {SHARED} are shown" if len(shared) > SHARED else ""
-    said = f"Texts in two or more of the sparse sets, {len(shared)} in all{more}; with their weight"
+    said = f"Texts in two or more of the sets, {len(shared)} in all{more}; with their weight"
     names = [_name(view, row) for row in rows]
     return joined(
         [
@@ -205,21 +223,29 @@ def _measures(view: View, rows: list[int]) -> Markup:
         [
             glossary.MEASURES[key].name,
             *(glossary.MEASURES[key].show(float(view.neurons[key].iloc[row])) for row in rows),
+            _chance(view, key),
         ]
         for key in keys
     ]
     names = [_name(view, row) for row in rows]
     said = (
         "The same as on the neurons' pages, where each is explained. Effects are in units of the "
-        "model's output before normalisation."
+        "model's output before normalisation. The last column: what chance gives, or a "
+        "network with random weights, as far as that is known."
     )
     return joined(
         [
             tag("h2", "Measures"),
             caption(said),
-            table(["Measure", *names], lines, right=range(1, len(rows) + 1)),
+            table(["Measure", *names, "By chance"], lines, right=range(1, len(rows) + 2)),
         ]
     )
+
+
+def _chance(view: View, key: str) -> str:
+    """Say where chance lies on a measure, as far as it is known."""
+    found = glossary.MEASURES[key].chance_in(view.bundle)
+    return found.said.removeprefix("chance ") if found else ""
 
 
 def _on_a_picture(page: Page, rows: list[int], image: int | None) -> None:

@@ -25,7 +25,8 @@ LABELS = "; "  # between the labels of a neuron's pictures
 def selected(view: View, query: NeuronsQuery) -> pd.DataFrame:
     """Tabulate every neuron of a query's selection, in its order, whatever page is shown.
 
-    Columns: Layer, Neuron, every measure under its name on the page (unrounded), Concepts,
+    Columns: Layer, Neuron, every measure under its name on the page (unrounded), Meaning (what it
+    may be called), Rests on (words, pictures, nothing or untested), Heaviest texts of its set,
     Strongest pictures (labels of those on its card), Shared by its pictures (words with the number
     of top pictures that carry each) and, for a word, Matching concept and Weight.
     """
@@ -49,7 +50,10 @@ def described(view: View, rows: Sequence[int] | NDArray[np.int64]) -> pd.DataFra
     for measure in measures_of("export"):
         if measure.key in table:
             columns[measure.name] = table[measure.key].to_numpy()
-    columns["Concepts"] = table["concepts"].astype(str).to_numpy()
+    titles = [view.title(int(row)) for row in rows]
+    columns["Meaning"] = [title.text for title in titles]
+    columns["Rests on"] = [title.basis for title in titles]
+    columns["Heaviest texts"] = table["concepts"].astype(str).to_numpy()
     columns["Strongest pictures"] = [
         LABELS.join(view.labels[image] for image in grouping.strongest(view, int(row)))
         for row in rows

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.bundle.meaning import passed_words
 from explorer.ui.data.loaders import View
 
 SHARED = 3  # words said of a neuron's pictures
@@ -83,6 +84,12 @@ def concept_clusters(view: View, row: int, most: int | None = None) -> list[Clus
         _cluster(view, members, ids, weights, alone, masses, place)
         for place, members in enumerate(groups)
     ]
+
+
+def told_clusters(view: View, row: int) -> list[Cluster]:
+    """Group the words of a neuron that beat chance; all texts of a bundle that was not tested."""
+    most = int(view.passing.counts[row]) if view.bundle.tested else None
+    return concept_clusters(view, row, most)
 
 
 def by_weight(clusters: Sequence[Cluster]) -> list[Concept]:
@@ -176,6 +183,7 @@ class PictureGroup:
     agreeing: int  # pictures that carry the word
     pictures: tuple[Picture, ...]
     alike: bool = True  # False for those that are like no other
+    sure: bool = False  # whether the neuron's word is more than chance
 
 
 def picture_groups(view: View, row: int, end: int, pictures: list[Picture]) -> list[PictureGroup]:
@@ -192,13 +200,20 @@ def picture_groups(view: View, row: int, end: int, pictures: list[Picture]) -> l
     together = [group for number, group in members.items() if number >= 0 and len(group) > 1]
     together.sort(key=len, reverse=True)
     kept = {picture.image for group in together for picture in group}
-    groups = [named(view, group) for group in together]
+    passed = passed_words(view.bundle, row)
+    groups = [named(view, group, passed) for group in together]
     alone = tuple(picture for picture in pictures if picture.image not in kept)
     return [*groups, PictureGroup("", 0, alone, alike=False)] if alone else groups
 
 
-def named(view: View, pictures: Sequence[Picture]) -> PictureGroup:
-    """Name a group by the most telling word that half of its pictures carry, labels first."""
+def named(
+    view: View, pictures: Sequence[Picture], passed: frozenset[str] = frozenset()
+) -> PictureGroup:
+    """Name a group by the most telling word that half of its pictures carry, labels first.
+
+    Words that `passed`, being more than chance of the neuron, go before all others; of these the
+    one that most carry.
+    """
     counts = Counter(word for picture in pictures for word in view.words[picture.image])
     labels = Counter(view.labels[picture.image].lower() for picture in pictures)
     total = len(view.words)
@@ -209,8 +224,12 @@ def named(view: View, pictures: Sequence[Picture]) -> PictureGroup:
     }
     if not telling:
         return PictureGroup("", 0, tuple(pictures))
-    word = max(telling, key=lambda word: (telling[word], counts[word], word))
-    return PictureGroup(word, counts[word], tuple(pictures))
+
+    def merit(word: str) -> tuple[float, float, str]:
+        return (counts[word] + labels[word]) * (word in passed), telling[word], word
+
+    word = max(telling, key=merit)
+    return PictureGroup(word, counts[word], tuple(pictures), sure=word in passed)
 
 
 def shared_words(view: View, row: int, end: int = POSITIVE) -> list[tuple[str, int]]:

@@ -2,7 +2,8 @@
 
 A neuron is striking when its top pictures fall into several sizeable groups, each of which agrees
 on a word that the others don't carry: clocks and fireworks, say. Scores alone also favour neurons
-whose pictures have nothing in common at all.
+whose pictures have nothing in common at all. Where the bundle was compared with chance, only what
+passes counts: neurons that are more than chance, and groups that share a word which is.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def _merit(view: View) -> NDArray[np.float64]:
     """Return every neuron's standing in the scores, up to 1; 0 for silent ones."""
     ranks = pd.DataFrame({key: view.neurons[key].rank(pct=True) for key in SCORES}).fillna(0)
     together = np.exp(np.log(ranks.clip(lower=1e-3)).mean(axis=1)).to_numpy()
-    merit: NDArray[np.float64] = np.where(view.silent, 0, 0.4 + 0.6 * together)
+    left_out = view.silent | (view.bundle.tested & ~view.passing.either)
+    merit: NDArray[np.float64] = np.where(left_out, 0, 0.4 + 0.6 * together)
     return merit
 
 
@@ -88,12 +90,13 @@ def _spread(sizes: NDArray[np.int64], shown: int) -> NDArray[np.float64]:
 
 def _examine(view: View, row: int, merit: float) -> Highlight:
     """Score a candidate by the groups that agree on a word of their own."""
-    clusters = grouping.concept_clusters(view, row)
+    clusters = grouping.told_clusters(view, row)
     pictures = grouping.top_pictures(view, row, grouping.POSITIVE, clusters)
     groups = [
         group
         for group in grouping.picture_groups(view, row, grouping.POSITIVE, pictures)
-        if len(group.pictures) >= GROUP_SIZE
+        if (group.sure or not view.bundle.tested)
+        and len(group.pictures) >= GROUP_SIZE
         and group.agreeing >= AGREEING
         and group.word not in view.looks
     ]

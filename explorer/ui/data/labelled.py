@@ -25,10 +25,17 @@ def carriers(view: View, text: str) -> NDArray[np.bool_]:
     return np.array([folded in words for words in view.words] + [False])
 
 
-def labelled(view: View, terms: Sequence[Term], top: int, end: int | None = None) -> list[Hit]:
+def labelled(
+    view: View,
+    terms: Sequence[Term],
+    top: int,
+    end: int | None = None,
+    among: NDArray[np.bool_] | None = None,
+) -> list[Hit]:
     """Rank neurons by their pictures' words; at one end (0 positive, 1 negative) if given.
 
-    A hit's score is the least count, and it names every text with its count.
+    Of the neurons `among` [neuron] alone, where that is given. A hit's score is the least count,
+    and it names every text with its count.
     """
     images = np.asarray(view.bundle.top_images)
     effects = np.square(np.asarray(view.bundle.top_effects, np.float32))
@@ -41,6 +48,8 @@ def labelled(view: View, terms: Sequence[Term], top: int, end: int | None = None
     merits = scores + 0.5 * np.clip(_balance(shares, added), 0, 1)
     if end is not None:
         merits[:, 1 - end] = -1
+    if among is not None:
+        merits[~among] = -1
     side = merits.argmax(axis=1)
     rows = np.arange(len(merits))
     order = np.argsort(-merits[rows, side], kind="stable")[:top]

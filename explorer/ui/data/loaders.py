@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from explorer import places
 from explorer.bundle import MANIFEST, Bundle
+from explorer.bundle.meaning import Passing, Title, passing, title_of
 from explorer.bundle.measures import TABLE
 from explorer.errors import InputError
+from explorer.ui.address.address import Usual
 
 T = TypeVar("T")
 
@@ -103,6 +105,25 @@ class View:
         """Return the dictionary's texts in lower case."""
         return [text.casefold() for text in self.bundle.texts]
 
+    @property
+    def passing(self) -> Passing:
+        """Return which neurons are more than chance."""
+        return passing(self.bundle)
+
+    @property
+    def sieved(self) -> bool:
+        """Return whether lists can leave out what is no more than chance: some neurons pass."""
+        return bool(self.passing.either.any())
+
+    @property
+    def usual(self) -> Usual:
+        """Return how neurons are listed unless an address says otherwise."""
+        return Usual("prediction" if self.bundle.tested else "agreement", self.sieved)
+
+    def title(self, row: int) -> Title:
+        """Return what a neuron may be called; see `explorer.bundle.meaning`."""
+        return title_of(self.bundle, row)
+
     def agreement(self, row: int) -> float:
         """Return how well a neuron's texts tell its pictures; see `explorer.describe.agreement`."""
         return float(self.neurons["agreement"].iloc[row])
@@ -125,6 +146,12 @@ class View:
         """Return the share of neurons at or below each neuron's value, per measure."""
         present = [measure.key for measure in TABLE if measure.key in self.neurons]
         return self.neurons[present].rank(pct=True)
+
+    def share_up_to(self, key: str, value: float) -> float:
+        """Return the share of neurons whose measure is at most a value."""
+        held = self.column(key)
+        held = held[np.isfinite(held)]
+        return float((held <= value).mean()) if len(held) else 0.0
 
     @cached_property
     def silent(self) -> NDArray[np.bool_]:

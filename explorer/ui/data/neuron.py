@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.bundle.facts import is_dead
+from explorer.bundle.meaning import fitted
 from explorer.errors import InputError
 from explorer.ui.address.address import Place, whole
 from explorer.ui.core import glossary
@@ -84,6 +85,13 @@ class Neuron:
         return grouping.concept_clusters(self.view, self.row)
 
     @cached_property
+    def told(self) -> list[Cluster]:
+        """Return the words that beat chance by cluster; all texts of an untested bundle."""
+        if not self.view.bundle.tested:
+            return self.clusters
+        return cut(self.view, self.row, self.clusters, int(self.view.passing.counts[self.row]))
+
+    @cached_property
     def most_texts(self) -> int:
         """Return how many texts its sparse set holds."""
         return int((np.asarray(self.view.bundle.concept_ids[self.row]) >= 0).sum())
@@ -108,7 +116,7 @@ class Neuron:
     def pictures(self) -> tuple[list[Picture], list[Picture]]:
         """Return its strongest pictures at the positive end and at the negative one."""
         positive, negative = (
-            grouping.top_pictures(self.view, self.row, end, self.clusters)
+            grouping.top_pictures(self.view, self.row, end, self.told)
             for end in (grouping.POSITIVE, grouping.NEGATIVE)
         )
         return positive, negative
@@ -173,8 +181,14 @@ def cut(view: View, row: int, clusters: list[Cluster], count: int) -> list[Clust
     ids = np.asarray(view.bundle.concept_ids[row])
     if count >= int((ids >= 0).sum()):
         return clusters
+    if not count:
+        return []
     weights = dict(
-        zip((view.bundle.texts[int(i)] for i in ids[:count]), fitted(view, row, count), strict=True)
+        zip(
+            (view.bundle.texts[int(i)] for i in ids[:count]),
+            fitted(view.bundle, row, count),
+            strict=True,
+        )
     )
     total = sum(weight**2 for weight in weights.values()) or 1.0
     kept = []
@@ -188,13 +202,3 @@ def cut(view: View, row: int, clusters: list[Cluster], count: int) -> list[Clust
             share = float(sum(concept.weight**2 for concept in concepts) / total)
             kept.append(replace(cluster, concepts=concepts, share=share))
     return kept
-
-
-def fitted(view: View, row: int, count: int) -> NDArray[np.float64]:
-    """Fit weights of the first `count` texts to the neuron's direction: [count] float64."""
-    bundle = view.bundle
-    rows = np.asarray(bundle.concept_ids[row, :count])
-    atoms = bundle.dictionary.centre(bundle.text_embeddings[rows]).astype(np.float64)
-    direction = np.asarray(bundle.directions[row], np.float64)
-    weights: NDArray[np.float64] = np.linalg.lstsq(atoms.T, direction, rcond=None)[0].astype(float)
-    return weights

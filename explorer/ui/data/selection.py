@@ -27,6 +27,7 @@ class Selection:
     matched: dict[int, tuple[str, float]]  # row -> the matching concept and its weight
     texts: list[str]  # the dictionary's texts that match the word
     near: list[str]  # texts spelt like a word that matches none
+    hidden: int  # neurons that pass all filters but are no more than chance
     per_page: int = PER_PAGE
 
     @property
@@ -55,9 +56,13 @@ def select(view: View, query: NeuronsQuery) -> Selection:
         near = [] if ids else spelt_like(view.folded_texts, query.word)
         strength, place = match_strength(view, ids)
         mask &= np.abs(strength) >= LEAST_WEIGHT
+    hidden = 0
+    if query.above:
+        hidden = int((mask & ~view.passing.either).sum())
+        mask &= view.passing.either
     rows = _ordered(view, np.flatnonzero(mask), query, strength)
     per_page = TABLE_PAGE if query.view == TABLE else PER_PAGE
-    selection = Selection(rows, {}, texts, near, per_page)
+    selection = Selection(rows, {}, texts, near, hidden, per_page)
     if query.word:
         shown = selection.page(min(query.page, selection.pages))
         selection.matched.update({int(r): _matched(view, int(r), int(place[r])) for r in shown})

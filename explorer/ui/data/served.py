@@ -48,8 +48,9 @@ def ticket(view: View) -> str:
 
 
 def hint(view: View, row: int) -> dict[str, Any]:
-    """Describe a neuron in brief: name, concepts, measures, pictures, true neighbours' places."""
+    """Describe a neuron in brief: name, title, measures, pictures, true neighbours' places."""
     layer, neuron = view.place(row)
+    title = view.title(row)
     near = [int(i) for i in view.bundle.neighbours[row] if i >= 0]
     places = np.asarray(view.bundle.atlas[near], np.float64)
     measures = [
@@ -59,7 +60,8 @@ def hint(view: View, row: int) -> dict[str, Any]:
     ]
     return {
         "name": glossary.neuron_name(layer, neuron),
-        "concepts": str(view.column("concepts")[row]) or "no concepts",
+        "title": title.text,
+        "claims": title.claims,
         "shows": ", ".join(f"{word} {n}" for word, n in grouping.shared_words(view, row)),
         "measures": " · ".join(measures),
         "pictures": [

@@ -16,7 +16,7 @@ from explorer.ui.data.loaders import View
 from explorer.ui.findings import cards, edit, heatmaps, share
 from explorer.ui.findings.pictures import known_rows, own_picture
 from explorer.ui.html import pictures, shots
-from explorer.ui.html.cards import card, legend
+from explorer.ui.html.cards import card, legend, named
 from explorer.ui.html.cards import cards as neuron_cards
 from explorer.ui.html.elements import NOTHING, Child, caption, joined, notice, tag
 from explorer.ui.html.links import actions, chips, link
@@ -132,14 +132,15 @@ def _neuron(view: View, row: int, saved: SavedFinding) -> None:
     layer, neuron = view.place(row)
     places = [(ref.layer, ref.neuron) for ref in saved.content.neurons]
     address = findings_data.subject_href(saved.content, places.index((layer, neuron)))
-    clusters = grouping.concept_clusters(view, row)
+    clusters = grouping.told_clusters(view, row)
     strongest = grouping.top_pictures(view, row, grouping.POSITIVE, clusters, PICTURES)
     name = glossary.neuron_name(layer, neuron)
     frame.draw(
         tag("h2", tag("a", name, href=address, data_page="neuron")),
         caption(
-            f"{view.column('concepts')[row]}. The pictures with its strongest effect; the number "
-            "is the effect minus its mean, in units of the output before normalisation."
+            named(view.title(row), "span"),
+            ". The pictures with its strongest effect; the number is the effect minus its mean, in "
+            "units of the output before normalisation.",
         ),
         legend(clusters),
         pictures.tiles(view, strongest),

@@ -12,7 +12,7 @@ from explorer.ui.core.theme import PATH_DRAWING
 from explorer.ui.data import grouping, highlights
 from explorer.ui.data.highlights import Highlight
 from explorer.ui.data.loaders import View
-from explorer.ui.html.cards import card, cards
+from explorer.ui.html.cards import card, cards, named
 from explorer.ui.html.elements import caption, figures, muted, tag
 from explorer.ui.html.links import actions, link, neuron_link
 from explorer.ui.html.pictures import meanings, strip
@@ -75,16 +75,19 @@ def striking_neuron(view: View) -> None:
         return
     best = found[0]
     polysemy = glossary.number(float(view.neurons["polysemy"].iloc[best.row]))
-    agreement = glossary.share(view.agreement(best.row))
     name = glossary.neuron_name(*view.place(best.row))
-    means = _listed(best.words) if best.groups else view.neurons["concepts"].iloc[best.row]
+    heading = (
+        tag("h2", f"One neuron, several meanings: {_listed(best.words)}")
+        if best.groups
+        else named(view.title(best.row), "h2")
+    )
     pictures = f"{view.bundle.image_embeddings.shape[0]:,} pictures"
     frame.draw(
         tag(
             "div",
-            tag("h2", f"One neuron, several meanings: {means}"),
+            heading,
             muted(
-                f"{name} · polysemy {polysemy} · agreement {agreement} · ",
+                f"{name} · polysemy {polysemy} · ",
                 neuron_link(view, best.row, "Open this neuron →"),
             ),
             css="top",
@@ -131,7 +134,7 @@ def _figures(view: View) -> list[tuple[str, str, str]]:
         (
             "Explained variance",
             glossary.share(float(alive["explained_variance"].median())),
-            "of strong effects by one direction, median",
+            f"of strong effects by one direction, median{_untrained('explained_variance', view)}",
         ),
     ]
     recall = recall_of(stored_evidence(view.bundle))
@@ -146,6 +149,11 @@ def _figures(view: View) -> list[tuple[str, str, str]]:
     return items
 
 
+def _untrained(key: str, view: View) -> str:
+    chance = glossary.MEASURES[key].chance_in(view.bundle)
+    return f"; {chance.said}" if chance else ""
+
+
 def more_neurons(page: Page) -> None:
     """Draw further striking neurons, and the button to save all of them."""
     view = page.view
@@ -156,8 +164,10 @@ def more_neurons(page: Page) -> None:
     frame.draw(
         tag("h2", "More neurons with several meanings"),
         caption(
-            "Chosen by polysemy, selectivity and how well their texts tell their pictures, and "
-            "checked on the words of the pictures. See ",
+            "Chosen by polysemy, selectivity and how well their texts tell their pictures; each "
+            "meaning is a word that its pictures carry",
+            " more surely than chance" if view.bundle.tested else "",
+            ". See ",
             every,
             ".",
         ),

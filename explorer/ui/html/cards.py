@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from markupsafe import Markup
 
+from explorer.bundle.meaning import Title, passed_words
 from explorer.bundle.measures import Measure, measures_of
 from explorer.ui.core import glossary
 from explorer.ui.data import grouping
@@ -16,6 +18,7 @@ from explorer.ui.html.links import neuron_link, pin_button
 from explorer.ui.html.pictures import dot, strip
 
 SMALL_CARD_PICTURES = 6
+UNTESTED = "Heaviest texts; this bundle was not compared with chance"
 SHOWS_WHY = "Words of labels and keywords that its top pictures share, with the number of pictures"
 
 
@@ -31,7 +34,7 @@ def card(
     """Show a neuron in brief, all of it a link to its page.
 
     `pictures`: which images to show instead of the strongest ones of the `end`; `title`: instead of
-    concepts and of what the pictures share; `note`: how it was found, say.
+    the neuron's own and of what the pictures share; `note`: how it was found, say.
     """
     layer, neuron = view.place(row)
     if pictures is None:
@@ -41,13 +44,21 @@ def card(
     body = (
         strip(view, pictures),
         tag("div", f"{glossary.neuron_name(layer, neuron)}{silent}", css="where"),
-        tag("div", title or str(view.column("concepts")[row]) or "no concepts", css="concepts"),
+        tag("div", title, css="concepts") if title else named(view.title(row)),
         NOTHING if title else _shows(view, row, end),
         note,
         NOTHING if small else measures_line(view, row),
     )
     whole = neuron_link(view, row, body, css="card")
     return tag("div", whole, pin_button(layer, neuron), css="cardbox")
+
+
+def named(title: Title, name: str = "div") -> Markup:
+    """Show what a neuron may be called: in bold what is more than chance, anything else in grey."""
+    if title.claims:
+        return tag(name, title.text, css="concepts")
+    why = UNTESTED if title.basis == "untested" else None
+    return tag(name, title.text, css="concepts unclaimed", title=why)
 
 
 def _shows(view: View, row: int, end: int) -> Markup:
@@ -74,7 +85,10 @@ def shown_words(view: View, row: int) -> Markup:
     words = grouping.shared_words(view, row)
     if not words:
         return caption(f"Its {count} top pictures share no word.")
-    said = joined(([tag("b", word), f" in {held}"] for word, held in words), ", ")
+    surely = passed_words(view.bundle, row)
+    said = joined(
+        ([tag("b", word) if word in surely else word, f" in {held}"] for word, held in words), ", "
+    )
     return caption(f"Of its {count} top pictures, ", said, ".")
 
 
@@ -98,27 +112,36 @@ def measures(view: View, row: int) -> Markup:
     """Show a neuron's measures: value, standing in the bundle, what it means."""
     record, ranks = view.neurons.iloc[row], view.ranks.iloc[row]
     shown = (
-        _measure(measure, float(record[measure.key]), float(ranks[measure.key]))
+        _measure(view, measure, float(record[measure.key]), float(ranks[measure.key]))
         for measure in measures_of("page")
         if measure.key in ranks
     )
     return tag("div", shown, css="figures measures")
 
 
-def _measure(measure: Measure, value: float, rank: float) -> Markup:
+def _measure(view: View, measure: Measure, value: float, rank: float) -> Markup:
+    """Show a measure; its bar is the neuron's rank in the bundle, the tick that of chance."""
     standing = f"at or above {glossary.share(rank)} of neurons" if rank > 0 else "not measured"
+    chance = measure.chance_in(view.bundle)
+    tick = None if chance is None else view.share_up_to(measure.key, chance.value)
+    if tick is not None and chance is not None:
+        standing += f"; {chance.said}, at or above {glossary.share(tick)} of neurons"
+    shown = max(rank, 0) if np.isfinite(rank) else 0
     return tag(
         "div",
         tag("div", measure.name, css="name"),
         tag("div", measure.show(value), css="value"),
-        rank_bar(rank if rank > 0 else 0, role="img", aria_label=standing, title=standing),
+        rank_bar(shown, tick, role="img", aria_label=standing, title=standing),
+        tag("div", f"┃ {chance.said}", css="chance") if chance else NOTHING,
         tag("div", measure.meaning, css="why"),
     )
 
 
-def rank_bar(share: float, **attributes: str) -> Markup:
-    """Draw a bar that is filled by a share of 1."""
-    return tag("div", tag("i", style=f"width:{100 * share:.0f}%"), css="rank", **attributes)
+def rank_bar(share: float, tick: float | None = None, **attributes: str) -> Markup:
+    """Draw a bar that is filled by a share of 1, with a tick at another where there is one."""
+    mark = NOTHING if tick is None else tag("s", style=f"left:{100 * tick:.0f}%")
+    filled = tag("i", style=f"width:{100 * share:.0f}%")
+    return tag("div", filled, mark, css="rank", **attributes)
 
 
 def legend(clusters: Sequence[Cluster]) -> Markup:

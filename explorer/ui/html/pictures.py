@@ -94,7 +94,7 @@ def group_heading(group: PictureGroup) -> Markup:
     """Say what a group of pictures shares, and in how many of them."""
     if group.word:
         count = f"{group.agreeing} of {len(group.pictures)}"
-        return tag("h3", group.word, " ", muted(count))
+        return tag("h3", group.word, " ", muted(count), css="" if group.sure else "unclaimed")
     name = "alike, without a common word" if group.alike else "alone"
     return tag("h3", muted(f"{name}, {len(group.pictures)}"))
 

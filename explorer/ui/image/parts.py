@@ -21,7 +21,7 @@ from explorer.picture.study import Study
 from explorer.ui.address.address import href
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
-from explorer.ui.html.cards import match, rank_bar
+from explorer.ui.html.cards import match, named, rank_bar
 from explorer.ui.html.elements import NOTHING, caption, joined, muted, notice, tag
 from explorer.ui.html.links import link
 from explorer.ui.html.pictures import dot, picture_source
@@ -132,7 +132,7 @@ def neuron_card(view: View, found: FoundNeuron, patches: Tensor, study: Study) -
     body = (
         tag("span", tag("img", src=source, alt=f"Where {name} comes from"), css="shot"),
         tag("div", name, css="where"),
-        tag("div", found.concepts or "no concepts", css="concepts"),
+        named(found.title),
         match(f"effect {glossary.effect(found.effect)}, {times}"),
     )
     return link("neuron", body, css="card", bundle=view.key, layer=found.layer, neuron=found.neuron)
@@ -206,7 +206,7 @@ def patch_texts(view: View, patches: Sequence[Sequence[Patch]]) -> dict[str, Any
         "grid": [len(patches), len(patches[0])],
         "page": href("neuron", bundle=view.key),
         "texts": list(texts),
-        "neurons": [[*view.place(row), str(view.column("concepts")[row])] for row in neurons],
+        "neurons": [[*view.place(row), view.title(row).text] for row in neurons],
         "cells": cells,
     }
 

@@ -11,7 +11,7 @@ from explorer.ui.core import glossary
 from explorer.ui.data import grouping
 from explorer.ui.data.neuron import PICTURES, WHERE, Neuron
 from explorer.ui.html import charts
-from explorer.ui.html.cards import card, cards, match, measures, measures_line, shown_words
+from explorer.ui.html.cards import card, cards, match, measures, measures_line, named, shown_words
 from explorer.ui.html.elements import NOTHING, caption, muted, notice, tag
 from explorer.ui.html.links import (
     MOST_PINS,
@@ -31,6 +31,11 @@ from explorer.ui.widgets import save_finding
 LEADING = 6
 WIDTHS = (1.5, 1)
 HEAD = (4, 1)
+MEASURES_SAID = (
+    "The bar shows the share of this bundle's neurons with at most this value. The tick ┃ stands "
+    "where chance lies, or, where that isn't known for one neuron, at what a network with random "
+    "weights gives."
+)
 CARRIED = (PICTURES, WHERE, IMAGE)  # along to the next number
 
 
@@ -88,7 +93,7 @@ def _heading(page: Page, neuron: Neuron) -> None:
         save_finding.of_neuron(page, row)
     if neuron.silent:
         frame.draw(notice(_silence(neuron)))
-    elif neuron.doubtful:
+    elif neuron.doubtful and not view.bundle.tested:
         frame.draw(
             caption(
                 "Don't take this neuron's words for what its pictures show: the agreement is "
@@ -108,7 +113,11 @@ def _step(page: Page, neuron: Neuron, by: int, text: str, rel: str) -> Markup:
 
 
 def _concepts(neuron: Neuron) -> Markup:
-    leading = grouping.by_weight([cluster for cluster in neuron.clusters if cluster.sign > 0])
+    """Show what it may be called: the words that beat chance as chips, anything else as a line."""
+    title = neuron.view.title(neuron.row)
+    if title.basis != "words":
+        return named(title, "p")
+    leading = grouping.by_weight([cluster for cluster in neuron.told if cluster.sign > 0])
     return chips(
         concept_link(
             neuron.view,
@@ -155,7 +164,7 @@ def _norms(neuron: Neuron) -> None:
 def _measures(neuron: Neuron) -> None:
     frame.draw(
         tag("h2", "Measures"),
-        caption("The bar shows the share of this bundle's neurons with at most this value."),
+        caption(MEASURES_SAID),
         measures(neuron.view, neuron.row),
     )
 

@@ -17,14 +17,38 @@ from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 
 BARS = 24
+TOLD = (
+    "The first {} texts of its sparse set describe its direction better than texts describe a "
+    "meaningless one; weights fitted to them alone (no unit)."
+)
+NONE = "No text describes its direction better than texts describe a meaningless one."
 
 
 def section(page: Page, neuron: Neuron) -> None:
+    """Draw the words that beat chance, and folded below them the whole decomposition."""
+    if not neuron.view.bundle.tested:
+        _decomposition(page, neuron)
+        return
+    words = sum(len(cluster.concepts) for cluster in neuron.told)
+    if words:
+        frame.draw(
+            tag("h2", "Words above chance"), caption(TOLD.format(words)), legend(neuron.told)
+        )
+        st.plotly_chart(
+            charts.concept_bars(neuron.told), config=charts.CONFIG, key="told", width="stretch"
+        )
+    else:
+        frame.draw(tag("h2", "Words above chance"), caption(NONE))
+    with st.expander("Further texts of the decomposition, not above chance"):
+        _decomposition(page, neuron)
+
+
+def _decomposition(page: Page, neuron: Neuron) -> None:
     """Draw the heaviest texts as bars, and the choice of how many there are."""
     clusters = neuron.shown_clusters
     texts = sum(len(cluster.concepts) for cluster in clusters)
     frame.draw(
-        tag("h2", "What it stands for"),
+        tag("h2", "Sparse decomposition"),
         caption(
             f"The {min(BARS, texts)} heaviest of the {texts} texts whose weighted sum comes "
             "closest to the neuron's direction (cosine "

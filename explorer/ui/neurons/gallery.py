@@ -27,7 +27,7 @@ from explorer.ui.html.links import anchor, choices, link, pager
 from explorer.ui.neurons import table as neuron_table
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
-from explorer.ui.widgets import ranges, save_finding
+from explorer.ui.widgets import ranges, save_finding, sieve
 
 VIEWS = {"": "Cards", TABLE: "Table"}
 ORDER_NAMES = {"desc": "largest first", "asc": "smallest first"}
@@ -151,6 +151,9 @@ def _changed(page: Page, before: NeuronsQuery) -> None:
 def results(page: Page, query: NeuronsQuery) -> None:
     """Draw one page of results as cards or a table, links to the others, and downloads."""
     selection = select(page.view, query)
+    if not query.places:
+        left_out = selection.hidden
+        frame.draw(sieve.line(page.view, "neurons", query.params(), query.above, left_out))
     if not len(selection.rows):
         frame.draw(_nothing(page, query, selection), css="empty")
         return
@@ -217,7 +220,10 @@ def _summary(query: NeuronsQuery, selection: Selection, page: int) -> Markup:
             "before normalisation."
         )
     else:
-        said = "Each card: the pictures with the strongest positive effect, and leading concepts."
+        said = (
+            "Each card: the pictures with the strongest positive effect, and what of the neuron is "
+            "above chance."
+        )
     return caption(
         tag("b", f"{len(selection.rows):,}"),
         f" neurons, {first:,} to {last:,} shown, {_order_said(query)}. {said}",

@@ -12,7 +12,7 @@ from explorer.ui.core import glossary
 from explorer.ui.data.grouping import strongest
 from explorer.ui.data.loaders import View
 from explorer.ui.data.selection import Selection
-from explorer.ui.html.cards import SHOWS_WHY, words_said
+from explorer.ui.html.cards import SHOWS_WHY, named, words_said
 from explorer.ui.html.elements import Child, muted, tag
 from explorer.ui.html.links import anchor, neuron_link, pin_button
 from explorer.ui.html.pictures import strip
@@ -27,7 +27,7 @@ def table(view: View, query: NeuronsQuery, rows: Sequence[int], selection: Selec
     heads = [
         *(_head(view, query, key, name) for key, name in PLACES.items()),
         tag("th", "Strongest pictures"),
-        tag("th", "Concepts"),
+        tag("th", "Meaning"),
         tag("th", "Shared by its pictures", title=SHOWS_WHY),
         *([tag("th", "Match")] if query.word else []),
         *(_head(view, query, key, glossary.MEASURES[key].name) for key in keys),
@@ -53,7 +53,7 @@ def _head(view: View, query: NeuronsQuery, key: str, name: str) -> Markup:
     asked = replace(query, sort=key, order=order, page=1)
     arrow = (" ↓" if query.falling else " ↑") if current else ""
     sort = ("descending" if query.falling else "ascending") if current else None
-    why = glossary.MEASURES[key].meaning if key in glossary.MEASURES else ""
+    why = _why(view, key) if key in glossary.MEASURES else ""
     sorted_by = anchor(
         "neurons",
         {"bundle": view.key, **asked.params()},
@@ -62,6 +62,13 @@ def _head(view: View, query: NeuronsQuery, key: str, name: str) -> Markup:
     )
     css = "right" if key in glossary.MEASURES else ""
     return tag("th", sorted_by, css=css, scope="col", aria_sort=sort)
+
+
+def _why(view: View, key: str) -> str:
+    """Say what a measure is, and where chance lies."""
+    measure = glossary.MEASURES[key]
+    chance = measure.chance_in(view.bundle)
+    return f"{measure.meaning} ({chance.said})" if chance else measure.meaning
 
 
 def _row(
@@ -75,7 +82,7 @@ def _row(
         tag("td", str(layer)),
         tag("td", opened),
         tag("td", strip(view, strongest(view, row, THUMBNAILS)), css="thumbs"),
-        tag("td", str(view.column("concepts")[row]), css="concepts"),
+        tag("td", named(view.title(row)), css="concepts"),
         tag("td", words_said(view, row), css="shared"),
     ]
     if query.word:

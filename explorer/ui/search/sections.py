@@ -52,7 +52,7 @@ from explorer.ui.html.links import (
 from explorer.ui.html.unknown import any_far, did_you_mean, embedded_live
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
-from explorer.ui.widgets import picture_choice, save_finding
+from explorer.ui.widgets import picture_choice, save_finding, sieve
 from explorer.ui.widgets.picture_choice import ChosenPicture
 
 LIMIT = 5 * PER_PAGE  # neurons listed at most
@@ -105,6 +105,8 @@ def _text(page: Page, query: SearchQuery) -> None:
         frame.draw(notice(str(error)), _start(view))
         return
     frame.draw(_near_texts(view, found))
+    among = view.passing.either if query.above else None
+    found = replace(found, among=among)
     if query.rank == TRUSTED:
         found = replace(found, trust=found.told)
     kinds = _kinds(found)
@@ -113,9 +115,9 @@ def _text(page: Page, query: SearchQuery) -> None:
     nav = [choices("search", "Which neurons", kinds, show, "show", **here)]
     if show != LABELS:
         nav.append(choices("search", "Ranking", RANKS, query.rank, "rank", **here))
-    hits = labelled(view, found.terms, LIMIT) if show == LABELS else _hits(found, show)
+    hits = labelled(view, found.terms, LIMIT, among=among) if show == LABELS else _hits(found, show)
     order = f" {TRUST_SAID}" if query.rank == TRUSTED and show != LABELS else ""
-    frame.draw(actions(nav), caption(f"{_explained(show, found)}{order}"))
+    frame.draw(actions(nav), caption(f"{_explained(show, found)}{order}"), _left_out(view, query))
     note = labels_note if show == LABELS else found_by
     _cards(page, query, hits, lambda hit: note(found, hit))
 
@@ -138,6 +140,11 @@ def _hits(found: TextSearch, show: str) -> list[Hit]:
         own = found.sets(LIMIT)
         return own + found.near_sets(LIMIT - len(own))
     return found.towards(LIMIT) if show == TOWARDS else found.away(LIMIT)
+
+
+def _left_out(view: View, query: SearchQuery) -> Markup:
+    hidden = int((~view.passing.either).sum())
+    return sieve.line(view, "search", query.params(), query.above, hidden)
 
 
 def _explained(show: str, found: TextSearch) -> str:
@@ -231,8 +238,10 @@ def _picture(page: Page, query: SearchQuery) -> None:
         return
     relative = relative_effects(view.bundle, effects)
     show = AWAY if query.show == AWAY else TOWARDS
-    frame.draw(_chosen(page, query, chosen, show))
+    frame.draw(_chosen(page, query, chosen, show), _left_out(view, query))
     scores = effects if query.by == EFFECT else np.where(view.silent, 0, relative)
+    if query.above:
+        scores = np.where(view.passing.either, scores, 0)
     hits = ranked(scores, 1 if show == TOWARDS else -1)
     _cards(page, query, hits, lambda hit: _effect_note(effects, relative, hit.row))
 

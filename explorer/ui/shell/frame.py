@@ -29,7 +29,7 @@ from explorer.ui.data.loaders import View
 from explorer.ui.html import links
 from explorer.ui.html.elements import NOTHING, Child, block, notice, tag
 from explorer.ui.html.pictures import picture_mark
-from explorer.ui.shell import gate, pins
+from explorer.ui.shell import gate, pins, standing
 
 APP = "Second-order explorer"
 NAVIGATION = {
@@ -122,6 +122,9 @@ def _begin(name: str) -> Page:
     opened = Page(name, view, params, problems + lost)
     _navigation(name, key, pins.bar(view) if pins.pinned() and name != "compare" else NOTHING)
     _sidebar(opened, list(found))
+    said = standing.sentence(view)
+    if said:
+        draw(said)
     return opened
 
 

@@ -31,7 +31,8 @@ from explorer.findings.model import (
 )
 from explorer.findings.store import Wanted, new_id
 from explorer.ui.address.findings_query import format_neurons, linkable, parse_neurons
-from explorer.ui.data import findings_data, grouping
+from explorer.ui.core import glossary
+from explorer.ui.data import findings_data
 from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import caption, joined, muted, tag
 from explorer.ui.html.links import link
@@ -102,8 +103,8 @@ def of_neuron(page: Page, row: int) -> None:
     view = page.view
     place = view.place(row)
     settings = linkable({k: v for k, v in page.params.items() if k not in OWN})
-    clusters = grouping.concept_clusters(view, row)
-    title = ", ".join(cluster.concepts[0].text for cluster in clusters[:3])
+    named = view.title(row)
+    title = named.text if named.claims else glossary.neuron_name(*place)
     with st.container(key="lens_save", horizontal=True, vertical_alignment="center"):
         button(page, neurons=[place], settings=settings, title=title[:TITLE_LENGTH])
         found = _about(view, NeuronRef(*place))
