@@ -12,6 +12,7 @@ import pytest
 
 from explorer.bundle import Manifest, seal
 from tests.support.browser import EVIL, FLAGS, NAMES, Visit, serving, sync_api
+from tests.support.told import told
 
 
 @pytest.fixture(scope="package")
@@ -26,9 +27,10 @@ def chromium() -> str:
 
 @pytest.fixture(scope="package")
 def bundles(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the tiny bundle, and with one whose labels and texts are markup."""
+    """The tiny bundle, as it is, as if some neurons passed, and with markup for its texts."""
     folder = tmp_path_factory.mktemp("bundles")
     shutil.copytree(tiny_bundle, folder / "tiny")
+    told(tiny_bundle, folder / "told")
     untrusted = Path(shutil.copytree(tiny_bundle, folder / "untrusted"))
     images = pd.read_parquet(untrusted / "images.parquet").assign(label=EVIL, author=EVIL)
     images.to_parquet(untrusted / "images.parquet", index=False)

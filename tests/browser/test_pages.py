@@ -18,6 +18,11 @@ PAGES = {
     "home": ("", "What does a neuron of CLIP mean?"),
     "neurons": ("neurons?bundle=tiny&layers=1&sort=selectivity", "Neurons"),
     "neuron": ("neuron?bundle=tiny&layer=1&neuron=5", "Layer 1 · Neuron 5"),
+    "told": ("?bundle=told", "What does a neuron of CLIP mean?"),
+    "above": ("neurons?bundle=told", "Neurons"),
+    "answered": ("neuron?bundle=told&layer=1&neuron=4", "Layer 1 · Neuron 4"),
+    "texts": ("neuron?bundle=tiny&layer=1&neuron=5&more=texts", "Layer 1 · Neuron 5"),
+    "files": ("neuron?bundle=tiny&layer=1&neuron=5&more=files", "Layer 1 · Neuron 5"),
     "about": ("about?bundle=tiny", "About & credits"),
 }
 
@@ -33,7 +38,7 @@ def test_page_opens_cleanly(visit: Visit, name: str) -> None:
 @pytest.mark.parametrize("visit", EVERYWHERE[:2], indirect=True, ids=str)
 def test_figures_on_axes_can_be_read(visit: Visit) -> None:
     """A bug: axes were pale grey on white, with a contrast of 3.6."""
-    visit.open(*PAGES["neuron"])
+    visit.open(*PAGES["texts"])
     visit.page.wait_for_selector(".js-plotly-plot .xtick text")
     pale = visit.page.evaluate(_AXES)
     assert len(pale) > 20
@@ -59,13 +64,14 @@ _AXES = """() => {
 # the least contrast between a text's colour and the first opaque ground behind it
 def test_first_visit_to_a_neighbour_and_back(visit: Visit) -> None:
     """The striking neuron of the first page, a neuron like it, and the way back."""
-    visit.open(*PAGES["home"])
+    visit.open(*PAGES["told"])
     name = visit.page.locator(".panel .muted").first.inner_text()
     name = " · ".join(name.split(" · ")[:2])
     visit.page.get_by_role("link", name="Open this neuron").click()
     visit.settled(name)
     assert urlsplit(visit.page.url).path == "/neuron"
     assert set(visit.query()) == {"bundle", "layer", "neuron"}
+    visit.page.get_by_role("link", name="Similar neurons").click()
     neighbour = visit.page.locator(".cards.small a.card").first
     other = neighbour.locator(".where").inner_text()
     neighbour.click()
@@ -73,7 +79,9 @@ def test_first_visit_to_a_neighbour_and_back(visit: Visit) -> None:
     visit.page.go_back()
     visit.settled(name)
     visit.page.go_back()
-    visit.settled(PAGES["home"][1])
+    visit.page.wait_for_url(lambda address: "more=" not in address)
+    visit.page.go_back()
+    visit.settled(PAGES["told"][1])
     visit.check()
 
 
@@ -89,7 +97,7 @@ def test_first_page_searches(visit: Visit) -> None:
 
 
 def test_the_facts_are_copied_as_json(visit: Visit) -> None:
-    visit.open(*PAGES["neuron"])
+    visit.open(*PAGES["files"])
     visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     button = visit.page.get_by_role("button", name="Copy as JSON")
     button.click()
@@ -111,10 +119,9 @@ def test_every_control_is_reached_by_the_keyboard(visit: Visit) -> None:
         "Save as finding",
         "Strongest first",
         "Show where",
-        "Number of texts",
-        "Copy as JSON",
-        "Direction as .npy",
-        "Show on the atlas",
+        "Sparse decomposition",
+        "Try a picture",
+        "Download",
     }
     reached = set()
     for _ in range(320):
@@ -214,11 +221,11 @@ def test_grouping_the_pictures_is_an_address(visit: Visit) -> None:
     tiles = visit.page.locator("figure.tile")
     count = tiles.count()
     visit.page.get_by_text("Grouped by similarity").click()
-    visit.page.wait_for_selector(".lens h3")
+    visit.page.wait_for_selector("section.group")
     assert visit.query()["pictures"] == "grouped"
     visit.page.reload()
     visit.settled("Layer 1 · Neuron 5")
-    visit.page.wait_for_selector(".lens h3")
+    visit.page.wait_for_selector("section.group")
     assert tiles.count() == count
     visit.check()
 

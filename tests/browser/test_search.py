@@ -120,9 +120,9 @@ def test_a_range_is_set_and_lifted(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Ranges").click()
     visit.page.get_by_label("From").fill("0.2")
     visit.page.get_by_role("button", name="Filter").click()
-    visit.page.wait_for_selector("text=Agreement from 0.2")
-    assert visit.query() == {"bundle": "tiny", "agreement": "0.2.."}
-    visit.page.get_by_label("Lift the filter Agreement from 0.2").click()
+    visit.page.wait_for_selector("text=Prediction from 0.2")
+    assert visit.query() == {"bundle": "tiny", "prediction": "0.2.."}
+    visit.page.get_by_label("Lift the filter Prediction from 0.2").click()
     visit.page.wait_for_selector("text=384 neurons")
     assert visit.query() == {"bundle": "tiny"}
     visit.check()

@@ -56,7 +56,10 @@ CASES = [
     ("neuron", {"layer": "1", "neuron": "128"}, "Layer 1 · Neuron 0", "choose 0 to 127"),
     ("neuron", {"layer": "one", "neuron": "5"}, "Layer 2 · Neuron 5", "“one” is not a layer"),
     ("neuron", {"layer": "1", "neuron": "-5"}, "Layer 1 · Neuron 0", "“-5” is not a neuron"),
-    ("neuron", {"pictures": "grouped"}, "<h3>", None),
+    ("neuron", {"pictures": "grouped"}, '<section class="group"', None),
+    ("neuron", {"more": "measures"}, "Prediction p-value", None),
+    ("neuron", {"more": "similar"}, "Compare with the nearest 3", None),
+    ("neuron", {"more": "less"}, "Layer 2 · Neuron 0", "“less” is no part of this page"),
     ("neuron", {"pictures": "strongest"}, "Layer 2 · Neuron 0", None),
     ("neuron", {"pictures": "upside"}, "Layer 2 · Neuron 0", "“upside” is not a value"),
     ("neuron", {"bundle": "nowhere"}, "Layer 2", "There is no bundle “nowhere”"),
@@ -85,12 +88,13 @@ def test_neuron_page_shows_concepts_pictures_and_neighbours(view: View) -> None:
     row = view.bundle.row(1, 5)
     app = run_page("neuron", layer="1", neuron="5")
     html = html_of(app)
-    assert len(app.get("plotly_chart")) == 4
+    assert len(app.get("plotly_chart")) == 1  # the heads
     for place in range(3):
         image = int(view.bundle.top_images[row, 0, place])
         assert f'alt="{view.labels[image]}"' in html
     layer, neuron = view.place(int(view.bundle.neighbours[row, 0]))
-    assert f"neuron?bundle=tiny&amp;layer={layer}&amp;neuron={neuron}" in html
+    similar = html_of(run_page("neuron", layer="1", neuron="5", more="similar"))
+    assert f"neuron?bundle=tiny&amp;layer={layer}&amp;neuron={neuron}" in similar
     assert "layer=1&amp;neuron=4" in html  # previous
     assert "layer=1&amp;neuron=6" in html  # next
 

@@ -33,6 +33,8 @@ NAMING = [
     ("neurons", {"neurons": "1.5,2.7,0.3"}),
     ("neuron", {"layer": "1", "neuron": "5"}),
     ("neuron", {"layer": "2", "neuron": "9", "pictures": "grouped"}),
+    ("neuron", {"layer": "1", "neuron": "5", "more": "texts"}),
+    ("neuron", {"layer": "1", "neuron": "5", "more": "similar"}),
     ("concept", {"text": "red circle"}),
     ("search", {"q": "red circle"}),
     ("search", {"q": "red circle", "show": "labels"}),
@@ -319,5 +321,5 @@ def test_without_a_chance_of_its_own_a_measure_says_what_random_weights_give(vie
     assert said["selectivity"].said == "random weights 27–28 %"
     assert said["agreement"].said == "chance 50 %"
     assert said["polysemy"] is None
-    html = html_of(run_page("neuron", layer="1", neuron="5"))
+    html = html_of(run_page("neuron", layer="1", neuron="5", more="measures"))
     assert "The tick ┃ stands where chance lies" in html

@@ -89,7 +89,7 @@ def test_a_hint_tells_what_the_neurons_page_tells(view: View) -> None:
     assert "immutable" in headers["cache-control"]
     assert hint["name"] == "Layer 1 · Neuron 5"
     assert hint["title"] == view.title(row).text
-    assert glossary.share(view.agreement(row)) in hint["measures"]
+    assert glossary.number(view.neurons["prediction"][row]) in hint["measures"]
     shown = strongest(view, row, served.HINT_PICTURES)
     assert [picture["label"] for picture in hint["pictures"]] == [
         view.labels[image] for image in shown

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from explorer.bundle import Bundle
 from explorer.picture.model import open_lens_model
 from explorer.picture.reading import neuron_shares, read
 from explorer.ui.core import glossary
@@ -20,12 +21,13 @@ from explorer.ui.data.grouping import Picture
 from explorer.ui.data.heads import head_shares
 from explorer.ui.data.intervals import intervals
 from explorer.ui.data.loaders import View
-from explorer.ui.data.neuron import cut
+from explorer.ui.data.neuron import cut, read_neuron
 from explorer.ui.html.pictures import image
 from explorer.ui.neuron.downloads import vector_file
 from explorer.ui.widgets import neuron_maps
 from tests.conftest import draw, png
 from tests.support.app import html_of, run_page
+from tests.support.told import SHARED, WORDS
 
 
 def test_intervals_hold_every_sampled_picture_once(view: View) -> None:
@@ -77,7 +79,7 @@ def test_number_of_texts_comes_from_the_address(asked: str, problem: str | None)
 
 
 def test_the_slider_writes_the_address() -> None:
-    app = run_page("neuron", layer="1", neuron="5", pictures="grouped")
+    app = run_page("neuron", layer="1", neuron="5", pictures="grouped", more="texts")
     app.slider[0].set_value(2).run()
     assert not app.exception
     assert app.query_params["texts"] == "2"
@@ -89,7 +91,9 @@ def test_the_slider_writes_the_address() -> None:
 def test_the_page_draws_heads_and_intervals(view: View) -> None:
     html = html_of(run_page("neuron", layer="1", neuron="5"))
     assert "Most goes through head" in html
-    assert "36 pictures drawn at random" in html
+    assert "36 pictures drawn at random" not in html
+    below = html_of(run_page("neuron", layer="1", neuron="5", more="effects"))
+    assert "36 pictures drawn at random" in below
 
 
 def test_an_untested_page_warns_of_texts_that_do_not_tell_the_pictures(
@@ -112,7 +116,7 @@ def test_the_vector_downloads_as_numpy(view: View) -> None:
 
 
 def test_the_page_offers_its_facts_vector_and_slide() -> None:
-    app = run_page("neuron", layer="1", neuron="5")
+    app = run_page("neuron", layer="1", neuron="5", more="files")
     labels = [button.proto.label for button in app.get("download_button")]
     assert labels == ["Facts as JSON", "Direction as .npy", "Slide (PNG)"]
 
@@ -169,7 +173,7 @@ def test_a_picture_is_tried_on_the_neuron(view: View) -> None:
 
 
 def test_an_upload_is_tried_or_refused() -> None:
-    app = run_page("neuron", layer="1", neuron="5")
+    app = run_page("neuron", layer="1", neuron="5", more="try")
     file = ("mine.png", png(draw("purple", "square")), "image/png")
     app.file_uploader(key="_upload").set_value([file]).run()
     assert not app.exception
@@ -182,11 +186,14 @@ def test_an_upload_is_tried_or_refused() -> None:
 def test_how_pictures_are_shown_is_kept_by_every_control() -> None:
     """A bug: choosing an order of the pictures dropped the number of texts and the maps."""
     given = {"layer": "1", "neuron": "5", "texts": "3", "image": "2", "pins": "2.7"}
-    app = run_page("neuron", **given)
+    app = run_page("neuron", **given, more="pictures")
     app.segmented_control(key="_pictures").set_value("grouped").run()
-    assert app.query_params == given | {"bundle": "tiny", "pictures": "grouped"}
+    shown = {"bundle": "tiny", "pictures": "grouped"}
+    assert app.query_params == given | shown | {"more": "pictures"}
+    given |= shown | {"more": "texts"}
+    app = run_page("neuron", **given)
     app.slider(key="_texts").set_value(2).run()
-    assert app.query_params == given | {"bundle": "tiny", "pictures": "grouped", "texts": "2"}
+    assert app.query_params == given | {"texts": "2"}
     app.slider(key="_texts").set_value(8).run()
     assert "texts" not in app.query_params
 
@@ -200,7 +207,7 @@ def test_the_next_number_is_looked_at_in_the_same_way() -> None:
 
 def test_both_ends_are_grouped_and_under_their_maps() -> None:
     html = html_of(run_page("neuron", layer="1", neuron="5", pictures="grouped", where="1"))
-    first, second = html.split("Pictures at the other end")
+    first, second = html.split("Pictures with its strongest opposite effect")
     for part in (first, second):
         assert '<section class="group"' in part
         assert "data:image/webp;base64" in part
@@ -212,10 +219,7 @@ def test_shared_words_are_carried_by_the_pictures_they_count(view: View) -> None
             images = [int(i) for i in view.bundle.top_images[row, end] if i >= 0]
             for word, count in grouping.shared_words(view, row, end):
                 assert count == sum(word in view.words[image] for image in images) > 1
-    words = grouping.shared_words(view, view.bundle.row(1, 5))
-    assert words
-    html = html_of(run_page("neuron", layer="1", neuron="5"))
-    assert f"{words[0][0]} in {words[0][1]}" in html  # not in bold: it may be chance
+    assert grouping.shared_words(view, view.bundle.row(1, 5))
 
 
 def test_the_json_holds_what_the_page_shows(view: View) -> None:
@@ -235,6 +239,64 @@ def test_a_value_for_maps_that_is_none_is_named() -> None:
 
 
 def test_similar_neurons_lead_to_a_comparison_and_to_the_map() -> None:
-    html = html_of(run_page("neuron", layer="1", neuron="5"))
+    html = html_of(run_page("neuron", layer="1", neuron="5", more="similar"))
     assert re.search(r'href="compare\?bundle=tiny&amp;pins=1\.5%2C[0-9.%C2]*"', html)
     assert 'href="atlas?bundle=tiny&amp;at=1.5"' in html
+
+
+# --- the first screen -----------------------------------------------------------------------------
+
+
+def first_screen(bundle: Path, row: int, monkeypatch: pytest.MonkeyPatch) -> tuple[View, str]:
+    """What a page says above its tabs of the neuron in a row of a bundle."""
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(bundle.parent))
+    shown = View(bundle.name, Bundle.open(bundle))
+    layer, neuron = shown.place(row)
+    html = html_of(run_page("neuron", layer=str(layer), neuron=str(neuron)))
+    return shown, html.split('<div class="tabs">')[0]
+
+
+def test_the_answer_and_its_chance_come_first(
+    told_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, html = first_screen(told_bundle, 0, monkeypatch)  # by words
+    order = ["<h1", 'class="answer"', "What drives it", "What it adds", "How sure", "Which heads"]
+    places = [html.index(part) for part in order]
+    assert places == sorted(places)
+    words = {told.bundle.texts[int(i)] for i in told.bundle.concept_ids[0, :WORDS]}
+    listed = html.split('<ol class="told">')[1].split("</ol>")[0]
+    assert set(re.findall(r'class="name"[^>]*>([^<]+)</a>', listed)) == words
+    sure = html.split('<div class="sure">')[1]
+    assert sure.count("<s style") == sure.count('class="chance"') == 5  # chance beside each
+    _, html = first_screen(told_bundle, 1, monkeypatch)  # by its pictures
+    assert "".join(f"<b>{word}</b>, " for word in SHARED.split(", ")).rstrip(", ") in html
+    assert "No word fits its direction better than chance" in html
+
+
+def test_a_meaningless_neuron_is_said_to_be_one(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, html = first_screen(tiny_bundle, 7, monkeypatch)
+    assert "Its strongest pictures share no word more surely than chance" in html
+    assert "No word fits its direction better than chance" in html
+    assert '<ol class="told">' not in html
+    heads = re.findall(r"<h3[^>]*>(?!<span)", html)  # but those that name no word
+    assert heads and set(heads) == {'<h3 class="unclaimed">'}
+
+
+@pytest.mark.parametrize(
+    ("params", "shown"),
+    [
+        ({}, "pictures"),
+        ({"texts": "3"}, "texts"),
+        ({"image": "2"}, "try"),
+        ({"image": "2", "more": "files"}, "files"),
+        ({"more": "nothing"}, "pictures"),
+    ],
+)
+def test_older_addresses_open_the_part_they_are_about(
+    params: dict[str, str], shown: str, view: View
+) -> None:
+    neuron, problems = read_neuron({"layer": "1", "neuron": "5", **params}, view)
+    assert neuron.more == shown
+    assert bool(problems) == (params.get("more") == "nothing")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from explorer.bundle.measures import measures_of
 from explorer.search import Hit, open_search
 from explorer.search.query import Term, parse_query
 from explorer.ui.address import address
@@ -375,12 +376,15 @@ def test_exports_agree_with_the_page(view: View, query: NeuronsQuery) -> None:
 
 
 def test_the_table_page_names_its_columns_as_the_export(view: View) -> None:
-    html = html_of(run_page("neurons", view="table", sort="selectivity"))
+    html = html_of(run_page("neurons", view="table", sort="clusters"))
     head = html.split("<thead>")[1].split("</thead>")[0]
-    for column in export.selected(view, NeuronsQuery()).columns:
-        assert column in head
+    columns = set(export.selected(view, NeuronsQuery()).columns)
+    shown = {re.sub(r" [↓↑]$", "", name) for name in re.findall(r">([^<>]+)<", head)}
+    assert shown - {"Meaning"} <= columns
+    leading = {m.name for m in measures_of("card")}
+    assert {"Layer", "Neuron", "Meaning", "Concept clusters", *leading} <= shown
     assert 'aria-sort="descending"' in head
-    assert "sort=selectivity&amp;order=asc" in head  # turns the order
+    assert "sort=clusters&amp;order=asc" in head  # turns the order
     assert html.count("<tr>") == selection.TABLE_PAGE + 1
 
 

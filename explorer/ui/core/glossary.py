@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from explorer.bundle.measures import Measure, measures_of
-from explorer.formats import MISSING, count, effect, file_size, number, share, signed, size
+from explorer.formats import (
+    MISSING,
+    count,
+    effect,
+    file_size,
+    number,
+    probability,
+    share,
+    signed,
+    size,
+)
 
 __all__ = [
     "MEASURES",
@@ -14,6 +24,7 @@ __all__ = [
     "file_size",
     "neuron_name",
     "number",
+    "probability",
     "share",
     "signed",
     "size",

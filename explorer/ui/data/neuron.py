@@ -15,13 +15,23 @@ from numpy.typing import NDArray
 from explorer.bundle.facts import is_dead
 from explorer.bundle.meaning import fitted
 from explorer.errors import InputError
-from explorer.ui.address.address import Place, whole
+from explorer.ui.address.address import IMAGE, Place, whole
 from explorer.ui.core import glossary
 from explorer.ui.data import grouping
 from explorer.ui.data.grouping import Cluster, Picture
 from explorer.ui.data.loaders import View
 
-PICTURES, TEXTS, WHERE = "pictures", "texts", "where"  # the address parameters
+PICTURES, TEXTS, WHERE, MORE = "pictures", "texts", "where", "more"  # the address parameters
+TABS = {
+    PICTURES: "All pictures",
+    TEXTS: "Sparse decomposition",
+    "effects": "Effect sizes",
+    "measures": "All measures",
+    "similar": "Similar neurons",
+    "try": "Try a picture",
+    "files": "Download",
+}
+"""What lies below the first screen, by its value in the address."""
 STRONGEST, GROUPED = "strongest", "grouped"
 ORDERS = {STRONGEST: "Strongest first", GROUPED: "Grouped by similarity"}
 DOUBTFUL = 0.6  # agreement below which the texts don't tell the pictures
@@ -39,6 +49,8 @@ class Neuron:
     """Whether each picture lies under the map of where the effect comes from."""
     asked: int | None = None
     """How many texts are shown; all where it is None."""
+    more: str = PICTURES
+    """Which of `TABS` lies below the first screen."""
 
     @cached_property
     def place(self) -> Place:
@@ -143,7 +155,11 @@ def read_neuron(params: Mapping[str, str], view: View) -> tuple[Neuron, list[str
     if order not in ORDERS:
         possible = " or ".join(ORDERS)
         problems.append(f"“{order}” is not a value for “{PICTURES}”: write {possible}.")
-    neuron = Neuron(view, row, order == GROUPED, where == "1")
+    more = params.get(MORE) or _meant(params)
+    if more not in TABS:
+        problems.append(f"“{more}” is no part of this page. Possible: {', '.join(TABS)}.")
+        more = PICTURES
+    neuron = Neuron(view, row, order == GROUPED, where == "1", more=more)
     asked = params.get(TEXTS, "")
     if not asked or not neuron.most_texts:
         return neuron, problems
@@ -154,6 +170,13 @@ def read_neuron(params: Mapping[str, str], view: View) -> tuple[Neuron, list[str
         )
         return neuron, problems
     return replace(neuron, asked=count), problems
+
+
+def _meant(params: Mapping[str, str]) -> str:
+    """Return the part that an address's other parameters are about."""
+    if params.get(IMAGE):
+        return "try"
+    return TEXTS if params.get(TEXTS) else PICTURES
 
 
 def _read_row(params: Mapping[str, str], view: View) -> tuple[int, list[str]]:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from explorer.bundle.meaning import Title, passed_words
+from explorer.bundle.meaning import Title
 from explorer.bundle.measures import Measure, measures_of
 from explorer.ui.core import glossary
 from explorer.ui.data import grouping
 from explorer.ui.data.grouping import Cluster
 from explorer.ui.data.loaders import View
-from explorer.ui.html.elements import NOTHING, Child, caption, joined, tag
+from explorer.ui.html.elements import NOTHING, Child, caption, tag
 from explorer.ui.html.links import neuron_link, pin_button
 from explorer.ui.html.pictures import dot, strip
 
@@ -85,11 +85,8 @@ def shown_words(view: View, row: int) -> Markup:
     words = grouping.shared_words(view, row)
     if not words:
         return caption(f"Its {count} top pictures share no word.")
-    surely = passed_words(view.bundle, row)
-    said = joined(
-        ([tag("b", word) if word in surely else word, f" in {held}"] for word, held in words), ", "
-    )
-    return caption(f"Of its {count} top pictures, ", said, ".")
+    said = ", ".join(f"{word} in {held}" for word, held in words)
+    return caption(f"Of its {count} top pictures, {said}.")
 
 
 def measures_line(view: View, row: int) -> Markup:
@@ -121,20 +118,39 @@ def measures(view: View, row: int) -> Markup:
 
 def _measure(view: View, measure: Measure, value: float, rank: float) -> Markup:
     """Show a measure; its bar is the neuron's rank in the bundle, the tick that of chance."""
+    chance = measure.chance_in(view.bundle)
+    return tag(
+        "div",
+        tag("div", measure.name, css="name"),
+        tag("div", measure.show(value), css="value"),
+        _ranked(view, measure, rank),
+        tag("div", f"┃ {chance.said}", css="chance") if chance else NOTHING,
+        tag("div", measure.meaning, css="why"),
+    )
+
+
+def measure_line(view: View, row: int, measure: Measure) -> Markup:
+    """Show a measure in one line: name, value, its bar with the tick of chance, where that is."""
+    value, rank = float(view.column(measure.key)[row]), float(view.ranks[measure.key].iloc[row])
+    chance = measure.chance_in(view.bundle)
+    return tag(
+        "div",
+        tag("span", measure.name, css="name", title=measure.meaning),
+        tag("b", measure.show(value)),
+        _ranked(view, measure, rank),
+        tag("span", chance.said if chance else "", css="chance"),
+    )
+
+
+def _ranked(view: View, measure: Measure, rank: float) -> Markup:
+    """Draw the bar of a neuron's rank, with the tick of chance."""
     standing = f"at or above {glossary.share(rank)} of neurons" if rank > 0 else "not measured"
     chance = measure.chance_in(view.bundle)
     tick = None if chance is None else view.share_up_to(measure.key, chance.value)
     if tick is not None and chance is not None:
         standing += f"; {chance.said}, at or above {glossary.share(tick)} of neurons"
     shown = max(rank, 0) if np.isfinite(rank) else 0
-    return tag(
-        "div",
-        tag("div", measure.name, css="name"),
-        tag("div", measure.show(value), css="value"),
-        rank_bar(shown, tick, role="img", aria_label=standing, title=standing),
-        tag("div", f"┃ {chance.said}", css="chance") if chance else NOTHING,
-        tag("div", measure.meaning, css="why"),
-    )
+    return rank_bar(shown, tick, role="img", aria_label=standing, title=standing)
 
 
 def rank_bar(share: float, tick: float | None = None, **attributes: str) -> Markup:

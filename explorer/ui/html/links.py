@@ -61,15 +61,25 @@ def anchor(
 
 
 def choices(
-    page: str, name: str, options: Mapping[str, str], current: str, key: str, /, **params: object
+    page: str,
+    name: str,
+    options: Mapping[str, str],
+    current: str,
+    key: str,
+    marks: Marks | None = None,
+    /,
+    **params: object,
 ) -> Markup:
-    """Offer views of one page side by side, each a link that sets the parameter `key`."""
+    """Offer views of one page side by side, each a link that sets the parameter `key`.
+
+    `marks` are further attributes of each anchor.
+    """
     items = (
         anchor(
             page,
             params | {key: option},
             text,
-            marks={"aria_current": "true" if option == current else None},
+            marks={**(marks or {}), "aria_current": "true" if option == current else None},
         )
         for option, text in options.items()
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
 from explorer.ui.html.cards import match, named, rank_bar
 from explorer.ui.html.elements import NOTHING, caption, joined, muted, notice, tag
-from explorer.ui.html.links import link
+from explorer.ui.html.links import link, neuron_link
 from explorer.ui.html.pictures import dot, picture_source
 from explorer.ui.html.shots import preview_size
 from explorer.ui.image.source import Example, Source
@@ -173,15 +173,49 @@ def patch_reader(view: View, source: Source, study: Study) -> Markup:
         ),
         caption(
             f"{source.size[0]:,} × {source.size[1]:,} pixels, seen as {rows} × {columns} patches. "
-            "Point at a patch to read what is strongest there; click to hold it.",
+            "Point at a patch to read what is strongest there, before that it is the strongest "
+            "patch; click to hold it.",
             css="below",
         ),
-        tag("div", css="readout", aria_live="polite"),
+        _readout(view, _strongest(patches)),
         css="patch-reader",
         data_patches=json.dumps(
             patch_texts(view, patches), ensure_ascii=False, separators=(",", ":")
         ),
     )
+
+
+def _strongest(patches: Sequence[Sequence[Patch]]) -> Patch:
+    """Return the patch whose first text gets most from it."""
+    every = (patch for line in patches for patch in line)
+    return max(every, key=lambda patch: patch.concepts[0][1] if patch.concepts else 0.0)
+
+
+def _readout(view: View, patch: Patch) -> Markup:
+    """Say what is strongest at a patch, as image.js does for the one that is pointed at."""
+
+    def lines(items: Iterable[Markup], title: str) -> Markup:
+        return tag("div", tag("h3", title), tag("ol", items))
+
+    texts = (
+        tag("li", tag("b", text), muted(glossary.signed(1000 * share), num=True))
+        for text, share in patch.concepts
+    )
+    neurons = (
+        tag(
+            "li",
+            tag(
+                "span",
+                neuron_link(view, row, glossary.neuron_name(*view.place(row))),
+                muted(view.title(row).text),
+                css="who",
+            ),
+            muted(glossary.signed(1000 * share), num=True),
+        )
+        for row, share in patch.neurons
+    )
+    said = (lines(texts, "Concepts here"), lines(neurons, "Neurons here"))
+    return tag("div", said, css="readout", aria_live="polite")
 
 
 def patch_texts(view: View, patches: Sequence[Sequence[Patch]]) -> dict[str, Any]:

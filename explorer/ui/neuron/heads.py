@@ -14,7 +14,9 @@ from explorer.ui.html import charts
 from explorer.ui.html.elements import caption, tag
 from explorer.ui.shell import frame
 
-ROW_HEIGHT = 26
+ROW_HEIGHT = 24
+LOW = 16  # where there are many blocks
+MANY = 4
 
 
 def section(neuron: Neuron) -> None:
@@ -26,9 +28,8 @@ def section(neuron: Neuron) -> None:
     frame.draw(
         tag("h2", "Which heads carry it"),
         caption(
-            "Share of its strong effects along its direction that each later attention head "
-            "carries. The shares add up to 100 %; a head with a negative share works against the "
-            f"rest. Most goes through head {int(head)} of block {blocks[int(block)]}: "
+            "Share of its strong effects that each later attention head carries, 100 % together. "
+            f"Most goes through head {int(head)} of block {blocks[int(block)]}: "
             f"{glossary.share(float(shares.max()))}."
         ),
     )
@@ -60,4 +61,5 @@ def heads_figure(blocks: list[int], shares: NDArray[np.float32]) -> go.Figure:
     }
     across = {"title": charts.axis_title("attention head"), "showgrid": False, "type": "category"}
     down = {"autorange": "reversed", "showgrid": False, "type": "category"}
-    return charts.figure(trace, ROW_HEIGHT * len(blocks) + 76, across, down)
+    height = LOW if len(blocks) > MANY else ROW_HEIGHT
+    return charts.figure(trace, height * len(blocks) + 60, across, down)

@@ -28,7 +28,7 @@ END_SAID = {
 def section(page: Page, neuron: Neuron) -> None:
     """Draw the ways to show them, and both ends, each for itself."""
     view = neuron.view
-    frame.draw(tag("h2", "Pictures it responds to"))
+    frame.draw(tag("h2", "Pictures with its strongest effect"))
     with st.container(key="lens_how", horizontal=True, vertical_alignment="center", gap="medium"):
         _order(page, neuron)
         _maps(page, neuron)
@@ -39,7 +39,7 @@ def section(page: Page, neuron: Neuron) -> None:
         opposed = end == grouping.NEGATIVE
         said = END_SAID[end].format(len(pictures)) + (MAPS_SAID if sources else "")
         frame.draw(
-            tag("h2", "Pictures at the other end") if opposed else NOTHING,
+            tag("h2", "Pictures with its strongest opposite effect") if opposed else NOTHING,
             caption(said),
             groups(view, grouping.picture_groups(view, neuron.row, end, pictures), sources)
             if neuron.grouped

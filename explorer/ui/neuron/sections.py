@@ -1,4 +1,4 @@
-"""A neuron's page from top to bottom."""
+"""A neuron's page: its name and answer, the first screen, and one part of the rest below it."""
 
 from __future__ import annotations
 
@@ -8,62 +8,78 @@ from markupsafe import Markup
 
 from explorer.ui.address.address import IMAGE, write_places
 from explorer.ui.core import glossary
-from explorer.ui.data import grouping
-from explorer.ui.data.neuron import PICTURES, WHERE, Neuron
+from explorer.ui.data.neuron import MORE, PICTURES, TABS, TEXTS, WHERE, Neuron
 from explorer.ui.html import charts
-from explorer.ui.html.cards import card, cards, match, measures, measures_line, named, shown_words
-from explorer.ui.html.elements import NOTHING, caption, muted, notice, tag
+from explorer.ui.html.cards import card, cards, match, measures, named
+from explorer.ui.html.elements import caption, notice, tag
 from explorer.ui.html.links import (
     MOST_PINS,
     actions,
-    chips,
-    concept_link,
+    choices,
     link,
     neuron_link,
     pin_button,
 )
-from explorer.ui.html.pictures import dot
-from explorer.ui.neuron import downloads, heads, intervals, pictures, texts, try_picture
+from explorer.ui.neuron import brief, downloads, intervals, pictures, texts, try_picture
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import save_finding
 
-LEADING = 6
 WIDTHS = (1.5, 1)
-HEAD = (4, 1)
+CARRIED = (PICTURES, WHERE, IMAGE, MORE)  # along to the next number
 MEASURES_SAID = (
     "The bar shows the share of this bundle's neurons with at most this value. The tick ┃ stands "
     "where chance lies, or, where that isn't known for one neuron, at what a network with random "
     "weights gives."
 )
-CARRIED = (PICTURES, WHERE, IMAGE)  # along to the next number
 
 
 def draw(page: Page, neuron: Neuron) -> None:
-    """Draw the page: heading, pictures beside texts, intervals beside strengths, and the rest."""
+    """Draw the page."""
     _heading(page, neuron)
     if not neuron.clusters:
         _measures(neuron)
         return
-    left, right = st.columns(WIDTHS, gap="large")
-    with left:
+    brief.section(neuron)
+    here = neuron.params() | {key: page.params[key] for key in CARRIED if key in page.params}
+    tabs = choices(
+        "neuron",
+        "More of this neuron",
+        TABS,
+        neuron.more,
+        MORE,
+        {"data_stay": True},
+        bundle=neuron.view.key,
+        **here,
+    )
+    frame.draw(tag("div", tabs, css="tabs"))
+    _more(page, neuron)
+
+
+def _more(page: Page, neuron: Neuron) -> None:
+    """Draw the part of the rest that the address names."""
+    if neuron.more == PICTURES:
         pictures.section(page, neuron)
-    with right:
+    elif neuron.more == TEXTS:
         texts.section(page, neuron)
-    left, right = st.columns(WIDTHS, gap="large")
-    with left:
-        intervals.section(neuron)
-        heads.section(neuron)
-    with right:
-        _norms(neuron)
-    try_picture.section(page, neuron)
-    _measures(neuron)
-    downloads.section(neuron)
-    _similar(neuron)
+    elif neuron.more == "effects":
+        left, right = st.columns(WIDTHS, gap="large")
+        with left:
+            intervals.section(neuron)
+        with right:
+            _norms(neuron)
+    elif neuron.more == "measures":
+        _measures(neuron)
+    elif neuron.more == "similar":
+        _similar(neuron)
+    elif neuron.more == "try":
+        try_picture.section(page, neuron)
+    else:
+        downloads.section(neuron)
 
 
 def _heading(page: Page, neuron: Neuron) -> None:
-    """Draw name, leading concepts, what its pictures show, previous and next."""
+    """Draw name and answer, previous and next, and what to know of a silent neuron."""
     view, row = neuron.view, neuron.row
     frame.title(neuron.name)
     frame.draw(
@@ -72,7 +88,7 @@ def _heading(page: Page, neuron: Neuron) -> None:
             tag(
                 "div",
                 tag("h1", neuron.name),
-                measures_line(view, row) if neuron.clusters else NOTHING,
+                tag("p", named(view.title(row), "span"), css="answer"),
             ),
             tag(
                 "nav",
@@ -85,12 +101,7 @@ def _heading(page: Page, neuron: Neuron) -> None:
             css="neuron-head",
         )
     )
-    with st.container(key="lens_head"):
-        left, right = st.columns(HEAD, vertical_alignment="top")
-    with left:
-        frame.draw(_concepts(neuron), shown_words(view, row))
-    with right:
-        save_finding.of_neuron(page, row)
+    save_finding.of_neuron(page, row)
     if neuron.silent:
         frame.draw(notice(_silence(neuron)))
     elif neuron.doubtful and not view.bundle.tested:
@@ -110,23 +121,6 @@ def _step(page: Page, neuron: Neuron, by: int, text: str, rel: str) -> Markup:
         return tag("span", text, css="button")
     kept = {key: page.params[key] for key in CARRIED if key in page.params}
     return neuron_link(neuron.view, row, text, css="button", rel=rel, **kept)
-
-
-def _concepts(neuron: Neuron) -> Markup:
-    """Show what it may be called: the words that beat chance as chips, anything else as a line."""
-    title = neuron.view.title(neuron.row)
-    if title.basis != "words":
-        return named(title, "p")
-    leading = grouping.by_weight([cluster for cluster in neuron.told if cluster.sign > 0])
-    return chips(
-        concept_link(
-            neuron.view,
-            concept.text,
-            [dot(), concept.text, " ", muted(glossary.signed(concept.weight), num=True)],
-            css=f"chip c{concept.colour}",
-        )
-        for concept in leading[:LEADING]
-    )
 
 
 def _silence(neuron: Neuron) -> str:
@@ -163,7 +157,7 @@ def _norms(neuron: Neuron) -> None:
 
 def _measures(neuron: Neuron) -> None:
     frame.draw(
-        tag("h2", "Measures"),
+        tag("h2", "All measures"),
         caption(MEASURES_SAID),
         measures(neuron.view, neuron.row),
     )

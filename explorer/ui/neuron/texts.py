@@ -1,4 +1,4 @@
-"""What a neuron stands for: its sparse set of texts, and how many of them it needs."""
+"""The sparse decomposition of a neuron's direction, and how many texts it takes."""
 
 from __future__ import annotations
 
@@ -11,44 +11,25 @@ from explorer.ui.core import glossary
 from explorer.ui.core.theme import ACCENT
 from explorer.ui.data.neuron import TEXTS, Neuron
 from explorer.ui.html import charts
-from explorer.ui.html.cards import legend
+from explorer.ui.html.cards import UNTESTED, legend
 from explorer.ui.html.elements import caption, tag
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 
 BARS = 24
-TOLD = (
-    "The first {} texts of its sparse set describe its direction better than texts describe a "
-    "meaningless one; weights fitted to them alone (no unit)."
+CHANCE_SAID = (
+    "Any direction of as many dimensions comes as close with enough texts: those beyond the words "
+    "above chance say nothing of this neuron."
 )
-NONE = "No text describes its direction better than texts describe a meaningless one."
 
 
 def section(page: Page, neuron: Neuron) -> None:
-    """Draw the words that beat chance, and folded below them the whole decomposition."""
-    if not neuron.view.bundle.tested:
-        _decomposition(page, neuron)
-        return
-    words = sum(len(cluster.concepts) for cluster in neuron.told)
-    if words:
-        frame.draw(
-            tag("h2", "Words above chance"), caption(TOLD.format(words)), legend(neuron.told)
-        )
-        st.plotly_chart(
-            charts.concept_bars(neuron.told), config=charts.CONFIG, key="told", width="stretch"
-        )
-    else:
-        frame.draw(tag("h2", "Words above chance"), caption(NONE))
-    with st.expander("Further texts of the decomposition, not above chance"):
-        _decomposition(page, neuron)
-
-
-def _decomposition(page: Page, neuron: Neuron) -> None:
     """Draw the heaviest texts as bars, and the choice of how many there are."""
     clusters = neuron.shown_clusters
     texts = sum(len(cluster.concepts) for cluster in clusters)
     frame.draw(
         tag("h2", "Sparse decomposition"),
+        caption(_chance(neuron)),
         caption(
             f"The {min(BARS, texts)} heaviest of the {texts} texts whose weighted sum comes "
             "closest to the neuron's direction (cosine "
@@ -63,6 +44,15 @@ def _decomposition(page: Page, neuron: Neuron) -> None:
     )
     if neuron.most_texts > 1:
         _slider(page, neuron)
+
+
+def _chance(neuron: Neuron) -> str:
+    """Say how many of the texts beat chance."""
+    if not neuron.view.bundle.tested:
+        return f"{UNTESTED}."
+    count = int(neuron.view.passing.counts[neuron.row])
+    said = "None of these texts is" if not count else f"The pursuit's first {count} are"
+    return f"{said} above chance. {CHANCE_SAID}"
 
 
 def _slider(page: Page, neuron: Neuron) -> None:

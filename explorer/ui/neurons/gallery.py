@@ -216,8 +216,8 @@ def _summary(query: NeuronsQuery, selection: Selection, page: int) -> Markup:
         said = f"Their concept sets contain {names}{more}{end}"
     elif query.view == TABLE:
         said = (
-            "Click a heading to sort by its column. Effects are in units of the model's output "
-            "before normalisation."
+            "Click a heading to sort by its column; every other measure is a column once it is "
+            "sorted by, and all are in the files below."
         )
     else:
         said = (

@@ -1,4 +1,4 @@
-"""The Neurons page as a table: all measures, every heading a way to sort, all of it addresses."""
+"""The Neurons page as a table: leading measures, every heading a way to sort, all addresses."""
 
 from __future__ import annotations
 
@@ -22,8 +22,15 @@ PLACES = {"layer": "Layer", "neuron": "Neuron"}
 
 
 def table(view: View, query: NeuronsQuery, rows: Sequence[int], selection: Selection) -> Markup:
-    """Draw one page of the selection as a table; `rows` in the order shown."""
-    keys = [key for key in glossary.MEASURES if key in view.neurons]
+    """Draw one page of the selection as a table; `rows` in the order shown.
+
+    Its measures are the leading ones and what is sorted by: more are wider than a page.
+    """
+    keys = [
+        key
+        for key, measure in glossary.MEASURES.items()
+        if key in view.neurons and ("card" in measure.places or key == query.sort_key)
+    ]
     heads = [
         *(_head(view, query, key, name) for key, name in PLACES.items()),
         tag("th", "Strongest pictures"),
@@ -40,7 +47,7 @@ def table(view: View, query: NeuronsQuery, rows: Sequence[int], selection: Selec
         css="scroll",
         tabindex=0,
         role="region",
-        aria_label="Neurons with all measures",
+        aria_label="Neurons with their leading measures",
     )
 
 

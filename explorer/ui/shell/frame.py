@@ -13,12 +13,14 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 from markupsafe import Markup
+from streamlit.delta_generator import DeltaGenerator
 
 from explorer.errors import BundleError, ExplorerError, InputError
 from explorer.places import CHECKOUT, WHERE_SHIPPED
@@ -63,6 +65,8 @@ class Page:
     params: dict[str, str]
     problems: list[str] = field(default_factory=list)
     saves: list[str] = field(default_factory=list)  # buttons to save it that are drawn already
+    head: DeltaGenerator = field(default_factory=partial(st.container, key="lens_page_head"))
+    """The place of that button, the same on every page."""
 
 
 @contextmanager

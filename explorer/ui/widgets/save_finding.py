@@ -34,7 +34,7 @@ from explorer.ui.address.findings_query import format_neurons, linkable, parse_n
 from explorer.ui.core import glossary
 from explorer.ui.data import findings_data
 from explorer.ui.data.loaders import View
-from explorer.ui.html.elements import caption, joined, muted, tag
+from explorer.ui.html.elements import caption, joined, tag
 from explorer.ui.html.links import link
 from explorer.ui.shell import frame, gate
 from explorer.ui.shell.frame import Page
@@ -78,7 +78,7 @@ def button(
     title: str = "",
     key: str = "save_finding",
 ) -> None:
-    """Draw the button, which opens a form over the page.
+    """Draw the button in the page's head; it opens a form over the page.
 
     Args:
         page: the page under way.
@@ -94,7 +94,7 @@ def button(
     page.saves.append(key)
     refs = tuple(NeuronRef(layer, neuron) for layer, neuron in neurons)
     draft = Draft(refs, image, picture, tuple(texts), dict(settings or {}), title)
-    if st.button("Save as finding", key=f"_{key}"):
+    if page.head.button("Save as finding", key=f"_{key}"):
         _dialog(page.view, draft)
 
 
@@ -105,30 +105,27 @@ def of_neuron(page: Page, row: int) -> None:
     settings = linkable({k: v for k, v in page.params.items() if k not in OWN})
     named = view.title(row)
     title = named.text if named.claims else glossary.neuron_name(*place)
-    with st.container(key="lens_save", horizontal=True, vertical_alignment="center"):
-        button(page, neurons=[place], settings=settings, title=title[:TITLE_LENGTH])
-        found = _about(view, NeuronRef(*place))
-        if found:
-            links = (
-                link("finding", saved.content.title, bundle=view.key, id=saved.id)
-                for saved in found
-            )
-            frame.draw(muted("Findings: ", joined(links, " · ")))
+    button(page, neurons=[place], settings=settings, title=title[:TITLE_LENGTH])
+    found = _about(view, NeuronRef(*place))
+    if found:
+        links = (
+            link("finding", saved.content.title, bundle=view.key, id=saved.id) for saved in found
+        )
+        frame.draw(caption("Findings: ", joined(links, " · ")))
 
 
 def of_picture(page: Page, name: str, texts: Sequence[str], subject: int | Image.Image) -> None:
     """Draw the Image page's button, for a picture of the bundle by its number, or another."""
     settings = linkable({k: v for k, v in page.params.items() if k not in (*OWN, *PICTURES)})
     number, picture = (subject, None) if isinstance(subject, int) else (None, subject)
-    with st.container(key="lens_save", horizontal=True):
-        button(
-            page,
-            image=number,
-            picture=picture,
-            texts=texts[:MOST_TEXTS],
-            settings=settings,
-            title=clean_line(f"{', '.join(texts[:3])} in {name}")[:TITLE_LENGTH].strip(),
-        )
+    button(
+        page,
+        image=number,
+        picture=picture,
+        texts=texts[:MOST_TEXTS],
+        settings=settings,
+        title=clean_line(f"{', '.join(texts[:3])} in {name}")[:TITLE_LENGTH].strip(),
+    )
 
 
 def of_neurons(page: Page, rows: Sequence[int], title: str = "") -> None:
@@ -139,8 +136,7 @@ def of_neurons(page: Page, rows: Sequence[int], title: str = "") -> None:
     places = [page.view.place(row) for row in rows[:MOST_NEURONS]]
     shown = {key: value for key, value in page.params.items() if key != "bundle"}
     settings = linkable(shown) | {ORIGIN: page.name}
-    with st.container(key="lens_save", horizontal=True):
-        button(page, neurons=places, settings=settings, title=title[:TITLE_LENGTH])
+    button(page, neurons=places, settings=settings, title=title[:TITLE_LENGTH])
 
 
 def of_view(page: Page, title: str) -> None:
