@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ def rewrite(folder: Path, **columns: object) -> Path:
     kept = {name: values for name, values in columns.items() if values is not None}
     gone = [name for name, values in columns.items() if values is None]
     pd.read_parquet(file).assign(**kept).drop(columns=gone).to_parquet(file, index=False)
-    facts = asdict(Manifest.read(folder))
+    facts = Manifest.read(folder).content()
     seal(folder, **{key: value for key, value in facts.items() if key not in {"files", "schema"}})
     return folder
 
