@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import os
 import platform
 import sys
@@ -296,7 +297,14 @@ def test_the_patch_reader_lies_over_the_picture_and_carries_its_texts(view: View
         rows = [view.bundle.row(*said["neurons"][place][:2]) for place, _ in cell[1]]
         assert rows == [row for row, _ in patch.neurons]
     assert html.count("<span></span>") == 16
-    assert "<b>" not in html
+    assert 'alt="&lt;b&gt;"' in html
+    readout = html.split('class="readout"')[1]  # of the strongest patch, before any is pointed at
+    strongest = max(
+        (patch for line in patches for patch in line),
+        key=lambda patch: patch.concepts[0][1] if patch.concepts else 0,
+    )
+    named = re.findall(r"<b>([^<]*)</b>", readout)
+    assert named == [text for text, _ in strongest.concepts]
     assert "120 × 60 pixels" in html
     assert "aspect-ratio:60/30" in html
     assert "top:-50.000%" in html  # the window reaches above and below a landscape picture
