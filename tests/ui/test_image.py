@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import os
 import platform
+import re
 import sys
 import zipfile
 from collections.abc import Callable
