@@ -15,7 +15,7 @@ SHARED = "circle, red"  # by the pictures of a neuron that they drive
 KINDS = 3  # row modulo 3: by words, by pictures, by nothing
 TESTED = (
     "text_p", "words", "prediction", "prediction_p", "precision",
-    "driven_p", "driven_by", "words_pass", "driven_pass",
+    "driven_p", "driven_by", "words_pass", "driven_pass", "meanings",
 )  # fmt: skip
 
 

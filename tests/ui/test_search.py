@@ -376,15 +376,15 @@ def test_exports_agree_with_the_page(view: View, query: NeuronsQuery) -> None:
 
 
 def test_the_table_page_names_its_columns_as_the_export(view: View) -> None:
-    html = html_of(run_page("neurons", view="table", sort="clusters"))
+    html = html_of(run_page("neurons", view="table", sort="meanings"))
     head = html.split("<thead>")[1].split("</thead>")[0]
     columns = set(export.selected(view, NeuronsQuery()).columns)
     shown = {re.sub(r" [↓↑]$", "", name) for name in re.findall(r">([^<>]+)<", head)}
     assert shown - {"Meaning"} <= columns
     leading = {m.name for m in measures_of("card")}
-    assert {"Layer", "Neuron", "Meaning", "Concept clusters", *leading} <= shown
+    assert {"Layer", "Neuron", "Meaning", "Meanings", *leading} <= shown
     assert 'aria-sort="descending"' in head
-    assert "sort=clusters&amp;order=asc" in head  # turns the order
+    assert "sort=meanings&amp;order=asc" in head  # turns the order
     assert html.count("<tr>") == selection.TABLE_PAGE + 1
 
 
