@@ -1,7 +1,7 @@
 """Pairs of classes to attack: the model tells them apart, and their names are unlike.
 
-The classes are the names of the bundle's held-out pictures: drawings of a style the model never
-saw. No pair is chosen by looking at an attack.
+The classes are the names of the bundle's held-out pictures, or of its corpus where fewer than two
+names are held out. No pair is chosen by looking at an attack.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import numpy as np
 from PIL import Image
 
 from explorer.attack.closeness import NEAR, Floats
+from explorer.attack.gallery import gallery_image, pictures_of
 from explorer.attack.scenes import APART, compose_attack
 from explorer.attack.vocabulary import stems, vocabulary
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.kept import kept
+from explorer.lens.models import to_rgb
 from explorer.picture.model import LensModel, open_lens_model
 from explorer.picture.reading import embed_pictures
 from explorer.search.texts import text_embeddings
@@ -32,11 +34,14 @@ class Pair:
 
     source: str
     target: str
+    recognised: bool = True
+    """Whether the model knows both by their pictures; False for a pair of a model that knows none.
+    """
 
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """The names of the held-out pictures, as the text tower sees them; kept a bundle at a time."""
+    """The names of the classes, as the text tower sees them; kept a bundle at a time."""
 
     bundle: Bundle
     opened: LensModel
@@ -44,24 +49,26 @@ class Classes:
     embeddings: Floats
     """[class, embed], unit norm."""
     read: dict[int, Floats] = field(default_factory=dict, repr=False)
-    """Class -> [class]: cosines of its first held-out picture, on white; filled when asked for."""
+    """Class -> [class]: cosines of its first picture, on white; filled when asked for."""
 
     @classmethod
     def of(cls, bundle: Bundle) -> Classes:
         """Look the names up in the dictionary, or encode them, once a bundle.
 
         Raises:
-            InputError: when the bundle has held-out pictures of fewer than two names.
+            InputError: when the bundle's pictures have fewer than two names.
         """
         return kept(bundle, "classes", lambda: cls._embedded(bundle))
 
     @classmethod
     def _embedded(cls, bundle: Bundle) -> Classes:
-        labels = tuple(sorted(vocabulary(bundle).held_out))
+        words = vocabulary(bundle)
+        labels = tuple(sorted(words.held_out if len(words.held_out) > 1 else words.labels))
         if len(labels) < 2:
             raise InputError(
-                f"The bundle '{bundle.name}' has held-out pictures of {len(labels)} names: two "
-                "classes are needed for an attack."
+                f"The pictures of the bundle '{bundle.name}' have {len(labels)} names, and two "
+                "classes are needed for an attack: type two texts, or build it from a folder with "
+                "a sub-folder for each class."
             )
         embeddings = text_embeddings(bundle, labels)
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
@@ -93,14 +100,14 @@ class Classes:
         return found
 
     def picture_scores(self, place: int) -> Floats:
-        """Return the cosines of a class's held-out picture with all classes: [class]."""
+        """Return the cosines of a class's first picture with all classes: [class]."""
         if place not in self.read:
-            image = vocabulary(self.bundle).held_out[self.labels[place]][0]
-            self.read[place] = self.scores([self.bundle.pictures.rgb(image)])[0]
+            image = pictures_of(self.bundle, self.labels[place])[0]
+            self.read[place] = self.scores([to_rgb(gallery_image(self.bundle, image))])[0]
         return self.read[place]
 
     def recognised(self, place: int) -> bool:
-        """Return whether a class's held-out picture is nearest to its own name."""
+        """Return whether a class's first picture is nearest to its own name."""
         return int(self.picture_scores(place).argmax()) == place
 
     def recognised_in_scenes(self, place: int) -> bool:
@@ -118,36 +125,43 @@ def propose_pairs(
 ) -> list[Pair]:
     """Return seeded pairs: recognised sources, each with its likeliest unlike recognised class.
 
-    Sources are drawn at random among the classes whose held-out picture is recognised among all,
+    Sources are drawn at random among the classes whose first picture is recognised among all,
     on white and in scenes with nothing beside it: what falls by itself proves nothing.
     The target is, of the classes that score best on that picture, the first that is recognised
     itself and unlike the source: cosine of centred texts below `near`, no word stem shared by
-    names or keywords. A target is taken once.
+    names or keywords. A target is taken once. Of a model that recognises no such two, pairs are
+    drawn without asking for it, and say so.
 
     Raises:
         InputError: when fewer than one pair is asked for, or none is found.
     """
     if count < 1:
         raise InputError("Ask for at least one pair.")
-    pairs: list[Pair] = []
-    taken: set[int] = set()
-    for source in np.random.default_rng([seed, 4]).permutation(len(classes.labels)):
-        if len(pairs) == count:
-            break
-        if not (classes.recognised(int(source)) and classes.recognised_in_scenes(int(source))):
-            continue
-        order = np.argsort(-classes.picture_scores(int(source)), kind="stable")
-        for target in (int(place) for place in order[1 : RUNNERS_UP + 1]):
-            usable = target not in taken and unlike(bundle, classes, int(source), target, near)
-            if usable and classes.recognised(target):
-                taken.add(target)
-                pairs.append(Pair(classes.labels[source], classes.labels[target]))
+    order = [int(p) for p in np.random.default_rng([seed, 4]).permutation(len(classes.labels))]
+    for recognised in (True, False):
+        pairs: dict[int, Pair] = {}  # by target
+        for source in order:
+            if len(pairs) == count:
                 break
-    if not pairs:
-        raise InputError(
-            "No two classes are recognised and unlike each other: name a pair yourself."
-        )
-    return pairs
+            if recognised and not (
+                classes.recognised(source) and classes.recognised_in_scenes(source)
+            ):
+                continue
+            for target in _runners_up(classes, source):
+                usable = target not in pairs and unlike(bundle, classes, source, target, near)
+                if usable and (not recognised or classes.recognised(target)):
+                    names = classes.labels[source], classes.labels[target]
+                    pairs[target] = Pair(*names, recognised)
+                    break
+        if pairs:
+            return list(pairs.values())
+    raise InputError("No two classes are recognised and unlike each other: name a pair yourself.")
+
+
+def _runners_up(classes: Classes, source: int) -> list[int]:
+    """Return the classes that score best on a class's picture, but for the class itself."""
+    order = np.argsort(-classes.picture_scores(source), kind="stable")
+    return [int(place) for place in order[: RUNNERS_UP + 1] if place != source]
 
 
 def unlike(bundle: Bundle, classes: Classes, source: int, target: int, near: float) -> bool:

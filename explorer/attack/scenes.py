@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from explorer.attack.gallery import gallery_image, pictures_of
 from explorer.attack.vocabulary import Vocabulary, stems, vocabulary
 from explorer.bundle import Bundle
 from explorer.errors import InputError
@@ -42,7 +43,7 @@ class Added:
 
     concept: str
     image: int
-    """Number in the bundle."""
+    """Number in the gallery: the bundle's own, or behind them a shipped one's."""
     box: tuple[int, int, int, int]
     """Left, top, width, height in pixels."""
     share: float
@@ -112,20 +113,18 @@ def compose_attack(
     """Compose scene `number`: the source, and up to `added` different ones of `concepts`.
 
     `concepts` maps each to the pictures that may stand for it. Without concepts the scene is the
-    same but for what would have been added. The source is one of `sources`, or else of its
-    held-out pictures, or else of the corpus's.
+    same but for what would have been added. The source is one of `sources`, or else of those
+    that `pictures_of` finds for it.
 
     Raises:
-        InputError: when nothing shows the source or a concept, or a concept shows the target.
+        InputError: when nothing shows a concept, or a concept shows the target.
     """
     words = vocabulary(bundle)
     check_hidden(words, target, concepts)
     hidden = next((concept for concept, pictures in concepts.items() if not pictures), None)
     if hidden is not None:
         raise InputError(f"No picture of the corpus shows “{hidden}”: leave it out.")
-    pictures = sources or words.held_out.get(source) or words.pictures.get(source)
-    if not pictures:
-        raise InputError(f"No picture of the bundle shows “{source}”: choose one of its labels.")
+    pictures = sources or pictures_of(bundle, source)
     rng = np.random.default_rng([seed, number])
     background = str(rng.choice(BACKGROUNDS))
     canvas = draw_background(rng, background, size)
@@ -191,7 +190,7 @@ def _add_all(
 
 def _sprite(bundle: Bundle, image: int, flip: bool, side: float) -> Image.Image:
     """Return a picture cropped to what is visible, its longer side `side` pixels: RGBA."""
-    picture = bundle.pictures.image(image)
+    picture = gallery_image(bundle, image)
     box = picture.getchannel("A").point(lambda a: 255 * (a > 8)).getbbox()
     picture = picture.crop(box) if box else picture
     if flip:

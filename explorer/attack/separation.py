@@ -79,7 +79,7 @@ def label_scores(bundle: Bundle, support: NDArray[np.float64]) -> NDArray[np.flo
 
 
 def picture_pushes(bundle: Bundle, source: Floats, target: Floats) -> NDArray[np.float64]:
-    """Return how far each picture lies towards the target: [image], held-out ones 0.
+    """Return how far each picture lies towards the target: [image] of the corpus.
 
     The picture's unit-norm embedding along the unit difference of the two text embeddings, less
     the corpus's mean.
@@ -87,9 +87,7 @@ def picture_pushes(bundle: Bundle, source: Floats, target: Floats) -> NDArray[np
     difference = np.asarray(target, np.float32) - np.asarray(source, np.float32)
     difference = difference / max(float(np.linalg.norm(difference)), 1e-9)
     along = np.asarray(bundle.image_embeddings, np.float32) @ difference
-    pushes = np.zeros(len(bundle.pictures))
-    pushes[: len(along)] = along - along.mean()
-    return pushes
+    return (along - along.mean()).astype(np.float64)
 
 
 def preferred(
@@ -97,7 +95,11 @@ def preferred(
 ) -> dict[str, tuple[int, ...]]:
     """Return label -> its `PREFERRED` pictures with the largest pushes, [image], largest first."""
     words = vocabulary(bundle)
+
+    def push(image: int) -> float:
+        return float(pushes[image]) if image < len(pushes) else 0.0  # a shipped one's isn't known
+
     return {
-        label: tuple(sorted(words.pictures[label], key=lambda image: -pushes[image])[:PREFERRED])
+        label: tuple(sorted(words.pictures[label], key=push, reverse=True)[:PREFERRED])
         for label in labels
     }

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from explorer.bundle import Bundle
+from explorer.bundle.shipped import shipped_pictures
 from explorer.kept import kept
 
 STOP_WORDS = frozenset(
@@ -46,7 +48,9 @@ class Vocabulary:
     rows: NDArray[np.int64]
     """[label]: row of each in the dictionary."""
     pictures: Mapping[str, tuple[int, ...]]
-    """Label -> corpus pictures in colour (line drawings only where there is nothing else)."""
+    """Label -> corpus pictures in colour (line drawings only where there is nothing else).
+
+    Numbers past the bundle's last picture are shipped ones'; see `explorer.attack.gallery`."""
     keywords: Mapping[str, frozenset[str]]
     """Label, held-out ones too -> stems of its pictures' keywords."""
     held_out: Mapping[str, tuple[int, ...]]
@@ -59,7 +63,7 @@ def vocabulary(bundle: Bundle) -> Vocabulary:
 
 
 def _vocabulary(bundle: Bundle) -> Vocabulary:
-    table = bundle.pictures.table
+    table = _with_shipped(bundle)
     place = {text: row for row, text in enumerate(bundle.texts)}
     shown: dict[str, list[int]] = defaultdict(list)
     drawn: dict[str, list[int]] = defaultdict(list)
@@ -85,3 +89,16 @@ def _vocabulary(bundle: Bundle) -> Vocabulary:
         keywords={label: frozenset(found) for label, found in words.items()},
         held_out={label: tuple(found) for label, found in held.items()},
     )
+
+
+def _with_shipped(bundle: Bundle) -> pd.DataFrame:
+    """Return the bundle's picture table, behind it the shipped pictures that help it out.
+
+    Those of names that none of the bundle's own has, where the bundle has no cut-outs.
+    """
+    table, store = bundle.pictures.table, shipped_pictures()
+    if store is None or any(bundle.pictures.mode(i) == "RGBA" for i in range(len(table))):
+        return table
+    shipped = store.table[: store.corpus_size]
+    told = shipped["label"].isin(bundle.texts) & ~shipped["label"].isin(table["label"])
+    return pd.concat([table, shipped.assign(label=shipped["label"].where(told, ""))])

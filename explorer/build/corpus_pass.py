@@ -79,12 +79,10 @@ def run_pass(corpus: Corpus, settings: BuildSettings, work: Path, say: Say) -> P
     """Stream every image through the lens, on from the state saved in `work` if there is one.
 
     Raises:
-        InputError: when there are fewer than two images, or the saved state is damaged.
+        InputError: when the saved state is damaged.
         Interrupted: after Ctrl-C, with the state saved.
     """
     images = corpus.images
-    if images < 2:
-        raise InputError(f"A build needs at least two pictures; {corpus.source.name} has {images}.")
     gather = Gathering(corpus, settings)
     order = np.random.default_rng(settings.seed).permutation(images).astype(np.int64)
     gather.load(work)

@@ -11,24 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from explorer import places
 from explorer.build.chance import drawings, look_again
 from explorer.build.corpus_pass import NAME, Corpus, PassResult, run_pass
 from explorer.build.describe import describe_directions, write_texts
 from explorer.build.settings import RECORDED, BuildSettings, parse_layers
-from explorer.build.sources import FolderSource, ImageSource, open_source
+from explorer.build.sources import ImageSource, open_source
 from explorer.build.texts import Vocabulary, gather_texts, make_vocabulary
 from explorer.bundle import MODEL_FOLDER, WORK, Bundle, seal
 from explorer.bundle.pictures import PictureStore
+from explorer.bundle.shipped import SHIPPED
 from explorer.bundle.writer import ArrayWriter
 from explorer.describe.prediction import split_halves
 from explorer.describe.sample import draw_sample
 from explorer.errors import InputError
 from explorer.lens.models import load_model
+from explorer.lens.origin import HUB, LOCAL, unused_weights
 from explorer.resumable import Interrupted, Say
-
-SHIPPED = places.BUNDLES / places.SHIPPED
-LOCAL = "local-dir:"
 
 
 def build(settings: BuildSettings, progress: Say | None = None) -> Path:
@@ -58,18 +56,31 @@ def to_console(line: str) -> None:
 
 
 def _build(settings: BuildSettings, say: Say) -> Path:
-    if settings.pretrained is None and not settings.model.startswith(LOCAL):
+    if settings.pretrained is None and not settings.model.startswith((LOCAL, HUB)):
         raise InputError(
             f"{settings.model} without --pretrained has random weights; name a tag or a weights "
             f"file, or give a folder as --model {LOCAL}FOLDER."
         )
-    source = open_source(settings.images, SHIPPED)
-    loaded = load_model(
-        settings.model, pretrained=settings.pretrained, device=settings.device, dtype=settings.dtype
+    source = open_source(
+        settings.images,
+        SHIPPED,
+        hold_out=settings.hold_out,
+        held_out=settings.held_out,
+        seed=settings.seed,
     )
+    loaded = load_model(
+        settings.model,
+        pretrained=settings.pretrained,
+        pretrained_text=settings.pretrained_text,
+        device=settings.device,
+        dtype=settings.dtype,
+    )
+    for line in loaded.warnings:
+        say(line)
     layers = parse_layers(settings.layers, loaded.layers)
     work = _open_work(settings)
     store = _pictures(source, settings, say)
+    _check_different(source, store)
     texts = gather_texts(settings, store)
     halves = split_halves(drawings(store), settings.seed)
     corpus = Corpus(loaded, layers, source, store.corpus_size, halves)
@@ -118,15 +129,37 @@ def _pictures(source: ImageSource, settings: BuildSettings, say: Say) -> Picture
     if done.is_file():
         store = PictureStore.open(settings.out)
         source.skipped = json.loads(done.read_text("utf-8"))
-        if isinstance(source, FolderSource):
-            source.resume(store.table["name"].tolist())
+        source.resume(store.table)
         return store
     say("pictures: reading")
     store = PictureStore.write(settings.out, source.rows(settings.thumbnail))
     done.write_text(json.dumps(source.skipped), "utf-8")
     for line in source.skipped:
         say(f"skipped {line}")
+    if held := len(store) - store.corpus_size:
+        say(
+            f"holding out {held:,} of {len(store):,} pictures, to measure on; --hold-out 0 keeps "
+            "a folder's in the build"
+        )
     return store
+
+
+def _check_different(source: ImageSource, store: PictureStore) -> None:
+    """Refuse fewer than two pictures, and copies of one, on which no neuron's effect differs.
+
+    Raises:
+        InputError: when the corpus holds nothing else.
+    """
+    if store.corpus_size < 2:
+        raise InputError(
+            f"A build needs at least two pictures; {source.name} has {store.corpus_size}."
+        )
+    first = store.encoded(0)
+    if all(store.encoded(image) == first for image in range(store.corpus_size)):
+        raise InputError(
+            f"The {store.corpus_size:,} pictures of {source.name} are copies of one picture, on "
+            "which no neuron's effect differs: name a folder with different ones."
+        )
 
 
 def _write_means(writer: ArrayWriter, found: PassResult) -> None:
@@ -140,7 +173,8 @@ def _copy_model(settings: BuildSettings) -> None:
     if not settings.model.startswith(LOCAL):
         return
     origin = Path(settings.model.removeprefix(LOCAL))
-    shutil.copytree(origin, settings.out / MODEL_FOLDER, dirs_exist_ok=True)
+    unused = shutil.ignore_patterns(*unused_weights(origin))
+    shutil.copytree(origin, settings.out / MODEL_FOLDER, dirs_exist_ok=True, ignore=unused)
 
 
 def _manifest_content(
@@ -154,7 +188,9 @@ def _manifest_content(
         "created": datetime.date.today().isoformat(),
         "model": {
             "source": MODEL_FOLDER if local else settings.model,
-            "pretrained": settings.pretrained,
+            "pretrained": _whole_path(settings.pretrained),
+            "pretrained_text": _whole_path(settings.pretrained_text),
+            "warnings": list(loaded.warnings),
             "embed": loaded.embed,
             "width": loaded.width,
             "image_size": loaded.image_size,
@@ -169,6 +205,7 @@ def _manifest_content(
             "count": store.corpus_size,
             "held_out": len(store) - store.corpus_size,
             "skipped": source.skipped,
+            **source.places,
         },
         "texts": {
             "source": settings.texts.split(":")[0],
@@ -177,3 +214,9 @@ def _manifest_content(
         },
         "counts": {"neurons": neurons, "images": store.corpus_size, "texts": texts},
     }
+
+
+def _whole_path(weights: str | None) -> str | None:
+    """Return a weights file's path from the root, found from anywhere; a tag as it is."""
+    named = weights is not None and Path(weights).is_file()
+    return str(Path(weights).resolve()) if weights is not None and named else weights

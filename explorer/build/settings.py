@@ -34,12 +34,26 @@ def _option(text: str, **more: Any) -> dict[str, Any]:
 class BuildSettings:
     """What to build and from what; see `python -m explorer build --help`."""
 
-    model: str = field(metadata=_option("open_clip name, or local-dir:FOLDER"))
+    model: str = field(metadata=_option("open_clip name, local-dir:FOLDER or hf-hub:NAME"))
     out: Path = field(metadata=_option("the bundle's folder"))
     pretrained: str | None = field(default=None, metadata=_option("open_clip tag or weights file"))
+    pretrained_text: str | None = field(
+        default=None,
+        metadata=_option("weights file of the text tower, where --pretrained has none"),
+    )
     images: str = field(
         default="bundle-images",
         metadata=_option("folder, bundle-images, bundle:PATH, store:PATH"),
+    )
+    hold_out: float | None = field(
+        default=None,
+        metadata=_option(
+            "share of a folder's pictures to hold out and measure on, by label; 0.1 by default "
+            "where it has labels"
+        ),
+    )
+    held_out: str = field(
+        default="", metadata=_option("second folder, whose pictures are held out")
     )
     texts: str = field(
         default="corpus", metadata=_option("file, corpus, common, corpus+common or bundle:PATH")
@@ -72,7 +86,7 @@ class BuildSettings:
     )
     warm_up: int = field(default=256, metadata=_option("images that set the first mean"))
     batch_size: int = field(default=32, metadata=_option("images of one forward pass"))
-    thumbnail: int = field(default=96, metadata=_option("side of the bundle's pictures, pixels"))
+    thumbnail: int = field(default=160, metadata=_option("side of the bundle's pictures, pixels"))
     device: str = field(default="cpu", metadata=_option("torch device, such as cuda"))
     dtype: str = field(
         default="float32",
@@ -93,6 +107,8 @@ class BuildSettings:
             raise InputError(
                 f"--significant is a share above 0 and up to 0.5; got {self.significant}."
             )
+        if self.hold_out is not None and not 0 <= self.hold_out <= 0.5:
+            raise InputError(f"--hold-out is a share from 0 up to 0.5; got {self.hold_out}.")
         if not 0 < self.unseen <= 1:
             raise InputError(f"--unseen is a share above 0 and up to 1; got {self.unseen}.")
         for name in AT_LEAST_ONE:

@@ -184,7 +184,11 @@ class Bundle(Arrays):
             return load_model(f"local-dir:{self.path / MODEL_FOLDER}", device=device, dtype=dtype)
         model = self.manifest.model
         return load_model(
-            model["source"], pretrained=model["pretrained"], device=device, dtype=dtype
+            model["source"],
+            pretrained=model["pretrained"],
+            pretrained_text=model.get("pretrained_text"),
+            device=device,
+            dtype=dtype,
         )
 
     @cached_property

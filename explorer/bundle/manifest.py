@@ -75,6 +75,8 @@ class ModelFacts(TypedDict):
 
     source: Text
     pretrained: Text | None
+    pretrained_text: NotRequired[Text | None]
+    warnings: NotRequired[list[Text]]
     embed: Size
     width: Size
     image_size: Size
@@ -102,6 +104,8 @@ class Pictures(TypedDict):
     count: Size
     held_out: Number
     skipped: list[Text]
+    folder: NotRequired[Text]
+    held_out_folder: NotRequired[Text]
 
 
 @with_config(STRICT)
@@ -142,8 +146,8 @@ class Manifest(BaseModel):
         description="date of the build, ISO 8601"
     )
     model: ModelFacts = Field(
-        description="`source` and `pretrained` to load it by; `embed`, `width`, `image_size`, "
-        "`blocks`, `heads`"
+        description="`source`, `pretrained` and `pretrained_text` to load it by; `warnings`, what "
+        "nobody could check of its weights; `embed`, `width`, `image_size`, `blocks`, `heads`"
     )
     layers: Annotated[list[Number], Field(min_length=1), AfterValidator(_rising)] = Field(
         description="layers whose neurons are described, rising"
@@ -153,7 +157,8 @@ class Manifest(BaseModel):
     )
     settings: Settings = Field(description="the build's settings that its arrays follow from")
     images: Pictures = Field(
-        description="`source`, `count`, `held_out` and `skipped` of the pictures"
+        description="`source`, `count`, `held_out` and `skipped` of the pictures; `folder` and "
+        "`held_out_folder`, where their files were"
     )
     texts: Texts = Field(
         description="`source` and `count` of the dictionary, and how many texts were `left_out` "

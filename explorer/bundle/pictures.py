@@ -117,13 +117,19 @@ class PictureStore:
             BundleError: when the stored bytes are no picture.
         """
         try:
-            return Image.open(io.BytesIO(self.encoded(image)), formats=FORMATS).convert("RGBA")
-        except InputError:
+            return self._opened(image).convert("RGBA")
+        except (InputError, BundleError):
             raise
         except Exception as error:  # decoders raise whatever a damaged header leads them to
-            raise BundleError(
-                f"picture {image} of {self.folder / BLOB} is damaged; {RESTORE}."
-            ) from error
+            raise self._damaged(image) from error
+
+    def mode(self, image: int) -> str:
+        """Return a picture's mode, such as "RGBA", read off the head of its file.
+
+        Raises:
+            BundleError: when the stored bytes are no picture.
+        """
+        return str(self._opened(image).mode)
 
     def rgb(self, image: int) -> Image.Image:
         """Return a picture as RGB on white."""
@@ -145,6 +151,16 @@ class PictureStore:
                 raise BundleError(
                     f"picture {image} of {self.folder / BLOB} is damaged: {error} {RESTORE}."
                 ) from error
+
+    def _opened(self, image: int) -> Image.Image:
+        data = self.encoded(image)
+        try:
+            return Image.open(io.BytesIO(data), formats=FORMATS)
+        except Exception as error:  # as above
+            raise self._damaged(image) from error
+
+    def _damaged(self, image: int) -> BundleError:
+        return BundleError(f"picture {image} of {self.folder / BLOB} is damaged; {RESTORE}.")
 
     @cached_property
     def _map(self) -> mmap.mmap:

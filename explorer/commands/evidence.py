@@ -18,7 +18,10 @@ def _fill(command: argparse.ArgumentParser) -> None:
 
     command.add_argument("bundle", type=Path)
     command.add_argument(
-        "--only", default="claims", help="sections with commas between, claims, or all"
+        "--only",
+        default="",
+        help="sections with commas between, claims for those that one pass serves; by default "
+        "everything that the bundle allows, cheapest first",
     )
     add_settings(command, EvidenceSettings)
     command.add_argument("--no-write", action="store_true", help="leave the bundle as it is")
@@ -31,19 +34,39 @@ def _fill(command: argparse.ArgumentParser) -> None:
 
 
 def _evidence(options: argparse.Namespace) -> Result:
-    from explorer.bundle import Bundle, reseal_evidence
-    from explorer.evidence import EvidenceSettings, check, measure
+    from explorer.bundle import Bundle
+    from explorer.evidence import EvidenceSettings, check, measure, measure_allowed
+    from explorer.evidence.registry import sections
 
     settings = read_settings(options, EvidenceSettings)
     bundle = Bundle.open(options.bundle)
     only = options.only.split(",")
+    everything = not options.only
     if options.check:
-        return check(bundle, only, settings, progress=to_stderr)
-    found = measure(bundle, only, settings, progress=to_stderr, resumable=True)
-    held = bundle.manifest.evidence
-    if not options.no_write and any(held.get(name) != result for name, result in found.items()):
-        try:
-            reseal_evidence(bundle, found)
-        except OSError as error:
-            to_stderr(f"the results could not be written into {bundle.path}: {error}")
-    return found
+        held = [name for name in sections() if name in bundle.manifest.evidence]
+        return check(bundle, held if everything else only, settings, progress=to_stderr)
+    found: Result = {}
+
+    def keep(name: str, result: Result) -> None:
+        """Take a section's result, into the bundle at once, so that the app shows it."""
+        found[name] = result
+        if not options.no_write:
+            _seal(options.bundle, name, result)
+
+    if not everything:
+        measure(bundle, only, settings, progress=to_stderr, resumable=True, keep=keep)
+        return found
+    refused = measure_allowed(bundle, settings, progress=to_stderr, keep=keep)
+    return {**found, "not_measured": refused}
+
+
+def _seal(path: Path, name: str, result: Result) -> None:
+    from explorer.bundle import Bundle, reseal_evidence
+
+    bundle = Bundle.open(path)  # as the last section left it
+    if bundle.manifest.evidence.get(name) == result:
+        return
+    try:
+        reseal_evidence(bundle, {name: result})
+    except OSError as error:
+        to_stderr(f"the results could not be written into {bundle.path}: {error}")

@@ -8,7 +8,7 @@
 Importing this package loads neither torch nor scikit-learn, and neither do the claims.
 """
 
-from explorer.evidence.runner import check, measure
+from explorer.evidence.runner import check, measure, measure_allowed
 from explorer.evidence.settings import EvidenceSettings
 
-__all__ = ["EvidenceSettings", "check", "measure"]
+__all__ = ["EvidenceSettings", "check", "measure", "measure_allowed"]

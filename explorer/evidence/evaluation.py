@@ -100,8 +100,8 @@ def open_evaluation(bundle: Bundle, settings: EvidenceSettings) -> EvaluationSet
         rows = np.flatnonzero(table["split"] == "heldout")
         if not len(rows):
             raise InputError(
-                f"The bundle '{bundle.name}' ships no held-out pictures to measure on: give a "
-                "folder with a sub-folder a class as --images FOLDER."
+                f"The bundle '{bundle.name}' has no held-out pictures to measure on: build it with "
+                "--hold-out 0.1, or give a folder with a sub-folder a class as --images FOLDER."
             )
         labels = table["label"].iloc[rows].astype(str).tolist()
         sources = sorted(set(table["source"].iloc[rows].astype(str)))

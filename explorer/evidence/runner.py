@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from explorer.bundle import Bundle
+from explorer.errors import InputError
 from explorer.evidence.compare import check_stored, compare
-from explorer.evidence.registry import choose_sections
+from explorer.evidence.registry import ALL, Section, choose_sections
 from explorer.evidence.settings import EvidenceSettings
 from explorer.evidence.stored import stored_evidence
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 SHARED = "effects"
 Result = dict[str, Any]
+Say = Callable[[str], None]
+Keep = Callable[[str, Result], None]
+"""Takes a section's name and result as soon as it is there."""
 
 
 def measure(
@@ -24,43 +28,49 @@ def measure(
     only: Sequence[str],
     settings: EvidenceSettings | None = None,
     *,
-    progress: Callable[[str], None] | None = None,
+    progress: Say | None = None,
     resumable: bool = False,
+    keep: Keep | None = None,
 ) -> dict[str, Result]:
     """Return {section: result} of the sections named; see `registry.choose_sections`.
 
-    `progress` gets a line now and then. With `resumable` a folder beside the bundle keeps what
-    is done until all is; the same call then goes on after Ctrl-C.
+    `progress` gets a line now and then, `keep` each result at once. With `resumable` a folder
+    beside the bundle keeps what is done until all is; the same call then goes on after Ctrl-C.
 
     Raises:
         InputError: when a section is unknown, or the pictures cannot be used.
         Interrupted: after Ctrl-C.
     """
-    from explorer.evidence.context import Context
-    from explorer.evidence.work import Work
-
-    settings = settings or EvidenceSettings()
-    sections = choose_sections(only)
-    modules = {section.name: section.load() for section in sections}
-    say = progress or (lambda line: None)
-    work = Work(None)
-    if resumable:
-        identity = {**settings.identity(), "sections": [section.name for section in sections]}
-        work = Work.beside(bundle, identity, say)
-    context = Context(bundle, settings, work, say)
-    _add_probes(context, modules)
     results = {}
-    for section in sections:
-        found = work.result(section.name)
-        if found is None:
-            began = time.monotonic()
-            say(f"{section.name}: {section.about}")
-            found = dict(modules[section.name].measure(context))
-            work.keep_result(section.name, found)
-            say(f"{section.name}: done in {time.monotonic() - began:.0f} s")
-        results[section.name] = found
-    work.remove()
+    settings = settings or EvidenceSettings()
+    for name, found in _each(bundle, choose_sections(only), settings, progress, resumable):
+        if isinstance(found, InputError):
+            raise found
+        results[name] = found
+        if keep:
+            keep(name, found)
     return results
+
+
+def measure_allowed(
+    bundle: Bundle, settings: EvidenceSettings, *, progress: Say, keep: Keep
+) -> dict[str, str]:
+    """Measure every section that the bundle allows, cheapest first; return why others were not.
+
+    How long it will take is said before, by the time of one picture; `keep` gets each result at
+    once. Resumable, as `measure` is.
+
+    Raises:
+        Interrupted: after Ctrl-C.
+    """
+    refused = {}
+    for name, found in _each(bundle, choose_sections([ALL]), settings, progress, resumable=True):
+        if isinstance(found, InputError):
+            refused[name] = str(found)
+            progress(f"{name}: not measured. {found}")
+        else:
+            keep(name, found)
+    return refused
 
 
 def check(
@@ -68,7 +78,7 @@ def check(
     only: Sequence[str],
     settings: EvidenceSettings | None = None,
     *,
-    progress: Callable[[str], None] | None = None,
+    progress: Say | None = None,
 ) -> Result:
     """Measure sections afresh and return which stored figures disagree; see `compare.compare`.
 
@@ -83,14 +93,58 @@ def check(
     return compare({name: stored[name] for name in fresh}, fresh)
 
 
-def _add_probes(context: Context, modules: dict[str, Any]) -> None:
-    """Have the one pass serve every section asked for."""
+def _each(
+    bundle: Bundle,
+    sections: Sequence[Section],
+    settings: EvidenceSettings,
+    progress: Say | None,
+    resumable: bool,
+) -> Iterator[tuple[str, Result | InputError]]:
+    """Yield each section's result, cheapest first, or why it cannot be measured."""
+    from explorer.evidence.context import Context
+    from explorer.evidence.forecast import announce
+    from explorer.evidence.work import Work
+
+    say = progress or (lambda line: None)
+    work = Work(None)
+    if resumable:
+        identity = {**settings.identity(), "sections": [section.name for section in sections]}
+        work = Work.beside(bundle, identity, say)
+    context = Context(bundle, settings, work, say)
+    waiting = [section for section in sections if work.result(section.name) is None]
+    if progress and waiting:
+        waiting = announce(context, waiting)
+    refused = _add_probes(context, waiting)
+    for section in [s for s in sections if s not in waiting] + waiting:
+        name = section.name
+        found: Result | InputError | None = refused.get(name) or work.result(name)
+        if found is None:
+            began = time.monotonic()
+            say(f"{name}: {section.about}")
+            try:
+                found = dict(section.load().measure(context))
+            except InputError as error:
+                found = error
+            else:
+                work.keep_result(name, found)
+                say(f"{name}: done in {time.monotonic() - began:.0f} s")
+        yield name, found
+    work.remove()
+
+
+def _add_probes(context: Context, sections: Sequence[Section]) -> dict[str, InputError]:
+    """Have the one pass serve every section; return which sections it cannot, and why."""
+    modules = {section.name: section.load() for section in sections}
     wanted = {name: module for name, module in modules.items() if hasattr(module, "probe")}
     if any(getattr(module, "NEEDS_EFFECTS", False) for module in modules.values()):
         from explorer.evidence.measures import effects
 
         wanted[SHARED] = effects
+    refused = {}
     for name, module in wanted.items():
-        if context.work.result(name) is None:
-            context.say(f"preparing {name}")
+        context.say(f"preparing {name}")
+        try:
             context.probes[name] = module.probe(context)
+        except InputError as error:
+            refused[name] = error
+    return refused

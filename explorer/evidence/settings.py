@@ -42,6 +42,13 @@ class EvidenceSettings:
         default=256,
         metadata={"help": "neurons of the last layer to compare kinds of effects on"},
     )
+    scenes: int = field(
+        default=500,
+        metadata={
+            "help": "scenes of each kind that maps are measured on; discovery takes two fifths of "
+            "them, an attack a fifth of each pair of classes"
+        },
+    )
     batch_size: int = field(default=16, metadata={"help": "images of one forward pass"})
     device: str = field(default="cpu", metadata={"help": "torch device, such as cuda"})
     dtype: str = field(
@@ -52,7 +59,10 @@ class EvidenceSettings:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        least = {"pictures": 2, "means": 2, "text_neurons": 1, "kind_neurons": 1, "batch_size": 1}
+        least = {
+            "pictures": 2, "means": 2, "text_neurons": 1, "kind_neurons": 1, "scenes": 5,
+            "batch_size": 1,
+        }  # fmt: skip
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise InputError(

@@ -1,20 +1,12 @@
 """Load open_clip models and encode images and texts with them.
 
-A model comes from one of
-
-* an open_clip name with a tag of its weights: `load_model("ViT-B-32", pretrained="openai")`,
-* an open_clip name with a weights file: `load_model("ViT-B-32", pretrained="clip.safetensors")`,
-* a folder with `open_clip_config.json` and weights: `load_model("local-dir:precomputed/x/model")`,
-* an open_clip name alone: random weights, for benchmarks and tests.
-
-The lens is exact for open_clip's own `VisionTransformer` with class-token pooling and standard
-attention blocks, so `load_model` takes no other image tower (`check_supported`).
+`explorer.lens.origin` says where a model may come from. The lens is exact for open_clip's own
+`VisionTransformer` with class-token pooling and standard attention blocks, so `load_model` takes no
+other image tower (`check_supported`).
 """
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,20 +14,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import open_clip
 import torch
 from open_clip.transformer import LayerScale, ResidualAttentionBlock, VisionTransformer
 from PIL import Image
 from torch import Tensor, nn
 
-from explorer.errors import InputError, UnsupportedModelError
+from explorer.errors import ExplorerError, InputError, UnsupportedModelError
+from explorer.lens.checkpoint import State, read_weights
+from explorer.lens.origin import Origin, create, fill, find_origin, preprocessing
 
-LOCAL_SCHEMA = "local-dir:"
 _PRECISIONS = {
     "float32": (torch.float32, "fp32"),
     "bfloat16": (torch.bfloat16, "bf16"),
 }
-_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth")
 
 _Item = TypeVar("_Item")
 
@@ -54,6 +45,10 @@ class LoadedModel:
     """As given to `load_model`: an open_clip name, or `local-dir:` and a folder."""
     pretrained: str | None
     """As given to `load_model`: tag, weights file, or None for a folder or random weights."""
+    pretrained_text: str | None
+    """As given to `load_model`: the text tower's file where it has one of its own."""
+    warnings: tuple[str, ...]
+    """What nobody could check of the weights, a sentence each."""
     device: torch.device
     dtype: torch.dtype
     """Precision of the weights: float32 or bfloat16. Results are float32 either way."""
@@ -75,13 +70,15 @@ def load_model(
     source: str,
     *,
     pretrained: str | None = None,
+    pretrained_text: str | None = None,
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype = "float32",
 ) -> LoadedModel:
-    """Load a CLIP model in eval mode; see the module's text for `source` and `pretrained`.
+    """Load a CLIP model in eval mode; see `explorer.lens.origin` for `source` and `pretrained`.
 
-    `dtype` is "float32" or "bfloat16" (open_clip's mixed precision: LayerNorms stay float32).
-    Random weights are drawn from torch's global generator: seed it first.
+    `pretrained_text` is the file of the text tower where that of `pretrained` holds the image tower
+    alone. `dtype` is "float32" or "bfloat16" (open_clip's mixed precision: LayerNorms stay
+    float32). Random weights are drawn from torch's global generator: seed it first.
 
     Raises:
         InputError: when a name, tag or file is unknown, weights do not fit, or the device or dtype
@@ -90,23 +87,14 @@ def load_model(
     """
     target = _device(device)
     torch_dtype, precision = _precision(dtype)
-    if source.startswith(LOCAL_SCHEMA):
-        config = _read_local_config(Path(source.removeprefix(LOCAL_SCHEMA)), pretrained)
-    else:
-        config = _named_config(source)
-    _check_config(config["vision_cfg"])
-    quick_gelu = False
-    if pretrained is not None:
-        quick_gelu = _check_pretrained(source, pretrained)
+    origin = find_origin(source, pretrained)
+    _check_config(origin.config["vision_cfg"])
+    state, warnings = _read_state(origin, pretrained_text)
     with _loading(source, pretrained):
-        model, _, preprocess = open_clip.create_model_and_transforms(
-            source,
-            pretrained=pretrained,
-            precision=precision,
-            device=target,
-            force_quick_gelu=quick_gelu,
-        )
-        tokenizer = open_clip.get_tokenizer(source)
+        model = create(origin, precision, target)
+        if state is not None:
+            fill(model, state)
+        tokenizer = origin.tokenizer()
     check_supported(model)
     visual = model.visual
     height, width = visual.image_size
@@ -121,10 +109,12 @@ def load_model(
     block = visual.transformer.resblocks[0]
     return LoadedModel(
         model=model,
-        preprocess=preprocess,
+        preprocess=preprocessing(origin, visual.image_size),
         tokenizer=tokenizer,
         source=source,
         pretrained=pretrained,
+        pretrained_text=pretrained_text,
+        warnings=warnings,
         device=target,
         dtype=torch_dtype,
         image_size=height,
@@ -134,6 +124,20 @@ def load_model(
         heads=block.attn.num_heads,
         neurons=block.mlp.c_proj.in_features,
     )
+
+
+def _read_state(
+    origin: Origin, pretrained_text: str | None
+) -> tuple[State | None, tuple[str, ...]]:
+    """Return the origin's parameters, None for random ones, and what nobody knows of them."""
+    if origin.weights is None:
+        return None, ()
+    text = None if pretrained_text is None else Path(pretrained_text)
+    if text is not None and not text.is_file():
+        raise InputError(f"There is no file {text}: give the text tower's weights.")
+    with _loading(origin.source, origin.pretrained):
+        found = read_weights(origin.weights(), text)
+    return found.state, origin.check_activation(found.quick_gelu)
 
 
 def check_supported(model: nn.Module) -> None:
@@ -255,74 +259,13 @@ def _check_config(vision: dict[str, Any]) -> None:
         raise _unsupported("pools its tokens by attention")
 
 
-def _named_config(name: str) -> dict[str, Any]:
-    known = open_clip.list_models()
-    cleaned = name.replace("/", "-")
-    if cleaned not in known:
-        by_lower = {model.lower(): model for model in known}
-        close = difflib.get_close_matches(cleaned.lower(), by_lower, n=3)
-        remedy = (
-            f"did you mean {', '.join(by_lower[match] for match in close)}?"
-            if close
-            else f"use a name such as ViT-B-32, or {LOCAL_SCHEMA}FOLDER."
-        )
-        raise InputError(f"open_clip knows no model {name!r}: {remedy}")
-    config: dict[str, Any] = open_clip.get_model_config(cleaned)
-    return config
-
-
-def _read_local_config(folder: Path, pretrained: str | None) -> dict[str, Any]:
-    path = folder / "open_clip_config.json"
-    if pretrained is not None:
-        raise InputError(
-            f"Weights {pretrained!r} were given for the folder {folder}, which brings its own: "
-            "leave them out, or give an open_clip model name instead of the folder."
-        )
-    if not folder.is_dir():
-        raise InputError(f"There is no model folder {folder}: check the path after {LOCAL_SCHEMA}")
-    if not path.is_file():
-        raise InputError(
-            f"The model folder {folder} has no open_clip_config.json: add the file that open_clip "
-            "saves beside its weights."
-        )
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]
-        if not isinstance(config["vision_cfg"], dict):
-            raise TypeError("vision_cfg is not a table")
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"The model's description {path} cannot be read ({type(error).__name__}: {error}): it "
-            "must be JSON with model_cfg, and in it vision_cfg."
-        ) from error
-    if not any(file.suffix in _WEIGHT_SUFFIXES for file in folder.iterdir()):
-        raise InputError(
-            f"The model folder {folder} has no weights: add open_clip_model.safetensors to it."
-        )
-    return config
-
-
-def _check_pretrained(name: str, pretrained: str) -> bool:
-    """Return whether the tag's weights were trained with QuickGELU, False for a file."""
-    cleaned = name.replace("/", "-")
-    tag = open_clip.get_pretrained_cfg(cleaned, pretrained)
-    if tag:
-        return bool(tag.get("quick_gelu", False))
-    if not Path(pretrained).is_file():
-        known = open_clip.list_pretrained_tags_by_model(cleaned)
-        tags = difflib.get_close_matches(pretrained, known, n=5) or known[:5]
-        raise InputError(
-            f"{pretrained!r} is neither a file nor a tag of weights for {name}: give a weights "
-            f"file or one of {', '.join(tags) if tags else '(open_clip lists no tags)'}"
-            f"{', …' if len(known) > len(tags) else '.'}"
-        )
-    return False
-
-
 @contextmanager
 def _loading(source: str, pretrained: str | None) -> Iterator[None]:
     """Turn whatever open_clip, torch, safetensors or a download raises into one sentence."""
     try:
         yield
+    except ExplorerError:
+        raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         weights = f" with weights {pretrained!r}" if pretrained is not None else ""

@@ -1,9 +1,10 @@
-"""Scenes with exact masks, drawn from a bundle's own pictures: for measuring, and as examples.
+"""Scenes with exact masks: for measuring, and as examples.
 
-Pictogram scenes are made only of held-out pictures, whose style the model never saw in training.
-Photographic ones are made of photographic cut-outs over scenery; the model has seen those pictures,
-though not these scenes. A set's purpose is part of its seed, so that what is calibrated on, what is
-measured on and what is shown never meet; training draws from seeds of other lengths.
+They are made of the cut-outs that `explorer.scenes.cutouts` finds for a bundle. Pictogram scenes
+are made only of held-out pictures. Photographic ones are made of photographic cut-outs over
+scenery; the model may have seen those pictures, though not these scenes. A set's purpose is part of
+its seed, so that what is calibrated on, what is measured on and what is shown never meet; training
+draws from seeds of other lengths.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ import numpy as np
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
-from explorer.kept import kept
 from explorer.scenes.compose import Scene, SceneObject, SceneSettings, compose
+from explorer.scenes.cutouts import FEWEST_NAMES, POOLS, find_cutouts
 
 PURPOSES = {"test": 71, "calibration": 72, "examples": 73, "discovery": 74}
-POOLS = ("pictogram", "photographic")
-MOST_OBJECTS = 4
+MOST_OBJECTS = FEWEST_NAMES
 LARGEST = SceneSettings(smallest=0.4, largest=0.75, flip=0.0, tilt=0.0, jitter=0.0)
 
 
@@ -41,9 +41,32 @@ class SceneSet:
             )
 
     @property
+    def told(self) -> bool:
+        """Whether a dictionary has to know the objects' names: discovery asks for them."""
+        return self.purpose == "discovery"
+
+    @property
     def name(self) -> str:
         """What the set is called in results: "pictogram, single"."""
         return f"{self.pool}, {'multiple' if self.multiple else 'single'}"
+
+
+def can_draw(bundle: Bundle, scenes: SceneSet) -> bool:
+    """Return whether there are pictures to make a set's scenes of."""
+    try:
+        find_cutouts(bundle, scenes.pool, scenes.told)
+    except InputError:
+        return False
+    return True
+
+
+def made_of(bundle: Bundle, scenes: SceneSet) -> str:
+    """Return whose pictures a set's scenes are made of.
+
+    Raises:
+        InputError: when there are too few.
+    """
+    return find_cutouts(bundle, scenes.pool, scenes.told).of
 
 
 def draw_scene(bundle: Bundle, scenes: SceneSet, number: int, size: int) -> Scene:
@@ -52,36 +75,18 @@ def draw_scene(bundle: Bundle, scenes: SceneSet, number: int, size: int) -> Scen
     Raises:
         InputError: when the bundle ships too few pictures for it.
     """
-    rows, labels = _pool(bundle, scenes.pool)
-    if len(set(labels)) < MOST_OBJECTS:
-        raise InputError(
-            f"The bundle '{bundle.name}' ships too few {scenes.pool} pictures to make scenes of: "
-            f"{MOST_OBJECTS} differently named ones are needed."
-        )
+    cutouts = find_cutouts(bundle, scenes.pool, scenes.told)
     place = POOLS.index(scenes.pool)
     rng = np.random.default_rng([PURPOSES[scenes.purpose], place, int(scenes.multiple), number])
     count = 2 + number % (MOST_OBJECTS - 1) if scenes.multiple else 1
     chosen: list[int] = []
     while len(chosen) < count:
-        candidate = int(rng.integers(len(rows)))
-        if labels[candidate] not in [labels[i] for i in chosen]:
+        candidate = int(rng.integers(len(cutouts)))
+        if cutouts.labels[candidate] not in [cutouts.labels[i] for i in chosen]:
             chosen.append(candidate)
-    objects = [SceneObject(bundle.pictures.image(int(rows[i])), labels[i]) for i in chosen]
+    objects = [SceneObject(cutouts.image(i), cutouts.labels[i]) for i in chosen]
     kinds = ("scenery",) if scenes.pool == "photographic" else LARGEST.backgrounds
     settings = SceneSettings(
         size, LARGEST.smallest, LARGEST.largest, LARGEST.tilt, LARGEST.flip, LARGEST.jitter, kinds
     )
     return compose(rng, objects, settings)
-
-
-def _pool(bundle: Bundle, pool: str) -> tuple[np.ndarray, list[str]]:
-    """Return the rows of a pool's pictures and their labels; kept with the bundle."""
-    return kept(bundle, f"pool {pool}", lambda: _rows_of(bundle, pool))
-
-
-def _rows_of(bundle: Bundle, pool: str) -> tuple[np.ndarray, list[str]]:
-    table = bundle.pictures.table
-    usable = table["split"] == "heldout" if pool == "pictogram" else table["kind"] == "photo"
-    usable &= table["label"].fillna("").str.strip() != ""
-    rows = np.flatnonzero(usable.to_numpy())
-    return rows, table["label"].iloc[rows].astype(str).tolist()

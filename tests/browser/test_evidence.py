@@ -26,7 +26,8 @@ def test_evidence_page_opens_cleanly(visit: Visit) -> None:
         f"() => document.querySelectorAll('.js-plotly-plot').length === {len(CLAIMS)}"
     )
     visit.check()
-    assert visit.page.locator(".verdict").count() == 2 * len(SHOWN)
+    assert visit.page.locator(".verdict").count() == 2 * len(CLAIMS)
+    assert visit.page.locator(".missing a").count() == len(SHOWN) - len(CLAIMS)
     assert visit.page.evaluate(CONTRAST) >= 4.5
 
 

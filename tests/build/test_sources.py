@@ -1,5 +1,7 @@
 """Folders of pictures that people really have."""
 
+import io
+
 import pytest
 from PIL import Image
 
@@ -33,3 +35,42 @@ def test_metadata_names_pictures(tmp_path):
     (tmp_path / "metadata.csv").write_text("file,label,author\ngood.png,a red card,Ann\n", "utf-8")
     ((facts, _),) = source.rows(8)
     assert (facts["label"], facts["author"], facts["name"]) == ("a red card", "Ann", "good.png")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"file_name,label\ngood.png,a red card\n",
+        "file;label\r\ngood.png;a red card\r\n".encode("utf-8-sig"),
+        "File_Name\tLabel\ngood.png\ta red card\n".encode("utf-16"),
+        ".\\good.png".join(["path,label\n", ",a red card\n"]).encode(),
+    ],
+    ids=["hugging face", "spreadsheet", "utf-16", "windows"],
+)
+def test_metadata_as_people_have_it(tmp_path, data):
+    source = folder(tmp_path)
+    (tmp_path / "metadata.csv").write_bytes(data)
+    ((facts, _),) = source.rows(8)
+    assert facts["label"] == "a red card"
+
+
+def test_metadata_without_paths_names_the_columns_it_has(tmp_path):
+    source = folder(tmp_path)
+    (tmp_path / "metadata.csv").write_text("picture_id;label\n1;red\n", "utf-8")
+    with pytest.raises(InputError, match="has the columns picture_id, label, and none of paths"):
+        list(source.rows(8))
+
+
+def test_masks_are_no_pictures(tmp_path):
+    source = folder(tmp_path)
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (12, 8), 255).save(tmp_path / "masks" / "good.png")
+    assert len(list(source.rows(8))) == 1
+
+
+def test_an_opaque_alpha_is_dropped_and_a_clear_one_kept(tmp_path):
+    for name, alpha in (("opaque", 255), ("clear", 90)):
+        Image.new("RGBA", (12, 8), (200, 0, 0, alpha)).save(tmp_path / f"{name}.png")
+    rows = {f["name"]: data for f, data in FolderSource(tmp_path, "mine").rows(8)}
+    modes = {name: Image.open(io.BytesIO(data)).mode for name, data in rows.items()}
+    assert modes == {"opaque.png": "RGB", "clear.png": "RGBA"}

@@ -138,6 +138,7 @@ def test_a_bundle_without_a_model_folder_names_its_model(
     assert asked == {
         "source": "ViT-B-32",
         "pretrained": "openai",
+        "pretrained_text": None,
         "device": "cpu",
         "dtype": "bfloat16",
     }

@@ -187,7 +187,8 @@ def test_a_bundle_without_held_out_pictures(
 ) -> None:
     store = PictureStore.write(tmp_path, list(picture_rows())[:3])
     monkeypatch.setattr(Bundle, "pictures", store)
-    assert "no held-out pictures" in refused(capsys, "evidence", tiny_bundle, "--no-write")
+    options = ("--no-write", "--only", "recall")
+    assert "no held-out pictures" in refused(capsys, "evidence", tiny_bundle, *options)
 
 
 def test_intervals_cover_the_rate() -> None:

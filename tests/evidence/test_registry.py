@@ -68,7 +68,7 @@ def test_a_claim_is_added_in_one_place(
     assert "dummy" in [section.name for section in registry.choose_sections(["claims"])]
     html = html_of(run_page(bundle_copy.parent, monkeypatch))
     assert "A dummy claim" in html
-    assert "--only dummy" in html
+    assert "--only dummy" in html_of(run_page(bundle_copy.parent, monkeypatch, claim="dummy"))
     assert main(["evidence", str(bundle_copy), "--only", "dummy", "--json"]) == 0
     share = json.loads(capsys.readouterr().out)["dummy"]["share"]
     assert share["value"] == 0.75

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from explorer.errors import InputError, UnsupportedModelError
-from explorer.lens import SecondOrderLens
+from explorer.lens import SecondOrderLens, hub, models
 from explorer.lens.models import (
     LoadedModel,
     check_supported,
@@ -22,6 +22,7 @@ from explorer.lens.models import (
     load_model,
     to_rgb,
 )
+from explorer.lens.origin import find_origin
 from tests.support.tiny import save_tiny, tiny_clip, tiny_config, tiny_images
 
 
@@ -101,30 +102,29 @@ def test_random_weights_follow_the_seed(named: str) -> None:
     assert not torch.equal(models[0], models[2])
 
 
-def test_quick_gelu_follows_the_tag(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quick_gelu_follows_the_tag(
+    named: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Weights trained with QuickGELU get it even under a plain name."""
-    create = open_clip.create_model_and_transforms
-    seen: dict[str, Any] = {}
-
-    def offline(source: str, *, pretrained: str, **settings: Any) -> Any:
-        seen.update(settings, pretrained=pretrained)
-        return create(source, **settings)
-
-    monkeypatch.setattr(open_clip, "create_model_and_transforms", offline)
-    tags = {"quick": {"quick_gelu": True}, "plain": {"hf_hub": "x"}}
-    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda _, tag: tags[tag])
+    torch.save(tiny_clip().state_dict(), tmp_path / "weights.pt")
+    monkeypatch.setattr(hub, "OPENAI_CACHE", tmp_path)
+    tags = {"quick": {"quick_gelu": True}, "plain": {}}
+    monkeypatch.setattr(
+        open_clip, "get_pretrained_cfg", lambda _, tag: {"url": "x/weights.pt", **tags[tag]}
+    )
     for tag, kind in (("quick", "QuickGELU"), ("plain", "GELU")):
         loaded = load_model(named, pretrained=tag)
-        assert seen["pretrained"] == tag
         assert type(loaded.model.visual.transformer.resblocks[0].mlp.gelu).__name__ == kind
+        assert loaded.warnings == ()
 
 
 def test_openai_weights_are_known_to_be_quick_gelu() -> None:
-    from explorer.lens.models import _check_pretrained
+    def activation(name: str, tag: str) -> bool:
+        return bool(find_origin(name, tag).config["quick_gelu"])
 
-    assert _check_pretrained("ViT-B-32", "openai")
-    assert _check_pretrained("ViT-B/32", "openai")
-    assert not _check_pretrained("ViT-B-32", "laion2b_s34b_b79k")
+    assert activation("ViT-B-32", "openai")
+    assert activation("ViT-B/32", "openai")
+    assert not activation("ViT-B-32", "laion2b_s34b_b79k")
 
 
 @pytest.mark.parametrize("layer_scale", [False, True])
@@ -325,7 +325,7 @@ def test_cuda_devices_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unsupported_names_are_refused_before_weights_are_fetched(
     name: str, match: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_clip, "create_model_and_transforms", None)
+    monkeypatch.setattr(models, "create", None)
     with pytest.raises(UnsupportedModelError, match=match) as error:
         load_model(name)
     assert "choose such a model, for example ViT-B-32" in sentence(error)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from markupsafe import escape
 from streamlit.testing.v1 import AppTest
 
-from explorer.bundle import Bundle, reseal_evidence
+from explorer.bundle import MANIFEST, Bundle, reseal_evidence
 from explorer.evidence.drawing import (
     Band,
     Dot,
@@ -57,11 +59,46 @@ def test_what_is_not_measured_says_how(tiny_bundle: Path, monkeypatch: pytest.Mo
     app = run_page(tiny_bundle.parent, monkeypatch)
     html = html_of(app)
     assert not app.get("plotly_chart")
-    for key, claim in CLAIMS.items():
-        assert escape(claim.title) in html
-        assert f"evidence precomputed0/tiny --only {section_of(key).name}" in html
-    assert html.count('<span class="verdict">not measured</span>') == 2 * len(SHOWN)
+    for claim in SHOWN.values():
+        assert html.count(f">{escape(claim.title)}</a>") == 1
+    assert html.count("Not measured yet:") == 1
+    assert html.count("<pre>") == 1 and 'class="notice"' not in html
     assert "✓" not in html
+
+
+def test_the_command_is_one_and_runs_as_it_stands(
+    bundle_copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another folder than `precomputed`, with a blank in its path, from anywhere."""
+    odd = tmp_path / "my bundles" / "tiny"
+    odd.parent.mkdir()
+    bundle_copy.rename(odd)
+    html = html_of(run_page(odd.parent, monkeypatch))
+    (command,) = re.findall(r"<pre><code>(.*)</code></pre>", html)
+    words = shlex.split(unescape(command))
+    assert words[:4] == ["python", "-m", "explorer", "evidence"]
+    assert words[4:] == [str(odd.resolve())]
+
+
+def test_claims_are_drawn_as_their_results_arrive(
+    measured: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Bundle.open(shutil.copytree(tiny_bundle, tmp_path / "bundles" / "tiny"))
+    app = run_page(tmp_path / "bundles", monkeypatch)
+    assert not app.get("plotly_chart")
+    held = Bundle.open(measured).manifest.evidence
+    for place, name in enumerate(("rank", "fit"), start=1):
+        bundle = reseal_evidence(bundle, {name: held[name]})
+        app.run()
+        assert not app.exception
+        assert len(app.get("plotly_chart")) == place
+    again = []
+    monkeypatch.setattr(evidence_sections.st, "rerun", lambda: again.append(1))
+    manifest = bundle.path / MANIFEST
+    evidence_sections._watch((manifest, manifest.stat().st_mtime_ns))
+    assert not again
+    evidence_sections._watch((manifest, 0))
+    assert again == [1]
 
 
 def test_every_claim_has_verdict_plot_and_figures(
@@ -70,7 +107,7 @@ def test_every_claim_has_verdict_plot_and_figures(
     evidence = stored_evidence(Bundle.open(measured))
     app = run_page(measured.parent, monkeypatch)
     html = html_of(app)
-    assert html.count("Not measured yet on") == len(SHOWN) - len(CLAIMS)
+    assert html.count("Not measured yet:") == 1
     assert len(app.get("plotly_chart")) == len(CLAIMS)
     for key, claim in CLAIMS.items():
         because = claim.judge(evidence[section_of(key).name]).because
@@ -110,7 +147,7 @@ def test_a_claim_that_is_not_measured(tiny_bundle: Path, monkeypatch: pytest.Mon
 def test_wrong_claim_is_named(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     html = html_of(run_page(tiny_bundle.parent, monkeypatch, claim="magic"))
     assert "“magic” is not a claim: all are shown. Possible: ablation," in html
-    assert html.count('class="notice"') == 2 + len(SHOWN)  # and one a section, one for recall
+    assert html.count('class="notice"') == 1
     html = html_of(run_page(tiny_bundle.parent, monkeypatch, bundle="nowhere"))
     assert "There is no bundle “nowhere”" in html
 
@@ -144,8 +181,9 @@ def test_results_of_another_version_are_measured_again(
     bundle = Bundle.open(shutil.copytree(measured, tmp_path / "bundles" / "tiny"))
     reseal_evidence(bundle, {"rank": {"something": "else"}})
     html = html_of(run_page(tmp_path / "bundles", monkeypatch))
-    assert html.count("--only rank") == 1
-    assert html.count("not measured</span>") == 2 * (1 + len(SHOWN) - len(CLAIMS))
+    missing = html[html.index("Not measured yet:") :].partition("</p>")[0]
+    assert "claim=rank" in missing
+    assert missing.count("<a ") == 1 + len(SHOWN) - len(CLAIMS)
 
 
 def test_older_results_of_recognition_have_no_interval(

@@ -42,6 +42,11 @@ def explain(result: Result) -> list[str]:
             f"Without trials: by second-order effects {rates['untried']}, nearest texts "
             f"{rates['nearest']}, drawn at random {rates['random']}."
         )
+    if not result.get("recognised", 1):
+        said.append(
+            "No two unlike classes are recognised by their pictures, so the pairs are of classes "
+            "that the model does not know: what is added hardly counts."
+        )
     return [
         *said,
         "Checked on the pictures' pixels: the source is whole and larger than all that is added, "

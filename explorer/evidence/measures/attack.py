@@ -18,7 +18,7 @@ the held-out pictures. Intervals are bootstrap intervals over pairs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ def measure(context: Context) -> dict[str, Any]:
     """Measure the section with the settings' seed; see `measure_attack`."""
     return measure_attack(
         context.bundle,
+        n=context.settings.scenes // 5,
         seed=context.settings.seed,
         work=context.work.folder,
         progress=context.say,
@@ -107,7 +108,10 @@ def measure_attack(
         )
     say = progress or (lambda line: None)
     classes = Classes.of(bundle)
-    chosen = propose_pairs(bundle, classes, pairs, seed) if isinstance(pairs, int) else list(pairs)
+    if isinstance(pairs, int):
+        chosen, settings = _attackable(bundle, classes, pairs, settings, seed)
+    else:
+        chosen = list(pairs)
     indirect = (
         measure_indirect(bundle, seed, say) if any("indirect" in name for name in methods) else None
     )
@@ -152,6 +156,7 @@ def measure_attack(
         "pairs": len(rows),
         "scenes": n,
         "classes": len(classes.labels),
+        "recognised": sum(pair.recognised for pair in chosen),
         "rule": propose_pairs.__doc__.splitlines()[0] if propose_pairs.__doc__ else "",
         "near": settings.near,
         "neurons": settings.neurons,
@@ -161,6 +166,40 @@ def measure_attack(
         "beyond": _beyond({name: found[..., 0] for name, found in hits.items()}, seed),
         "by_pair": rows,
     }
+
+
+def _attackable(
+    bundle: Bundle, classes: Classes, count: int, settings: AttackSettings, seed: int
+) -> tuple[list[Pair], AttackSettings]:
+    """Return proposed pairs for which concepts are left, and the settings under which they are.
+
+    Where the text tower finds every concept near to some class, words alone decide what is.
+
+    Raises:
+        InputError: when no pair has any.
+    """
+    nears = (settings.near, 1.0)
+    for wider in (replace(settings, near=near) for near in nears):
+        try:
+            proposed = propose_pairs(bundle, classes, count, seed, wider.near)
+        except InputError:
+            continue
+        found = [pair for pair in proposed if _has_concepts(bundle, classes, pair, wider)]
+        if found:
+            return found, wider
+    raise InputError(
+        "No pair of classes leaves a concept that belongs to neither: build the bundle from "
+        "pictures of more than a few names, or with --texts corpus+common."
+    )
+
+
+def _has_concepts(bundle: Bundle, classes: Classes, pair: Pair, settings: AttackSettings) -> bool:
+    embeddings = classes.embedding(pair.source), classes.embedding(pair.target)
+    try:
+        rank_concepts(bundle, pair.source, pair.target, embeddings, settings)
+    except InputError:
+        return False
+    return True
 
 
 def choices(

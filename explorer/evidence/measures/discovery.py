@@ -32,7 +32,8 @@ from explorer.picture.model import LensModel, open_lens_model
 from explorer.picture.presence import DOUBTFUL, Presence
 from explorer.picture.reading import Reading, read
 from explorer.resumable import Arrays
-from explorer.scenes.seeded import MOST_OBJECTS, POOLS, SceneSet, draw_scene
+from explorer.scenes.cutouts import POOLS
+from explorer.scenes.seeded import MOST_OBJECTS, SceneSet, can_draw, draw_scene, made_of
 
 RANKINGS = ("concepts", "sets", "output", "likely")
 AT_ONCE = 10  # scenes between two looks at the clock
@@ -44,6 +45,7 @@ def measure(context: Context) -> dict[str, Any]:
     """Measure the section with the settings' seed; see `measure_discovery`."""
     return measure_discovery(
         context.bundle,
+        scenes=2 * context.settings.scenes // 5,
         seed=context.settings.seed,
         work=context.work.folder,
         progress=context.say,
@@ -61,7 +63,7 @@ def measure_discovery(
 ) -> dict[str, Any]:
     """Return how well concepts discovered in held-out scenes match the scenes' labels.
 
-    For single- and multi-object scenes of pictograms, and of photographs where the bundle has any:
+    For single- and multi-object scenes of pictograms, and of photographs where there are any:
     `hit@k`, the share of objects whose label is among the k best texts (only labels in the
     dictionary are asked for), and `cosine@k`, the largest cosine between the label and one of the k
     texts. Five rankings are measured: `concepts`, as `explorer.picture.discover` ranks them;
@@ -82,15 +84,17 @@ def measure_discovery(
         raise InputError("Discovery is measured on at least two scenes.")
     opened = open_lens_model(bundle)
     result: dict[str, Any] = {"bootstrap": {"resamples": RESAMPLES, "seed": seed, "over": "scenes"}}
-    photographs = bool((bundle.pictures.table["kind"] == "photo").any())
-    for pool, multiple in product(POOLS if photographs else POOLS[:1], (False, True)):
+    for pool, multiple in product(POOLS, (False, True)):
         scene_set = SceneSet("discovery", pool, multiple)
+        if pool != POOLS[0] and not can_draw(bundle, scene_set):
+            continue
         labels, found = _looked_at(bundle, opened, scene_set, scenes, max(top), work, progress)
         ranked = [
             {name: texts[texts >= 0] for name, texts in zip(RANKINGS, row, strict=True)}
             for row in zip(*(found[name] for name in RANKINGS), strict=True)
         ]
         result[scene_set.name] = {
+            "of": made_of(bundle, scene_set),
             **_figures(bundle, opened, labels, ranked, top, seed),
             "unfamiliar": _unfamiliar(bundle, labels, ranked, found["unfamiliar"], seed),
             "confidence": _confidence(found["present"], found["absent"], seed),

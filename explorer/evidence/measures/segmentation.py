@@ -50,7 +50,7 @@ from explorer.picture.model import LensModel, open_lens_model
 from explorer.picture.reading import read
 from explorer.picture.settings import MapSettings
 from explorer.scenes.compose import Scene
-from explorer.scenes.seeded import MOST_OBJECTS, SceneSet, draw_scene
+from explorer.scenes.seeded import MOST_OBJECTS, SceneSet, draw_scene, made_of
 
 FORMS = ("exact", "refined", "fine")
 AT_ONCE = 10  # scenes between two looks at the clock
@@ -63,6 +63,9 @@ def measure(context: Context) -> dict[str, Any]:
     """Measure the section with the settings' seed; see `measure_segmentation`."""
     return measure_segmentation(
         context.bundle,
+        scenes=context.settings.scenes,
+        photographic=context.settings.scenes,
+        calibration=context.settings.scenes // 5,
         seed=context.settings.seed,
         work=context.work.folder,
         progress=context.say,
@@ -113,6 +116,7 @@ def measure_segmentation(
     for scene_set, count in plan:
         found = _measured(bundle, opened, scene_set, count, methods, work, progress)
         sets[scene_set.name] = {
+            "of": made_of(bundle, scene_set),
             "scenes": count,
             "objects": len(next(iter(found.values())).scene),
             "methods": {

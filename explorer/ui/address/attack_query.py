@@ -1,11 +1,11 @@
 """The Adversarial page's address: a pair of classes, a seed, and the picture that is explained.
 
-Pure, like `address`: the classes that a bundle has are handed in.
+Pure, like `address`. A class is any text: a label of the bundle, or what a visitor types.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from explorer.ui.address.address import whole
@@ -13,6 +13,7 @@ from explorer.ui.address.address import whole
 SEEDS = 1_000_000
 MOST_PICTURES = 48
 PICTURES = 12
+LONGEST_CLASS = 80  # characters
 SEPARATOR = ">"  # between the parts of a scene's name in an address
 
 
@@ -35,21 +36,10 @@ class AttackQuery:
         }
 
 
-def read_attack(
-    params: Mapping[str, str], classes: Collection[str]
-) -> tuple[AttackQuery, list[str]]:
-    """Read the page's address; what cannot be read is left out and named in a sentence.
-
-    `classes` are the labels that the bundle has pictures of.
-    """
+def read_attack(params: Mapping[str, str]) -> tuple[AttackQuery, list[str]]:
+    """Read the page's address; what cannot be read is left out and named in a sentence."""
     problems: list[str] = []
-    named = {key: " ".join(params.get(key, "").split()) for key in ("source", "target")}
-    for key, text in named.items():
-        if text and text not in classes:
-            problems.append(
-                f"No picture of this bundle is called “{text}”: choose another {key} below."
-            )
-            named[key] = ""
+    named = {key: class_name(params.get(key, "")) for key in ("source", "target")}
     if named["source"] and named["source"] == named["target"]:
         problems.append("Source and target are the same class: choose another target below.")
         named["target"] = ""
@@ -61,6 +51,11 @@ def read_attack(
     )
     why = _number(params, "why", 0, query.count - 1, problems)
     return replace(query, why=why), problems
+
+
+def class_name(text: str) -> str:
+    """Return a class as a visitor may name it: any text, cut to length, without the separator."""
+    return " ".join(text.replace(SEPARATOR, " ").split())[:LONGEST_CLASS]
 
 
 def _number(
@@ -83,14 +78,16 @@ def write_scene(query: AttackQuery, number: int) -> str:
     return SEPARATOR.join((query.source, query.target, str(query.seed), str(number)))
 
 
-def read_scene(text: str, classes: Collection[str]) -> tuple[AttackQuery, int] | None:
+def read_scene(text: str) -> tuple[AttackQuery, int] | None:
     """Return the pair and number that `write_scene` wrote; None if it names no such scene."""
     parts = text.split(SEPARATOR)
     if len(parts) != 4:
         return None
     source, target, seed, number = parts[0], parts[1], whole(parts[2]), whole(parts[3])
-    if source not in classes or target not in classes or seed is None or number is None:
+    if not source or not target or seed is None or number is None:
         return None
-    if source == target or seed > SEEDS or number >= MOST_PICTURES:
+    if source == target or max(map(len, (source, target))) > LONGEST_CLASS:
+        return None
+    if seed > SEEDS or number >= MOST_PICTURES:
         return None
     return AttackQuery(source, target, seed), number

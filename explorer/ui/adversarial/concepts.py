@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from explorer.attack.concepts import Carrier, Ranking, SpuriousConcept
+from explorer.attack.gallery import gallery_file
 from explorer.attack.vocabulary import vocabulary
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
 from explorer.ui.html.cards import rank_bar
 from explorer.ui.html.elements import NOTHING, caption, joined, table, tag
 from explorer.ui.html.links import concept_link, neuron_link
-from explorer.ui.html.pictures import strip
+from explorer.ui.html.pictures import picture_source, strip
 
 CARRIERS = 3
 SHOWN = 4  # pictures of a concept
@@ -40,7 +43,7 @@ def _concept(view: View, concept: SpuriousConcept, most: float) -> Markup:
             css="what",
         ),
         rank_bar(max(0.0, gain / most), role="presentation"),
-        strip(view, shown, wide=True),
+        _pictures(view, shown),
         tag(
             "div",
             "from ",
@@ -51,6 +54,16 @@ def _concept(view: View, concept: SpuriousConcept, most: float) -> Markup:
             css="from",
         ),
     )
+
+
+def _pictures(view: View, shown: Sequence[int]) -> Markup:
+    """Show pictures of a concept, the bundle's own or shipped ones."""
+    own = [image for image in shown if image < len(view.bundle.pictures)]
+    if own or not shown:
+        return strip(view, own, wide=True)
+    sources = (picture_source(gallery_file(view.bundle, image)) for image in shown)
+    cells = (tag("span", tag("img", src=source, alt=""), css="cell") for source in sources)
+    return tag("div", cells, css="strip pics")
 
 
 def _carrier(view: View, carrier: Carrier) -> Markup:

@@ -36,9 +36,14 @@ def proposals(view: View, listed: Sequence[Proposal], seed: int) -> Markup:
     if not listed:
         return NOTHING
     if listed[0].share is None:
+        known = (
+            "the model recognises both"
+            if listed[0].pair.recognised
+            else "the model recognises no such two, these neither"
+        )
         where = (
-            "Pairs drawn by the seed: the model recognises both, they are unlike, and the second "
-            "is the likeliest such class for the first."
+            f"Pairs drawn by the seed: {known}, they are unlike, and the second is the likeliest "
+            "such class for the first."
         )
     else:
         found = stored_evidence(view.bundle)["attack"]

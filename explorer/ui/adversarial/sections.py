@@ -8,19 +8,20 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
+from markupsafe import Markup
 
 from explorer.attack.audit import Audit
 from explorer.attack.batch import Attack, file_stem, zip_file
 from explorer.errors import InputError
 from explorer.picture.uploads import SUFFIXES
-from explorer.ui.address.attack_query import MOST_PICTURES, SEEDS, AttackQuery
+from explorer.ui.address.attack_query import MOST_PICTURES, SEEDS, AttackQuery, class_name
 from explorer.ui.adversarial import batch, concepts, pairs, pictures, prompts
 from explorer.ui.adversarial.explanation import explanation
 from explorer.ui.data import attacks
 from explorer.ui.data.classes import classes_of
 from explorer.ui.data.loaders import View
 from explorer.ui.html import shots
-from explorer.ui.html.elements import caption, tag
+from explorer.ui.html.elements import NOTHING, caption, notice, tag
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import save_finding
@@ -64,6 +65,7 @@ def body(page: Page, query: AttackQuery) -> None:
             "the source, rose on average. What the sets say is in units of the model's output "
             "before normalisation."
         ),
+        _stand_ins(page.view, query.source),
         concepts.ranked(page.view, attack.ranking),
         concepts.left_out(attack.ranking),
     )
@@ -71,6 +73,16 @@ def body(page: Page, query: AttackQuery) -> None:
     _batch(page, query, attack)
     _why(page, query)
     prompts.section(page, query, list(attack.ranking.shown))
+
+
+def _stand_ins(view: View, source: str) -> Markup:
+    """Say which pictures stand for a class that none is called."""
+    if source in classes_of(view):
+        return NOTHING
+    return notice(
+        f"No picture is called “{source}”: those that the model finds nearest to the text stand "
+        "for it."
+    )
 
 
 def _save(page: Page, query: AttackQuery, attack: Attack) -> None:
@@ -94,12 +106,13 @@ def _choose(page: Page, query: AttackQuery) -> AttackQuery:
     state = st.session_state  # the address decides: widgets are set from it on every run
     state["_source"], state["_target"] = query.source or None, query.target or None
     state["_seed"], state["_count"] = query.seed, query.count
-    labels = classes_of(view)
+    labels = {*classes_of(view), query.source, query.target} - {""}
     with st.container(key="lens_tools"):
         columns = st.columns([2, 2, 1, 1], gap="small")
     change: dict[str, Any] = {"on_change": _changed, "args": (page, query)}
-    columns[0].selectbox("It shows", labels, key="_source", placeholder="a class", **change)
-    columns[1].selectbox("Taken for", labels, key="_target", placeholder="a class", **change)
+    typed: dict[str, Any] = {"placeholder": "a class, or any text", "accept_new_options": True}
+    columns[0].selectbox("It shows", sorted(labels), key="_source", **typed, **change)
+    columns[1].selectbox("Taken for", sorted(labels), key="_target", **typed, **change)
     columns[2].number_input("Pictures", 1, MOST_PICTURES, key="_count", **change)
     columns[3].number_input("Seed", 0, SEEDS, key="_seed", **change)
     _propose(page, query, listed)
@@ -127,8 +140,8 @@ def _changed(page: Page, before: AttackQuery) -> None:
     """Write the widgets' values into the address."""
     state = st.session_state
     query = AttackQuery(
-        source=state["_source"] or "",
-        target=state["_target"] or "",
+        source=class_name(state["_source"] or ""),
+        target=class_name(state["_target"] or ""),
         seed=int(state["_seed"]),
         count=int(state["_count"]),
     )

@@ -12,7 +12,6 @@ from explorer.picture.methods import METHODS
 from explorer.picture.settings import SECOND_ORDER, MapSettings, SegmentSettings
 from explorer.ui.address.address import whole
 from explorer.ui.address.attack_query import read_scene
-from explorer.ui.data.classes import classes_of
 from explorer.ui.data.loaders import View
 
 T = TypeVar("T")
@@ -151,7 +150,7 @@ def read_query(params: Mapping[str, str], view: View) -> tuple[ImageQuery, list[
 
 
 def _attack(text: str, view: View, problems: list[str]) -> str:
-    if text and read_scene(text, classes_of(view)) is None:
+    if text and read_scene(text) is None:
         problems.append(
             f"“{text}” names no adversarial picture of this bundle: open one from that page."
         )

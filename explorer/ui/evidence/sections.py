@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import streamlit as st
 from markupsafe import Markup
 from plotly.graph_objects import Figure
 
+from explorer.bundle import MANIFEST
 from explorer.evidence import registry
 from explorer.evidence.claim import FAILS, HOLDS, PARTLY, Result, Verdict
 from explorer.evidence.drawing import Number, Shown, percent
@@ -24,6 +27,7 @@ from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import save_finding
 
 CLAIM = "claim"
+TICK = 3.0  # seconds between two looks at what has been measured
 MARKS = {HOLDS: "✓", PARTLY: "◐", FAILS: "✗"}
 CLASSES = {HOLDS: "holds", PARTLY: "partly", FAILS: "fails"}
 
@@ -42,7 +46,7 @@ def body(page: Page, asked: str) -> None:
     evidence = stored_evidence(page.view.bundle)
     frame.title("Evidence")
     if asked:
-        _section(page, asked, evidence, whole=True)
+        _section(page, asked, _find(page, asked, evidence, whole=True), whole=True)
         save_finding.of_view(page, registry.claims()[asked].title)
         return
     lead = (
@@ -50,18 +54,64 @@ def body(page: Page, asked: str) -> None:
         "on pictures that took no part in the build, with a verdict from a rule stated beside it. "
         "Claims that fail are shown as well."
     )
-    frame.draw(tag("h1", "Evidence"), tag("p", lead, css="lead"))
+    read = {key: _find(page, key, evidence, whole=False) for key in registry.claims()}
+    found = {key: one for key, one in read.items() if one}
+    missing = [key for key in read if key not in found]
+    frame.draw(
+        tag("h1", "Evidence"),
+        tag("p", lead, css="lead"),
+        _to_measure(page, missing),
+    )
     save_finding.of_view(page, "Evidence")
-    frame.draw(_recognition(page, evidence), _summary(page, evidence))
-    for name in registry.claims():
-        _section(page, name, evidence, whole=False)
+    frame.draw(_recognition(evidence), _summary(page, found))
+    for key, one in found.items():
+        _section(page, key, one, whole=False)
+    if missing:
+        st.fragment(_watch, run_every=TICK)(_stamp(page))
 
 
-def _recognition(page: Page, evidence: Mapping[str, Any]) -> Markup:
-    """Show how well the model recognises the evaluation pictures."""
+def _to_measure(page: Page, missing: Sequence[str]) -> Markup:
+    """Name the claims that are not measured, and the one command that measures all it can."""
+    if not missing:
+        return NOTHING
+    claims = registry.claims()
+    names = (link("evidence", claims[k].title, bundle=page.view.key, claim=k) for k in missing)
+    said = (
+        "One command measures everything that this bundle allows, cheapest first, and says before "
+        "how long it will take. Each claim appears here as soon as its result is there."
+    )
+    return joined(
+        [
+            tag("p", said, role="status"),
+            tag("pre", tag("code", _command(page))),
+            caption("Not measured yet: ", joined(names, " · "), ".", css="missing"),
+        ]
+    )
+
+
+def _command(page: Page, section: str = "") -> str:
+    path = shlex.quote(str(page.view.bundle.path.resolve()))
+    return f"python -m explorer evidence {path}" + (f" --only {section}" if section else "")
+
+
+def _stamp(page: Page) -> tuple[Path, int]:
+    """Return the bundle's manifest and when it was written, which every result changes."""
+    manifest = page.view.bundle.path / MANIFEST
+    return manifest, manifest.stat().st_mtime_ns
+
+
+def _watch(seen: tuple[Path, int]) -> None:
+    """Draw the page again when a result has arrived since; a fragment that runs now and then."""
+    manifest, written = seen
+    if manifest.is_file() and manifest.stat().st_mtime_ns != written:
+        st.rerun()
+
+
+def _recognition(evidence: Mapping[str, Any]) -> Markup:
+    """Show how well the model recognises the evaluation pictures, where that was measured."""
     recall = recall_of(evidence)
     if not recall:
-        return _command(page, "recall")
+        return NOTHING
     found = (("recall@1", recall.top_1), ("recall@10", recall.top_10))
     items = [_tile(Number(key.capitalize(), figure, percent(key), key)) for key, figure in found]
     items.append(("Candidates", f"{recall.candidates:,}", "distinct names"))
@@ -73,16 +123,17 @@ def _recognition(page: Page, evidence: Mapping[str, Any]) -> Markup:
     return joined([tag("h2", "The model as it is"), caption(about), figures(items)])
 
 
-def _summary(page: Page, evidence: Mapping[str, Any]) -> Markup:
-    """List every claim with its verdict, each a link."""
+def _summary(page: Page, found: Mapping[str, _Found]) -> Markup:
+    """List every measured claim with its verdict, each a link."""
+    if not found:
+        return NOTHING
     rows = []
-    for key, claim in registry.claims().items():
-        read = _read(key, evidence)
-        verdict = read.verdict if read else None
-        because = verdict.because if verdict else "not measured yet"
+    for key, one in found.items():
+        because = one.verdict.because
         said = tag("span", _tied(because[:1].upper() + because[1:]), css="because muted")
-        name = link("evidence", claim.title, bundle=page.view.key, claim=key)
-        rows.append(tag("tr", tag("td", _badge(verdict)), tag("td", name, said)))
+        title = registry.claims()[key].title
+        name = link("evidence", title, bundle=page.view.key, claim=key)
+        rows.append(tag("tr", tag("td", _badge(one.verdict)), tag("td", name, said)))
     head = tag("thead", tag("tr", tag("th", "Verdict"), tag("th", "Claim")))
     listed = tag("table", head, tag("tbody", rows), css="verdicts")
     return joined([tag("h2", "In brief"), listed])
@@ -118,16 +169,34 @@ def _read(key: str, evidence: Mapping[str, Result]) -> _Judged | None:
         return None
 
 
-def _section(page: Page, key: str, evidence: Mapping[str, Result], whole: bool) -> None:
-    """Draw a claim: its sentence, verdict, rule, figures, plots; or how to measure it."""
-    claim, section = registry.claims()[key], registry.section_of(key).name
+class _Found(NamedTuple):
+    """A measured claim, ready to be drawn."""
+
+    verdict: Verdict
+    parts: list[Markup | Figure]
+
+
+def _find(page: Page, key: str, evidence: Mapping[str, Result], whole: bool) -> _Found | None:
+    """Return what is shown of a claim; None where it isn't measured, or not in today's form."""
     read = _read(key, evidence)
-    body = _body(page, key, read, whole) if read else []
+    parts = _body(page, key, read, whole) if read else []
+    return _Found(read.verdict, parts) if read and parts else None
+
+
+def _section(page: Page, key: str, found: _Found | None, whole: bool) -> None:
+    """Draw a claim: its sentence, verdict, rule, figures, plots; or how to measure it."""
+    parts = found.parts if found else []
+    claim, section = registry.claims()[key], registry.section_of(key).name
     heading = tag("h1" if whole else "h2", claim.title)
-    badge = _badge(read.verdict if read and body else None)
+    badge = _badge(found.verdict if found else None)
     head = tag("div", heading, badge, css="claim-head" if whole else "claim-head next")
     frame.draw(head, tag("p", claim.sentence), _steps(page, key) if whole else NOTHING)
-    for place, part in enumerate(body or [_command(page, section)]):
+    if not parts:
+        frame.draw(
+            tag("p", "Not measured yet. To measure it alone:", role="status"),
+            tag("pre", tag("code", _command(page, section))),
+        )
+    for place, part in enumerate(parts):
         if isinstance(part, Markup):
             frame.draw(part)
         else:
@@ -256,12 +325,3 @@ def _row(key: str, leaf: Any) -> tuple[str, str, str, str]:
 
 def _plain(value: Any) -> str:
     return "–" if value is None else str(value)
-
-
-def _command(page: Page, section: str) -> Markup:
-    """Show the command that measures what is missing."""
-    key = page.view.key
-    folder = page.view.bundle.path.parent.name
-    command = f"python -m explorer evidence {folder}/{key} --only {section}"
-    said = tag("p", f"Not measured yet on “{key}”. To measure it:", css="notice", role="status")
-    return joined([said, tag("pre", tag("code", command))])

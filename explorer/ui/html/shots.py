@@ -12,6 +12,7 @@ from explorer.ui.html.elements import NOTHING, Child, tag
 from explorer.ui.html.pictures import picture_source
 
 PREVIEW = 480  # long side in pixels
+COLUMN = 250  # the least width of a column, pixels
 
 
 def preview_size(size: tuple[int, int], longest: int = PREVIEW) -> tuple[int, int]:
@@ -23,7 +24,8 @@ def preview_size(size: tuple[int, int], longest: int = PREVIEW) -> tuple[int, in
 def shot(picture: Image.Image, alt: str, caption: Child = NOTHING) -> Markup:
     """Show one picture with a caption."""
     source = picture_source(painting.encode(picture, "WEBP"))
-    return figure(tag("img", src=source, alt=alt), caption)
+    width = f"max-width:{max(picture.width, COLUMN)}px"  # small ones are hardly blown up
+    return figure(tag("img", src=source, alt=alt, style=width), caption)
 
 
 def figure(image: Markup, caption: Child = NOTHING) -> Markup:

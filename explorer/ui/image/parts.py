@@ -25,6 +25,7 @@ from explorer.ui.html.cards import match, named, rank_bar
 from explorer.ui.html.elements import NOTHING, caption, joined, muted, notice, tag
 from explorer.ui.html.links import link, neuron_link
 from explorer.ui.html.pictures import dot, picture_source
+from explorer.ui.html.pictures import image as bundle_picture
 from explorer.ui.html.shots import preview_size
 from explorer.ui.image.source import Example, Source
 
@@ -41,16 +42,22 @@ def swatch(place: int, text: str) -> Markup:
     return tag("span", dot(), text, css=f"c{place % len(COLOURS)} key")
 
 
-def strip(view: View, found: Sequence[Example], chosen: int | None) -> Markup:
-    """Show the example scenes, each a link."""
+def strip(
+    view: View, pictures: Sequence[int], scenes: Sequence[Example], chosen: tuple[str, int]
+) -> Markup:
+    """Show the examples, each a link: held-out pictures, then scenes; `chosen`: which is open."""
 
-    def cell(number: int, example: Example) -> Markup:
+    def cell(kind: str, number: int, shown: Markup) -> Markup:
+        marks = {"aria_current": "true" if (kind, number) == chosen else None}
+        place: dict[str, object] = {kind: number}
+        return link("image", shown, css="cell", marks=marks, bundle=view.key, **place)
+
+    def drawn(example: Example) -> Markup:
         names = ", ".join(example.labels)
-        shown = tag("img", src=picture_source(example.thumbnail), alt=names, title=names)
-        marks = {"aria_current": "true" if number == chosen else None}
-        return link("image", shown, css="cell", marks=marks, bundle=view.key, scene=number)
+        return tag("img", src=picture_source(example.thumbnail), alt=names, title=names)
 
-    cells = (cell(number, example) for number, example in enumerate(found))
+    cells = [cell("image", image, bundle_picture(view, image)) for image in pictures]
+    cells += [cell("scene", place, drawn(example)) for place, example in enumerate(scenes)]
     return tag("nav", cells, css="examples", aria_label="Example pictures")
 
 
@@ -169,7 +176,7 @@ def patch_reader(view: View, source: Source, study: Study) -> Markup:
             tag("img", src=address, alt=source.name),
             cells,
             css="patches",
-            style=f"aspect-ratio:{framing.width}/{framing.height}",
+            style=f"aspect-ratio:{framing.width}/{framing.height};max-width:{size[0]}px",
         ),
         caption(
             f"{source.size[0]:,} × {source.size[1]:,} pixels, seen as {rows} × {columns} patches. "

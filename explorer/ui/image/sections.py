@@ -71,16 +71,7 @@ def choose(page: Page, query: ImageQuery) -> Source | None:
     with left:
         sent = _upload(page, query)
     with right:
-        found = image_source.example_scenes(page.view)
-        shown = query.scene if query.addressed or sent or query.own else 0
-        if found:
-            frame.draw(
-                caption(
-                    "Or choose an example. These scenes are made of pictures the model was not "
-                    "trained on, or of photographic cut-outs."
-                ),
-                image_parts.strip(page.view, found, shown),
-            )
+        _examples(page, query, own=bool(sent or query.own))
     try:
         if sent is not None and not query.addressed:
             return image_source.uploaded(*sent)
@@ -91,6 +82,28 @@ def choose(page: Page, query: ImageQuery) -> Source | None:
     except ExplorerError as error:
         frame.show_problems([str(error)])
         return None
+
+
+def _examples(page: Page, query: ImageQuery, own: bool) -> None:
+    """Offer held-out pictures and scenes; `own`: a picture of the visitor's is open."""
+    view = page.view
+    pictures, scenes = image_source.example_pictures(view), image_source.example_scenes(view)
+    if not pictures and not scenes:
+        return
+    chosen = ("scene", query.scene or 0)
+    if query.image is not None:
+        chosen = ("image", query.image)
+    elif own or query.attack or query.finding:
+        chosen = ("", 0)
+    elif query.scene is None and pictures:
+        chosen = ("image", pictures[0])
+    about = (
+        "Or choose an example: pictures held out of the build, and scenes made of cut-outs."
+        if pictures
+        else "Or choose an example. These scenes are made of pictures the model was not trained "
+        "on, or of photographic cut-outs."
+    )
+    frame.draw(caption(about), image_parts.strip(view, pictures, scenes, chosen))
 
 
 def _upload(page: Page, query: ImageQuery) -> tuple[bytes, str] | None:

@@ -6,19 +6,23 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from explorer.bundle.originals import original_file
 from explorer.errors import InputError
 from explorer.findings.copy import opened
 from explorer.picture import painting
+from explorer.picture.uploads import decode
+from explorer.scenes.cutouts import has_alpha
 from explorer.scenes.seeded import SceneSet, draw_scene
 from explorer.ui.address.attack_query import read_scene
 from explorer.ui.data import findings_data, studies
 from explorer.ui.data.attacks import scene_of
-from explorer.ui.data.classes import classes_of
 from explorer.ui.data.image_query import ImageQuery
 from explorer.ui.data.loaders import View
 
 SCENE_SIDE = 336
 THUMBNAIL = 112
+PICTURES = 6
+"""Held-out photographs offered as examples."""
 # pool and whether several objects, for each example in order
 _PLAN = (
     *[("pictogram", True)] * 4,
@@ -51,6 +55,19 @@ class Example:
     thumbnail: bytes
 
 
+def example_pictures(view: View) -> list[int]:
+    """Return some held-out photographs, one a label, [image]; pictures with alpha make scenes."""
+    return view.held("example pictures", _choose_pictures)
+
+
+def _choose_pictures(view: View) -> list[int]:
+    store = view.bundle.pictures
+    held = range(store.corpus_size, len(store))
+    whole = [image for image in held if not has_alpha(store, image)]
+    first = {view.labels[image]: image for image in reversed(whole)}
+    return sorted(first.values())[:PICTURES]
+
+
 def example_scenes(view: View) -> list[Example]:
     """Return the bundle's example scenes; none where it ships too few pictures to make them of."""
     return view.held("example scenes", _draw_scenes)
@@ -74,6 +91,8 @@ def _draw_scenes(view: View) -> list[Example]:
 def addressed(view: View, query: ImageQuery) -> Source | None:
     """Return what the address names, else the first example, else a picture of the bundle.
 
+    A picture of the bundle is read from its own file where that is still there.
+
     Raises:
         InputError: when it names a picture that cannot be made or read.
     """
@@ -81,19 +100,28 @@ def addressed(view: View, query: ImageQuery) -> Source | None:
         return _attack(view, query.attack)
     if query.finding:
         return _found(query.finding)
-    scenes = example_scenes(view)
-    number = query.scene if query.addressed else 0
-    if query.image is None and number is not None and number < len(scenes):
+    pictures, scenes = example_pictures(view), example_scenes(view)
+    image = query.image
+    if image is None and not query.addressed and pictures:
+        image = pictures[0]
+    number = query.scene or 0
+    if image is None and number < len(scenes):
         scene = scenes[number]
         return _source(f"Example {number + 1}", scene.picture, scene.labels, "scene")
-    image = query.image or 0
+    image = image or 0
     if image >= len(view.bundle.pictures):
         return None
     label = view.labels[image]
     suggested = () if label == "unlabelled" else (label,)
-    return _source(
-        f"Picture {image:,}: {label}", view.bundle.pictures.rgb(image), suggested, "image"
-    )
+    name = f"Picture {image:,}: {label}"
+    file = original_file(view.bundle, image)
+    try:
+        if file is not None:
+            found = decode(file.read_bytes())
+            return Source(name, found.picture, found.size, suggested, "image")
+    except (OSError, InputError):  # too large for the page, or changed since the build
+        pass
+    return _source(name, view.bundle.pictures.rgb(image), suggested, "image")
 
 
 def uploaded(data: bytes, name: str) -> Source:
@@ -108,7 +136,7 @@ def uploaded(data: bytes, name: str) -> Source:
 
 def _attack(view: View, text: str) -> Source | None:
     """Return a scene of the Adversarial page."""
-    named = read_scene(text, classes_of(view))
+    named = read_scene(text)
     if named is None:
         return None
     pair, number = named
