@@ -49,7 +49,7 @@ def strip(
 
     def cell(kind: str, number: int, shown: Markup) -> Markup:
         marks = {"aria_current": "true" if (kind, number) == chosen else None}
-        place: dict[str, object] = {kind: number}
+        place = {kind: str(number)}
         return link("image", shown, css="cell", marks=marks, bundle=view.key, **place)
 
     def drawn(example: Example) -> Markup:
