@@ -21,6 +21,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,11 +33,11 @@ from explorer.build.polysemy import added_meanings, driving_meanings, passing_po
 from explorer.build.settings import BuildSettings
 from explorer.bundle.pictures import PictureStore, picture_words
 from explorer.decompose import SparseCode
-from explorer.describe.chance import LONGEST, null_directions, passing, text_p, word_count
+from explorer.describe.chance import LONGEST, null_directions, passing
 from explorer.describe.drivers import SIDE, WordTable, find_drivers
-from explorer.describe.prediction import Prediction, layer_prediction, prefix_sums
 from explorer.describe.pursuits import pursue
 from explorer.describe.sample import draw_sample, effects_along_directions
+from explorer.describe.words import half_sums, judge_words
 from explorer.lens import MultiLayerLens
 from explorer.resumable import Say
 
@@ -127,7 +128,7 @@ def measure_chance(
     columns = {name: np.concatenate([layer[name] for layer in layers]) for name in layers[0]}
     say("chance: what drives neurons")
     table = WordTable.of(picture_words(store.table.iloc[look.images], MEANINGS))
-    drivers = find_drivers(table, look.along, _thumbnails(look, store), seed=settings.seed)
+    drivers = find_drivers(table, look.along, thumbnails(store, look.images), seed=settings.seed)
     columns["driven_p"] = drivers.p
     columns["driven_by"] = np.array([", ".join(w[:NAMED]) for w in drivers.words], object)
     both = np.maximum(columns["text_p"], columns["prediction_p"])  # NaN where one is
@@ -163,36 +164,23 @@ def _layer(
     longest = min(LONGEST, code.cosines.shape[1])
     cosines = code.cosines[rows, :longest]
     null = null_directions(directions, settings.nulls, settings.seed)
-    if not len(null):
-        return _untested(len(directions))
-    null_cosines = pursue(settings.pursuit, null, atoms, longest).cosines
-    alive = directions.any(axis=1)
-    ways = []
-    for half, own in enumerate(found.half_directions[number]):
-        texts = pursue(settings.pursuit, own, atoms, longest)
-        counts = np.maximum(word_count(texts.cosines, null_cosines), 1)
-        seen = look.halves != half  # the images that this half's words did not see
-        sums = prefix_sums(own, atoms, texts.ids, counts)
-        ways.append((look.across[rows, seen], sums @ embeddings[seen].T))
-    told: Prediction = layer_prediction(ways)
+    choose = partial(pursue, settings.pursuit)
+    null_cosines = choose(null, atoms, longest).cosines
+    sums = half_sums(found.half_directions[number], atoms, null_cosines, choose)
+    test = judge_words(
+        directions, cosines, null_cosines, sums, look.across[rows], look.halves, embeddings
+    )
     return {
-        "text_p": np.where(alive, text_p(cosines, null_cosines), np.nan).astype(np.float32),
-        "words": np.where(alive, word_count(cosines, null_cosines), 0).astype(np.int8),
-        "prediction": told.correlation,
-        "prediction_p": told.p,
-        "precision": told.precision,
+        "text_p": test.text_p,
+        "words": test.words,
+        "prediction": test.prediction.correlation,
+        "prediction_p": test.prediction.p,
+        "precision": test.prediction.precision,
     }
 
 
-def _untested(neurons: int) -> Mapping[str, NDArray[Any]]:
-    """Return the columns of a layer without two living neurons."""
-    nothing = np.full(neurons, np.nan, np.float32)
-    names = ("text_p", "prediction", "prediction_p", "precision")
-    return {**dict.fromkeys(names, nothing), "words": np.zeros(neurons, np.int8)}
-
-
-def _thumbnails(look: SecondLook, store: PictureStore) -> NDArray[np.float32]:
-    """Return small versions of the sample's pictures, [sample, row, column, channel] in 0 to 1."""
+def thumbnails(store: PictureStore, images: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """Return small versions of pictures, [image, row, column, channel] in 0 to 1."""
     box = Image.Resampling.BOX
-    pictures = [store.rgb(int(image)).resize((SIDE, SIDE), box) for image in look.images]
+    pictures = [store.rgb(int(image)).resize((SIDE, SIDE), box) for image in images]
     return np.stack([np.asarray(picture, np.float32) for picture in pictures]) / np.float32(255)

@@ -189,7 +189,22 @@ def find_drivers(
     Raises:
         InputError: when the effects are of another number of images.
     """
-    nulls = [LookNull.of(table, kind) for kind in untrained_looks(thumbnails, 2 * looks, seed)]
+    return drivers_of(table, look_nulls(table, thumbnails, looks, seed), effects)
+
+
+def look_nulls(
+    table: WordTable, thumbnails: Rows, looks: int = LOOKS, seed: int = 0
+) -> list[LookNull]:
+    """Return the null of each kind of untrained looks at the table's pictures."""
+    return [LookNull.of(table, kind) for kind in untrained_looks(thumbnails, 2 * looks, seed)]
+
+
+def drivers_of(table: WordTable, nulls: Sequence[LookNull], effects: Rows) -> Drivers:
+    """Return what drives neurons, from their effects [neuron, image] and `look_nulls`.
+
+    Raises:
+        InputError: when the effects are of another number of images.
+    """
     p, words = [np.zeros(0)], []
     for start in range(0, len(effects), CHUNK):
         scores = word_scores(table, effects[start : start + CHUNK])

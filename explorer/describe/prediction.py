@@ -118,6 +118,22 @@ def prefix_sums(
     return sums
 
 
+def prefix_cosines(
+    directions: Rows, atoms: Rows, ids: NDArray[np.integer[Any]]
+) -> NDArray[np.float32]:
+    """Return each direction's cosines with its sums over the first 1..m texts: [neuron, m].
+
+    As `prefix_sums`, for any texts [neuron, m], also such as no pursuit would choose for the
+    direction; a place without a text adds nothing.
+    """
+    chosen = np.where((ids >= 0)[..., None], atoms[np.maximum(ids, 0)], 0).astype(np.float64)
+    basis = np.linalg.qr(chosen.transpose(0, 2, 1)).Q
+    along = np.where(ids >= 0, np.einsum("nem,ne->nm", basis, directions), 0)
+    norms = np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
+    cosines: NDArray[np.float32] = np.sqrt(np.square(along / norms).cumsum(axis=1))
+    return cosines.astype(np.float32)
+
+
 def average_precision(effects: Rows, scores: Rows) -> NDArray[np.float32]:
     """Return how well scores find the pictures of largest effect: [neuron] float32 in (0, 1].
 

@@ -79,6 +79,20 @@ def nonnegative_pursuit(
     return _in_chunks(targets, dictionary, n_nonzero, 0.0, _NonNegative, progress)
 
 
+def nonnegative_sums(
+    targets: Rows, dictionary: Rows, ids: NDArray[np.integer[Any]]
+) -> NDArray[np.float64]:
+    """Return the sums of given texts nearest to targets, weights at least 0: [target, embed].
+
+    `targets` is [target, embed], `dictionary` [text, embed], unit norm, `ids` [target, m], -1 for
+    none.
+    """
+    chosen = np.where((ids >= 0)[..., None], dictionary[np.maximum(ids, 0)], 0)
+    weights = _nonnegative(chosen, targets)
+    sums: NDArray[np.float64] = np.einsum("tm,tme->te", weights, chosen)
+    return sums
+
+
 def coherent_pursuit(
     targets: Rows,
     dictionary: Rows,
@@ -132,8 +146,7 @@ class _NonNegative:
     def add(self, step: int, texts: NDArray[np.float64]) -> NDArray[np.float64]:
         self.chosen[:, step] = texts
         sofar = self.chosen[:, : step + 1]
-        fitted = [nnls(rows.T, goal)[0] for rows, goal in zip(sofar, self.unit, strict=True)]
-        self.weights[:, : step + 1] = np.stack(fitted)
+        self.weights[:, : step + 1] = _nonnegative(sofar, self.unit)
         sums: NDArray[np.float64] = np.einsum("tm,tme->te", self.weights[:, : step + 1], sofar)
         return sums
 
@@ -235,6 +248,12 @@ def _pursue(
         cosines[:, step] = np.einsum("te,te->t", unit, sums) / np.where(norms > 0, norms, 1)
     fitted.finish()
     return ids, fitted.weights * np.linalg.norm(targets, axis=1, keepdims=True), cosines
+
+
+def _nonnegative(chosen: Rows, targets: Rows) -> NDArray[np.float64]:
+    """Return non-negative least-squares weights [target, m] of texts [target, m, embed]."""
+    fitted = [nnls(rows.T, goal)[0] for rows, goal in zip(chosen, targets, strict=True)]
+    return np.stack(fitted) if fitted else np.zeros(chosen.shape[:2])
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:

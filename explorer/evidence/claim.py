@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.evidence.drawing import Shown
+from explorer.evidence.drawing import Scale, Shown
 from explorer.evidence.figures import Figure, reaches, value_of
 
 HOLDS, PARTLY, FAILS = "holds", "partly", "doesn't hold"
@@ -38,6 +38,16 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """What a claim speaks of, as the section `controls` measures it of a random tower too."""
+
+    key: str
+    """Its name among the `measures` of the section's result."""
+    name: str
+    scale: Scale
+
+
+@dataclass(frozen=True)
 class Claim:
     """One claim of the paper, in our own words."""
 
@@ -52,6 +62,8 @@ class Claim:
 
     A sentence is there only if its figures say so; every number in it is one of the result's.
     """
+    measure: Measure | None = None
+    """What must be larger than with random weights for the claim to hold."""
 
 
 def by_share(share: Figure, sentence: str) -> Verdict:

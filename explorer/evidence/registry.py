@@ -9,13 +9,14 @@ addresses and its tests follow this table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from types import ModuleType
 
 from explorer.errors import InputError
-from explorer.evidence.claim import Claim
+from explorer.evidence.claim import HOLDS, PARTLY, Claim, Result, Verdict
+from explorer.evidence.figures import is_above
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Section:
 
 _ALL = (
     Section("recall", "recognition of the evaluation pictures", ()),
+    Section("controls", "what is more than chance, beside towers without meaning", ("controls",)),
     Section("ablation", "where second-order effects matter", ("ablation",)),
     Section("selectivity", "few pictures carry a neuron's effect", ("selectivity",)),
     Section("rank", "one direction carries a neuron's effect", ("rank",)),
@@ -53,6 +55,7 @@ _ALL = (
     Section("attack", "semantic attacks", ("attack",), scenes=True),
 )
 CLAIMS = "claims"
+CONTROLS = "controls"
 ALL = "all"
 
 
@@ -73,6 +76,34 @@ def claims() -> dict[str, Claim]:
         for section in _ALL
         for name in section.claims
     }
+
+
+def beside_random(claim: str, evidence: Mapping[str, Result]) -> tuple[str, bool]:
+    """Return a line on what a tower with random weights gives, and whether that is beaten.
+
+    Of a claim without such a measure the line is empty; a measure that nobody took is no reason to
+    doubt the claim.
+    """
+    named = claims()[claim].measure
+    if named is None:
+        return "", True
+    pair = evidence.get(CONTROLS, {}).get("measures", {}).get(named.key)
+    if not pair:
+        return f"What random weights give was not measured (section “{CONTROLS}”).", True
+    own, random = pair["own"], pair["random_weights"]
+    beaten = is_above(own, random)
+    said = (
+        f"{named.name}, on the same sample: {named.scale.text(own)}; with random weights "
+        f"{named.scale.text(random)}"
+    )
+    return said + ("." if beaten else ", so that it says nothing by itself."), beaten
+
+
+def judged(claim: str, evidence: Mapping[str, Result]) -> Verdict:
+    """Return the verdict on a claim that was measured: it holds only beyond random weights."""
+    verdict = claims()[claim].judge(evidence[section_of(claim).name])
+    _, beaten = beside_random(claim, evidence)
+    return verdict if beaten or verdict.outcome != HOLDS else replace(verdict, outcome=PARTLY)
 
 
 def choose_sections(names: Sequence[str]) -> list[Section]:

@@ -47,7 +47,7 @@ def page(manifest: Manifest) -> str:
     ]
     for key, claim in registry.claims().items():
         result = evidence.get(registry.section_of(key).name)
-        parts += _claim(claim, result) if result else []
+        parts += _claim(key, claim, evidence) if result else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -72,17 +72,20 @@ def table(evidence: Mapping[str, Any]) -> str:
     for key, claim in registry.claims().items():
         result = evidence.get(registry.section_of(key).name)
         if result:
-            verdict = claim.judge(result)
+            verdict = registry.judged(key, evidence)
             said = verdict.because[:1].upper() + verdict.because[1:]
             rows.append(f"| {claim.title} | {verdict.outcome} | {_cell(said)} |")
     return "\n".join(rows)
 
 
-def _claim(claim: Claim, result: Result) -> Iterator[str]:
-    verdict = claim.judge(result)
+def _claim(key: str, claim: Claim, evidence: Mapping[str, Result]) -> Iterator[str]:
+    result, verdict = evidence[registry.section_of(key).name], registry.judged(key, evidence)
     yield f"## {claim.title}"
     yield claim.sentence
     yield f"**{verdict.outcome.capitalize()}**: {verdict.because}"
+    random, _ = registry.beside_random(key, evidence)
+    if random:
+        yield random
     yield "\n".join(_numbers(claim.draw(result).numbers))
     yield f"*Rule.* {claim.rule}"
     if claim.explain and verdict.outcome != HOLDS:

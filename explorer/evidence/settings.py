@@ -49,6 +49,10 @@ class EvidenceSettings:
             "them, an attack a fifth of each pair of classes"
         },
     )
+    control_pictures: int = field(
+        default=1200,
+        metadata={"help": "corpus pictures that controls are measured on"},
+    )
     batch_size: int = field(default=16, metadata={"help": "images of one forward pass"})
     device: str = field(default="cpu", metadata={"help": "torch device, such as cuda"})
     dtype: str = field(
@@ -61,7 +65,7 @@ class EvidenceSettings:
         """Check the values."""
         least = {
             "pictures": 2, "means": 2, "text_neurons": 1, "kind_neurons": 1, "scenes": 5,
-            "batch_size": 1,
+            "control_pictures": 4, "batch_size": 1,
         }  # fmt: skip
         for name, low in least.items():
             if getattr(self, name) < low:

@@ -7,13 +7,17 @@ for some neurons of some layers, whose coefficients fit in memory:
 
     effect[i, n] . d = sum over k of (c[i, k, n] - mean_i c[., k, n]) (u[n, k] . d)
 
+`redrawn` makes a tower meaningless, from its output down or as a whole.
+
 Axes: image, path, neuron, half, embed.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -45,15 +49,43 @@ class Sample:
 class LayerStudy:
     """Some neurons of one layer of a tower."""
 
+    paths: Tensor
+    """[neuron, path, embed] float32."""
+    centred: Tensor
+    """[image, path, neuron] float32: coefficients less their mean."""
+    halves: NDArray[np.int8]
+    """[image]."""
     found: LayerDirections
     half_directions: NDArray[np.float32]
     """[half, neuron, embed]: each half's own directions."""
-    along: NDArray[np.float32]
-    """[neuron, image]: centred effects along the directions of all pictures."""
-    across: NDArray[np.float32]
-    """[neuron, image]: centred effects along the directions of the other half."""
-    gain_of: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    """Directions [neuron, embed] -> centred effects along them, [neuron, image]."""
+
+    @classmethod
+    def of(cls, paths: Tensor, coefficients: Tensor, halves: NDArray[np.int8]) -> LayerStudy:
+        """Return the study of neurons from their coefficients [image, path, neuron]."""
+        settings = StatisticsSettings(images=len(coefficients), significant=SIGNIFICANT)
+        statistics = LayerStatistics(paths, settings)
+        statistics.warm_up(coefficients)
+        statistics.update(torch.arange(len(coefficients)), coefficients)
+        found = statistics.finish()
+        centred = coefficients - coefficients.mean(dim=0)
+        return cls(paths, centred, halves, found, statistics.half_directions(halves))
+
+    @cached_property
+    def along(self) -> NDArray[np.float32]:
+        """[neuron, image]: centred effects along the directions of all pictures."""
+        return self.effects_along(self.found.directions)
+
+    @cached_property
+    def across(self) -> NDArray[np.float32]:
+        """[neuron, image]: centred effects along the directions of the other half."""
+        first, second = (self.effects_along(own) for own in self.half_directions)
+        return np.where(self.halves == 1, first, second)
+
+    def effects_along(self, directions: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return centred effects along directions [neuron, embed]: [neuron, image]."""
+        gains = torch.einsum("nke,ne->kn", self.paths, torch.from_numpy(directions))
+        effects: NDArray[np.float32] = torch.einsum("ikn,kn->ni", self.centred, gains).numpy()
+        return effects
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,37 +127,38 @@ def study_tower(
     arrays = stream(work, name, len(sample.images), batch_size, take, say)
     outputs = arrays["representation"]
     outputs = outputs / np.maximum(np.linalg.norm(outputs, axis=1, keepdims=True), 1e-12)
-    return TowerStudy(
-        outputs - outputs.mean(axis=0),
-        {
-            layer: study_layer(
-                second_order_paths(model, layer).float().cpu()[chosen[layer]],
-                torch.from_numpy(arrays[str(layer)]),
-                sample.halves,
-            )
-            for layer in layers
-        },
-    )
+    studies = {
+        layer: LayerStudy.of(
+            second_order_paths(model, layer).float().cpu()[chosen[layer]],
+            torch.from_numpy(arrays[str(layer)]),
+            sample.halves,
+        )
+        for layer in layers
+    }
+    return TowerStudy(outputs - outputs.mean(axis=0), studies)
 
 
-def study_layer(paths: Tensor, coefficients: Tensor, halves: NDArray[np.int8]) -> LayerStudy:
-    """Return the study of neurons from `paths` [neuron, path, embed] and their coefficients.
+@torch.no_grad()
+def redrawn(model: nn.Module, blocks: int, seed: int) -> nn.Module:
+    """Return a model whose image tower has no meaning from the output down.
 
-    `coefficients` is [image, path, neuron], `halves` [image].
+    The projection, the last LayerNorm and the topmost `blocks` blocks, with all of them the whole
+    tower, get weights drawn anew: normal ones, each tensor with its own mean and deviation, so that
+    sizes of activations stay usual. `model` is left as it is, its text tower is shared.
     """
-    settings = StatisticsSettings(images=len(coefficients), significant=SIGNIFICANT)
-    statistics = LayerStatistics(paths, settings)
-    statistics.warm_up(coefficients)
-    statistics.update(torch.arange(len(coefficients)), coefficients)
-    found = statistics.finish()
-    own = statistics.half_directions(halves)
-    centred = coefficients - coefficients.mean(dim=0)
-
-    def gain_of(directions: NDArray[np.float32]) -> NDArray[np.float32]:
-        gains = torch.einsum("nke,ne->kn", paths, torch.from_numpy(directions))
-        effects: NDArray[np.float32] = torch.einsum("ikn,kn->ni", centred, gains).numpy()
-        return effects
-
-    first, second = gain_of(own[0]), gain_of(own[1])
-    across = np.where(halves == 1, first, second)
-    return LayerStudy(found, own, gain_of(found.directions), across, gain_of)
+    random = copy.copy(model)
+    random._modules = dict(model._modules)
+    visual = copy.deepcopy(model.visual)
+    random._modules["visual"] = visual
+    kept = len(visual.transformer.resblocks) - blocks
+    early = tuple(f"transformer.resblocks.{block}." for block in range(kept))
+    held = (*early, "class_embedding", "positional_embedding", "conv1", "ln_pre", "patchnorm")
+    generator = torch.Generator().manual_seed(seed)
+    for name, weights in visual.named_parameters():
+        if kept > 0 and name.startswith(held):
+            continue
+        values = weights.float()
+        spread = values.std() if values.numel() > 1 else values.abs().mean()
+        noise = torch.randn(values.shape, generator=generator).to(values)
+        weights.copy_(values.mean() + spread * noise)
+    return random

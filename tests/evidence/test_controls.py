@@ -1,4 +1,4 @@
-"""Controls of descriptions: neurons that are known to follow labels, and what is said of them."""
+"""Controls: a tower without meaning passes nowhere, planted meaning is found, and it resumes."""
 
 from __future__ import annotations
 
@@ -7,149 +7,175 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import pearsonr
+import torch
 
-from explorer.evidence.claims import descriptions
 from explorer.evidence.context import Context
-from explorer.evidence.figures import figure
-from explorer.evidence.measures import controls, effects, predict
-from explorer.evidence.measures.metrics import pearson
+from explorer.evidence.judging import TowerTests
+from explorer.evidence.measures import controls
+from explorer.evidence.towers import LayerStudy, redrawn, study_tower
+from explorer.evidence.work import Work
+from explorer.lens import SecondOrderLens
+from explorer.resumable import Interrupted
 from tests.support.evidence import context_of
 
-EMBED, PICTURES, NEURONS = 24, 60, 384
+CONTROLS = {
+    "words": {"passing", "random_weights", "dealt_texts", "random_directions"},
+    "drivers": {"passing", "random_weights", "shuffled_labels"},
+}
 
 
-@pytest.fixture
-def labels() -> np.ndarray:
-    found = np.random.default_rng(0).normal(size=(PICTURES, EMBED)).astype(np.float32)
-    return found / np.linalg.norm(found, axis=1, keepdims=True)
+@pytest.fixture(scope="module")
+def context(tiny_bundle: Path) -> Context:
+    return context_of(tiny_bundle)
 
 
-@pytest.fixture
-def context(tiny_bundle: Path, labels: np.ndarray) -> Context:
-    """A context whose evaluation pictures have these labels."""
-    context = context_of(tiny_bundle)
-    context.__dict__["label_atoms"] = labels
-    return context
+@pytest.fixture(scope="module")
+def found(context: Context) -> dict[str, Any]:
+    return controls.measure(context)
 
 
-def described(context: Context) -> np.ndarray:
-    return predict.reconstructions(context)
+def test_a_random_model_passes_no_more_than_its_controls(found: dict[str, Any]) -> None:
+    """The tiny bundle has random weights itself."""
+    for side, names in CONTROLS.items():
+        assert set(found[side]) == names
+        for name in names:
+            assert found[side][name]["value"] <= 0.07, (side, name)
+            assert found[side][name]["count"] == found["neurons"]
+            assert found["uncorrected"][side][name]["value"] <= 0.25, (side, name)
+    assert [row["blocks"] for row in found["cascade"]] == [0, 1, 2, 4]
+    assert found["cascade"][0]["words"] == found["words"]["passing"]
+    assert found["cascade"][-1]["drivers"] == found["drivers"]["random_weights"]
+    assert [row["layer"] for row in found["layers"]] == [0, 1, 2]
+    assert {row["pursuit"] for row in found["pursuits"]} == {"coherent", "nonnegative", "omp"}
+    assert all(set(pair) == {"own", "random_weights"} for pair in found["measures"].values())
 
 
-def test_a_neuron_that_follows_its_description_is_seen_to(
-    context: Context, labels: np.ndarray
+def test_a_layer_is_studied_as_the_lens_gives_it(context: Context) -> None:
+    sample = controls.draw(context)
+    layer = 1
+    tests = TowerTests.of(context, sample)
+    tower = tests.judge("own", context.loaded.model)
+    study = tower.layers[1].study
+    lens = SecondOrderLens(context.loaded.model, layer)
+    from explorer.evidence.reference import corpus_pixels
+
+    pixels = corpus_pixels(context.bundle, context.loaded, sample.images)
+    effects = lens.effects(pixels)[:, torch.from_numpy(sample.neurons[layer])]
+    effects = (effects - effects.mean(0)).numpy()
+    along = np.einsum("ine,ne->ni", effects, study.found.directions)
+    np.testing.assert_allclose(study.along, along, atol=1e-4 * np.abs(along).max())
+    other = study.half_directions[1 - sample.halves]  # [image, neuron, embed]
+    across = np.einsum("ine,ine->ni", effects, other)
+    np.testing.assert_allclose(study.across, across, atol=1e-4 * np.abs(across).max())
+
+
+def test_neurons_that_follow_their_words_pass(context: Context) -> None:
+    """Planted: effects are the products of pictures with two texts, directions their sum."""
+    rng = np.random.default_rng(0)
+    texts, images, neurons, embed = 300, 400, 120, 32
+
+    def unit(rows: np.ndarray) -> np.ndarray:
+        return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+
+    atoms = unit(rng.normal(size=(texts, embed)))
+    shown = rng.integers(40, size=images)
+    pictures = unit(atoms[shown] + 0.5 * unit(rng.normal(size=(images, embed))))
+    wanted = np.stack([rng.choice(40, 2, replace=False) for _ in range(neurons)])
+    directions = unit(atoms[wanted].sum(1))
+    answers = (shown[:, None, None] == wanted).any(2) + 0.1 * rng.random((images, neurons))
+    paths = torch.from_numpy(directions[:, None])
+    coefficients = torch.from_numpy(answers[:, None].astype(np.float32))
+    halves = (np.arange(images) % 2).astype(np.int8)
+    study = LayerStudy.of(paths, coefficients, halves)
+    # directions come with the sign of their effects
+    assert (np.einsum("ne,ne->n", study.found.directions, directions) > 0.99).all()
+    sample = controls.Sample(np.arange(images, dtype=np.int32), halves, {0: np.arange(neurons)})
+    tests = object.__new__(TowerTests)
+    looks = rng.random((images, 16, 16, 3)).astype(np.float32)
+    words = [frozenset({f"thing {n}"}) for n in shown]
+    settings = context.settings
+    fields = {
+        "context": context, "sample": sample, "thumbnails": looks,
+        "pursue": controls.partial(controls.pursue, "coherent"),
+        "labels": controls.Labels.of(words, looks, settings.seed),
+    }  # fmt: skip
+    for name, value in fields.items():
+        object.__setattr__(tests, name, value)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TowerTests, "atoms", property(lambda self: atoms))
+        embeddings = pictures - pictures.mean(0)
+        own = controls.JudgedTower(embeddings, [tests._layer(embeddings, study)])
+        shares = controls.Shares(sample, 0)
+        words_found = shares.passing(
+            {
+                "own": own.words_p,
+                "dealt": controls.dealt_texts(own, tests),
+                "random": controls.random_directions(own, tests),
+            }
+        )
+        drivers = shares.passing(
+            {"own": own.drivers_p, "shuffled": controls.shuffled_labels(own, tests)}
+        )
+        two = controls.two_meanings(own, tests)
+    assert words_found["own"]["value"] >= 0.9
+    assert words_found["dealt"]["value"] <= 0.07
+    assert words_found["random"]["value"] <= 0.07
+    assert drivers["own"]["value"] >= 0.9
+    assert drivers["shuffled"]["value"] <= 0.07
+    assert two.mean() >= 0.9
+
+
+def test_blocks_are_drawn_anew_from_the_top(context: Context) -> None:
+    model = context.loaded.model
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def changed(blocks: int) -> set[str]:
+        after = redrawn(model, blocks, 0).state_dict()
+        return {name for name in before if not torch.equal(before[name], after[name])}
+
+    one = changed(1)
+    assert {"visual.proj", "visual.ln_post.weight"} <= one
+    assert {name.split(".")[3] for name in one if "resblocks" in name} == {"3"}
+    assert not any(name.startswith("visual.conv1") for name in one)
+    every = changed(4)
+    assert {name for name in before if name.startswith("visual.")} - every == set()
+    assert not any(not name.startswith("visual.") for name in every)
+    for name, value in model.state_dict().items():
+        assert torch.equal(before[name], value)
+    weights = redrawn(model, 4, 0).state_dict()["visual.transformer.resblocks.0.mlp.c_fc.weight"]
+    original = before["visual.transformer.resblocks.0.mlp.c_fc.weight"]
+    assert float(weights.std()) == pytest.approx(float(original.std()), rel=0.05)
+    assert controls.stages(11) == [1, 2, 4, 8, 11]
+    assert controls.stages(4) == [1, 2, 4]
+
+
+def test_a_pass_that_was_stopped_goes_on(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The positive control: effects of labels along the neuron's own texts, with noise."""
-    rng = np.random.default_rng(1)
-    along = labels @ described(context).T
-    alive = np.arange(NEURONS)
-    quiet = predict._descriptions(context, along, alive, 5)
-    assert quiet["description"]["pearson"]["value"] == pytest.approx(1, abs=1e-4)
-    assert quiet["description"]["f1"]["value"] == pytest.approx(1, abs=1e-4)
-    assert abs(quiet["other_neuron"]["pearson"]["value"]) < 0.5
-    noisy = along + along.std(0) * 3 * rng.normal(size=along.shape)
-    found = predict._descriptions(context, noisy, alive, 5)["description"]["pearson"]
-    assert found["interval"][0] < 1 / np.sqrt(10) < found["interval"][1] + 0.02
-    assert found["interval"][0] > 0.2
-    against = predict._descriptions(context, -along, alive, 5)
-    assert against["description"]["pearson"]["value"] == pytest.approx(-1, abs=1e-4)
+    sample = controls.draw(context)
+    pixels = TowerTests.of(context, sample)
 
+    def study(work: Work, stop: int | None) -> Any:
+        seen: list[int] = []
 
-def test_effects_that_follow_other_labels_are_seen_by_the_fit_alone(
-    context: Context, labels: np.ndarray
-) -> None:
-    """Neurons that respond to labels which their directions do not name."""
-    rng = np.random.default_rng(2)
-    responded = rng.normal(size=(NEURONS, EMBED)).astype(np.float32)
-    fitted = controls.label_directions(labels, labels @ responded.T)
-    unseen = rng.normal(size=(40, EMBED)).astype(np.float32)
-    acted = unseen @ responded.T
-    assert controls.correlations(acted, controls.Products(unseen, fitted)).mean() > 0.9
-    own = controls.correlations(acted, controls.Products(unseen, described(context)))
-    assert abs(own.mean()) < 0.1
-    noise = rng.normal(size=(PICTURES, NEURONS))
-    nothing = controls.label_directions(labels, noise)
-    assert abs(controls.correlations(acted, controls.Products(unseen, nothing)).mean()) < 0.05
+        def take(places: range) -> torch.Tensor:
+            seen.append(places.start)
+            if stop is not None and places.start >= stop:
+                raise KeyboardInterrupt
+            from explorer.evidence.reference import corpus_pixels
 
+            images = sample.images[places.start : places.stop]
+            return corpus_pixels(context.bundle, context.loaded, images)
 
-def test_correlations_are_scipys_whatever_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(3)
-    measured, pictures, vectors = (rng.normal(size=s) for s in ((9, 5), (9, 4), (5, 4)))
-    wanted = [pearsonr(measured[:, n], pictures @ vectors[n]).statistic for n in range(5)]
-    monkeypatch.setattr(controls, "CHUNK", 2)
-    found = controls.correlations(measured, controls.Products(pictures, vectors))
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
-    np.testing.assert_allclose(pearson(measured, pictures @ vectors.T), wanted)
+        found = study_tower("t", context.loaded.model, sample, take, 5, work, lambda line: None)
+        return found, seen
 
-
-def test_labels_of_top_pictures_are_summed_by_effect(context: Context) -> None:
-    bundle = context.bundle
-    table = np.random.default_rng(4).normal(size=(bundle.pictures.corpus_size, EMBED))
-    rows = np.array([0, 17, 383])
-    found = controls.top_label_sums(context, rows, table.astype(np.float32))
-    for place, row in enumerate(rows):
-        total = np.zeros(EMBED)
-        for end in range(2):
-            for image, effect in zip(
-                bundle.top_images[row, end], bundle.top_effects[row, end], strict=True
-            ):
-                total += float(effect) * table[image] if image >= 0 else 0
-        np.testing.assert_allclose(found[place], total, rtol=1e-3, atol=1e-4)
-
-
-def test_planted_neurons_follow_their_directions_on_real_pictures(tiny_bundle: Path) -> None:
-    context = context_of(tiny_bundle)
-    context.probes["effects"] = effects.probe(context)
-    signed = context.record("effects")["signed"]
-    alive = np.flatnonzero(context.alive)
-    texts = described(context)[alive]
-    other = np.roll(np.arange(len(alive)), 1)
-    found = controls.measure_controls(context, signed, alive, texts, other)
-    outputs = context.record("effects")["representation"] - context.bundle.mean_representation
-    planted = outputs @ np.asarray(context.bundle.directions, np.float32)[alive].T
-    predicted = context.label_atoms @ texts.T
-    wanted = figure(pearson(planted, predicted), context.settings.seed)
-    assert found["planted"]["value"] == pytest.approx(wanted["value"], abs=1e-4)
-    swapped = figure(pearson(planted, predicted[:, other]), context.settings.seed)
-    assert found["planted_other_neuron"]["value"] == pytest.approx(swapped["value"], abs=1e-4)
-    own = figure(pearson(signed[:, alive].astype(np.float32), planted), context.settings.seed)
-    assert found["output"]["value"] == pytest.approx(own["value"], abs=1e-4)
-    assert {row["layer"] for row in found["layers"]} == set(context.layers)
-    assert found["fitted"]["count"] == found["corpus"]["count"] == len(alive)
-
-
-def test_a_corpus_without_labels_has_no_fit(
-    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context = context_of(tiny_bundle)
-    monkeypatch.setitem(context.bundle.pictures.table, "label", "")
-    found = controls._corpus(
-        context, np.zeros((4, 3)), np.arange(3), np.zeros((3, EMBED)), np.zeros((3, EMBED))
-    )
-    assert set(found) == {"fitted", "top_labels", "corpus", "alignment"}
-    assert all(np.isnan(values).all() for values in found.values())
-
-
-def some(value: float) -> dict[str, Any]:
-    return {"value": value, "interval": [value - 0.01, value + 0.01], "count": 7}
-
-
-def test_what_labels_tell_is_said_only_where_they_do() -> None:
-    def said(fitted: float, own: float, corpus: float | None = 0.1) -> str:
-        names = ("planted", "planted_other_neuron", "top_labels", "output", "alignment")
-        found = {name: some(0.3) for name in names} | {"fitted": some(fitted)}
-        nothing = {"value": None, "interval": None, "count": 0}
-        found["corpus"] = nothing if corpus is None else some(corpus)
-        found["strong"] = [{"agreement": 0.9, "pearson": nothing}]
-        part = {"description": {"pearson": some(own)}, "direction": {"pearson": some(0.05)}}
-        result = {"controls": found, "descriptions": part, "neurons": 384}
-        return " ".join(descriptions.explain(result))
-
-    assert "Neurons do follow labels" in said(0.4, 0.02)
-    assert "0.400" in said(0.4, 0.02)
-    assert "Neurons do follow labels" not in said(0.3, 0.2)
-    assert "Neurons do follow labels" not in said(0.005, 0.0)
-    assert "The exceptions" not in said(0.4, 0.02)
-    assert "corpus pictures in place" not in said(0.4, 0.02, None)
-    assert "corpus pictures in place of unseen ones the description 0.100" in said(0.4, 0.02)
+    del pixels, monkeypatch
+    work = Work(tmp_path)
+    with pytest.raises(Interrupted):
+        study(work, 10)
+    resumed, seen = study(work, None)
+    assert seen[0] == 10
+    whole, _ = study(Work(None), None)
+    np.testing.assert_array_equal(resumed.layers[2].along, whole.layers[2].along)
+    np.testing.assert_array_equal(resumed.embeddings, whole.embeddings)

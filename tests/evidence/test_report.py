@@ -31,7 +31,7 @@ def test_every_measured_claim_has_a_row_with_its_verdict(manifest: Manifest) -> 
     evidence = upgraded(manifest.evidence)
     rows = [row.split(" | ") for row in report.table(evidence).splitlines()[2:]]
     measured = {
-        claim.title: claim.judge(evidence[registry.section_of(key).name]).outcome
+        claim.title: registry.judged(key, evidence).outcome
         for key, claim in registry.claims().items()
         if registry.section_of(key).name in evidence
     }
@@ -51,9 +51,9 @@ def test_what_was_not_measured_is_left_out(manifest: Manifest) -> None:
 
 
 def test_the_table_replaces_only_what_stands_between_its_marks(manifest: Manifest) -> None:
-    before = f"a\n{report.FIRST}old\n{report.LAST}z\n"
+    before = f"a\n{report.FIRST}earlier rows\n{report.LAST}z\n"
     after = report.with_table(before, manifest)
     assert after.startswith(f"a\n{report.FIRST}| claim")
     assert after.endswith(f"|\n{report.LAST}z\n")
-    assert "old" not in after
+    assert "earlier rows" not in after
     assert report.with_table(after, manifest) == after

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from explorer.evidence.claim import FAILS, HOLDS, PARTLY
-from explorer.evidence.registry import claims, section_of, sections
+from explorer.evidence.registry import beside_random, claims, judged, section_of, sections
 
 
 def of(value: float | None, low: float | None = None, high: float | None = None) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def outcome(key: str, result: Any) -> str:
 
 
 def test_claims_have_sections_and_words() -> None:
-    assert len({claim.title for claim in claims().values()}) == len(claims()) == 11
+    assert len({claim.title for claim in claims().values()}) == len(claims()) == 12
     for key, claim in claims().items():
         assert key in section_of(key).claims
         assert section_of(key).name in sections()
@@ -213,3 +213,46 @@ def attacks(**differences: float) -> dict[str, Any]:
 )
 def test_attacks_are_compared_one_by_one(result: dict, expected: str) -> None:
     assert outcome("attack", result) == expected
+
+
+CONTROLS = ("random_weights", "dealt_texts", "random_directions", "shuffled_labels")
+
+
+def sides(words: float, drivers: float, control: float = 0.0) -> dict[str, Any]:
+    none = {name: of(control) for name in CONTROLS}
+    return {
+        "nominal": 0.05,
+        "words": {"passing": of(words)} | none,
+        "drivers": {"passing": of(drivers)} | none,
+    }
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (sides(0.2, 0.5), HOLDS),
+        (sides(0.2, 0.0), PARTLY),
+        (sides(0.005, 0.01), FAILS),
+        (sides(0.5, 0.5, control=0.055), HOLDS),
+        (sides(0.5, 0.5, control=0.08), FAILS),  # a control that passes shows a wrong test
+    ],
+)
+def test_more_than_chance_is_more_than_every_control(result: Any, expected: str) -> None:
+    assert outcome("controls", result) == expected
+
+
+def test_a_claim_holds_only_beyond_random_weights() -> None:
+    result = {"all_layers": {"rank_1": {"kept": of(0.95)}}, "drop": of(0.3)}
+    evidence: dict[str, Any] = {"rank": result}
+    assert judged("rank", evidence).outcome == HOLDS
+    assert "not measured" in beside_random("rank", evidence)[0]
+    for own, random, expected in ((0.8, 0.5, HOLDS), (0.8, 0.98, PARTLY), (0.8, 0.79, PARTLY)):
+        measures = {"explained_variance": {"own": of(own), "random_weights": of(random)}}
+        measured = evidence | {"controls": {"measures": measures}}
+        assert judged("rank", measured).outcome == expected
+        line = beside_random("rank", measured)[0]
+        assert f"{100 * random:.1f} %" in line
+        assert ("says nothing by itself" in line) == (expected != HOLDS)
+    failed = {"rank": result | {"drop": of(-0.2)}, "controls": measured["controls"]}
+    assert judged("rank", failed).outcome == FAILS
+    assert beside_random("fit", evidence) == ("", True)

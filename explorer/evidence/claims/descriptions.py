@@ -8,6 +8,7 @@ from explorer.evidence.claim import (
     ORACLE,
     PARTLY,
     Claim,
+    Measure,
     Result,
     Verdict,
     number,
@@ -176,4 +177,7 @@ CLAIM = Claim(
     judge=judge,
     draw=draw,
     explain=explain,
+    measure=Measure(
+        "prediction", "Correlation of effects with words of the other half", CORRELATION
+    ),
 )

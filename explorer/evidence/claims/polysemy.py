@@ -8,6 +8,7 @@ from explorer.evidence.claim import (
     HOLDS,
     PARTLY,
     Claim,
+    Measure,
     Result,
     Verdict,
     in_percent,
@@ -126,4 +127,5 @@ CLAIM = Claim(
     judge=judge,
     draw=draw,
     explain=explain,
+    measure=Measure("two_meanings", "Neurons with two meanings above chance", percent("share")),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from explorer.evidence.claim import (
     ORACLE,
     Claim,
+    Measure,
     Result,
     Verdict,
     by_share,
@@ -125,4 +126,7 @@ CLAIM = Claim(
     judge=judge,
     draw=draw,
     explain=explain,
+    measure=Measure(
+        "explained_variance", "Significant effects along one direction", percent("share")
+    ),
 )

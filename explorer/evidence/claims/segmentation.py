@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from explorer.evidence.claim import FAILS, HOLDS, PARTLY, PICTOGRAMS, Claim, Result, Verdict
+from explorer.evidence.claim import (
+    FAILS,
+    HOLDS,
+    PARTLY,
+    PICTOGRAMS,
+    Claim,
+    Measure,
+    Result,
+    Verdict,
+)
 from explorer.evidence.drawing import Dot, Dots, Number, Plot, Scale, Shown, Tone
 from explorer.evidence.figures import Figure, is_above, value_of
 from explorer.picture.methods import METHODS
@@ -111,4 +120,5 @@ CLAIM = Claim(
     judge=judge,
     draw=draw,
     explain=explain,
+    measure=Measure("maps", "Foreground average precision of maps", PRECISION),
 )

@@ -10,6 +10,7 @@ from explorer.evidence.claim import (
     ORACLE,
     PARTLY,
     Claim,
+    Measure,
     Result,
     Verdict,
     in_percent,
@@ -144,4 +145,9 @@ CLAIM = Claim(
     judge=judge,
     draw=draw,
     explain=explain,
+    measure=Measure(
+        "selectivity",
+        "Squared effect on the strongest 2 %",
+        percent("share"),
+    ),
 )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from explorer.evidence.claim import (
     FAILS,
     Claim,
+    Measure,
     Result,
     Verdict,
     in_percent,
@@ -120,4 +121,5 @@ CLAIM = Claim(
     "better than random ones at every number (interval above 0). Partly from 50 % on.",
     judge=judge,
     draw=draw,
+    measure=Measure("reconstruction", "Cosine of a direction with its first 16 texts", COSINE),
 )

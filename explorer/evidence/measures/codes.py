@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from explorer.decompose import sparse_codes
+from explorer.describe.pursuits import nonnegative_pursuit, nonnegative_sums
 
 SIZES = (2, 4, 8, 16, 32, 64, 128)
 SCREENED = 2048  # texts that the lasso's path is first computed over
@@ -84,41 +85,12 @@ def random_texts(targets: Tensor, atoms: Tensor, sizes: Sequence[int], seed: int
 def nonnegative(targets: Tensor, atoms: Tensor, sizes: Sequence[int], notify: Notify) -> Tensor:
     """Return reconstructions with weights of at least 0: [size, target, embed].
 
-    Greedy: the atom with the largest positive product with the residual joins, then the weights
-    are refitted by non-negative least squares (SciPy's active-set method).
+    Of the first texts of `explorer.describe.pursuits.nonnegative_pursuit`, fitted for each number.
     """
-    units = atoms.float()
-    parts = []
-    for start in range(0, len(targets), 256):
-        parts.append(_add_only(targets[start : start + 256].float(), units, sizes))
-        notify(min(start + 256, len(targets)))
-    return torch.cat(parts, dim=1)
-
-
-def _add_only(targets: Tensor, atoms: Tensor, sizes: Sequence[int]) -> Tensor:
-    from scipy.optimize import nnls
-
-    count, most = len(targets), max(sizes)
-    chosen = np.zeros((count, targets.shape[1], most))  # float64, as SciPy reckons
-    goals, rows = targets.double().numpy(), torch.arange(count)
-    used: list[Tensor] = []
-    residual = targets
-    found = []
-    for step in range(most):
-        scores = residual @ atoms.T
-        for ids in used:
-            scores[rows, ids] = -1
-        best, ids = scores.max(dim=1)
-        used.append(ids)
-        chosen[:, :, step] = atoms[ids] * (best > 0)[:, None]
-        designs = chosen[:, :, : step + 1]
-        total = torch.from_numpy(
-            np.stack([a @ nnls(a, b)[0] for a, b in zip(designs, goals, strict=True)])
-        )
-        residual = targets - total.float()
-        if step + 1 in sizes:
-            found.append(_unit(total))
-    return torch.stack(found)
+    goals, units = targets.double().numpy(), atoms.double().numpy()
+    ids = nonnegative_pursuit(goals, units, max(sizes), notify).ids
+    sums = [torch.from_numpy(nonnegative_sums(goals, units, ids[:, :m])) for m in sizes]
+    return torch.stack([_unit(found) for found in sums])
 
 
 def lasso(targets: Tensor, atoms: Tensor, sizes: Sequence[int], notify: Notify) -> Lasso:

@@ -1,160 +1,288 @@
-"""Controls of claim 6: what labels can tell of effects, and whether the measure would see it.
+"""Controls: what words, drivers and other claims' measures give where there is nothing to find.
 
-A description that predicts nothing may be the neuron's doing or the measure's. So the same measure
-(Pearson correlation over evaluation pictures, per neuron) is taken of what is known:
+The build's own tests (`explorer.describe.words`, `explorer.describe.drivers`) are repeated on a
+sample of corpus pictures and neurons, first with the bundle's own tower, then with one thing made
+meaningless:
 
-- *planted*: neurons whose effect is, by construction, what their direction says: the product of the
-  picture's own output with the direction. Their descriptions and the pictures' labels are the real
-  ones, so that this is what the dictionary, the label embeddings and the unseen style let through.
-  With another neuron's description: what a measure that sees patterns everywhere would find.
-- *fitted*: a linear map from label atoms to effects (ridge regression; its strength by generalised
-  cross-validation) on the corpus sample, tested on the evaluation pictures. How much labels tell
-  of the real effects, whatever the directions are.
-- *top_labels*: no fit, the labels of the build's strongest pictures, summed by their effects.
-- *output*: the picture's own output in place of its label. What labels alone might miss.
-- *corpus*: the description on the sample of the corpus in place of the unseen style.
-- *strong*: only neurons whose own texts tell their pictures best (`explorer.describe.agreement`).
-- *alignment*: cosine of a neuron's direction, where its effect points, with its fitted label
-  direction, what it responds to.
+- *random weights*: the tower's weights drawn anew, each tensor with its own mean and deviation;
+- *cascade*: the same for its topmost blocks only, from the output down (Adebayo et al., "Sanity
+  Checks for Saliency Maps", NeurIPS 2018);
+- *dealt texts*: every neuron gets the texts of another neuron of its layer;
+- *random directions*: directions drawn at random, with the layer's mean and covariance;
+- *shuffled labels*: pictures get the labels and keywords of other pictures.
+
+A share is that of neurons which pass at a false discovery rate of 5 %, as in a build; without
+anything to find it is near 0. *Uncorrected* shares count p-values up to 5 %, of which a right test
+gives at most 5 % by chance. A sample is smaller than a corpus, so fewer neurons of the bundle's own
+tower pass here than in its build.
+
+*Measures* are what other claims speak of, for the bundle's own tower and for the random one.
+*Pursuits* are the ways to choose a direction's texts: how well the texts of one half of the
+pictures predict effects on the other, of the bundle's own tower.
+
+Axes: image, neuron, half, text, embed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.build.chance import drawings
+from explorer.build.polysemy import added_meanings, driving_meanings, passing_polysemy
+from explorer.build.settings import PURSUITS
+from explorer.decompose import SparseCode
+from explorer.describe.chance import FALSE_DISCOVERIES, LONGEST, null_directions, passing
+from explorer.describe.prediction import (
+    layer_prediction,
+    prefix_cosines,
+    prefix_sums,
+    split_halves,
+)
+from explorer.describe.pursuits import pursue
+from explorer.describe.sample import draw_sample
+from explorer.describe.words import judge_words
 from explorer.evidence.context import Context
-from explorer.evidence.figures import figure
-from explorer.evidence.measures.metrics import pearson
-from explorer.lens.models import encode_texts
+from explorer.evidence.figures import Figure, figure
+from explorer.evidence.judging import LOOKS, NULLS, JudgedLayer, JudgedTower, Labels, TowerTests
+from explorer.evidence.measures.predict import swapped
+from explorer.evidence.towers import Sample, redrawn
+from explorer.lens import path_names
 
-STRENGTHS = (1.0, 10.0, 100.0, 1000.0)  # of the ridge
-LEAST_AGREEMENTS = (0.5, 0.7, 0.9)
-CHUNK = 1024
-Rows = NDArray[np.float32]
+LAYERS = 4
+"""Layers that are looked at, at most, evenly spaced up to the last."""
+NEURONS = 384
+"""Neurons of each, at most."""
+MEMORY = 320e6
+"""Bytes that a tower's coefficients may take."""
+CALIBRATION = 128
+"""Neurons of each layer that pursuits are compared on."""
+TEXTS = (1, 3, 6, LONGEST)
+"""Numbers of texts that pursuits are compared with."""
+P = NDArray[np.float64]
 
 
-def measure_controls(
-    context: Context, effects: np.ndarray, alive: np.ndarray, described: Rows, other: np.ndarray
-) -> dict[str, Any]:
-    """Return the controls' figures over neurons.
-
-    `effects` [image, neuron of the bundle] signed; `alive`: the rows of the neurons; their
-    `described` [neuron, embed] and which `other` neuron's description is the control [neuron].
-    """
-    seed, labels = context.settings.seed, context.label_atoms
-    measured = effects[:, alive]
-    directions = np.array(context.bundle.directions, np.float32)[alive]
-    outputs = context.record("effects")["representation"] - context.bundle.mean_representation
-    planted = Products(outputs, directions)
-    own = correlations(measured, Products(labels, described))
-    layers = context.bundle.neurons["layer"].to_numpy()[alive]
-    found = {
-        "planted": correlations(planted, Products(labels, described)),
-        "planted_other_neuron": correlations(planted, Products(labels, described[other])),
-        "output": correlations(measured, planted),
-        **_corpus(context, measured, alive, described, directions),
+def measure(context: Context) -> dict[str, Any]:
+    """Return the shares of neurons that pass, as they are and with every control."""
+    sample = draw(context)
+    tests = TowerTests.of(context, sample)
+    model, blocks = context.loaded.model, context.loaded.layers
+    own = tests.judge("the bundle's tower", model)
+    cascade = [(0, own)]
+    for count in stages(blocks):
+        name = f"{count} of {blocks} blocks at random"
+        cascade.append((count, tests.judge(name, redrawn(model, count, context.settings.seed))))
+    random = cascade[-1][1]
+    words = {
+        "passing": own.words_p,
+        "random_weights": random.words_p,
+        "dealt_texts": dealt_texts(own, tests),
+        "random_directions": random_directions(own, tests),
     }
-    agreement = context.bundle.neurons["agreement"].to_numpy()[alive]
+    drivers = {
+        "passing": own.drivers_p,
+        "random_weights": random.drivers_p,
+        "shuffled_labels": shuffled_labels(own, tests),
+    }
+    shares = Shares(sample, context.settings.seed)
     return {
-        **{name: figure(values, seed) for name, values in found.items()},
-        "strong": [
-            {"agreement": least, "pearson": figure(own[agreement >= least], seed)}
-            for least in LEAST_AGREEMENTS
-        ],
+        "pictures": len(sample.images),
+        "corpus": context.bundle.pictures.corpus_size,
+        "neurons": len(shares.layers),
+        "bundle_neurons": len(context.bundle.neurons),
+        "null_directions": NULLS,
+        "looks": LOOKS,
+        "seed": context.settings.seed,
+        "nominal": FALSE_DISCOVERIES,
+        "words": shares.passing(words),
+        "drivers": shares.passing(drivers),
+        "uncorrected": {"words": shares.small(words), "drivers": shares.small(drivers)},
         "layers": [
-            {"layer": layer} | {name: figure(v[layers == layer], seed) for name, v in found.items()}
-            for layer in context.layers
+            {
+                "layer": layer,
+                "words": shares.passing(words, layer),
+                "drivers": shares.passing(drivers, layer),
+            }
+            for layer in sorted(sample.neurons)
         ],
+        "cascade": [
+            {"blocks": count} | shares.passing({"words": tower.words_p, "drivers": tower.drivers_p})
+            for count, tower in cascade
+        ],
+        "measures": compared(own, random, tests),
+        "pursuits": pursuits(own, tests),
     }
 
 
-def _corpus(
-    context: Context, measured: np.ndarray, alive: np.ndarray, described: Rows, directions: Rows
-) -> dict[str, np.ndarray]:
-    """Return the controls that need labels of corpus pictures; NaN where these have none."""
-    names = context.bundle.pictures.table["label"].astype(str).to_numpy()
-    corpus = names[: context.bundle.pictures.corpus_size]
-    kinds = sorted(set(corpus) - {""})
-    if len(kinds) < 2:
-        nothing = np.full(len(alive), np.nan)
-        return dict.fromkeys(("fitted", "top_labels", "corpus", "alignment"), nothing)
-    atoms = context.bundle.dictionary.centre(encode_texts(context.loaded, kinds).numpy())
-    places = np.searchsorted(kinds, np.where(corpus == "", kinds[0], corpus))
-    table = np.where((corpus == "")[:, None], 0, atoms[places]).astype(np.float32)
-    sample, signed = context.reference.images, context.reference.signed[:, alive]
-    named = corpus[sample] != ""
-    known = table[sample][named]
-    fitted = label_directions(known, signed[named])
-    return {
-        "fitted": correlations(measured, Products(context.label_atoms, fitted)),
-        "top_labels": correlations(
-            measured, Products(context.label_atoms, top_label_sums(context, alive, table))
+def draw(context: Context) -> Sample:
+    """Return the pictures and neurons that are looked at."""
+    bundle, settings = context.bundle, context.settings
+    images = draw_sample(bundle.pictures.corpus_size, settings.control_pictures, settings.seed)
+    halves = split_halves([drawings(bundle.pictures)[image] for image in images], settings.seed)
+    count = min(LAYERS, len(context.layers))
+    places = np.linspace(len(context.layers) - 1, 0, count).round().astype(int)
+    layers = [context.layers[place] for place in sorted(places)]
+    paths = sum(len(path_names(context.loaded.model, layer)) for layer in layers)
+    affordable = int(MEMORY / (4 * paths * len(images)))
+    neurons = min(NEURONS, max(affordable, 2))
+    rng = np.random.default_rng([settings.seed, 23])
+    held = context.loaded.neurons
+    chosen = {
+        layer: np.sort(rng.choice(held, min(neurons, held), replace=False)) for layer in layers
+    }
+    return Sample(images, halves, chosen)
+
+
+def stages(blocks: int) -> list[int]:
+    """Return how many of the topmost blocks are drawn anew: 1, 2, 4, …, all."""
+    return [2**power for power in range(blocks.bit_length()) if 2**power < blocks] + [blocks]
+
+
+# One thing made meaningless in the bundle's own tower; each returns p-values, [neuron].
+
+
+def dealt_texts(own: JudgedTower, tests: TowerTests) -> P:
+    """Give each neuron the texts of another one of its layer."""
+
+    def of(layer: JudgedLayer) -> P:
+        directions = layer.study.found.directions
+        other = swapped(np.zeros(len(directions)), tests.seed)
+        cosines = prefix_cosines(directions, tests.atoms, layer.told.code.ids[other])
+        return judge_words(
+            directions, cosines, layer.null_cosines, layer.told.sums[:, other], layer.study.across,
+            tests.sample.halves, own.embeddings,
+        ).p  # fmt: skip
+
+    return over(own, of)
+
+
+def random_directions(own: JudgedTower, tests: TowerTests) -> P:
+    """Draw each neuron's direction at random."""
+
+    def of(layer: JudgedLayer) -> P:
+        directions = layer.study.found.directions
+        drawn = null_directions(directions, len(directions), tests.seed + 1)
+        if not len(drawn):
+            return np.full(len(directions), np.nan)
+        both = np.stack([drawn, drawn])
+        effects = layer.study.effects_along(drawn)
+        return tests.told(drawn, both, effects, layer.null_cosines, own.embeddings).words.p
+
+    return over(own, of)
+
+
+def shuffled_labels(own: JudgedTower, tests: TowerTests) -> P:
+    """Give each picture the words of another one."""
+    order = np.random.default_rng([tests.seed, 24]).permutation(len(tests.labels.words))
+    labels = Labels.of([tests.labels.words[n] for n in order], tests.thumbnails, tests.seed)
+    return over(own, lambda layer: labels.drivers(layer.study.along).p)
+
+
+def over(tower: JudgedTower, of: Callable[[JudgedLayer], NDArray[Any]]) -> P:
+    """Return a value of every neuron, layer after layer: [neuron]."""
+    found: P = np.concatenate([of(layer) for layer in tower.layers]).astype(np.float64)
+    return found
+
+
+class Shares:
+    """Shares of the sample's neurons as figures."""
+
+    def __init__(self, sample: Sample, seed: int) -> None:
+        """Keep the layer of each neuron."""
+        parts = [np.full(len(held), layer) for layer, held in sorted(sample.neurons.items())]
+        self.layers, self.seed = np.concatenate(parts), seed
+
+    def passing(self, found: Mapping[str, P], layer: int | None = None) -> dict[str, Figure]:
+        """Return the share of neurons that pass, all tested together, of one layer or of all."""
+        inside = slice(None) if layer is None else self.layers == layer
+        return {name: figure(passing(p)[inside], self.seed) for name, p in found.items()}
+
+    def small(self, found: Mapping[str, P]) -> dict[str, Figure]:
+        """Return the share of neurons with a p-value of at most 5 %; without one it isn't."""
+        return {name: figure(p <= FALSE_DISCOVERIES, self.seed) for name, p in found.items()}
+
+
+# What other claims speak of.
+
+
+def compared(own: JudgedTower, random: JudgedTower, tests: TowerTests) -> dict[str, Any]:
+    """Return other claims' measures, mean over neurons, of the own tower and the random one."""
+    measures: dict[str, Callable[[JudgedTower], NDArray[Any]]] = {
+        "selectivity": partial(over, of=lambda layer: layer.study.found.selectivity),
+        "explained_variance": partial(
+            over, of=lambda layer: layer.study.found.explained_variance[:, 0]
         ),
-        "corpus": correlations(signed[named], Products(known, described)),
-        "alignment": _cosines(fitted, directions),
+        "reconstruction": partial(over, of=lambda layer: layer.told.code.cosines[:, -1]),
+        "prediction": partial(over, of=lambda layer: layer.told.words.prediction.correlation),
+        "two_meanings": partial(two_meanings, tests=tests),
+    }
+    return {
+        name: {
+            "own": figure(value(own), tests.seed),
+            "random_weights": figure(value(random), tests.seed),
+        }
+        for name, value in measures.items()
     }
 
 
-def label_directions(labels: Rows, effects: np.ndarray) -> Rows:
-    """Return the label direction that predicts each neuron's effects best: [neuron, embed].
-
-    Ridge regression of `effects` [image, neuron] on `labels` [image, embed], one strength for
-    every `CHUNK` of neurons.
-    """
-    from sklearn.linear_model import RidgeCV
-
-    parts = []
-    for start in range(0, effects.shape[1], CHUNK):
-        part = effects[:, start : start + CHUNK].astype(np.float64)
-        parts.append(RidgeCV(STRENGTHS).fit(labels.astype(np.float64), part).coef_)
-    return np.concatenate(parts).astype(np.float32)
-
-
-def top_label_sums(context: Context, alive: np.ndarray, table: Rows) -> Rows:
-    """Return the labels of each neuron's strongest pictures, summed by effect: [neuron, embed].
-
-    `table` [image, embed]: each corpus picture's label.
-    """
-    bundle = context.bundle
-    sums = np.zeros((len(alive), table.shape[1]), np.float32)
-    for start in range(0, len(alive), CHUNK // 4):
-        rows = alive[start : start + CHUNK // 4]
-        ids = np.asarray(bundle.top_images[rows])
-        weights = np.where(ids >= 0, np.asarray(bundle.top_effects[rows], np.float32), 0)
-        sums[start : start + len(rows)] = np.einsum("nep,nepd->nd", weights, table[ids.clip(0)])
-    return sums
+def two_meanings(tower: JudgedTower, tests: TowerTests) -> NDArray[np.bool_]:
+    """Return which neurons have two meanings that pass, on either side: [neuron]."""
+    layers, table = tower.layers, tests.labels.table
+    directions = np.concatenate([layer.study.found.directions for layer in layers])
+    codes = [layer.told.code for layer in layers]
+    code = SparseCode(
+        *(
+            np.concatenate([getattr(part, name) for part in codes])
+            for name in ("ids", "weights", "cosines")
+        )
+    )
+    counts = np.concatenate([layer.told.words.words for layer in layers])
+    driving = [words for layer in layers for words in layer.drivers.words]
+    adds = added_meanings(directions, code, tests.atoms, counts, passing(tower.words_p))
+    driven = driving_meanings(driving, table, tower.embeddings, passing(tower.drivers_p))
+    found: NDArray[np.bool_] = passing_polysemy(adds, driven)["meanings"] >= 2
+    return found
 
 
-class Products:
-    """Products of pictures' vectors with neurons', formed a chunk of neurons at a time."""
-
-    def __init__(self, pictures: np.ndarray, vectors: Rows) -> None:
-        """Keep `pictures` [image, embed] and `vectors` [neuron, embed]."""
-        self.pictures, self.vectors = pictures, vectors
-        self.shape = (len(pictures), len(vectors))
-
-    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
-        """Return a block of [image, neuron]."""
-        images, neurons = key
-        product: np.ndarray = self.pictures[images] @ self.vectors[neurons].T
-        return product
-
-
-def correlations(effects: np.ndarray | Products, predicted: np.ndarray | Products) -> np.ndarray:
-    """Return the Pearson correlation of each neuron: [neuron]; both are [image, neuron]."""
-    parts = []
-    for start in range(0, effects.shape[1], CHUNK):
-        part = (slice(None), slice(start, start + CHUNK))
-        parts.append(pearson(effects[part].astype(np.float32), predicted[part]))
-    return np.concatenate(parts)
+def pursuits(own: JudgedTower, tests: TowerTests) -> list[dict[str, Any]]:
+    """Return how well each pursuit's texts predict effects on the other half of the pictures."""
+    found = {
+        name: np.concatenate(
+            [predicted(name, layer, own.embeddings, tests) for layer in own.layers], axis=1
+        )
+        for name in PURSUITS
+    }
+    return [
+        {
+            "pursuit": name,
+            "texts": texts,
+            "prediction": figure(values[place], tests.seed),
+            "beyond_omp": figure(values[place] - found["omp"][place], tests.seed),
+        }
+        for name, values in found.items()
+        for place, texts in enumerate(TEXTS)
+    ]
 
 
-def _cosines(one: Rows, other: Rows) -> np.ndarray:
-    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    products = np.einsum("ne,ne->n", one, other)
-    cosines = np.zeros(len(norms))
-    np.divide(products, norms, out=cosines, where=norms > 0)
-    return cosines
+def predicted(
+    name: str, layer: JudgedLayer, embeddings: NDArray[np.float32], tests: TowerTests
+) -> NDArray[np.float32]:
+    """Return the predictions of a layer's first neurons with `TEXTS` texts: [size, neuron]."""
+    study, halves, atoms = layer.study, tests.sample.halves, tests.atoms
+    own, across = study.half_directions[:, :CALIBRATION], study.across[:CALIBRATION]
+    longest = min(LONGEST, *atoms.shape)
+    ids = [pursue(name, directions, atoms, longest).ids for directions in own]
+    found = []
+    for texts in TEXTS:
+        counts = np.full(own.shape[1], min(texts, longest))
+        ways = []
+        for half, directions in enumerate(own):
+            sums = prefix_sums(directions, atoms, ids[half], counts)
+            unseen = halves != half
+            ways.append((across[:, unseen], sums @ embeddings[unseen].T))
+        found.append(layer_prediction(ways).correlation)
+    return np.stack(found)

@@ -7,7 +7,7 @@ Yan and Weng, "Evaluating neuron explanations: a unified framework with sanity c
 Pearson correlation, cosine, AUPRC, F1 and IoU; not AUC or recall, which do not. For the last three
 a neuron's positives are its strongest 2 % of pictures (at least 5), and as many are predicted. The
 control is another neuron's description of the same layer; beside it the direction itself in place
-of its reconstruction, which no text set can be expected to beat. `controls` asks the same of what
+of its reconstruction, which no text set can be expected to beat. `baselines` asks the same of what
 is known, to tell a measure that is blind from neurons that do not follow their descriptions.
 
 *Polysemy.* A concept cluster of a neuron's sparse set is label-verified if at least two of the
@@ -32,7 +32,7 @@ import torch
 from explorer.evidence.context import Context
 from explorer.evidence.figures import figure
 from explorer.evidence.measures import meanings
-from explorer.evidence.measures.controls import measure_controls
+from explorer.evidence.measures.baselines import measure_baselines
 from explorer.evidence.measures.metrics import METRICS, agreement
 
 NEEDS_EFFECTS = True
@@ -51,7 +51,7 @@ def measure(context: Context) -> dict[str, Any]:
         "neurons": len(alive),
         "top": count,
         "descriptions": _descriptions(context, effects, alive, count),
-        "controls": measure_controls(
+        "controls": measure_baselines(
             context,
             effects,
             alive,

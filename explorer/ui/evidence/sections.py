@@ -154,6 +154,8 @@ class _Judged(NamedTuple):
     shown: Shown
     reasons: Sequence[str]
     """Why it may not hold and what was checked, where it does not hold."""
+    random: str
+    """What random weights give; empty where that says nothing of the claim."""
 
 
 def _read(key: str, evidence: Mapping[str, Result]) -> _Judged | None:
@@ -162,9 +164,10 @@ def _read(key: str, evidence: Mapping[str, Result]) -> _Judged | None:
     if not result:
         return None
     try:
-        verdict = claim.judge(result)
+        verdict = registry.judged(key, evidence)
         reasons = claim.explain(result) if claim.explain and verdict.outcome != HOLDS else []
-        return _Judged(result, verdict, claim.draw(result), reasons)
+        random, _ = registry.beside_random(key, evidence)
+        return _Judged(result, verdict, claim.draw(result), reasons, random)
     except MALFORMED:
         return None
 
@@ -211,6 +214,7 @@ def _body(page: Page, key: str, read: _Judged, whole: bool) -> list[Markup | Fig
     try:
         judged = [
             tag("p", outcome, " ", _tied(read.verdict.because)),
+            tag("p", _tied(read.random)) if read.random else NOTHING,
             figures(map(_tile, read.shown.numbers)),
             caption("Rule. ", _tied(claim.rule), css="rule"),
         ]
