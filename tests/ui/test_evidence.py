@@ -146,7 +146,7 @@ def test_a_claim_that_is_not_measured(tiny_bundle: Path, monkeypatch: pytest.Mon
 
 def test_wrong_claim_is_named(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     html = html_of(run_page(tiny_bundle.parent, monkeypatch, claim="magic"))
-    assert "“magic” is not a claim: all are shown. Possible: ablation," in html
+    assert "“magic” is not a claim: all are shown. Possible: controls," in html
     assert html.count('class="notice"') == 1
     html = html_of(run_page(tiny_bundle.parent, monkeypatch, bundle="nowhere"))
     assert "There is no bundle “nowhere”" in html

@@ -64,6 +64,7 @@ def explain(result: Result) -> list[str]:
 def draw(result: Result) -> Shown:
     """Draw the shares that pass, by layer, by control, and from the top down."""
     layers, nominal = result["layers"], result["nominal"]
+    rate = f"{100 * nominal:.0f} %"
     pairs = [(side, name) for side in SIDES for name in result[side]]
     return Shown(
         [
@@ -75,7 +76,7 @@ def draw(result: Result) -> Shown:
         [
             Plot(
                 "Share of neurons whose words, and what drives them, are more than chance at a "
-                "false discovery rate of 5 % (dotted), by layer; and of a tower of the same "
+                f"false discovery rate of {rate} (dotted), by layer; and of a tower of the same "
                 "architecture with random weights. Bars: 95 % intervals.",
                 Lines(
                     [
@@ -96,8 +97,8 @@ def draw(result: Result) -> Shown:
                 Dots([_dot(result, *pair) for pair in pairs], NEURONS, nominal),
             ),
             Plot(
-                "Without correction for testing many neurons: share with a p-value of at most 5 %. "
-                "A right test gives up to 5 % (dotted) where nothing is to be found.",
+                "Without correction for testing many neurons: share with a p-value of at most "
+                f"{rate}. A right test gives up to that (dotted) where nothing is to be found.",
                 Dots([_dot(result["uncorrected"], *pair) for pair in pairs], NEURONS, nominal),
             ),
             Plot(

@@ -90,6 +90,7 @@ def measure(context: Context) -> dict[str, Any]:
     }
     shares = Shares(sample, context.settings.seed)
     return {
+        "set": "a sample of the corpus",
         "pictures": len(sample.images),
         "corpus": context.bundle.pictures.corpus_size,
         "neurons": len(shares.layers),

@@ -290,6 +290,7 @@ def _measured_on(result: Result) -> str:
     said = []
     if "pictures" in result:
         said.append(f"{result['pictures']:,} pictures ({result.get('set', '')})")
+    if "candidates" in result:
         said.append(f"{result['candidates']:,} candidates")
     seed = result.get("seed", result.get("bootstrap", {}).get("seed"))
     if seed is not None:
