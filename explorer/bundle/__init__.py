@@ -39,6 +39,7 @@ from explorer.errors import BundleError, InputError
 from explorer.kept import kept
 
 if TYPE_CHECKING:
+    from explorer.bundle.display import Neuron
     from explorer.describe.dictionary import TextDictionary
     from explorer.lens.models import LoadedModel
 
@@ -162,6 +163,22 @@ class Bundle(Arrays):
         if not isinstance(neuron, int | np.integer) or not 0 <= neuron < count:
             raise InputError(f"Layer {layer} has no neuron {neuron}; choose 0 to {count - 1}.")
         return start + int(neuron)
+
+    def neuron(self, layer: int, neuron: int) -> Neuron:
+        """Return one neuron, which a notebook shows with its pictures and words.
+
+        Raises:
+            InputError: when there is no such neuron; it names what there is.
+        """
+        from explorer.bundle.display import Neuron
+
+        self.row(layer, neuron)
+        return Neuron(self, layer, neuron)
+
+    def _repr_html_(self) -> str:
+        from explorer.bundle.display import bundle_html
+
+        return bundle_html(self)
 
     @property
     def model(self) -> LoadedModel:
