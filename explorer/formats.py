@@ -28,7 +28,7 @@ def probability(value: float) -> str:
     """Write a probability with three decimals."""
     if not math.isfinite(value):
         return MISSING
-    return "under 0.001" if value < 0.001 else f"{value:.3f}"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def effect(value: float) -> str:

@@ -63,7 +63,7 @@ class Measure:
         if self.untrained is not None:
             low, high = map(self.show, self.untrained)
             said = low if low == high else f"{low.removesuffix(' %')}–{high}"
-            return Chance(sum(self.untrained) / 2, f"random weights {said}")
+            return Chance(sum(self.untrained) / 2, f"untrained {said}")
         return None
 
 

@@ -317,8 +317,8 @@ def test_every_bar_with_a_known_chance_has_a_tick_there(view: View) -> None:
 
 def test_without_a_chance_of_its_own_a_measure_says_what_random_weights_give(view: View) -> None:
     said = {m.key: m.chance_in(view.bundle) for m in TABLE}
-    assert said["explained_variance"].said == "random weights 98–99 %"
-    assert said["selectivity"].said == "random weights 27–28 %"
+    assert said["explained_variance"].said == "untrained 98–99 %"
+    assert said["selectivity"].said == "untrained 27–28 %"
     assert said["agreement"].said == "chance 50 %"
     assert said["polysemy"] is None
     html = html_of(run_page("neuron", layer="1", neuron="5", more="measures"))

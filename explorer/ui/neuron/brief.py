@@ -41,8 +41,8 @@ def section(neuron: Neuron) -> None:
 
 
 SURE_SAID = (
-    "Bars: the share of neurons with at most this value. Ticks ┃: chance, or what a network with "
-    "random weights gives."
+    "Bars: the share of neurons with at most this value. Ticks ┃: chance, or what an untrained "
+    "network, one with random weights, gives."
 )
 
 
@@ -80,7 +80,8 @@ def _groups(neuron: Neuron) -> Markup:
             tag("div", blocks, css="drives"),
             caption(
                 f"{shown} of the {len(pictures)} pictures with its strongest effect, grouped by "
-                "likeness to the model. A group's name is in bold where it is more than chance."
+                "likeness to the model. A group's name is in bold where it is more than chance.",
+                css="below",
             ),
         ]
     )
