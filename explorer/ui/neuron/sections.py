@@ -29,8 +29,8 @@ WIDTHS = (1.5, 1)
 CARRIED = (PICTURES, WHERE, IMAGE, MORE)  # along to the next number
 MEASURES_SAID = (
     "The bar shows the share of this bundle's neurons with at most this value. The tick ┃ stands "
-    "where chance lies, or, where that isn't known for one neuron, at what an untrained network, one "
-    "with random weights, gives."
+    "where chance lies, or, where that isn't known for one neuron, at what an untrained network "
+    "(random weights) gives."
 )
 
 
