@@ -35,10 +35,10 @@ from explorer.errors import InputError
 from explorer.kept import kept
 from explorer.lens import trace
 from explorer.lens.interventions import ablating
-from explorer.lens.models import to_rgb
 from explorer.lens.weights import visual_of
 from explorer.picture.model import LensModel, open_lens_model
 from explorer.picture.reading import read
+from explorer.pixels import to_rgb
 
 SAMPLE = 48  # pictures whose mean activations stand in for an ablated neuron's
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200)

@@ -32,9 +32,9 @@ from explorer.decompose import batch_omp
 from explorer.describe.sample import draw_sample
 from explorer.lens import trace, write_vectors
 from explorer.lens.interventions import recompute
-from explorer.lens.models import to_rgb
 from explorer.picture.model import open_lens_model
 from explorer.picture.rivals import explained_pass
+from explorer.pixels import to_rgb
 
 SAMPLE = 24  # pictures
 EACH = 6  # pictures per neuron, from which its direction is computed

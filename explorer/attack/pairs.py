@@ -19,9 +19,9 @@ from explorer.attack.vocabulary import stems, vocabulary
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.kept import kept
-from explorer.lens.models import to_rgb
 from explorer.picture.model import LensModel, open_lens_model
 from explorer.picture.reading import embed_pictures
+from explorer.pixels import to_rgb
 from explorer.search.texts import text_embeddings
 
 PLAIN = (10, 11, 12)  # numbers of the scenes in which a source must be recognised

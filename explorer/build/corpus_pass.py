@@ -25,7 +25,8 @@ from explorer.build.sources import ImageSource
 from explorer.describe.directions import LayerDirections, LayerStatistics, StatisticsSettings
 from explorer.errors import InputError
 from explorer.lens import LensOutput, MultiLayerLens
-from explorer.lens.models import LoadedModel, to_rgb
+from explorer.lens.models import LoadedModel
+from explorer.pixels import to_rgb
 from explorer.resumable import Say, load_arrays, run_batches, save_arrays
 
 NAME = "pass"

@@ -14,6 +14,7 @@ import numpy as np
 from explorer.build.chance import drawings, look_again
 from explorer.build.corpus_pass import NAME, Corpus, PassResult, run_pass
 from explorer.build.describe import describe_directions, write_texts
+from explorer.build.finished import differences
 from explorer.build.settings import RECORDED, BuildSettings, parse_layers
 from explorer.build.sources import ImageSource, open_source
 from explorer.build.texts import Vocabulary, gather_texts, make_vocabulary
@@ -56,6 +57,9 @@ def to_console(line: str) -> None:
 
 
 def _build(settings: BuildSettings, say: Say) -> Path:
+    if (differing := differences(settings)) is not None:
+        say(f"{settings.out} is built already" + "".join(f"; {line}" for line in differing))
+        return settings.out
     if settings.pretrained is None and not settings.model.startswith((LOCAL, HUB)):
         raise InputError(
             f"{settings.model} without --pretrained has random weights; name a tag or a weights "

@@ -111,6 +111,10 @@ class BuildSettings:
             raise InputError(f"--hold-out is a share from 0 up to 0.5; got {self.hold_out}.")
         if not 0 < self.unseen <= 1:
             raise InputError(f"--unseen is a share above 0 and up to 1; got {self.unseen}.")
+        if self.seed < 0:
+            raise InputError(f"--seed is {self.seed}: give 0 or more.")
+        if not self.name and not self.out.name.isprintable():
+            raise InputError(f"The name of --out is no UTF-8: {self.out.name!r}; give --name too.")
         for name in AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise InputError(

@@ -16,17 +16,16 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from explorer.build.files import READ, open_picture, picture_files, printable
 from explorer.build.holdout import SHARE, alike_groups, draw_held_out, signature
 from explorer.build.metadata import METADATA, read_metadata
 from explorer.bundle.pictures import COLUMNS, SPLITS, PictureStore
 from explorer.errors import InputError
 from explorer.places import WHERE_SHIPPED
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 MASKS = "masks"  # a folder of masks for scenes, no pictures
-MAX_PIXELS = 64_000_000  # larger pictures are skipped: a decoder's memory must stay bounded
 QUALITY = 80
 UNREADABLE = (
     UnidentifiedImageError,
@@ -117,7 +116,7 @@ class FolderSource:
         Raises:
             InputError: when there is no picture, or `metadata.csv` cannot be used.
         """
-        self.files, self.skipped = [], []
+        self.files = []
         found: list[tuple[Path, dict[str, Any], int]] = []
         signatures: list[NDArray[np.uint8]] = []
         with tempfile.TemporaryFile() as spool:  # thumbnails, until it is known whose come first
@@ -127,7 +126,7 @@ class FolderSource:
                 found.append((file, record, len(data)))
                 signatures.append(signature(picture))
             if not found:
-                kinds = ", ".join(sorted(SUFFIXES))
+                kinds = ", ".join(sorted(READ))
                 raise InputError(
                     f"{self.folder} holds no readable picture ({kinds}); name another folder."
                 )
@@ -141,7 +140,7 @@ class FolderSource:
 
     def picture(self, image: int) -> Image.Image:
         """Return a picture at its full size."""
-        return _open_picture(self.files[image])
+        return open_picture(self.files[image])
 
     def resume(self, table: pd.DataFrame) -> None:
         """Take up the files by the names that the store recorded."""
@@ -149,12 +148,13 @@ class FolderSource:
 
     def _pictures(self) -> Iterator[tuple[Path, dict[str, Any], Image.Image]]:
         metadata = read_metadata(self.folder)
-        for file in sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+        files, self.skipped = picture_files(self.folder)
+        for file in files:
             where = file.relative_to(self.folder)
             if where.parts[0] == MASKS and len(where.parts) > 1:
                 continue
             try:
-                picture = _open_picture(file)
+                picture = open_picture(file)
                 picture.load()
             except UNREADABLE as error:
                 self.skipped.append(f"{where.as_posix()}: {error}")
@@ -288,14 +288,7 @@ def _folder(spec: str, hold_out: float | None, seed: int) -> FolderSource:
             f"There is no folder {spec}; give a folder of pictures, 'bundle-images' or "
             "'bundle:PATH'."
         )
-    return FolderSource(folder, folder.resolve().name, hold_out, seed)
-
-
-def _open_picture(file: Path) -> Image.Image:
-    picture = Image.open(file)
-    if picture.width * picture.height > MAX_PIXELS:
-        raise ValueError(f"{picture.width} x {picture.height} pixels are more than {MAX_PIXELS:,}")
-    return ImageOps.exif_transpose(picture)
+    return FolderSource(folder, printable(folder.resolve().name), hold_out, seed)
 
 
 def _thumbnail(picture: Image.Image, side: int) -> bytes:

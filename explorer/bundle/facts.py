@@ -32,15 +32,18 @@ def neuron_facts(bundle: Bundle, layer: int, neuron: int, top: int = 25) -> dict
         "title_rests_on": title.basis,
         "dead": is_dead(bundle, row),
         "measures": {
-            measure.key: round(float(record[measure.key]), 5)
-            for measure in TABLE
-            if measure.key in record
+            measure.key: _rounded(record[measure.key]) for measure in TABLE if measure.key in record
         },
         **chance_of(bundle, row),
         "concepts": concepts_of(bundle, row, top),
         "images": {end: images_of(bundle, row, end, top) for end in ENDS},
         "neighbours": neighbours_of(bundle, row),
     }
+
+
+def _rounded(value: float) -> float | None:
+    """Return a measure for JSON, which has no NaN."""
+    return None if np.isnan(value) else round(float(value), 5)
 
 
 def is_dead(bundle: Bundle, row: int) -> bool:
@@ -60,8 +63,7 @@ def chance_of(bundle: Bundle, row: int) -> dict[str, Any]:
     record = bundle.neurons.iloc[row]
     ids = bundle.concept_ids[row, : int(record["words"])]
     values = {
-        key: None if np.isnan(record[key]) else round(float(record[key]), 5)
-        for key in ("text_p", "prediction", "prediction_p", "driven_p")
+        key: _rounded(record[key]) for key in ("text_p", "prediction", "prediction_p", "driven_p")
     }
     return {
         "words": [bundle.texts[int(i)] for i in ids if i >= 0],

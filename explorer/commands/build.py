@@ -41,11 +41,15 @@ def _fill_build(command: argparse.ArgumentParser) -> None:
 
 def _build(options: argparse.Namespace) -> Result:
     from explorer.build import BuildSettings, build
+    from explorer.build.finished import differences
     from explorer.bundle import Bundle
 
-    out = build(read_settings(options, BuildSettings))
+    settings = read_settings(options, BuildSettings)
+    differing = differences(settings)
+    out = build(settings)
     manifest = Bundle.open(out).manifest
-    return {"bundle": str(out), **manifest.counts, "skipped": manifest.images["skipped"]}
+    found = {"bundle": str(out), **manifest.counts, "skipped": manifest.images["skipped"]}
+    return found if differing is None else {**found, "built_before": True, "differs": differing}
 
 
 def _verify(options: argparse.Namespace) -> Result:

@@ -7,6 +7,7 @@ the error stream. Exit status: 0 success, 2 bad input (one line says what to do)
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 
@@ -23,6 +24,9 @@ from explorer.errors import ExplorerError
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what no encoding has
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         if arguments[:1] == ["demo"]:
             from explorer.commands.demo import main as demo

@@ -19,7 +19,8 @@ from explorer.build.sources import FolderSource
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.evidence.settings import EvidenceSettings
-from explorer.lens.models import LoadedModel, encode_texts, to_rgb
+from explorer.lens.models import LoadedModel, encode_texts
+from explorer.pixels import to_rgb
 
 PROMPT = "{}"  # candidates are embedded as their bare names
 THUMBNAIL = 8  # a folder's pictures are opened once to see that they can be read

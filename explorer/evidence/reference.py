@@ -25,7 +25,8 @@ from explorer.describe.sample import draw_sample
 from explorer.evidence.lenspass import LayerTables, LayerView
 from explorer.evidence.work import Work
 from explorer.lens import trace
-from explorer.lens.models import LoadedModel, to_rgb
+from explorer.lens.models import LoadedModel
+from explorer.pixels import to_rgb
 from explorer.resumable import Arrays, Say, run_batches
 
 NAME = "corpus means"

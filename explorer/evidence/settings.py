@@ -65,7 +65,7 @@ class EvidenceSettings:
         """Check the values."""
         least = {
             "pictures": 2, "means": 2, "text_neurons": 1, "kind_neurons": 1, "scenes": 5,
-            "control_pictures": 4, "batch_size": 1,
+            "control_pictures": 4, "batch_size": 1, "seed": 0,
         }  # fmt: skip
         for name, low in least.items():
             if getattr(self, name) < low:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from explorer.errors import ExplorerError, InputError, UnsupportedModelError
 from explorer.lens.checkpoint import State, read_weights
 from explorer.lens.origin import Origin, create, fill, find_origin, preprocessing
+from explorer.pixels import to_rgb
 
 _PRECISIONS = {
     "float32": (torch.float32, "fp32"),
@@ -38,7 +39,7 @@ class LoadedModel:
     model: Any
     """open_clip CLIP; parameters need no gradient."""
     preprocess: Callable[[Image.Image], Tensor]
-    """RGB picture -> [3, height, width] float32; see `to_rgb` for other modes."""
+    """RGB picture -> [3, height, width] float32; see `explorer.pixels` for other modes."""
     tokenizer: Callable[[list[str]], Tensor]
     """Texts -> [text, context] int64."""
     source: str
@@ -97,6 +98,9 @@ def load_model(
         tokenizer = origin.tokenizer()
     check_supported(model)
     visual = model.visual
+    with _loading(source, pretrained):
+        preprocess = preprocessing(origin, visual.image_size)
+        _try(preprocess)
     height, width = visual.image_size
     if height != width:
         raise UnsupportedModelError(
@@ -109,7 +113,7 @@ def load_model(
     block = visual.transformer.resblocks[0]
     return LoadedModel(
         model=model,
-        preprocess=preprocessing(origin, visual.image_size),
+        preprocess=preprocess,
         tokenizer=tokenizer,
         source=source,
         pretrained=pretrained,
@@ -166,18 +170,6 @@ def check_supported(model: nn.Module) -> None:
         raise _unsupported("has normalisations other than LayerNorm with weights")
     if len(blocks) < 2:
         raise _unsupported("has a single block, so that no attention follows its neurons")
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return `image` in RGB; transparent parts, in whatever mode, are laid on white."""
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        if image.mode == "La":
-            image = image.convert("LA")
-        picture = image.convert("RGBA")
-        ground = Image.new("RGBA", picture.size, "white")
-        ground.alpha_composite(picture)
-        return ground.convert("RGB")
-    return image.convert("RGB")
 
 
 @torch.no_grad()
@@ -273,6 +265,13 @@ def _loading(source: str, pretrained: str | None) -> Iterator[None]:
             f"Model {source}{weights} could not be loaded ({type(error).__name__}: {reason}): "
             "check that the weights belong to this model, are complete, and can be reached."
         ) from error
+
+
+def _try(preprocess: Callable[[Image.Image], Tensor]) -> None:
+    """Preprocess one picture: a folder's settings for it may be none that can be followed."""
+    pixels = preprocess(Image.new("RGB", (8, 8), "white"))
+    if pixels.ndim != 3 or len(pixels) != 3 or not torch.isfinite(pixels).all():
+        raise ValueError(f"preprocess_cfg makes {list(pixels.shape)} of a picture, or no numbers")
 
 
 def _device(device: str | torch.device) -> torch.device:

@@ -211,7 +211,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found["model_cfg"]["vision_cfg"], dict):
             raise TypeError("vision_cfg is not a table")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"The model's description {path} cannot be read ({type(error).__name__}: {error}): it "
             "must be JSON with model_cfg, and in it vision_cfg."

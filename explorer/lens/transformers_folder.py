@@ -42,7 +42,7 @@ def transformers_config(folder: Path) -> dict[str, Any]:
                 "'clip' is what can be read: choose a CLIPModel, or a folder of open_clip."
             )
         return {"model_cfg": _model(file, found), "preprocess_cfg": _preprocess(folder)}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"The model's description in {folder} cannot be read ({type(error).__name__}: {error}):"
             " get config.json and preprocessor_config.json again."

@@ -22,9 +22,8 @@ from PIL import Image
 from torch import Tensor
 
 from explorer.errors import InputError
-from explorer.picture.settings import FITS
+from explorer.picture.settings import FITS, check_shape
 
-LONGEST_RATIO = 20.0  # long side over short side; beyond, tiling would take too many passes
 OVERLAP = 0.5  # least share of a tile that its neighbour covers too
 
 
@@ -55,11 +54,7 @@ class Framing:
         width, height = size
         if fit not in FITS:
             raise InputError(f"A picture cannot be fitted by {fit!r}: choose {' or '.join(FITS)}.")
-        if min(size) < 1 or max(size) / min(size) > LONGEST_RATIO:
-            raise InputError(
-                f"A picture of {width} x {height} pixels cannot be read: crop it until the long "
-                f"side is at most {LONGEST_RATIO:.0f} times the short one."
-            )
+        check_shape(size)
         if fit == "pad" or width == height:
             side = max(size)
             return cls(width, height, (Window((width - side) / 2, (height - side) / 2, side),))

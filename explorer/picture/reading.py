@@ -32,11 +32,12 @@ from torch import Tensor
 
 from explorer.errors import InputError
 from explorer.lens import Trace
-from explorer.lens.models import encode_images, to_rgb
+from explorer.lens.models import encode_images
 from explorer.picture.framing import Framing
 from explorer.picture.model import LensModel
 from explorer.picture.refinement import affinity_of
 from explorer.picture.rivals import ExplainedPass, explained_pass
+from explorer.pixels import to_rgb
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ SECOND_ORDER = "second-order"  # the usual method; see `explorer.picture.methods
 FITS = ("pad", "tile")  # see `explorer.picture.framing`
 SCALES = ("own", "shared")  # a map over its text's own peak, or over the strongest text's
 FLOOR = 0.2  # of the strongest text's peak, below which a pixel is background
+LONGEST_RATIO = 20.0  # long side over short side; beyond, tiling would take too many passes
 USUAL_THRESHOLD = 0.4  # of a text's own peak, where a bundle brings no calibrated one
 
 
@@ -69,6 +70,20 @@ class SegmentSettings:
 
 
 USUAL = SegmentSettings()
+
+
+def check_shape(size: tuple[int, int]) -> None:
+    """Check that a picture of this width and height can be seen through square windows.
+
+    Raises:
+        InputError: when it has no area or is too long.
+    """
+    width, height = size
+    if min(size) < 1 or max(size) / min(size) > LONGEST_RATIO:
+        raise InputError(
+            f"A picture of {width:,} x {height:,} pixels cannot be read: crop it until the long "
+            f"side is at most {LONGEST_RATIO:.0f} times the short one."
+        )
 
 
 class Calibrated(BaseModel):

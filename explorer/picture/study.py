@@ -22,7 +22,6 @@ from torch import Tensor
 
 from explorer.bundle import Bundle
 from explorer.kept import kept
-from explorer.lens.models import to_rgb
 from explorer.lens.texts import check_texts
 from explorer.picture.discover import Discovery, discover, neuron_maps
 from explorer.picture.framing import Framing
@@ -33,6 +32,7 @@ from explorer.picture.presence import Presence
 from explorer.picture.reading import Reading, picture_pixels
 from explorer.picture.segment import Segmentation
 from explorer.picture.settings import USUAL, SegmentSettings, calibrated_threshold
+from explorer.pixels import to_rgb
 
 MOST_SEGMENTATIONS = 24  # that are kept
 

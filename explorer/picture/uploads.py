@@ -1,14 +1,16 @@
 """Pictures from outside: checked before they are decoded, and turned into plain RGB.
 
-A file is untrusted. Its bytes are counted, its kind is read from its contents (six kinds are
-taken, each by one decoder), and its pixels are counted from the header, all before anything is
-decoded. Whatever a decoder raises afterwards becomes one sentence.
+A file is untrusted. Its bytes are counted, its kind is read from its contents (the kinds of
+`explorer.pixels` are taken, each by one decoder), and its pixels are counted from the header, all
+before anything is decoded. Whatever a decoder raises afterwards becomes one sentence.
 
-1. JPEG is decoded at the least scale that still has enough pixels; other kinds whole.
+1. JPEG is decoded at the least scale that still has enough pixels; other kinds whole. Of an
+   animation the first frame that shows something is taken.
 2. The orientation in EXIF is applied; damaged EXIF is ignored.
 3. 16-bit, 32-bit and floating-point greys are scaled to 8 bits, not cut off.
 4. What is larger than `LONGEST_SIDE` is reduced; the size as it came is kept beside it.
-5. CMYK and palettes become RGB; transparent parts are laid on white.
+5. Colours of an embedded profile become sRGB, CMYK and palettes RGB; transparent parts are laid on
+   white.
 """
 
 from __future__ import annotations
@@ -22,16 +24,14 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from explorer.errors import InputError
-from explorer.lens.models import to_rgb
+from explorer.picture.settings import check_shape
+from explorer.pixels import FORMATS, NAMES, first_shown, refusal, to_rgb, to_srgb
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 MAX_BYTES = 10_000_000
 MAX_PIXELS = 36_000_000
 LONGEST_SIDE = 2048
 SIDEWAYS = (5, 6, 7, 8)  # orientations in EXIF
 ROWS = 256  # that are held as floats at once
-_NAMES = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Upload:
     size: tuple[int, int]
     """Width and height as the file shows them: oriented, not reduced."""
     kind: str
-    """One of `FORMATS`. Of several frames or pages the first is taken."""
+    """One of `explorer.pixels.FORMATS`. Of several pages the first is taken."""
 
 
 def decode(data: bytes) -> Upload:
@@ -54,7 +54,7 @@ def decode(data: bytes) -> Upload:
             short.
     """
     if not data:
-        raise InputError(f"The file is empty: choose a {_NAMES} picture.")
+        raise InputError(f"The file is empty: choose a {NAMES} picture.")
     if len(data) > MAX_BYTES:
         raise InputError(
             f"The file has {len(data) / 1e6:.1f} MB: choose one of at most "
@@ -65,7 +65,7 @@ def decode(data: bytes) -> Upload:
     except Image.DecompressionBombError as error:
         raise _too_many_pixels("hundreds of millions of") from error
     except Exception as error:  # decoders raise whatever a damaged header leads them to
-        raise InputError(f"The file is not a readable picture: choose a {_NAMES}.") from error
+        raise refusal(data) from error
     with opened:
         return _decode(opened)
 
@@ -74,14 +74,17 @@ def _decode(opened: Image.Image) -> Upload:
     width, height = opened.size
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(f"{width:,} x {height:,}")
+    if max(width, height) > LONGEST_SIDE:  # a smaller one is checked where it is framed
+        check_shape((width, height))
     try:
         opened.draft(None, (LONGEST_SIDE, LONGEST_SIDE))
+        first_shown(opened)
         opened.load()
         sideways = _turn(opened)  # after loading: TIFF is turned by its decoder
-        picture = to_rgb(_reduced(_to_8_bits(opened)))
+        picture = to_rgb(to_srgb(_reduced(_to_8_bits(opened))))
     except Exception as error:  # as above
         raise InputError(
-            f"The picture is damaged or cut short and cannot be decoded: choose another {_NAMES}."
+            f"The picture is damaged or cut short and cannot be decoded: choose another {NAMES}."
         ) from error
     size = (height, width) if sideways else (width, height)
     return Upload(picture, size, str(opened.format))

@@ -24,7 +24,7 @@ from explorer.bundle.pictures import PictureStore
 from explorer.describe.sample import draw_sample
 from explorer.errors import BundleError, InputError
 from explorer.lens import LensOutput, SecondOrderLens
-from explorer.lens.models import to_rgb
+from explorer.pixels import to_rgb
 from tests.conftest import (
     HELD_OUT,
     TINY_LAYERS,

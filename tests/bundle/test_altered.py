@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from explorer.bundle import ARRAYS, MANIFEST, Bundle, hash_file, verify
 from explorer.errors import BundleError
@@ -24,6 +26,7 @@ from tests.support.altered import (
     manifest_of,
     write_manifest,
 )
+from tests.support.fuzz import by_time, fuzz, holds
 
 REMEDY = "restore it from where the bundle came from, or build the bundle again."
 FIELDS = (
@@ -269,3 +272,49 @@ def test_an_index_of_other_texts_is_named(altered: Path) -> None:
     alter_file(altered, "texts.faiss", b"no index")
     assert "The search index" in verify(altered)[0]
     assert reading(altered) == verify(altered)[0]
+
+
+# what another program may write in a manifest: any JSON in any place
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+_MANIFESTS = st.tuples(st.sampled_from([*FIELDS, "schema", "colour"]), st.integers(0), _ANYTHING)
+
+
+def check_manifest(source: Path, drawn: tuple[str, int, Any]) -> None:
+    """`verify` returns sentences and `open` agrees with it, whatever stands in the manifest."""
+    field, place, value = drawn
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = linked_copy(source, Path(temporary) / "tiny")
+        content = manifest_of(folder)
+        inner = content.get(field)
+        if isinstance(inner, dict) and inner and place % 3:
+            inner[sorted(inner)[place % len(inner)]] = value
+        else:
+            content[field] = value
+        try:
+            write_manifest(folder, content)
+        except UnicodeEncodeError:
+            return
+        problems = verify(folder)
+        assert all(said.isprintable() for said in problems)
+        try:
+            bundle = Bundle.open(folder)
+            _ = bundle.neurons, bundle.texts, bundle.pictures
+        except BundleError as error:
+            assert str(error) in problems
+        else:
+            assert all("does not belong" in said for said in problems)
+            assert bundle.manifest.identity
+
+
+@by_time
+def test_whatever_a_manifest_holds_is_a_sentence(tiny_bundle: Path) -> None:
+    holds(lambda drawn: check_manifest(tiny_bundle, drawn), _MANIFESTS, examples=60)
+
+
+@by_time
+def test_whatever_a_manifest_holds_is_a_sentence_for_long(tiny_bundle: Path) -> None:
+    fuzz(lambda drawn: check_manifest(tiny_bundle, drawn), _MANIFESTS)

@@ -257,3 +257,40 @@ def test_help_is_quick_and_lists_the_commands() -> None:
     assert done.returncode == 0, done.stderr
     for command in ("build", "verify", "describe", "search", "evidence", "bench", "demo"):
         assert command in done.stdout
+
+
+def test_a_finished_build_is_not_done_again(
+    capsys: pytest.CaptureFixture, tiny_bundle: Path, tiny_model: Path, tiny_store: Path
+) -> None:
+    """A bug: the same command again exited 2 with "is not empty; remove it"."""
+    before = (tiny_bundle / MANIFEST).stat().st_mtime_ns
+    given = (
+        *("build", "--model", f"local-dir:{tiny_model}", "--images", f"store:{tiny_store}"),
+        *("--layers", "0,1,2", "--out", tiny_bundle, "--nonzero", 8, "--batch-size", 5),
+        *("--warm-up", 12, "--significant", 0.1, "--significant-cap", 6),
+    )
+    found = run(capsys, *given)
+    assert found["built_before"] and found["differs"] == []
+    assert found["neurons"] == 384
+    assert main([*map(str, given), "--seed", "3", "--layers", "1,2"]) == 0
+    said = capsys.readouterr()
+    assert "is built already" in said.err
+    assert "seed: built with 0, asked for 3" in said.err
+    assert "layers: built with [0, 1, 2], asked for [1, 2]" in said.err
+    assert (tiny_bundle / MANIFEST).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("build", "--model", "local-dir:x", "--out", "y"),
+        ("evidence", "BUNDLE"),
+        ("attack", "BUNDLE"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_negative_seed_is_refused(
+    capsys: pytest.CaptureFixture, tiny_bundle: Path, arguments: tuple[str, ...]
+) -> None:
+    given = [str(tiny_bundle) if part == "BUNDLE" else part for part in arguments]
+    assert "--seed is -1: give 0 or more." in refused(capsys, *given, "--seed", "-1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +21,9 @@ from explorer.lens.models import (
     encode_images,
     encode_texts,
     load_model,
-    to_rgb,
 )
 from explorer.lens.origin import find_origin
+from explorer.pixels import to_rgb
 from tests.support.tiny import save_tiny, tiny_clip, tiny_config, tiny_images
 
 
@@ -381,3 +382,41 @@ def test_inputs_that_are_not_square(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModelError, match="32 x 48") as error:
         load_model(f"local-dir:{tmp_path}")
     sentence(error)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"std": [0, 0, 0]},
+        {"mean": [0.5]},
+        {"mean": "grey"},
+        {"size": -3},
+        {"interpolation": "magic"},
+        {"resize_mode": 7},
+        [],
+        None,
+    ],
+    ids=str,
+)
+def test_settings_of_pictures_that_cannot_be_followed_are_refused(
+    tiny_model: Path, tmp_path: Path, settings: object
+) -> None:
+    """A bug: a standard deviation of 0 was found with the first picture, by a traceback."""
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    file = folder / "open_clip_config.json"
+    config = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps({**config, "preprocess_cfg": settings}), "utf-8")
+    try:
+        loaded = load_model(f"local-dir:{folder}")
+    except InputError as error:
+        assert str(folder) in str(error)
+    else:  # open_clip takes its own for what it does not know
+        assert torch.isfinite(loaded.preprocess(Image.new("RGB", (9, 5)))).all()
+        assert settings != {"std": [0, 0, 0]}
+
+
+def test_a_description_nested_without_end_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    (folder / "open_clip_config.json").write_text("[" * 200_000, "utf-8")
+    with pytest.raises(InputError, match=r"open_clip_config\.json cannot be read"):
+        load_model(f"local-dir:{folder}")

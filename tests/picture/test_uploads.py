@@ -9,11 +9,12 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageCms, TiffImagePlugin, features
 
 from explorer.errors import InputError
 from explorer.picture import uploads
-from explorer.picture.uploads import FORMATS, decode
+from explorer.picture.uploads import decode
+from explorer.pixels import FORMATS, to_srgb
 
 MUTATIONS = 2400
 
@@ -98,6 +99,80 @@ def test_first_frame_of_an_animation() -> None:
     for kind in ("GIF", "WEBP"):
         data = encoded(quadrants(), kind, save_all=True, append_images=later)
         assert corners(decode(data).picture) == UPRIGHT
+
+
+def test_an_animation_that_begins_with_nothing_shows_its_first_picture() -> None:
+    clear = Image.new("RGBA", (48, 32), (0, 0, 0, 0))
+    for kind in ("GIF", "WEBP", "PNG"):
+        data = encoded(clear, kind, save_all=True, append_images=[clear, quadrants()])
+        assert corners(decode(data).picture) == UPRIGHT, kind
+    blank = encoded(clear, "GIF", save_all=True, append_images=[clear.copy(), clear.copy()])
+    assert corners(decode(blank).picture) == [WHITE] * 4
+
+
+def test_avif_is_read_wherever_pillow_reads_it() -> None:
+    assert ("AVIF" in FORMATS) == features.check("avif")
+    if not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    assert corners(decode(encoded(quadrants(), "AVIF", quality=90)).picture) == UPRIGHT
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\x00\x00\x00\x18ftypheic" + bytes(40), "pip install pillow-heif"),
+        (b"\xff\x0a" + bytes(40), "JPEG XL pictures are not read: save it as JPEG"),
+        (b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a" + bytes(40), "JPEG XL pictures are not read"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a readable picture"),
+    ],
+)
+def test_kinds_that_are_not_read_are_told_apart(data: bytes, words: str) -> None:
+    if "HEIF" in FORMATS and b"heic" in data:
+        pytest.skip("the plug-in reads it here")
+    with pytest.raises(InputError, match=words):
+        decode(data)
+
+
+def swapped() -> bytes:
+    """Return a profile of a made-up screen whose red is green: sRGB with two primaries swapped."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = struct.unpack(">I", data[128:132])[0]
+    tags = {bytes(data[132 + 12 * i : 136 + 12 * i]): 132 + 12 * i for i in range(count)}
+    red, green = tags[b"rXYZ"] + 4, tags[b"gXYZ"] + 4
+    data[red : red + 8], data[green : green + 8] = data[green : green + 8], data[red : red + 8]
+    at, length = struct.unpack(">II", data[tags[b"desc"] + 4 : tags[b"desc"] + 12])
+    data[at : at + length] = data[at : at + length].replace(b"s\0R\0G\0B", b"o\0d\0d\0 ")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP"])
+def test_embedded_profiles_are_followed(kind: str) -> None:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    found = decode(encoded(quadrants(), kind, icc_profile=swapped(), **options)).picture
+    assert corners(found) == [LIME, RED, BLUE, WHITE]
+
+
+def test_profiles_that_cannot_be_followed_say_nothing() -> None:
+    for profile in (b"", b"no profile", swapped()[:200]):
+        assert corners(decode(encoded(quadrants(), "PNG", icc_profile=profile)).picture) == UPRIGHT
+    grey = encoded(Image.new("L", (30, 30), 77), "PNG", icc_profile=swapped())
+    assert decode(grey).picture.getpixel((9, 9)) == (77, 77, 77)
+    plain = quadrants()
+    assert to_srgb(plain) is plain
+
+
+def test_alpha_survives_a_profile() -> None:
+    picture = quadrants().convert("RGBA")
+    picture.putalpha(Image.new("L", picture.size, 0))
+    found = decode(encoded(picture, "PNG", icc_profile=swapped())).picture
+    assert corners(found) == [WHITE] * 4
+
+
+@pytest.mark.parametrize(("width", "height"), [(10_000, 1), (1, 10_000)])
+def test_a_line_is_refused_by_its_own_size(width: int, height: int) -> None:
+    data = encoded(Image.new("RGB", (width, height)), "PNG")
+    with pytest.raises(InputError, match=f"A picture of {width:,} x {height:,} pixels"):
+        decode(data)
 
 
 def test_cmyk() -> None:

@@ -13,10 +13,11 @@ from explorer.bundle import Bundle
 from explorer.bundle.facts import relative_effects
 from explorer.errors import InputError
 from explorer.lens import SecondOrderLens, own_projections
-from explorer.lens.models import LoadedModel, to_rgb
+from explorer.lens.models import LoadedModel
 from explorer.picture.model import open_lens_model
 from explorer.picture.reading import read
 from explorer.picture.study import Study
+from explorer.pixels import to_rgb
 from explorer.search import NEAR_COSINE, open_search, search_text, unknown_texts
 from explorer.search.query import MOST_TEXTS, Term, format_query, parse_query
 from tests.conftest import TINY_LAYERS, draw

@@ -55,20 +55,30 @@ def await_server(address: str, process: subprocess.Popen[bytes]) -> None:
     pytest.fail("the server did not start")
 
 
-@contextmanager
-def serving(bundles: Path, data: Path, **settings: str) -> Iterator[str]:
-    """Serve the app on a folder of bundles, findings in the folder `data`; yield its address."""
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port: int = free.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(bundles: Path, data: Path, below: str = "", **settings: str) -> Iterator[str]:
+    """Serve the app on a folder of bundles, findings in the folder `data`; yield its address.
+
+    `below` is the path that it is served under, such as "tools/clip/".
+    """
+    port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command += ["--server.baseUrlPath", below] if below else []
     places = {"EXPLORER_BUNDLES": str(bundles), "EXPLORER_DATA": str(data)}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("EXPLORER_")}
     log = data.with_suffix(".log").open("w+")
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment | places | settings, stdout=log, stderr=log
     )
-    address = f"http://127.0.0.1:{port}/"
+    address = f"http://127.0.0.1:{port}/{below}"
     try:
         await_server(address + "_stcore/health", process)
         yield address

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from explorer.attack.audit import Audit
 from explorer.attack.batch import Attack, file_stem, zip_file
 from explorer.errors import InputError
-from explorer.picture.uploads import SUFFIXES
+from explorer.pixels import SUFFIXES
 from explorer.ui.address.attack_query import MOST_PICTURES, SEEDS, AttackQuery, class_name
 from explorer.ui.adversarial import batch, concepts, pairs, pictures, prompts
 from explorer.ui.adversarial.explanation import explanation

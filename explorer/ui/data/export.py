@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from explorer.bundle.facts import neuron_facts
 from explorer.bundle.measures import measures_of
+from explorer.findings.neuron_table import plain
 from explorer.ui.address.address import NeuronsQuery
 from explorer.ui.data import grouping
 from explorer.ui.data.heads import head_shares
@@ -76,7 +77,8 @@ def csv_of(view: View, rows: Sequence[int]) -> bytes:
 
 
 def _csv(table: pd.DataFrame) -> bytes:
-    text: str = table.to_csv(index=False)
+    texts = {name: table[name].map(plain) for name in table if table[name].dtype.kind in "OTU"}
+    text: str = table.assign(**texts).to_csv(index=False)
     return text.encode("utf-8-sig")
 
 

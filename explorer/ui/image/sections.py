@@ -16,7 +16,8 @@ from explorer.picture.methods import METHODS
 from explorer.picture.segment import scaled
 from explorer.picture.settings import calibrated_threshold
 from explorer.picture.study import Study
-from explorer.picture.uploads import MAX_BYTES, SUFFIXES
+from explorer.picture.uploads import MAX_BYTES
+from explorer.pixels import SUFFIXES
 from explorer.ui.core import glossary
 from explorer.ui.data import studies
 from explorer.ui.data.image_query import (

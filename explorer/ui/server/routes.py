@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import streamlit as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -16,11 +17,15 @@ KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
 
 
 def routes() -> list[Route]:
-    """Return one route for each kind of file."""
+    """Return one route for each kind of file, below the path that the app is served under.
+
+    Streamlit puts its own routes below `server.baseUrlPath`, but not those it is given.
+    """
+    base = (st.get_option("server.baseUrlPath") or "").strip("/")
+    answers = {served.PICTURES: _picture, served.HINTS: _hint, served.FACTS: _facts}
     return [
-        Route(f"/{served.PICTURES}/{{bundle}}/{{ticket}}/{{number:int}}", _picture),
-        Route(f"/{served.HINTS}/{{bundle}}/{{ticket}}/{{number:int}}", _hint),
-        Route(f"/{served.FACTS}/{{bundle}}/{{ticket}}/{{number:int}}", _facts),
+        Route(f"{f'/{base}' if base else ''}/{kind}/{{bundle}}/{{ticket}}/{{number:int}}", answer)
+        for kind, answer in answers.items()
     ]
 
 

@@ -1,0 +1,113 @@
+"""What any picture file must go through before its pixels mean the same everywhere.
+
+Which kinds are read, each by one decoder; what to say of the common ones that are not; colours in
+sRGB, as models were trained on; transparent parts on white.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+
+from PIL import Image, ImageCms, features
+
+from explorer.errors import InputError
+
+ALWAYS = {
+    "JPEG": ("jpg", "jpeg"),
+    "PNG": ("png",),
+    "WEBP": ("webp",),
+    "GIF": ("gif",),
+    "BMP": ("bmp",),
+    "TIFF": ("tif", "tiff"),
+}
+HEIC = {"HEIF": ("heic", "heif")}
+"""Read where the plug-in `pillow-heif` is installed."""
+OTHERS = ("heic", "heif", "jxl")
+"""Suffixes of common kinds that may not be read; each gets a sentence of its own."""
+BLANK = 24  # frames of an animation that are looked at for one that shows something
+_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_JPEG_XL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a")
+
+
+def _kinds() -> dict[str, tuple[str, ...]]:
+    found = dict(ALWAYS)
+    if features.check("avif"):
+        found["AVIF"] = ("avif",)
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+        found |= HEIC
+    return found
+
+
+KINDS = _kinds()
+"""Pillow's name of each kind that is read -> its files' suffixes."""
+FORMATS = tuple(KINDS)
+SUFFIXES = tuple(suffix for suffixes in KINDS.values() for suffix in suffixes)
+NAMES = (
+    ", ".join("WebP" if kind == "WEBP" else kind for kind in FORMATS[:-1]) + f" or {FORMATS[-1]}"
+)
+
+
+def refusal(data: bytes) -> InputError:
+    """Return what to say of a file that no decoder takes, by its first bytes."""
+    if data.startswith(_JPEG_XL):
+        return InputError(f"JPEG XL pictures are not read: save it as {NAMES}.")
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+        return InputError(
+            "HEIC pictures are read only where the plug-in is installed (pip install pillow-heif): "
+            f"save it as {NAMES}, as phones do on sharing."
+        )
+    return InputError(f"The file is not a readable picture: choose a {NAMES}.")
+
+
+def first_shown(picture: Image.Image) -> None:
+    """Seek the first frame of an animation that shows more than one colour; else the first."""
+    if picture.format not in _ANIMATED or not getattr(picture, "is_animated", False):
+        return
+    for frame in range(min(BLANK, getattr(picture, "n_frames", 1))):
+        picture.seek(frame)
+        if to_rgb(picture).getcolors(1) is None:
+            return
+    picture.seek(0)
+
+
+def to_srgb(picture: Image.Image) -> Image.Image:
+    """Return a picture whose colours are sRGB: converted where it carries another profile.
+
+    A profile that is damaged, or made for another kind of pixels, says nothing.
+    """
+    profile = picture.info.get("icc_profile")
+    if not profile:
+        return picture
+    if picture.mode in ("P", "PA"):
+        clear = picture.mode == "PA" or "transparency" in picture.info
+        picture = picture.convert("RGBA" if clear else "RGB")
+    target = {"RGBA": "RGBA", "RGB": "RGB", "CMYK": "RGB", "L": "RGB"}.get(picture.mode)
+    if target is None:
+        return picture
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if ImageCms.getProfileDescription(own).startswith("sRGB"):
+            return picture
+        converted = ImageCms.profileToProfile(
+            picture, own, ImageCms.createProfile("sRGB"), outputMode=target
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return picture
+    return converted or picture
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return `image` in RGB; transparent parts, in whatever mode, are laid on white."""
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        if image.mode == "La":
+            image = image.convert("LA")
+        picture = image.convert("RGBA")
+        ground = Image.new("RGBA", picture.size, "white")
+        ground.alpha_composite(picture)
+        return ground.convert("RGB")
+    return image.convert("RGB")
