@@ -10,7 +10,7 @@ model/       the finished model as open_clip's ``local-dir:`` folder, with figur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +37,14 @@ from explorer.errors import ExplorerError
 SMALL = ReadableSettings()
 LARGE = ReadableSettings(
     image_size=168,
-    steps=4000,
-    fade_steps=1500,
-    fresh_rate=4e-4,
-    tuned_rate=8e-5,
-    objective=ObjectiveSettings(frozen_steps=0, ramp_steps=0),
-)
-# Going on from an earlier run's tower: lower rates, and little time to settle.
-GOING_ON = replace(
-    SMALL,
-    steps=1700,
+    steps=600,
+    warm_steps=40,
     fade_steps=350,
-    fresh_rate=5e-4,
-    tuned_rate=1e-4,
-    again=(7,),
-    objective=ObjectiveSettings(frozen_steps=60, ramp_steps=200),
+    fresh_rate=2e-4,
+    tuned_rate=5e-5,
+    average=0.99,
+    threads=(2,),
+    objective=ObjectiveSettings(frozen_steps=0, ramp_steps=0),
 )
 
 
@@ -61,7 +54,7 @@ class TrainSettings:
 
     first: FirstSettings = field(default_factory=FirstSettings)
     stages: tuple[ReadableSettings, ...] = (SMALL, LARGE)
-    going_on: tuple[ReadableSettings, ...] = (GOING_ON, LARGE)
+    going_on: tuple[ReadableSettings, ...] = (LARGE,)  # from a tower that has done the first
     words: WordSettings = field(default_factory=WordSettings)
     common: int = 6_000  # words of the dictionary that neurons are described with on the way
 
