@@ -31,7 +31,9 @@ class WordSettings:
 
     batches: int = 250  # of views
     half_batch: int = 48  # drawings, and as many photographs
-    finish: FinishSettings = field(default_factory=lambda: FinishSettings(steps=900, lessons=384))
+    finish: FinishSettings = field(
+        default_factory=lambda: FinishSettings(steps=220, texts=400, lessons=224)
+    )
     views: ComposerSettings = field(default_factory=ComposerSettings)
     seed: int = 1
 
