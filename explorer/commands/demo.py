@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 DICTIONARY_WORDS = 6_000
+LAYERS = "5,6,7,8,9"  # those that the recipe trained; neurons of frozen blocks say nothing
 
 
 def main(argv: list[str]) -> int:
@@ -69,6 +70,7 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
     settings = BuildSettings(
         model=f"local-dir:{options.work / 'model'}",
         images=f"store:{options.work / 'store'}",
+        layers=LAYERS,
         texts="corpus+common",
         words=DICTIONARY_WORDS,
         leave_out=PROFANITY,
