@@ -87,7 +87,8 @@ def picture_pushes(bundle: Bundle, source: Floats, target: Floats) -> NDArray[np
     difference = np.asarray(target, np.float32) - np.asarray(source, np.float32)
     difference = difference / max(float(np.linalg.norm(difference)), 1e-9)
     along = np.asarray(bundle.image_embeddings, np.float32) @ difference
-    return (along - along.mean()).astype(np.float64)
+    pushes: NDArray[np.float64] = (along - along.mean()).astype(np.float64)
+    return pushes
 
 
 def preferred(

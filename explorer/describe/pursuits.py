@@ -163,7 +163,7 @@ class _Orthogonal:
         self.triangle = np.zeros((len(unit), n_nonzero, n_nonzero))
         self.along = np.zeros((len(unit), n_nonzero))
         self.weights = np.zeros((len(unit), n_nonzero))
-        self.sums = np.zeros_like(unit)
+        self.sums: NDArray[np.float64] = np.zeros_like(unit)
 
     def add(self, step: int, texts: NDArray[np.float64]) -> NDArray[np.float64]:
         part, held = texts.copy(), self.basis[:, :step]
@@ -182,7 +182,8 @@ class _Orthogonal:
         places = np.arange(self.triangle.shape[1])
         diagonal = self.triangle[:, places, places]
         self.triangle[:, places, places] = np.where(diagonal > 0, diagonal, 1)
-        self.weights = np.linalg.solve(self.triangle, self.along[..., None])[..., 0]
+        solved = np.linalg.solve(self.triangle, self.along[..., None])[..., 0]
+        self.weights = np.asarray(solved, np.float64)
 
 
 def _in_chunks(

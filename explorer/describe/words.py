@@ -79,7 +79,7 @@ def judge_words(
     for half, told in enumerate(sums):
         seen = halves != half  # the images that this half's words did not see
         ways.append((across[:, seen], told @ embeddings[seen].T))
-    alive = directions.any(axis=1)
+    alive: NDArray[np.bool_] = np.any(directions != 0, axis=1)
     tested = alive if len(null_cosines) else np.zeros(len(alive), bool)
     p = np.full(len(alive), np.nan, np.float32)
     if tested.any():

@@ -112,7 +112,7 @@ class TowerTests:
     def of(cls, context: Context, sample: Sample) -> TowerTests:
         """Read the sample's pictures and words."""
         bundle, seed = context.bundle, context.settings.seed
-        chosen = partial(pursue, bundle.manifest.settings.get("pursuit", PAPER))
+        chosen = partial(pursue, str(bundle.manifest.settings.get("pursuit", PAPER)))
         pictures = thumbnails(bundle.pictures, sample.images)
         words = picture_words(bundle.pictures.table.iloc[sample.images], MEANINGS)
         return cls(context, sample, chosen, pictures, Labels.of(words, pictures, seed))

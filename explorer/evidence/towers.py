@@ -22,6 +22,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 from explorer.describe.directions import LayerDirections, LayerStatistics, StatisticsSettings
@@ -148,7 +149,7 @@ def redrawn(model: nn.Module, blocks: int, seed: int) -> nn.Module:
     """
     random = copy.copy(model)
     random._modules = dict(model._modules)
-    visual = copy.deepcopy(model.visual)
+    visual: VisionTransformer = copy.deepcopy(model.visual)
     random._modules["visual"] = visual
     kept = len(visual.transformer.resblocks) - blocks
     early = tuple(f"transformer.resblocks.{block}." for block in range(kept))

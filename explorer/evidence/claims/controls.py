@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from explorer.evidence.claim import FAILS, HOLDS, PARTLY, Claim, Result, Verdict, in_points
@@ -133,7 +133,7 @@ def _beats_controls(shares: Mapping[str, Any], nominal: float) -> bool:
     return usual and all(is_above(shares[OWN], control) for control in controls)
 
 
-def _by_layer(layers: Result, side: str, name: str, title: str, tone: Tone) -> Series:
+def _by_layer(layers: Sequence[Result], side: str, name: str, title: str, tone: Tone) -> Series:
     return Series(title, tone, [row[side][name] for row in layers])
 
 

@@ -63,7 +63,7 @@ CALIBRATION = 128
 """Neurons of each layer that pursuits are compared on."""
 TEXTS = (1, 3, 6, LONGEST)
 """Numbers of texts that pursuits are compared with."""
-P = NDArray[np.float64]
+P = NDArray[np.floating[Any]]
 
 
 def measure(context: Context) -> dict[str, Any]:
