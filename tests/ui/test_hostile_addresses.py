@@ -61,12 +61,12 @@ def check_query(text: str) -> None:
 
 def check_address(view: View, params: dict[str, str]) -> None:
     """Every page reads the address, says what it cannot read, and writes what it read."""
-    layers, labels = view.layers, set(view.labels)
+    layers = view.layers
     readers: list[Callable[[], Any]] = [
         lambda: read_neurons(params, layers, view.has),
         lambda: read_picture(params, 40),
         lambda: read_atlas(params, layers, view.has),
-        lambda: read_attack(params, labels),
+        lambda: read_attack(params),
         lambda: read_findings(params),
         lambda: read_search(params, 40),
         lambda: read_query(params, view),
@@ -82,7 +82,7 @@ def check_address(view: View, params: dict[str, str]) -> None:
             again = {k: v[0] for k, v in parse_qs(written).items()}
             assert all(key for key in again)
     for text in params.values():
-        read_scene(text, labels)
+        read_scene(text)
         for reader in (area.read, parse_jump):
             try:
                 reader(text)
