@@ -554,8 +554,10 @@ def test_collections_are_made_and_filled(ship: SavedFinding, store: Store, went:
 
 
 def test_the_report_is_opened_and_copied(
-    store: Store, monkeypatch: pytest.MonkeyPatch, went: list[str]
+    store: Store, monkeypatch: pytest.MonkeyPatch, went: list[str], untested_bundle: Path
 ) -> None:
+    """On a bundle whose labels alone decide: of the random tower's meanings none passes."""
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(untested_bundle.parent))
     monkeypatch.setattr("explorer.findings.report.GROUP", 2)
     monkeypatch.setattr("explorer.findings.report.AGREEING", 2)
     app = run_page("collection", id="report")
@@ -564,7 +566,7 @@ def test_the_report_is_opened_and_copied(
     click(app, "Copy to the collections")
     (group,) = store.collections()
     assert len(group.content.findings) == count
-    assert went[-1] == f"collection?bundle=tiny&id={group.id}"
+    assert went[-1] == f"collection?bundle=untested&id={group.id}"
 
 
 def test_a_bundle_without_a_report_says_so(monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> None:
@@ -828,7 +830,6 @@ def test_a_comparison_and_a_list_are_saved_with_all_their_neurons(
 
 
 PLACES: list[tuple[str, dict[str, str]]] = [
-    ("home", {}),
     ("search", {"q": "red + blue", "show": "towards"}),
     ("search", {"image": "3"}),
     ("concept", {"text": "red circle"}),
@@ -943,6 +944,16 @@ def test_every_list_of_neurons_is_saved_with_the_view_it_was_seen_in(
     layer, neuron = draft.neurons[0].layer, draft.neurons[0].neuron
     own = escape(href("neuron", bundle="tiny", layer=layer, neuron=neuron))
     assert f'href="{own}"' in html  # without the other page's parameters
+
+
+def test_the_overviews_neurons_are_saved_where_some_pass(
+    drafts: list[save_finding.Draft], told_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(told_bundle.parent))
+    click(run_page("home"), "Save as finding")
+    (draft,) = drafts
+    assert draft.neurons
+    assert draft.settings == {"from": "home"}
 
 
 @pytest.mark.parametrize("origin", ["nowhere", ["search"], 3, "https://example.org/"])
