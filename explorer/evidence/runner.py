@@ -61,8 +61,13 @@ def measure_allowed(
     once. Resumable, as `measure` is.
 
     Raises:
+        InputError: when the settings name a folder of pictures that cannot be used.
         Interrupted: after Ctrl-C.
     """
+    if settings.images is not None:
+        from explorer.evidence.evaluation import open_evaluation
+
+        open_evaluation(bundle, settings)
     refused = {}
     for name, found in _each(bundle, choose_sections([ALL]), settings, progress, resumable=True):
         if isinstance(found, InputError):
