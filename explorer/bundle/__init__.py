@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +41,6 @@ from explorer.errors import BundleError, InputError
 from explorer.kept import kept
 
 if TYPE_CHECKING:
-    from explorer.bundle.display import Neuron
     from explorer.describe.dictionary import TextDictionary
     from explorer.lens.models import LoadedModel
 
@@ -164,21 +165,18 @@ class Bundle(Arrays):
             raise InputError(f"Layer {layer} has no neuron {neuron}; choose 0 to {count - 1}.")
         return start + int(neuron)
 
-    def neuron(self, layer: int, neuron: int) -> Neuron:
+    def neuron(self, layer: int, neuron: int) -> Any:
         """Return one neuron, which a notebook shows with its pictures and words.
 
         Raises:
             InputError: when there is no such neuron; it names what there is.
         """
-        from explorer.bundle.display import Neuron
-
         self.row(layer, neuron)
-        return Neuron(self, layer, neuron)
+        return _display().Neuron(self, layer, neuron)
 
     def _repr_html_(self) -> str:
-        from explorer.bundle.display import bundle_html
-
-        return bundle_html(self)
+        html: str = _display().bundle_html(self)
+        return html
 
     @property
     def model(self) -> LoadedModel:
@@ -221,6 +219,11 @@ class Bundle(Arrays):
                 f"The bundle '{self.name}' has no layer {layer}; choose one of {have}."
             )
         return self._layer_rows[layer]
+
+
+def _display() -> ModuleType:
+    """Import what notebooks show; that module reads bundles, so it stands above this one."""
+    return import_module("explorer.bundle.display")
 
 
 def reseal_evidence(bundle: Bundle, evidence: dict[str, Any]) -> Bundle:

@@ -19,7 +19,6 @@ def _fill(command: argparse.ArgumentParser) -> None:
     command.add_argument("bundle", type=Path)
     command.add_argument(
         "--only",
-        default="",
         help="sections with commas between, claims for those that one pass serves; by default "
         "everything that the bundle allows, cheapest first",
     )
@@ -40,8 +39,8 @@ def _evidence(options: argparse.Namespace) -> Result:
 
     settings = read_settings(options, EvidenceSettings)
     bundle = Bundle.open(options.bundle)
-    only = options.only.split(",")
-    everything = not options.only
+    everything = options.only is None
+    only = [] if everything else options.only.split(",")
     if options.check:
         held = [name for name in sections() if name in bundle.manifest.evidence]
         return check(bundle, held if everything else only, settings, progress=to_stderr)

@@ -268,8 +268,6 @@ def test_source_is_whole_and_dominant_and_target_absent(bundle: Bundle, number: 
 def test_scenes_refuse_what_they_must(bundle: Bundle) -> None:
     with pytest.raises(InputError, match="would show the target"):
         compose_attack(bundle, SOURCE, TARGET, {"red triangle": [3]})
-    with pytest.raises(InputError, match="No picture of the bundle shows"):
-        compose_attack(bundle, "zebra", TARGET, {})
     with pytest.raises(InputError, match="No picture of the corpus"):
         compose_attack(bundle, SOURCE, TARGET, {"zebra": []})
     check_hidden(vocabulary(bundle), TARGET, ["green triangle"])

@@ -426,7 +426,7 @@ def test_a_bundle_without_held_out_pictures_takes_a_folders(
 ) -> None:
     bundle = Bundle.open(tiny_bundle)
     monkeypatch.setitem(bundle.pictures.table, "split", "corpus")
-    with pytest.raises(InputError, match=r"ships no held-out pictures .* as --images FOLDER"):
+    with pytest.raises(InputError, match=r"has no held-out pictures .* as --images FOLDER"):
         measure(bundle, ["recall"], EvidenceSettings(**SMALL))
     found = measure(bundle, ["claims"], EvidenceSettings(images=classes, **SMALL))
     assert list(found) == CLAIMS

@@ -107,7 +107,8 @@ def test_originals_stay_inside_their_folder(built: Path, photographs: Path) -> N
     assert original_file(bundle, 0) == (photographs / name).resolve()
 
     def within(**images: str) -> Bundle:
-        return Bundle(bundle.path, bundle.manifest.model_copy(update={"images": images}))
+        told = {name: value for name, value in bundle.manifest.images.items() if name != "folder"}
+        return Bundle(bundle.path, bundle.manifest.model_copy(update={"images": told | images}))
 
     assert original_file(within(folder=str(photographs / "elsewhere")), 0) is None
     assert original_file(within(), 0) is None
