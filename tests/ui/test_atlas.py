@@ -193,7 +193,7 @@ def test_ranges_filter_the_map_as_they_filter_the_neurons() -> None:
     assert 'href="neurons?bundle=tiny&amp;image_polysemy=0.5..' in html
     app.number_input(key="_range_low").set_value(0.2)
     app.selectbox(key="_range_key").set_value("selectivity")
-    app.button[0].click().run()
+    next(b for b in app.button if b.label == "Filter").click().run()
     ranges = {"image_polysemy": "0.5..", "selectivity": "0.2.."}
     assert app.query_params == {"bundle": "tiny", **ranges}
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from explorer.bundle import Bundle
 from explorer.bundle.meaning import NOTHING, title_of
 from explorer.bundle.measures import TABLE
 from explorer.evidence import registry
-from explorer.search import open_search
+from explorer.search import TextSearch, open_search
 from explorer.ui.address.address import NeuronsQuery, Usual, read_neurons
 from explorer.ui.address.search_query import read_search
 from explorer.ui.data import export, loaders, selection
@@ -192,9 +194,9 @@ def test_found_neurons_are_among_those_asked_for(view: View) -> None:
     assert kept == [row for row in rows if some[row]]
 
 
-def vars_of(found: object) -> dict[str, object]:
-    fields = ("bundle", "query", "terms", "places", "embeddings")
-    return {name: getattr(found, name) for name in fields}
+def vars_of(found: TextSearch) -> dict[str, Any]:
+    given = [field.name for field in dataclasses.fields(found) if field.init]
+    return {name: getattr(found, name) for name in given if name != "among"}
 
 
 def test_addresses_say_what_is_left_out() -> None:

@@ -122,7 +122,7 @@ THROUGH_APP = [
     ("search", {"q": "red + circle"}, "at the same end"),
     ("search", {"image": "3"}, "× its typical effect"),
     ("concept", {"text": "red"}, "In which layers"),
-    ("compare", {"pins": "1.5,2.7"}, "Concepts they share"),
+    ("compare", {"pins": "1.5,2.7"}, "Words they share"),
     ("neurons", {"view": "table", "neurons": "1.5,2.7"}, '<table class="neurons">'),
 ]
 
@@ -226,12 +226,14 @@ def test_the_range_form_writes_bounds_in_order() -> None:
     app.selectbox(key="_range_key").set_value("polysemy")
     app.number_input(key="_range_low").set_value(0.9)
     app.number_input(key="_range_high").set_value(0.25)
-    app.button[0].click().run()
+    next(b for b in app.button if b.label == "Filter").click().run()
     expected = {"bundle": "tiny", "selectivity": "0.1..", "polysemy": "0.25..0.9"}
     assert app.query_params == expected
     assert "Polysemy 0.25 to 0.9" in html_of(app)
     app.selectbox(key="_range_key").set_value("selectivity")
-    app.button[0].click().run()  # both ends open: the range is lifted
+    next(
+        b for b in app.button if b.label == "Filter"
+    ).click().run()  # both ends open: the range is lifted
     assert app.query_params == {"bundle": "tiny", "polysemy": "0.25..0.9"}
     assert not app.exception
 
