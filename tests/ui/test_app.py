@@ -405,9 +405,8 @@ def test_every_text_is_escaped(view: View, monkeypatch: pytest.MonkeyPatch) -> N
     evil = '<img src=x onerror="alert(1)">'
     labels = [evil] * len(view.labels)
     monkeypatch.setitem(view.__dict__, "labels", labels)
-    monkeypatch.setitem(
-        view.bundle.__dict__, "texts", [f"{evil}{n}" for n in range(len(view.bundle.texts))]
-    )
+    texts = [f"{evil}{n}" for n in range(len(view.bundle.texts))]
+    monkeypatch.setitem(view.bundle.__dict__, "texts", texts)
     view.neurons["concepts"] = evil
     clusters = grouping.concept_clusters(view, 0)
     pictures = grouping.top_pictures(view, 0, grouping.POSITIVE, clusters)
