@@ -8,13 +8,13 @@ from explorer.bundle.facts import relative_effects
 from explorer.errors import InputError
 from explorer.ui.address.address import read_picture
 from explorer.ui.core import glossary
-from explorer.ui.data.neuron import PICTURES, TEXTS, WHERE, Neuron
+from explorer.ui.data.neuron import MORE, PICTURES, TEXTS, WHERE, Neuron
 from explorer.ui.html.elements import caption, figures, notice, tag
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import neuron_maps, picture_choice
 
-KEPT = (PICTURES, TEXTS, WHERE)  # how the page is shown, beside its neuron
+KEPT = (MORE, PICTURES, TEXTS, WHERE)  # how the page is shown, beside its neuron
 
 
 def section(page: Page, neuron: Neuron) -> None:
