@@ -177,6 +177,14 @@ def test_a_picture_of_a_batch_opens_on_the_image_page(view: View) -> None:
     assert read_scene("blue square>red circle>0>99") is None
 
 
+@pytest.mark.parametrize("name", ["a > b", "50 % wool", "%3E", "größer", HOSTILE])
+def test_any_class_name_comes_back_from_the_address_of_its_scene(name: str) -> None:
+    """A bug: a ">" was taken out of names, so that a class of this name was not found."""
+    query = AttackQuery(name, "red circle", 3)
+    assert read_scene(write_scene(query, 5)) == (query, 5)
+    assert read_attack(query.params()) == (query, [])
+
+
 def test_every_state_has_an_address(view: View) -> None:
     usual = AttackQuery(**PAIR)
     for change in ({"seed": 4}, {"count": 5}, {"why": 3}):

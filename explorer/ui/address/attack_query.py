@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import quote, unquote
 
 from explorer.ui.address.address import whole
 
@@ -54,8 +55,8 @@ def read_attack(params: Mapping[str, str]) -> tuple[AttackQuery, list[str]]:
 
 
 def class_name(text: str) -> str:
-    """Return a class as a visitor may name it: any text, cut to length, without the separator."""
-    return " ".join(text.replace(SEPARATOR, " ").split())[:LONGEST_CLASS]
+    """Return a class as a visitor may name it: any text, cut to length."""
+    return " ".join(text.split())[:LONGEST_CLASS]
 
 
 def _number(
@@ -75,12 +76,13 @@ def _number(
 
 def write_scene(query: AttackQuery, number: int) -> str:
     """Return a scene of a batch as the Image page's address names it."""
-    return SEPARATOR.join((query.source, query.target, str(query.seed), str(number)))
+    named = (quote(name, safe=" ") for name in (query.source, query.target))
+    return SEPARATOR.join((*named, str(query.seed), str(number)))
 
 
 def read_scene(text: str) -> tuple[AttackQuery, int] | None:
     """Return the pair and number that `write_scene` wrote; None if it names no such scene."""
-    parts = text.split(SEPARATOR)
+    parts = [unquote(part) for part in text.split(SEPARATOR)]
     if len(parts) != 4:
         return None
     source, target, seed, number = parts[0], parts[1], whole(parts[2]), whole(parts[3])
