@@ -1,8 +1,8 @@
 """How long a measurement will take, from the time that the model takes for one picture.
 
 A section's work is counted in passes of one picture through the lens, and in scenes composed. The
-counts were fitted to whole measurements, of small bundles and of ViT-B/32, and are meant to be
-right within a factor of two.
+counts are estimates, by what each section computes: they order the sections and give the size of
+the wait, and were not compared with whole measurements.
 """
 
 from __future__ import annotations

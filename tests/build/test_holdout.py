@@ -14,24 +14,13 @@ from explorer.build.sources import FolderSource, open_source
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from tests.conftest import settings_for
-
-
-def photograph(seed: int, side: int = 48) -> Image.Image:
-    """Coarse noise, enlarged: as unlike another seed's as photographs are."""
-    rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
-    return coarse.resize((side, side), Image.Resampling.BICUBIC)
+from tests.support.photographs import photograph, write_photographs
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """40 pictures in 8 sub-folders, the ones of the issue."""
-    top = tmp_path / "in"
-    for place in range(40):
-        file = top / f"thing {place // 5}" / f"{place}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        photograph(place).save(file)
-    return top
+    """40 pictures in 8 sub-folders, of five each."""
+    return write_photographs(tmp_path / "in", 8, 5)
 
 
 def splits(source: FolderSource) -> dict[str, str]:

@@ -15,19 +15,14 @@ from explorer.errors import InputError
 from explorer.scenes import cutouts
 from explorer.scenes.cutouts import cut_out, find_cutouts
 from explorer.scenes.seeded import SceneSet, can_draw, draw_scene, made_of
-from tests.build.test_holdout import photograph
 from tests.conftest import settings_for
+from tests.support.photographs import write_photographs
 
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20 photographs without alpha, in five sub-folders."""
-    folder = tmp_path_factory.mktemp("photographs") / "in"
-    for place in range(20):
-        file = folder / f"thing {place % 5}" / f"{place}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        photograph(place).save(file)
-    return folder
+    return write_photographs(tmp_path_factory.mktemp("photographs") / "in", 5, 4)
 
 
 @pytest.fixture(scope="module")

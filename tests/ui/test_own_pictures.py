@@ -17,20 +17,15 @@ from explorer.bundle.shipped import shipped_pictures
 from explorer.ui.data import loaders
 from explorer.ui.data.loaders import View
 from explorer.ui.image import source as image_source
-from tests.build.test_holdout import photograph
 from tests.conftest import settings_for
 from tests.support.app import html_of, run_page
+from tests.support.photographs import write_photographs
 
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """40 photographs in 8 sub-folders."""
-    folder = tmp_path_factory.mktemp("photographs") / "in"
-    for place in range(40):
-        file = folder / f"thing {place // 5}" / f"{place}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        photograph(place).save(file)
-    return folder
+    return write_photographs(tmp_path_factory.mktemp("photographs") / "in", 8, 5)
 
 
 @pytest.fixture(scope="module")
