@@ -79,7 +79,7 @@ def broken(visit: Visit) -> tuple[int, list[str]]:
 
 
 def test_pages_under_a_path_have_their_pictures(visit: Visit) -> None:
-    visit.open("", "What does a neuron of CLIP mean?")
+    visit.open("neurons?bundle=tiny", "Neurons")
     count, lost = broken(visit)
     assert count > 20
     assert not lost
@@ -104,7 +104,8 @@ def test_facts_and_hints_are_served_under_the_path(visit: Visit) -> None:
 
 def test_links_stay_under_the_path(visit: Visit) -> None:
     visit.open("neurons?bundle=tiny&layers=1", "Neurons")
-    visit.page.locator('a[href*="neuron?bundle=tiny"]').first.click()
+    cards = visit.page.locator('[data-testid="stMain"] a[href*="neuron?bundle=tiny"]')
+    cards.first.click()
     visit.page.wait_for_selector('h1:text-matches("Layer 1 · Neuron")')
     assert visit.page.url.startswith(f"{visit.server}neuron?")
     visit.page.go_back()
