@@ -448,7 +448,8 @@ def test_downloads_are_whole_files(view: View, monkeypatch: pytest.MonkeyPatch) 
             with Image.open(io.BytesIO(archive.read(name))) as overlay:
                 strength = expected.strengths()[place].numpy()
                 wanted = painting.paint(picture, strength, painting.colour_of(place))
-                assert (np.asarray(overlay) == np.asarray(wanted)).all()
+                apart = np.asarray(overlay, np.int16) - np.asarray(wanted, np.int16)
+                assert np.abs(apart).max() <= 1  # a map's last bit may round a colour elsewhere
     labels = np.asarray(Image.open(io.BytesIO(found[f"{stem}-labels.png"])))
     assert (labels == expected.labels()).all()
     arrays = np.load(io.BytesIO(found[f"{stem}-maps.npz"]))
