@@ -11,13 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.evidence.drawing import Scale, Shown
-from explorer.evidence.figures import Figure, reaches, value_of
+from explorer.evidence.drawing import Number, Scale, Shown, percent
+from explorer.evidence.figures import Figure, is_positive, reaches, value_of
 
 HOLDS, PARTLY, FAILS = "holds", "partly", "doesn't hold"
 MOST, HALF = 0.9, 0.5  # shares from which a claim holds, and holds partly
 PICTOGRAMS = ("pictogram, single", "pictogram, multiple")
 """The scenes on which maps and discovery are judged: of a style the model never saw."""
+LEAD = percent("of what the effects add to the lead")
+BY_LEAD = (
+    " Where ablation costs no recall@1, the same is asked of what the effects add to the right "
+    "answer's lead over the mean candidate, and the answer is partly at most."
+)
 ORACLE = (
     "Checked on a small model with random weights, where every effect can be formed and every "
     "ablation done by a hook: sums, norms, masks, projections and recomputations agree; effects "
@@ -76,13 +81,31 @@ def outcome_of(share: Figure) -> str:
     return HOLDS if reaches(share, MOST) else PARTLY if reaches(share, HALF) else FAILS
 
 
-def nothing_lost(drop: Figure) -> Verdict:
-    """Return the verdict where ablation costs nothing."""
-    return Verdict(
-        FAILS,
+def by_lead(drop: Figure, lead: Result | None, judge: Callable[[Result], Verdict]) -> Verdict:
+    """Judge by the right answer's lead where ablating the effects costs no recall.
+
+    `lead` has what the effects add to it as "carried"; `judge` judges what is kept of that. A model
+    that answers without these effects shows a claim partly at most.
+    """
+    spared = (
         f"mean-ablating all these effects changes recall@1 by {in_points(drop)} points, which "
-        "cannot be distinguished from 0: there is nothing to keep.",
+        "cannot be distinguished from 0"
     )
+    if lead is None or not is_positive(lead["carried"]):
+        return Verdict(FAILS, f"{spared}: there is nothing to keep.")
+    found = judge(lead)
+    outcome = FAILS if found.outcome == FAILS else PARTLY
+    return Verdict(outcome, f"{spared}; {found.because}")
+
+
+def lead_numbers(result: Result, names: Mapping[str, str], *path: str) -> list[Number]:
+    """Return the headline figures of the lead at a path by {key: name}; none in older results."""
+    part = result
+    for step in path:
+        part = part.get(step, {})
+    if "lead" not in part:
+        return []
+    return [Number.at(name, LEAD, result, *path, "lead", key) for key, name in names.items()]
 
 
 def in_points(figure: Figure) -> str:

@@ -55,6 +55,11 @@ def reaches(figure: Figure, least: float) -> bool:
     return bool(figure["interval"] and figure["interval"][0] >= least)
 
 
+def stays_below(figure: Figure, most: float) -> bool:
+    """Return whether a figure's whole interval is at `most` or below."""
+    return bool(figure["interval"] and figure["interval"][1] <= most)
+
+
 def is_above(figure: Figure, other: Figure) -> bool:
     """Return whether a figure's whole interval is above another's."""
     own, theirs = figure["interval"], other["interval"]

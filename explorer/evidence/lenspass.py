@@ -197,8 +197,9 @@ class Replacement:
     """A probe that classifies after variants of an intervention, layer by layer and in all.
 
     `change` maps a layer's view to what the variants add to the representation: [variant, image,
-    embed]. Keeps `ranks` [image, place, variant] int32 and `cosines` with the unchanged
-    representation [image, place, variant] float32; the places are the layers (unless
+    embed]. Keeps `ranks` [image, place, variant] int32, `cosines` with the unchanged
+    representation and `leads`, what the change adds to the right answer's lead over the mean
+    candidate, both [image, place, variant] float32; the places are the layers (unless
     `layerwise` is off), then all layers at once. Ranks of the unchanged one: `full` [image].
     """
 
@@ -210,7 +211,8 @@ class Replacement:
 
     def take(self, batch: PassBatch, /) -> Mapping[str, np.ndarray]:
         """Classify a batch after every variant."""
-        ranks, cosines = [], []
+        ranks, cosines, leads = [], [], []
+        contrasts = self.judge.contrasts(batch.images)
         total: Tensor | None = None
 
         def classify(change: Tensor) -> None:
@@ -219,6 +221,7 @@ class Replacement:
             cosines.append(
                 torch.nn.functional.cosine_similarity(changed, batch.representation[None], dim=2)
             )
+            leads.append(torch.einsum("vie,ie->vi", change, contrasts))
 
         for view in batch.views:
             change = self.change(view)
@@ -231,4 +234,5 @@ class Replacement:
             "full": self.judge.ranks(batch.representation, batch.images).numpy(),
             "ranks": torch.stack(ranks).permute(2, 0, 1).numpy(),
             "cosines": torch.stack(cosines).permute(2, 0, 1).float().numpy(),
+            "leads": torch.stack(leads).permute(2, 0, 1).float().numpy(),
         }

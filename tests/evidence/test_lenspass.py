@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from explorer.evidence.context import Context
 from explorer.evidence.lenspass import LayerView, PassBatch, Replacement
@@ -53,6 +54,16 @@ def test_sums_norms_and_projections_are_those_of_the_formed_effects(
         assert torch.equal(view.significant | edge, strong | edge)
 
 
+def plain_leads(context: Context, changed: Tensor, batch: PassBatch) -> list[float]:
+    """What a change adds to the product with the own label, beyond its mean over candidates."""
+    found = []
+    for place, after in enumerate(changed):
+        products = context.judge.texts @ (after - batch.representation[place])
+        answer = int(context.evaluation.answers[batch.images.start + place])
+        found.append(float(products[answer] - products.mean()))
+    return found
+
+
 def test_ablation_takes_the_formed_effects_away(context: Context, batch: PassBatch) -> None:
     context.probes["ablation"] = probe = ablation.probe(context)
     found = probe.take(batch)
@@ -63,6 +74,9 @@ def test_ablation_takes_the_formed_effects_away(context: Context, batch: PassBat
         assert found["ranks"][:, place, 0].tolist() == plain_ranks(context, changed)
         cosines = torch.nn.functional.cosine_similarity(changed, batch.representation)
         np.testing.assert_allclose(found["cosines"][:, place, 0], cosines, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            found["leads"][:, place, 0], plain_leads(context, changed, batch), rtol=1e-3, atol=1e-5
+        )
     last = plain_ranks(context, batch.representation - every)
     assert found["ranks"][:, -1, 0].tolist() == last
     assert found["full"].tolist() == plain_ranks(context, batch.representation)

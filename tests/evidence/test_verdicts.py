@@ -67,6 +67,22 @@ def test_rank_is_a_share_of_what_is_lost(kept: float, expected: str) -> None:
     assert outcome("rank", result | {"drop": of(-0.2)}) == FAILS
 
 
+@pytest.mark.parametrize(("share", "expected"), [(0.95, PARTLY), (0.6, PARTLY), (0.3, FAILS)])
+def test_where_recall_stays_the_lead_decides_and_nothing_holds_wholly(
+    share: float, expected: str
+) -> None:
+    spared, lead = {"drop": of(0.0)}, {"carried": of(0.2)}
+    rank = spared | {"lead": lead | {"rank_1": of(share)}}
+    assert outcome("rank", rank) == expected
+    assert outcome("rank", rank | {"lead": {"carried": of(0.0), "rank_1": of(share)}}) == FAILS
+    some = lead | {"only_significant": of(share), "without_significant": of(0.9)}
+    assert outcome("selectivity", spared | {"lead": some}) == expected
+    texts = spared | {"lead": lead | {"of_direction": of(share)}, "rows": []}
+    for beyond, found in ((0.2, expected), (0.0, FAILS)):
+        strongest = {"omp_beyond_random": [{"cosine": of(beyond)}]}
+        assert outcome("texts", {"all_neurons": texts, "strongest": strongest}) == found
+
+
 @pytest.mark.parametrize(
     ("kept", "beyond", "expected"),
     [(0.92, 0.2, HOLDS), (0.905, 0.2, PARTLY), (0.3, 0.2, FAILS), (0.95, 0.0, FAILS)],

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from explorer.evidence.claim import (
+    BY_LEAD,
     ORACLE,
     Claim,
     Measure,
     Result,
     Verdict,
+    by_lead,
     by_share,
     in_percent,
-    nothing_lost,
+    lead_numbers,
 )
 from explorer.evidence.drawing import (
     RECALL,
@@ -31,10 +33,17 @@ from explorer.evidence.figures import is_positive
 def judge(result: Result) -> Verdict:
     """Judge what projections on one direction per neuron keep."""
     if not is_positive(result["drop"]):
-        return nothing_lost(result["drop"])
+        return by_lead(result["drop"], result.get("lead"), _judge_lead)
     return by_share(
         result["all_layers"]["rank_1"]["kept"],
         "of the recall that second-order effects carry, one direction per neuron keeps {}.",
+    )
+
+
+def _judge_lead(lead: Result) -> Verdict:
+    return by_share(
+        lead["rank_1"],
+        "of what they add to the right answer's lead, one direction per neuron keeps {}.",
     )
 
 
@@ -64,6 +73,7 @@ def draw(result: Result) -> Shown:
                 percent("of what is lost without effects"),
                 result, "all_layers", "rank_1", "kept",
             ),
+            *lead_numbers(result, {"rank_1": "Of the lead, kept by one direction"}),
             Number.at(
                 "Explained variance, build", mean, result, "explained_variance", "build", "rank_1"
             ),
@@ -122,7 +132,7 @@ CLAIM = Claim(
     sentence="Where a neuron acts, its effect keeps to one direction of the joint space.",
     rule="Of the recall@1 lost when all second-order effects are mean-ablated: holds if their "
     "projections on one direction per neuron keep at least 90 % (the whole 95 % interval). Partly "
-    "from 50 % on.",
+    "from 50 % on." + BY_LEAD,
     judge=judge,
     draw=draw,
     explain=explain,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from explorer.evidence.claim import (
+    BY_LEAD,
     FAILS,
     HALF,
     HOLDS,
@@ -13,8 +14,9 @@ from explorer.evidence.claim import (
     Measure,
     Result,
     Verdict,
+    by_lead,
     in_percent,
-    nothing_lost,
+    lead_numbers,
 )
 from explorer.evidence.drawing import (
     RECALL,
@@ -29,20 +31,30 @@ from explorer.evidence.drawing import (
     Tone,
     percent,
 )
-from explorer.evidence.figures import is_above, is_positive, reaches
+from explorer.evidence.figures import is_above, is_positive, reaches, stays_below
 
 
 def judge(result: Result) -> Verdict:
     """Judge what significant effects keep alone, and what is lost without them."""
+    if not is_positive(result["drop"]):
+        return by_lead(result["drop"], result.get("lead"), _judge_lead)
     every = result["all_layers"]
     kept, lost = every["kept_by_significant"], every["lost_without_significant"]
-    if not is_positive(result["drop"]):
-        return nothing_lost(result["drop"])
     said = (
         f"of the recall that second-order effects carry, significant ones alone keep "
         f"{in_percent(kept)}; without them {in_percent(lost)} is lost."
     )
     passed = reaches(kept, HALF) + reaches(lost, HALF)
+    return Verdict((FAILS, PARTLY, HOLDS)[passed], said)
+
+
+def _judge_lead(lead: Result) -> Verdict:
+    kept, without = lead["only_significant"], lead["without_significant"]
+    said = (
+        f"of what they add to the right answer's lead, significant ones alone keep "
+        f"{in_percent(kept)}; without them {in_percent(without)} stays."
+    )
+    passed = reaches(kept, HALF) + stays_below(without, 1 - HALF)
     return Verdict((FAILS, PARTLY, HOLDS)[passed], said)
 
 
@@ -83,6 +95,13 @@ def draw(result: Result) -> Shown:
             ),
             Number.at(
                 "Kept by the same number at random", lost, result, "all_layers", "kept_by_random"
+            ),
+            *lead_numbers(
+                result,
+                {
+                    "only_significant": "Of the lead, kept by significant effects",
+                    "only_random": "Of the lead, kept by the same number at random",
+                },
             ),
             Number.at(
                 "Pictures above a neuron's threshold",
@@ -141,7 +160,7 @@ CLAIM = Claim(
     sentence="A neuron acts on few pictures, and those few effects are the ones that count.",
     rule="Of the recall@1 lost when all second-order effects are mean-ablated: holds if the "
     "significant effects alone keep at least half, and without them at least half is lost (each by "
-    "its whole 95 % interval). Partly if one of the two.",
+    "its whole 95 % interval). Partly if one of the two." + BY_LEAD,
     judge=judge,
     draw=draw,
     explain=explain,

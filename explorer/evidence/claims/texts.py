@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from explorer.evidence.claim import (
+    BY_LEAD,
     FAILS,
     Claim,
     Measure,
     Result,
     Verdict,
+    by_lead,
+    by_share,
     in_percent,
-    nothing_lost,
+    lead_numbers,
     outcome_of,
 )
 from explorer.evidence.drawing import (
@@ -40,10 +44,11 @@ NOTHING: Figure = {"value": None, "interval": None, "count": 0}
 def judge(result: Result) -> Verdict:
     """Judge what the bundle's sparse sets keep, and whether choosing texts matters."""
     part = result["all_neurons"]
-    if not is_positive(part["drop"]):
-        return nothing_lost(part["drop"])
-    last = max((r for r in part["rows"] if r["method"] == "omp"), key=lambda row: row["m"])
     above = all(is_positive(row["cosine"]) for row in result["strongest"]["omp_beyond_random"])
+    if not is_positive(part["drop"]):
+        found = by_lead(part["drop"], part.get("lead"), _judge_lead)
+        return found if above else replace(found, outcome=FAILS)
+    last = max((r for r in part["rows"] if r["method"] == "omp"), key=lambda row: row["m"])
     share = last["of_direction"]
     said = (
         f"{last['m']} texts keep {in_percent(share)} of the recall that the directions themselves "
@@ -51,6 +56,13 @@ def judge(result: Result) -> Verdict:
         "number."
     )
     return Verdict(outcome_of(share) if above else FAILS, said)
+
+
+def _judge_lead(lead: Result) -> Verdict:
+    return by_share(
+        lead["of_direction"],
+        "of what their directions add to the right answer's lead, the texts keep {}.",
+    )
 
 
 def draw(result: Result) -> Shown:
@@ -72,6 +84,14 @@ def draw(result: Result) -> Shown:
             Number.at(
                 f"Cosine with the direction, {most} texts",
                 COSINE, result, *rows, place["omp", most], "reconstruction",
+            ),
+            *lead_numbers(
+                result,
+                {
+                    "directions": "Of the lead, kept by the directions",
+                    "of_direction": "Of the directions' lead, kept by the texts",
+                },
+                "all_neurons",
             ),
         ],
         [
@@ -118,7 +138,7 @@ CLAIM = Claim(
     sentence="That direction is a sparse sum of texts.",
     rule="Holds if the largest number of texts in the bundle keeps at least 90 % of the recall@1 "
     "that the directions themselves keep (the whole 95 % interval), and chosen texts reconstruct "
-    "better than random ones at every number (interval above 0). Partly from 50 % on.",
+    "better than random ones at every number (interval above 0). Partly from 50 % on." + BY_LEAD,
     judge=judge,
     draw=draw,
     measure=Measure("reconstruction", "Cosine of a direction with its first 16 texts", COSINE),

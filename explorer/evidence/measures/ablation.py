@@ -10,7 +10,7 @@ Second-order means are the build's, over its whole corpus. First-order means and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from explorer.evidence.context import Context
-from explorer.evidence.figures import Figure, figure
+from explorer.evidence.figures import Figure, figure, ratio
 from explorer.evidence.lenspass import LayerView, Replacement
 from explorer.evidence.work import stream
 from explorer.lens import write_vectors
@@ -91,6 +91,20 @@ def recalls(ranks: np.ndarray, seed: int) -> dict[str, Figure]:
 def after(full: np.ndarray, ranks: np.ndarray, seed: int) -> dict[str, Figure]:
     """Return recall after an intervention, and how much recall@1 fell, picture by picture."""
     return {**recalls(ranks, seed), "drop": figure(hits(full) - hits(ranks), seed)}
+
+
+def lead_shares(leads: np.ndarray, names: Sequence[str], seed: int) -> dict[str, Figure]:
+    """Return what the ablated effects add to the lead, and the share that each variant keeps.
+
+    `leads` [image, variant + 1] as `Replacement` keeps them, of mean ablation first, then of the
+    variants `names`. "carried" is in units of the unnormalised output's product with the texts.
+    """
+    carried = -leads[:, 0]
+    kept = {
+        name: ratio(leads[:, place] + carried, carried, seed)
+        for place, name in enumerate(names, start=1)
+    }
+    return {"carried": figure(carried, seed), **kept}
 
 
 def indirect_ranks(context: Context) -> np.ndarray:

@@ -17,7 +17,7 @@ from torch import Tensor
 from explorer.evidence.context import Context
 from explorer.evidence.figures import figure, ratio
 from explorer.evidence.lenspass import LayerView, Replacement
-from explorer.evidence.measures.ablation import hits, recalls
+from explorer.evidence.measures.ablation import hits, lead_shares, recalls
 
 NEEDS_EFFECTS = True
 VARIANTS = ("ablated", "rank_1", "rank_2", "rank_3")
@@ -73,6 +73,7 @@ def measure(context: Context) -> dict[str, Any]:
         "drop": figure(full - hits(record["ranks"][:, -1, 0]), seed),
         "layers": rows[:-1],
         "all_layers": rows[-1],
+        "lead": lead_shares(record["leads"][:, -1], VARIANTS[1:], seed),
         "explained_variance": _explained(context),
     }
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from explorer.evidence.context import Context
 from explorer.evidence.figures import figure, ratio
 from explorer.evidence.lenspass import LayerView, Replacement
-from explorer.evidence.measures.ablation import hits, recalls
+from explorer.evidence.measures.ablation import hits, lead_shares, recalls
 
 NEEDS_EFFECTS = True
 VARIANTS = ("ablated", "only_significant", "without_significant", "only_random", "without_random")
@@ -93,6 +93,7 @@ def measure(context: Context) -> dict[str, Any]:
         "drop": figure(lost, seed),
         "layers": rows[:-1],
         "all_layers": {**rows[-1], **shares},
+        "lead": lead_shares(record["leads"][:, -1], VARIANTS[1:], seed),
         "above": _curve(norms, seed),
         "lowered": _lowered(record["ranks"][:, -1], full, lost, norms, seed),
     }

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from explorer.evidence.context import Context
-from explorer.evidence.figures import figure, ratio
+from explorer.evidence.figures import Figure, figure, ratio
 from explorer.evidence.lenspass import LayerView, PassBatch, Replacement
 from explorer.evidence.measures import codes
 from explorer.evidence.measures.ablation import hits, recalls
@@ -182,7 +182,12 @@ def measure(context: Context) -> dict[str, Any]:
         **context.conditions(),
         "texts": len(context.atoms),
         "full": recalls(record["a_full"], seed),
-        "all_neurons": {"neurons": int(alive.sum()), **_ablated(record, "a", seed), "rows": every},
+        "all_neurons": {
+            "neurons": int(alive.sum()),
+            **_ablated(record, "a", seed),
+            "lead": _lead(record["a_leads"][:, 0], seed),
+            "rows": every,
+        },
         "strongest": {
             "neurons": vectors.shape[1],
             **_ablated(record, "b", seed),
@@ -204,6 +209,20 @@ def measure(context: Context) -> dict[str, Any]:
 def _ablated(record: Arrays, part: str, seed: int) -> dict[str, Any]:
     full, ablated = hits(record[f"{part}_full"]), hits(record[f"{part}_ranks"][:, 0, 0])
     return {"ablated": figure(ablated, seed), "drop": figure(full - ablated, seed)}
+
+
+def _lead(leads: np.ndarray, seed: int) -> dict[str, Figure]:
+    """Return what the effects add to the lead, and what the largest number of texts keeps of it.
+
+    `leads` [image, variant] in the order of `_rows`, after mean ablation.
+    """
+    carried = -leads[:, 0]
+    by_directions, by_texts = leads[:, 1] + carried, leads[:, -1] + carried
+    return {
+        "carried": figure(carried, seed),
+        "directions": ratio(by_directions, carried, seed),
+        "of_direction": ratio(by_texts, by_directions, seed),
+    }
 
 
 def _rows(
