@@ -12,7 +12,7 @@ from explorer.bundle import verify
 from explorer.bundle.manifest import Texts
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
-from explorer.ui.html.elements import NOTHING, figures, table, tag
+from explorer.ui.html.elements import NOTHING, command, figures, table, tag
 from explorer.ui.shell import frame
 
 CREDITS_SHOWN = 12
@@ -180,6 +180,6 @@ def build_another() -> None:
     frame.draw(
         tag("h2", "Build another"),
         tag("p", "Any open_clip vision transformer, your own pictures and texts:"),
-        tag("pre", tag("code", frame.BUILD_COMMAND)),
+        command(frame.BUILD_COMMAND),
         tag("p", "Bundles in ", tag("code", "precomputed/"), " are found automatically."),
     )

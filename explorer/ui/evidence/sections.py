@@ -20,7 +20,7 @@ from explorer.evidence.figures import is_figure, leaves
 from explorer.evidence.stored import MALFORMED, recall_of, stored_evidence
 from explorer.ui.evidence import plots
 from explorer.ui.html import charts
-from explorer.ui.html.elements import NOTHING, caption, figures, joined, table, tag
+from explorer.ui.html.elements import NOTHING, caption, command, figures, joined, table, tag
 from explorer.ui.html.links import link
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
@@ -83,7 +83,7 @@ def _to_measure(page: Page, missing: Sequence[str]) -> Markup:
     return joined(
         [
             tag("p", said, role="status"),
-            tag("pre", tag("code", _command(page))),
+            command(_command(page)),
             caption("Not measured yet: ", joined(names, " · "), ".", css="missing"),
         ]
     )
@@ -197,7 +197,7 @@ def _section(page: Page, key: str, found: _Found | None, whole: bool) -> None:
     if not parts:
         frame.draw(
             tag("p", "Not measured yet. To measure it alone:", role="status"),
-            tag("pre", tag("code", _command(page, section))),
+            command(_command(page, section)),
         )
     for place, part in enumerate(parts):
         if isinstance(part, Markup):

@@ -105,4 +105,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[in
         "div",
         tag("table", tag("thead", line("th", head)), tag("tbody", body)),
         css="scroll",
+        tabindex=0,  # so that keys can scroll it
     )
+
+
+def command(text: str) -> Markup:
+    """Show a command to copy; keys can scroll it."""
+    return tag("pre", tag("code", text), tabindex=0)

@@ -29,7 +29,7 @@ from explorer.ui.core.theme import FAVICON, STYLE
 from explorer.ui.data import loaders
 from explorer.ui.data.loaders import View
 from explorer.ui.html import links
-from explorer.ui.html.elements import NOTHING, Child, block, notice, tag
+from explorer.ui.html.elements import NOTHING, Child, block, command, notice, tag
 from explorer.ui.html.pictures import picture_mark
 from explorer.ui.shell import gate, pins, standing
 
@@ -276,7 +276,7 @@ def _no_bundle(folder: str) -> Markup:
         ),
         tag("p", WHERE_SHIPPED) if CHECKOUT is None else "",
         tag("p", "Build one from an open_clip model, a folder of pictures and a list of texts:"),
-        tag("pre", tag("code", BUILD_COMMAND)),
+        command(BUILD_COMMAND),
         tag(
             "p",
             "Bundles elsewhere: set ",
@@ -291,7 +291,7 @@ def _broken(key: str, message: str) -> Markup:
         f"Bundle “{key}” cannot be opened",
         tag("p", message),
         tag("p", "To see all that is wrong with it:"),
-        tag("pre", tag("code", f"python -m explorer verify precomputed/{key}")),
+        command(f"python -m explorer verify precomputed/{key}"),
     )
 
 

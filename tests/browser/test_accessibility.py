@@ -1,0 +1,44 @@
+"""What axe-core finds on the pages: nothing serious, wide and light, narrow and dark."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.browser import Visit
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+PAGES = {
+    "home": ("?bundle=told", "What does a neuron of CLIP mean?"),
+    "neurons": ("neurons?bundle=told", "Neurons"),
+    "table": ("neurons?bundle=told&view=table", "Neurons"),
+    "neuron": ("neuron?bundle=told&layer=1&neuron=4", "Layer 1 · Neuron 4"),
+    "texts": ("neuron?bundle=told&layer=1&neuron=4&more=texts", "Layer 1 · Neuron 4"),
+    "concept": ("concept?bundle=told&text=red", "“red”"),
+    "search": ("search?bundle=told&q=red", "Search"),
+    "atlas": ("atlas?bundle=told", "Atlas"),
+    "image": ("image?bundle=tiny&image=3&texts=red%2Cblue", "An image under the lens"),
+    "compare": ("compare?bundle=told&pins=1.4,1.5,2.7&image=3", "Compare"),
+    "adversarial": (
+        "adversarial?bundle=tiny&source=blue+square&target=red+circle&seed=3",
+        "Adversarial pictures from polysemy",
+    ),
+    "evidence": ("evidence?bundle=tiny", "Evidence"),
+    "findings": ("findings?bundle=tiny", "Findings"),
+    "about": ("about?bundle=tiny", "About & credits"),
+}
+GRAVE = {"serious", "critical"}
+
+
+@pytest.mark.parametrize("visit", [(1440, "light"), (390, "dark")], indirect=True, ids=str)
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_serious(visit: Visit, name: str) -> None:
+    visit.open(*PAGES[name])
+    found = axe.Axe().run(visit.page)
+    grave = [
+        f"{broken['id']}: {broken['help']}: {node['html'][:200]} {node['target']}"
+        for broken in found.response["violations"]
+        if broken["impact"] in GRAVE
+        for node in broken["nodes"]
+    ]
+    assert not grave, "\n".join(grave)
