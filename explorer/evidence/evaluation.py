@@ -146,9 +146,9 @@ class Judge:
         self.answers = torch.from_numpy(answers)
 
     @classmethod
-    def of(cls, loaded: LoadedModel, evaluation: EvaluationSet) -> Judge:
-        """Embed the candidates of an evaluation set."""
-        names = [PROMPT.format(name) for name in evaluation.candidates]
+    def of(cls, loaded: LoadedModel, evaluation: EvaluationSet, prompt: str = PROMPT) -> Judge:
+        """Embed the candidates of an evaluation set, each written into the prompt."""
+        names = [prompt.format(name) for name in evaluation.candidates]
         return cls(encode_texts(loaded, names), evaluation.answers)
 
     def ranks(self, representations: Tensor, images: slice) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any
 from explorer.bundle import Manifest
 from explorer.evidence import registry
 from explorer.evidence.claim import HOLDS, Claim, Result
-from explorer.evidence.drawing import RECALL, Number, percent
+from explorer.evidence.drawing import RECALL, Number, Scale, percent
 from explorer.evidence.stored import upgraded
 from explorer.places import BUNDLES, SHIPPED
 
@@ -44,6 +44,7 @@ def page(manifest: Manifest) -> str:
         "intervals.",
         "## In brief",
         table(evidence),
+        *_phrases(evidence.get("recall", {})),
     ]
     for key, claim in registry.claims().items():
         result = evidence.get(registry.section_of(key).name)
@@ -76,6 +77,25 @@ def table(evidence: Mapping[str, Any]) -> str:
             said = verdict.because[:1].upper() + verdict.because[1:]
             rows.append(f"| {claim.title} | {verdict.outcome} | {_cell(said)} |")
     return "\n".join(rows)
+
+
+def _phrases(recall: Result) -> Iterator[str]:
+    """Yield what becomes of recognition when names stand in phrases."""
+    if not recall.get("phrases"):
+        return
+    yield "Names in phrases, on the same pictures:"
+    points = Scale("points", 100, "", 1)
+    yield "\n".join(
+        [
+            "| phrase | recall@1 | points more than bare names |",
+            "| --- | --- | --- |",
+            *(
+                f"| {row['phrase']} | {RECALL.text(row['recall@1'])} | "
+                f"{points.text(row['beyond_bare'])} |"
+                for row in recall["phrases"]
+            ),
+        ]
+    )
 
 
 def _claim(key: str, claim: Claim, evidence: Mapping[str, Result]) -> Iterator[str]:

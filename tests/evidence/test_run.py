@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from explorer.bundle import MANIFEST, Bundle, Manifest, reseal_evidence, verify
 from explorer.commands.main import main
@@ -18,6 +19,7 @@ from explorer.evidence.measures import kinds as kinds_module
 from explorer.evidence.registry import choose_sections
 from explorer.evidence.work import Work, stream
 from explorer.lens import SecondOrderLens
+from explorer.pixels import to_rgb
 from explorer.resumable import Interrupted, Reporter
 from tests.conftest import draw
 from tests.support.evidence import SMALL, batch_of, context_of, plain_ranks
@@ -89,6 +91,30 @@ def test_nothing_ablated_is_the_models_recognition(found: dict[str, Any]) -> Non
     assert found["texts"]["all_neurons"]["ablated"]["value"] == everywhere
     one = found["rank"]["all_layers"]["rank_1"]["recall@1"]["value"]
     assert found["texts"]["all_neurons"]["rows"][0]["recall@1"]["value"] == one
+
+
+def test_names_in_phrases_are_looked_for_as_they_stand(
+    found: dict[str, Any], tiny_bundle: Path
+) -> None:
+    """By open_clip's own towers, picture by picture and phrase by phrase."""
+    bundle = Bundle.open(tiny_bundle)
+    loaded, table = bundle.load_model(), bundle.pictures.table
+    rows = np.flatnonzero(table["split"] == "heldout")
+    names = sorted(set(table["label"].iloc[rows]))
+    recall = found["recall"]
+    assert len({row["phrase"] for row in recall["phrases"]}) == 5
+    for row in recall["phrases"]:
+        texts = loaded.tokenizer([row["phrase"].replace("{}", name) for name in names])
+        right = 0
+        for number in rows:
+            pixels = loaded.preprocess(to_rgb(bundle.pictures.image(int(number))))[None]
+            with torch.inference_mode():
+                unit = torch.nn.functional.normalize(loaded.model.encode_text(texts), dim=1)
+                best = int((unit @ loaded.model.encode_image(pixels)[0]).argmax())
+            right += names[best] == table["label"].iloc[number]
+        assert row["recall@1"]["value"] == pytest.approx(right / len(rows))
+        beyond = row["recall@1"]["value"] - recall["recall@1"]["value"]
+        assert row["beyond_bare"]["value"] == pytest.approx(beyond, abs=1e-4)
 
 
 def test_shares_of_the_lead_add_up(found: dict[str, Any]) -> None:

@@ -4,26 +4,45 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from explorer.evidence.context import Context
 from explorer.evidence.evaluation import PROMPT, Judge
-from explorer.evidence.measures.ablation import recalls
+from explorer.evidence.figures import figure
+from explorer.evidence.measures.ablation import hits, recalls
 from explorer.lens.models import encode_images
+
+PHRASES = (
+    "a photo of a {}",
+    "a picture of the {}",
+    "an image of a {}",
+    "a drawing of a {}",
+    "there is a {} here",
+)
+"""Ways that people write a name into a search box."""
 
 
 def measure(context: Context) -> dict[str, Any]:
     """Return how often a picture's own name is the nearest, or among the ten nearest.
 
     Every evaluation picture is encoded on white, and every distinct name of theirs is a candidate.
-    `recall@1` and `recall@10` come with bootstrap 95 % intervals over pictures.
+    `recall@1` and `recall@10` come with bootstrap 95 % intervals over pictures. `phrases` has
+    recall@1 with every name written into a phrase, and how much more that is than bare names give.
     """
     evaluation, seed = context.evaluation, context.settings.seed
-    judge: Judge = context.judge
-    images = encode_images(
-        context.loaded, (evaluation.image(place) for place in range(len(evaluation)))
+    images = torch.as_tensor(
+        encode_images(context.loaded, (evaluation.image(place) for place in range(len(evaluation))))
     )
-    ranks = judge.ranks(torch.as_tensor(images), slice(0, len(evaluation))).numpy()
+
+    def ranks_by(judge: Judge) -> np.ndarray:
+        found: np.ndarray = judge.ranks(images, slice(0, len(evaluation))).numpy()
+        return found
+
+    ranks = ranks_by(context.judge)
+    by_phrase = {
+        phrase: hits(ranks_by(Judge.of(context.loaded, evaluation, phrase))) for phrase in PHRASES
+    }
     return {
         **recalls(ranks, seed),
         "candidates": len(evaluation.candidates),
@@ -31,5 +50,13 @@ def measure(context: Context) -> dict[str, Any]:
         "set": evaluation.name,
         "sources": evaluation.sources,
         "prompt": PROMPT,
+        "phrases": [
+            {
+                "phrase": phrase,
+                "recall@1": figure(found, seed),
+                "beyond_bare": figure(found - hits(ranks), seed),
+            }
+            for phrase, found in by_phrase.items()
+        ],
         "seed": seed,
     }
