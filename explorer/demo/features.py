@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from torch import Tensor
 
 from explorer.demo.photographs import EVERYDAY, SAMPLES, TINY, assign_parts
 from explorer.demo.pixels import standardise, to_float
+from explorer.resumable import run_batches
 from explorer.scenes.compose import SceneObject, SceneSettings, compose, draw_background
 
 MAX_OBJECTS = 4
@@ -178,6 +178,9 @@ def cache_features(
 
     Writes ``tokens.npy`` [view, token, width] float16, ``progress.json`` {"views": n}.
     Returns the number of cached views.
+
+    Raises:
+        Interrupted: after Ctrl-C, with the progress written.
     """
     out.mkdir(parents=True, exist_ok=True)
     file, progress = out / "tokens.npy", out / "progress.json"
@@ -186,33 +189,39 @@ def cache_features(
     mode = "r+" if done else "w+"
     cache = np.lib.format.open_memmap(file, mode, np.float16, (len(views), tokens, width))
     visual = visual.to(torch.bfloat16)
-    blocks = visual.transformer.resblocks[:first_tuned]
-    starts = range(done, len(views), batch_size)
-    began = time.time()
 
-    def make(start: int) -> Tensor:
+    def draw(start: int) -> Tensor:
         stop = min(start + batch_size, len(views))
         return normalise(np.stack([maker(i, views[i]) for i in range(start, stop)]))
 
-    with ThreadPoolExecutor(1) as pool, torch.inference_mode():
-        upcoming = pool.submit(make, starts[0]) if starts else None
-        for start in starts:
-            pixels = upcoming.result() if upcoming else make(start)
-            if start + batch_size < len(views):
-                upcoming = pool.submit(make, start + batch_size)
-            stream = embed_tokens(visual, pixels.to(torch.bfloat16))
-            for block in blocks:
-                stream = block(stream)
-            cache[start : start + len(stream)] = stream.float().numpy().astype(np.float16)
-            if (start // batch_size) % 50 == 49:
-                progress.write_text(json.dumps({"views": start + len(stream)}))
-                rate = (start + len(stream) - done) / (time.time() - began)
-                left = (len(views) - start) / rate / 60
-                print(
-                    f"features: {start + len(stream):,} of {len(views):,} views, {rate:.0f}/s, "
-                    f"{left:.0f} min left",
-                    flush=True,
-                )
-    cache.flush()
-    progress.write_text(json.dumps({"views": len(views)}))
+    def absorb(places: range, stream: np.ndarray) -> None:
+        cache[places.start : places.stop] = stream
+
+    def save(done: int) -> None:
+        cache.flush()
+        progress.write_text(json.dumps({"views": done}))
+
+    with ThreadPoolExecutor(1) as pool:  # the next batch is drawn while this one is in the model
+        upcoming = {done: pool.submit(draw, done)} if done < len(views) else {}
+
+        def compute(places: range) -> np.ndarray:
+            pixels = upcoming.pop(places.start).result()
+            if places.stop < len(views):
+                upcoming[places.stop] = pool.submit(draw, places.stop)
+            return _entering(visual, first_tuned, pixels)
+
+        run_batches("features", len(views), batch_size, compute, absorb, save, _say, done=done)
     return len(views)
+
+
+@torch.inference_mode()
+def _entering(visual: VisionTransformer, first_tuned: int, pixels: Tensor) -> np.ndarray:
+    """Return the stream entering a block, [view, token, width] float16."""
+    stream = embed_tokens(visual, pixels.to(torch.bfloat16))
+    for block in visual.transformer.resblocks[:first_tuned]:
+        stream = block(stream)
+    return stream.float().numpy().astype(np.float16)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -37,6 +37,7 @@ from explorer.demo.tower import dino_state, load_dino, make_model, resize_tower
 from explorer.demo.train import TrainSettings
 from explorer.demo.words import WordSettings
 from explorer.errors import ExplorerError
+from explorer.resumable import Interrupted
 from tests.demo.toys import SIZE, encoded, toy_pictures, toy_settings
 
 BLOCKS, WIDTH, HEADS = 6, 32, 2
@@ -236,11 +237,15 @@ def test_interrupted_features_resume_to_the_same_numbers(corpus_folders, tmp_pat
     maker = ViewMaker(corpus, SIZE)
     cache_features(model.visual, views, maker, 2, tmp_path / "whole", batch_size=4)
     part = tmp_path / "part"
-    cache_features(model.visual, views, maker, 2, part, batch_size=4)
-    cached = np.load(part / "tokens.npy", mmap_mode="r+")
-    cached[8:] = 0
-    cached.flush()
-    (part / "progress.json").write_text(json.dumps({"views": 8}))
+
+    def stopped(number, view):
+        if number == 14:
+            raise KeyboardInterrupt
+        return maker(number, view)
+
+    with pytest.raises(Interrupted):
+        cache_features(model.visual, views, stopped, 2, part, batch_size=4)
+    assert json.loads((part / "progress.json").read_text()) == {"views": 12}
     cache_features(model.visual, views, maker, 2, part, batch_size=4)
     model.visual.float()
     assert np.array_equal(np.load(part / "tokens.npy"), np.load(tmp_path / "whole/tokens.npy"))
