@@ -139,8 +139,8 @@ def draw(context: Context) -> Sample:
 
 
 def stages(blocks: int) -> list[int]:
-    """Return how many of the topmost blocks are drawn anew: 1, 2, 4, …, all."""
-    return [2**power for power in range(blocks.bit_length()) if 2**power < blocks] + [blocks]
+    """Return how many of the topmost blocks are drawn anew: 1, 4, 16, …, all."""
+    return [4**power for power in range(blocks.bit_length()) if 4**power < blocks] + [blocks]
 
 
 # One thing made meaningless in the bundle's own tower; each returns p-values, [neuron].
