@@ -96,6 +96,14 @@ def _phrases(recall: Result) -> Iterator[str]:
             ),
         ]
     )
+    if painted := recall.get("painted"):
+        share = percent("share")
+        yield (
+            f"{painted['pictures']} of the pictures painted in {painted['colours']} colours each, "
+            f"named as “a red …”: the colour is told in {share.text(painted['colour'])} (chance "
+            f"{100 / painted['colours']:.0f} %), the object among {painted['names']} names in "
+            f"{share.text(painted['object'])} (chance {100 / painted['names']:.0f} %)."
+        )
 
 
 def _claim(key: str, claim: Claim, evidence: Mapping[str, Result]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from explorer.evidence.context import Context
 from explorer.evidence.evaluation import PROMPT, Judge
 from explorer.evidence.figures import figure
 from explorer.evidence.measures.ablation import hits, recalls
+from explorer.evidence.measures.phrasing import measure_colours
 from explorer.lens.models import encode_images
 
 PHRASES = (
@@ -28,7 +29,8 @@ def measure(context: Context) -> dict[str, Any]:
 
     Every evaluation picture is encoded on white, and every distinct name of theirs is a candidate.
     `recall@1` and `recall@10` come with bootstrap 95 % intervals over pictures. `phrases` has
-    recall@1 with every name written into a phrase, and how much more that is than bare names give.
+    recall@1 with every name written into a phrase, and how much more that is than bare names give;
+    `painted` says whether colours are told (see `phrasing`).
     """
     evaluation, seed = context.evaluation, context.settings.seed
     images = torch.as_tensor(
@@ -58,5 +60,6 @@ def measure(context: Context) -> dict[str, Any]:
             }
             for phrase, found in by_phrase.items()
         ],
+        "painted": measure_colours(context),
         "seed": seed,
     }
