@@ -23,6 +23,7 @@ Biases belong to no neuron. `w_n` includes the LayerScale of the neuron's own ML
 3. `Trace.coefficients` is one product `[path, token] @ [token, neuron]` per image.
 4. `SecondOrderLens.effects` multiplies the two. That is for small batches: everything else works
    in path coordinates, since `[image, neuron, embed]` does not fit in memory for a data set.
+5. `SecondOrderLens.pairs` keeps the sum over paths open: a neuron, head by head.
 
 With `centre=False` both `C` are left out. That is what the code released with the paper computes;
 it differs from the exact attribution by one vector per image, the same for all neurons.
@@ -42,6 +43,7 @@ from torch import Tensor, nn
 
 from explorer.errors import InputError
 from explorer.lens.models import check_supported
+from explorer.lens.pairs import HeadPairs
 from explorer.lens.trace import Trace, class_token_attention, trace
 from explorer.lens.weights import (
     HeadPath,
@@ -57,6 +59,7 @@ from explorer.lens.weights import (
 )
 
 __all__ = [
+    "HeadPairs",
     "HeadPath",
     "LensOutput",
     "MultiLayerLens",
@@ -152,6 +155,11 @@ class SecondOrderLens:
     def paths(self) -> Tensor:
         """`u` of the module's equation: [neuron, path, embed] float32."""
         return self._lens.paths[self.layer]
+
+    @cached_property
+    def pairs(self) -> HeadPairs:
+        """The neurons head by head: directions, coefficients, effects and maps of pairs."""
+        return HeadPairs(self.layer, self.path_names, self.paths, self.trace)
 
     def trace(self, images: Tensor) -> Trace:
         """Run one hooked forward pass over preprocessed `images`; see `trace`."""
