@@ -91,6 +91,8 @@ def widen(bundle: Bundle, neurons: int, folder: Path, draw: np.random.Generator)
     folder.mkdir(parents=True)
     writer = ArrayWriter(folder)
     for name, entry in sorted(ARRAYS.items(), key=lambda item: item[1].axes[0] == "neuron"):
+        if entry.optional and not bundle.paired:
+            continue
         array = np.asarray(getattr(bundle, name))
         if entry.axes[0] == "neuron":
             array = array[rows]

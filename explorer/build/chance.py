@@ -28,7 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from explorer.build.corpus_pass import Corpus, PassResult
+from explorer.build.corpus import Corpus
+from explorer.build.corpus_pass import PassResult
+from explorer.build.pair_pass import PairEffects, sampled
 from explorer.build.polysemy import added_meanings, driving_meanings, passing_polysemy
 from explorer.build.settings import BuildSettings
 from explorer.bundle.pictures import PictureStore, picture_words
@@ -63,6 +65,8 @@ class SecondLook:
     """[neuron, sample]: centred effects along the final directions."""
     across: NDArray[np.float32]
     """[neuron, sample]: centred effects along the directions of the other half."""
+    pairs: PairEffects
+    """The same of the pairs that matter, along directions that no picture chose."""
 
 
 def drawings(store: PictureStore) -> list[str]:
@@ -97,13 +101,13 @@ def look_again(corpus: Corpus, found: PassResult, settings: BuildSettings) -> Se
         for layer, result in found.directions.items()
     }
     means = {layer: result.mean_coefficients for layer, result in found.directions.items()}
-    starts = range(0, len(images), settings.batch_size)
-    batches = (corpus.pixels(images[start : start + settings.batch_size]) for start in starts)
     lens = MultiLayerLens(corpus.loaded.model, corpus.layers)
+    pairs = PairEffects(found.pairs)
+    batches = pairs.watched(sampled(corpus, lens, images, settings.batch_size))
     effects = effects_along_directions(lens, directions, means, batches)
     whole, first, second = np.concatenate([effects[n] for n in corpus.layers], axis=1)
     halves = corpus.halves[images]
-    return SecondLook(images, halves, whole, np.where(halves == 1, first, second))
+    return SecondLook(images, halves, whole, np.where(halves == 1, first, second), pairs)
 
 
 def measure_chance(

@@ -17,50 +17,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from explorer.build.corpus import Corpus
+from explorer.build.pair_pass import PairsOfLayers
 from explorer.build.settings import BuildSettings
-from explorer.build.sources import ImageSource
 from explorer.describe.directions import LayerDirections, LayerStatistics, StatisticsSettings
+from explorer.describe.pairs import LayerPairs
 from explorer.errors import InputError
 from explorer.lens import LensOutput, MultiLayerLens
-from explorer.lens.models import LoadedModel
-from explorer.pixels import to_rgb
 from explorer.resumable import Say, load_arrays, run_batches, save_arrays
 
 NAME = "pass"
-
-
-@dataclass(frozen=True, eq=False)
-class Corpus:
-    """The images of a build and the model that looks at them."""
-
-    loaded: LoadedModel
-    layers: list[int]
-    source: ImageSource
-    images: int
-    """Corpus images; they are the source's first."""
-    halves: NDArray[np.int8]
-    """[image]: 0 or 1, the half of the corpus; see `explorer.describe.prediction`."""
-
-    def pixels(self, numbers: NDArray[np.integer]) -> Tensor:
-        """Return preprocessed images, [image, 3, row, column] on the model's device.
-
-        Raises:
-            InputError: when a picture has gone since it was counted.
-        """
-        pictures = [self.loaded.preprocess(self._picture(int(number))) for number in numbers]
-        return torch.stack(pictures).to(self.loaded.device, self.loaded.dtype)
-
-    def _picture(self, image: int) -> Image.Image:
-        try:
-            return to_rgb(self.source.picture(image))
-        except OSError as error:
-            raise InputError(
-                f"A picture of {self.source.name} cannot be read any more ({error}); restore it "
-                "and run the same command, or build anew into another folder."
-            ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +42,7 @@ class PassResult:
     """[image, embed], unit norm."""
     mean_representation: NDArray[np.float32]
     """[embed]."""
+    pairs: Mapping[int, LayerPairs]
 
 
 def run_pass(corpus: Corpus, settings: BuildSettings, work: Path, say: Say) -> PassResult:
@@ -117,6 +86,7 @@ class Gathering:
             significant_cap=settings.significant_cap,
         )
         self.layers = {n: LayerStatistics(self.lens.paths[n].cpu(), wanted) for n in corpus.layers}
+        self.pairs = PairsOfLayers(self.lens)
         self._warm_up = min(settings.warm_up, corpus.images)
         self._held: list[tuple[Tensor, dict[int, Tensor]]] = []
         self._warm = False
@@ -141,6 +111,8 @@ class Gathering:
                 statistics.warm_up(torch.cat([c[number] for _, c in self._held]))
             for numbers, coefficients in self._held:
                 statistics.update(numbers, coefficients[number])
+        for numbers, by_layer in self._held:
+            self.pairs.take(numbers.numpy(), by_layer)
         self._warm = True
         self._held = []
 
@@ -158,6 +130,7 @@ class Gathering:
         save_arrays(unfinished / "images.npz", {"embeddings": self.embeddings, "total": self.total})
         for number, statistics in self.layers.items():
             save_arrays(unfinished / f"layer_{number:02d}.npz", statistics.state())
+        save_arrays(unfinished / "pairs.npz", self.pairs.state())
         older = _states(work)
         unfinished.replace(place)
         for folder in older:
@@ -177,6 +150,7 @@ class Gathering:
             self.embeddings, self.total = images["embeddings"], images["total"]
             for number, statistics in self.layers.items():
                 statistics.restore(load_arrays(state / f"layer_{number:02d}.npz"))
+            self.pairs.restore(load_arrays(state / "pairs.npz"))
         except (InputError, KeyError, ValueError) as error:
             raise InputError(
                 f"The saved state {state} is damaged ({error}); remove that folder and run the "
@@ -190,7 +164,7 @@ class Gathering:
         directions = {number: statistics.finish() for number, statistics in self.layers.items()}
         own = {number: layer.half_directions(halves) for number, layer in self.layers.items()}
         mean = (self.total / self.images).astype(np.float32)
-        return PassResult(directions, own, self.embeddings, mean)
+        return PassResult(directions, own, self.embeddings, mean, self.pairs.finish())
 
 
 def _states(work: Path) -> list[Path]:

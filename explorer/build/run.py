@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from explorer.build.chance import drawings, look_again
-from explorer.build.corpus_pass import NAME, Corpus, PassResult, run_pass
+from explorer.build.chance import SecondLook, drawings, look_again
+from explorer.build.corpus import Corpus
+from explorer.build.corpus_pass import NAME, PassResult, run_pass
 from explorer.build.describe import describe_directions, write_texts
 from explorer.build.finished import differences
+from explorer.build.pairs import write_pairs
 from explorer.build.settings import RECORDED, BuildSettings, parse_layers
 from explorer.build.sources import ImageSource, open_source
 from explorer.build.texts import Vocabulary, gather_texts, make_vocabulary
@@ -22,9 +24,11 @@ from explorer.bundle import MODEL_FOLDER, WORK, Bundle, seal
 from explorer.bundle.pictures import PictureStore
 from explorer.bundle.shipped import SHIPPED
 from explorer.bundle.writer import ArrayWriter
+from explorer.describe.dictionary import TextDictionary
 from explorer.describe.prediction import split_halves
 from explorer.describe.sample import draw_sample
 from explorer.errors import InputError
+from explorer.lens import MultiLayerLens
 from explorer.lens.models import load_model
 from explorer.lens.origin import HUB, LOCAL, unused_weights
 from explorer.resumable import Interrupted, Say
@@ -101,6 +105,7 @@ def _build(settings: BuildSettings, say: Say) -> Path:
     vocabulary = make_vocabulary(texts, loaded, found.image_embeddings, store, settings, say)
     write_texts(writer, vocabulary.dictionary, vocabulary.table)
     describe_directions(writer, found, look, vocabulary.dictionary, store, settings, say)
+    _write_pairs(writer, corpus, found, look, vocabulary.dictionary, settings, say)
     _copy_model(settings)
     manifest = seal(settings.out, **_manifest_content(settings, corpus, store, vocabulary))
     shutil.rmtree(work)
@@ -171,6 +176,29 @@ def _write_means(writer: ArrayWriter, found: PassResult) -> None:
     writer.write("mean_representation", found.mean_representation)
     for number, layer in found.directions.items():
         writer.write_layer(number, layer.mean_coefficients.astype(np.float32))
+
+
+def _write_pairs(
+    writer: ArrayWriter,
+    corpus: Corpus,
+    found: PassResult,
+    look: SecondLook,
+    dictionary: TextDictionary,
+    settings: BuildSettings,
+    say: Say,
+) -> None:
+    embeddings = found.image_embeddings.astype(np.float32)
+    write_pairs(
+        writer,
+        found.pairs,
+        look.pairs,
+        MultiLayerLens(corpus.loaded.model, corpus.layers),
+        embeddings[look.images] - embeddings.mean(0),
+        dictionary.atoms(),
+        settings.pursuit,
+        settings.seed,
+        say,
+    )
 
 
 def _copy_model(settings: BuildSettings) -> None:

@@ -12,7 +12,7 @@ Values are checked when an array or a table is first read; `verify` reads and ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -30,6 +30,7 @@ from explorer.bundle.integrity import (
     TABLES,
     axis_sizes,
     form_problems,
+    is_paired,
     open_pictures,
     size_problems,
     verify,
@@ -57,6 +58,7 @@ __all__ = [
     "list_files",
     "reseal_evidence",
     "seal",
+    "seal_files",
     "verify",
 ]
 
@@ -114,6 +116,11 @@ class Bundle(Arrays):
     def tested(self) -> bool:
         """Whether its neurons were compared with chance; those of older bundles weren't."""
         return CHANCE_COLUMN in self.neurons
+
+    @cached_property
+    def paired(self) -> bool:
+        """Whether it holds its neuron-head pairs; those of older bundles may be added."""
+        return is_paired(self.manifest)
 
     @cached_property
     def text_table(self) -> pd.DataFrame:
@@ -232,3 +239,12 @@ def reseal_evidence(bundle: Bundle, evidence: dict[str, Any]) -> Bundle:
     content["evidence"] = {**content["evidence"], **evidence}
     Manifest(**content).write(bundle.path)
     return Bundle.open(bundle.path)
+
+
+def seal_files(bundle: Bundle, names: Sequence[str]) -> Manifest:
+    """Write a bundle's manifest anew with some files of its folder, and all else as it was."""
+    content = bundle.manifest.content()
+    content["files"] |= {name: hash_file(bundle.path / name) for name in names}
+    manifest = Manifest(**content)
+    manifest.write(bundle.path)
+    return manifest

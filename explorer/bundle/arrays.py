@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.errors import BundleError, brief
+from explorer.errors import BundleError, InputError, brief
 
 RESTORE = "restore it from where the bundle came from, or build the bundle again"
 UNREADABLE = (OSError, ValueError, EOFError, OverflowError, MemoryError, SyntaxError, TypeError)
@@ -30,6 +30,9 @@ AXES = {
     "end": "0 the positive end of a direction, 1 the negative end",
     "place": "place among a neuron's strongest images of one end",
     "neighbour": "place among a neuron's nearest neurons",
+    "pair": "pairs of a neuron with later heads that matter, in the order of their choice",
+    "word": "texts of a pair",
+    "strongest": "place among a pair's strongest images",
     "bin": "bins of the histogram of effect norms; `bin+1` are their edges",
     "sample": "images of the random sample",
     "coordinate": "two coordinates of the map",
@@ -37,6 +40,9 @@ AXES = {
 """Axes of one name have one length in all arrays, but for the files of single layers."""
 
 FIXED = {"end": 2, "coordinate": 2}
+NO_PAIRS = (
+    "The bundle at {0} has no neuron-head pairs: add them with 'python -m explorer pairs {0}'."
+)
 BLOCK = 2**16  # values whose extent is taken at once
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -57,20 +63,21 @@ class Array(Generic[Scalar]):
         gaps: bool = False,
         rising: bool = False,
         per_layer: bool = False,
+        optional: bool = False,
     ) -> None:
         """Describe an array.
 
         axes: names with blanks between. least, most: bounds that every value keeps. row_of: the
         values are numbers of rows along this axis, -1 for none. gaps: NaN may occur. rising: no
         value is less than the one before. per_layer: one file for each layer, in a folder of the
-        array's name.
+        array's name. optional: a bundle may lack it.
         """
         self.axes = tuple(axes.split())
         self.dtype = np.dtype(dtype)
         self.about = about
         self.least = -1 if row_of else least
         self.most, self.row_of, self.gaps, self.per_layer = most, row_of, gaps, per_layer
-        self.rising = rising
+        self.rising, self.optional = rising, optional
         self.name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -84,9 +91,16 @@ class Array(Generic[Scalar]):
     def __get__(self, bundle: Arrays, owner: type) -> NDArray[Scalar]: ...
 
     def __get__(self, bundle: Arrays | None, owner: type) -> Self | NDArray[Scalar]:
-        """Return the array of a bundle; its values are checked when it is first asked for."""
+        """Return the array of a bundle; its values are checked when it is first asked for.
+
+        Raises:
+            BundleError: when the file is damaged.
+            InputError: when it is an optional one that the bundle lacks.
+        """
         if bundle is None:
             return self
+        if self.optional and not bundle.paired:
+            raise InputError(NO_PAIRS.format(bundle.path))
         array = self.read(bundle.path, bundle.sizes)
         bundle.__dict__[self.name] = array  # found before this method from now on
         return array
@@ -170,6 +184,11 @@ class Arrays:
     @property
     def sizes(self) -> Mapping[str, int]:
         """Lengths of the axes that are known without reading an array."""
+        raise NotImplementedError
+
+    @property
+    def paired(self) -> bool:
+        """Whether the bundle holds its neuron-head pairs."""
         raise NotImplementedError
 
     directions = Array(
@@ -270,12 +289,121 @@ class Arrays:
         least=-1.01,
         most=1.01,
     )
+    pair_shares = Array(
+        "neuron path",
+        np.float16,
+        "Share of the neuron's squared centred effect, over all images, that each later head "
+        "carries; paths as in `path_shares`. They add up to 1; below 0 where a head works against "
+        "the rest.",
+        optional=True,
+    )
+    pair_sizes = Array(
+        "neuron path",
+        np.float32,
+        "Norm of the pair's direction as the weights give it: the effect of a coefficient of 1.",
+        least=0,
+        optional=True,
+    )
+    pair_means = Array("neuron path", np.float32, "Mean coefficient of the pair.", optional=True)
+    pair_deviations = Array(
+        "neuron path",
+        np.float32,
+        "Standard deviation of the pair's coefficient; its square and that of the mean add up to "
+        "the second moment.",
+        least=0,
+        optional=True,
+    )
+    pair_paths = Array(
+        "neuron pair",
+        np.int16,
+        "The pairs that matter, the fewest that hold 90 % of the neuron's squared effect: numbers "
+        "along the axis path; -1 for none.",
+        row_of="path",
+        optional=True,
+    )
+    pair_held = Array(
+        "neuron pair",
+        np.float16,
+        "Share of the squared effect that the first 1, 2, … of them hold together; 0 for none.",
+        optional=True,
+    )
+    pair_meanings = Array(
+        "neuron pair",
+        np.int8,
+        "Group of pairs with directions alike, the heaviest 0; -1 for none.",
+        least=-1,
+        optional=True,
+    )
+    pair_texts = Array(
+        "neuron pair word",
+        np.int32,
+        "Texts of the pair's direction in the order of the pursuit; -1 for none.",
+        row_of="text",
+        optional=True,
+    )
+    pair_weights = Array(
+        "neuron pair word",
+        np.float16,
+        "Weights of these texts, taken centred and with unit norm.",
+        optional=True,
+    )
+    pair_words = Array(
+        "neuron pair",
+        np.int8,
+        "How many of the first texts are more than chance, at a false discovery rate of 5 % over "
+        "all pairs; 0 for none.",
+        least=0,
+        optional=True,
+    )
+    pair_text_p = Array(
+        "neuron pair",
+        np.float32,
+        "Chance that a null direction of the same head is described as well; NaN for none.",
+        least=0,
+        most=1,
+        gaps=True,
+        optional=True,
+    )
+    pair_prediction = Array(
+        "neuron pair",
+        np.float32,
+        "Pearson correlation of the pair's effects with what its words say, on pictures; NaN for "
+        "none.",
+        least=-1.01,
+        most=1.01,
+        gaps=True,
+        optional=True,
+    )
+    pair_prediction_p = Array(
+        "neuron pair",
+        np.float32,
+        "Share of the layer's pairs whose words predict its effects as well; NaN for none.",
+        least=0,
+        most=1,
+        gaps=True,
+        optional=True,
+    )
+    pair_images = Array(
+        "neuron pair strongest",
+        np.int32,
+        "Images with the pair's largest coefficient, largest first; -1 for none.",
+        row_of="image",
+        optional=True,
+    )
+    pair_effects = Array(
+        "neuron pair strongest",
+        np.float16,
+        "Their centred effect along the pair's direction; 0 for none.",
+        optional=True,
+    )
 
 
 ARRAYS: dict[str, Array[Any]] = {
     name: entry for name, entry in vars(Arrays).items() if isinstance(entry, Array)
 }
 """Name -> entry of every array that is one file."""
+PAIR_ARRAYS = {name: entry for name, entry in ARRAYS.items() if entry.optional}
+"""Those of neuron-head pairs: a bundle has all of them or none."""
 
 MEAN_COEFFICIENTS = Array(
     "path neuron",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from explorer.bundle.arrays import ARRAYS, MEAN_COEFFICIENTS, RESTORE, Array
+from explorer.bundle.arrays import ARRAYS, MEAN_COEFFICIENTS, PAIR_ARRAYS, RESTORE, Array
 from explorer.bundle.manifest import (
     MANIFEST,
     Manifest,
@@ -34,6 +34,17 @@ def axis_sizes(manifest: Manifest) -> dict[str, int]:
         "text": counts["texts"],
         "embed": manifest.model["embed"],
     }
+
+
+def is_paired(manifest: Manifest) -> bool:
+    """Return whether a manifest lists a file of neuron-head pairs; then it must list them all."""
+    return any(array.file() in manifest.files for array in PAIR_ARRAYS.values())
+
+
+def arrays_of(manifest: Manifest) -> list[Array[Any]]:
+    """Return the entries of the arrays that a bundle holds, or should hold."""
+    paired = is_paired(manifest)
+    return [array for array in ARRAYS.values() if paired or not array.optional]
 
 
 def open_pictures(folder: Path, manifest: Manifest) -> PictureStore:
@@ -74,7 +85,7 @@ def size_problems(folder: Path, manifest: Manifest) -> list[str]:
                 f"{file} has {file.stat().st_size:,} bytes and should have {listed['bytes']:,}; "
                 f"{RESTORE}."
             )
-    needed = {*TABLES, *OTHER_FILES, *(array.file() for array in ARRAYS.values())}
+    needed = {*TABLES, *OTHER_FILES, *(array.file() for array in arrays_of(manifest))}
     problems += [
         f"{folder / MANIFEST} does not list {n}; {RESTORE}."
         for n in sorted(needed - set(manifest.files))
@@ -86,7 +97,7 @@ def form_problems(folder: Path, manifest: Manifest) -> list[str]:
     """Return every array of other axes or another dtype; reads the files' heads alone."""
     sizes = axis_sizes(manifest)
     problems = []
-    for array in ARRAYS.values():
+    for array in arrays_of(manifest):
         try:
             found = array.opened(folder, sizes)
         except BundleError as error:
@@ -143,7 +154,7 @@ def content_problems(folder: Path, manifest: Manifest) -> list[str]:
         lambda: read_neurons(folder / "neurons.parquet", manifest.layers, rows["neurons"]),
         lambda: read_table(folder / "texts.parquet", TEXTS, rows["texts"]),
         lambda: open_pictures(folder, manifest).check_kinds(),
-        *(_reading(array, folder, sizes) for array in ARRAYS.values()),
+        *(_reading(array, folder, sizes) for array in arrays_of(manifest)),
         *(_reading(MEAN_COEFFICIENTS, folder, {}, layer) for layer in manifest.layers),
     ]
     return [problem for check in checks if (problem := _problem(check))]

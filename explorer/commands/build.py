@@ -1,4 +1,4 @@
-"""The commands that make, check and read a bundle: `build`, `verify`, `describe`, `search`."""
+"""The commands that make, check and read a bundle."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ def add_bundle_commands(add: Adder) -> None:
     describe.add_argument("bundle", type=Path)
     describe.add_argument("layer", type=int)
     describe.add_argument("neuron", type=int)
+    describe.add_argument(
+        "--heads",
+        action="store_true",
+        help="tell its pairs with later heads too: shares, words and pictures of each",
+    )
+    pairs = add("pairs", _pairs, "add neuron-head pairs to a finished bundle; other files stay")
+    pairs.add_argument("bundle", type=Path)
+    pairs.add_argument(
+        "--pictures",
+        type=positive,
+        help="look at as many of its pictures, a seeded draw; by default at all",
+    )
+    pairs.add_argument("--batch-size", type=positive, default=32, help="images of one pass")
     search = add("search", _search, "find texts and neurons for a text, or several with + and -")
     search.add_argument("bundle", type=Path)
     search.add_argument("text")
@@ -68,7 +81,24 @@ def _describe(options: argparse.Namespace) -> Result:
     from explorer.bundle import Bundle
     from explorer.bundle.facts import neuron_facts
 
-    return neuron_facts(Bundle.open(options.bundle), options.layer, options.neuron)
+    bundle = Bundle.open(options.bundle)
+    facts = neuron_facts(bundle, options.layer, options.neuron)
+    if not options.heads:
+        return facts
+    from explorer.bundle.pairs import pair_facts
+
+    return {**facts, **pair_facts(bundle, options.layer, options.neuron)}
+
+
+def _pairs(options: argparse.Namespace) -> Result:
+    from explorer.build.pairs import add_pairs
+
+    bundle = add_pairs(
+        options.bundle, to_stderr, pictures=options.pictures, batch_size=options.batch_size
+    )
+    held = int((bundle.pair_paths >= 0).sum())
+    told = int((bundle.pair_words > 0).sum())
+    return {"bundle": str(options.bundle), "pairs": held, "with_words_above_chance": told}
 
 
 def _search(options: argparse.Namespace) -> Result:

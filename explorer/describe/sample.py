@@ -32,11 +32,11 @@ def effects_along_directions(
     lens: MultiLayerLens,
     directions: Mapping[int, np.ndarray],
     means: Mapping[int, np.ndarray],
-    batches: Iterable[Tensor],
+    batches: Iterable[Mapping[int, Tensor]],
 ) -> dict[int, np.ndarray]:
     """Return neurons' centred effects along directions: layer -> [..., neuron, image] float32.
 
-    `batches` are preprocessed images [image, 3, row, column]; `directions` has for each of the
+    `batches` are coefficients, layer -> [image, path, neuron]; `directions` has for each of the
     lens's layers [..., neuron, embed], one direction per neuron or several in front; `means` the
     mean coefficients [path, neuron]. Effects are in units of the representation before its L2
     normalisation.
@@ -49,8 +49,7 @@ def effects_along_directions(
     }
     middle = {layer: torch.from_numpy(means[layer]) for layer in lens.layers}
     parts: dict[int, list[Tensor]] = {layer: [] for layer in lens.layers}
-    for pixels in batches:
-        coefficients = lens.run(pixels).coefficients
+    for coefficients in batches:
         for layer in lens.layers:
             centred = coefficients[layer].float().cpu() - middle[layer]
             parts[layer].append(torch.einsum("ikn,...kn->...ni", centred, gains[layer]))

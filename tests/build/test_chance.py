@@ -14,6 +14,7 @@ from PIL import Image
 
 from explorer.build.chance import SecondLook, drawings, measure_chance
 from explorer.build.corpus_pass import PassResult
+from explorer.build.pair_pass import PairEffects
 from explorer.bundle import Bundle
 from explorer.bundle.facts import neuron_facts
 from explorer.bundle.pictures import PictureStore
@@ -82,13 +83,14 @@ class Corpus:
             {3: np.stack(halves)},
             embeddings.astype(np.float16),
             np.zeros(EMBED, np.float32),
+            {},
         )
 
     @cached_property
     def look(self) -> SecondLook:
         halves = split_halves([""] * IMAGES)
         images = np.arange(IMAGES, dtype=np.int32)
-        return SecondLook(images, halves, self.effects, self.effects)
+        return SecondLook(images, halves, self.effects, self.effects, PairEffects({}))
 
     @cached_property
     def code(self) -> SparseCode[np.ndarray]:

@@ -55,6 +55,9 @@ def test_arrays_have_the_stated_shapes(tiny_bundle: Path) -> None:
         "sample": 36,  # every corpus picture: there are fewer than asked for
         "coordinate": 2,
         "text": len(bundle.texts),
+        "pair": 6,
+        "word": 6,
+        "strongest": 10,
     }
     for name, entry in ARRAYS.items():
         array = getattr(bundle, name)

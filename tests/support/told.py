@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.bundle import Manifest, seal
+from explorer.bundle.arrays import PAIR_ARRAYS
 
 WORDS = 2  # of a neuron that words describe
 SHARED = "circle, red"  # by the pictures of a neuron that they drive
@@ -41,6 +42,14 @@ def told(bundle: Path, folder: Path) -> Path:
         driven_pass=kind == 1,
         driven_by=np.where(kind == 1, SHARED, ""),
     )
+
+
+def unpaired(bundle: Path, folder: Path) -> Path:
+    """Copy a bundle as one that was built before there were neuron-head pairs."""
+    copy = Path(shutil.copytree(bundle, folder))
+    for array in PAIR_ARRAYS.values():
+        (copy / array.file()).unlink()
+    return rewrite(copy)
 
 
 def untested(bundle: Path, folder: Path) -> Path:

@@ -1,0 +1,164 @@
+"""Neuron-head pairs of a bundle: written by a build, or added to one that is finished.
+
+Both ways end in `write_pairs`. `add_pairs` streams a finished bundle's pictures once more, writes
+the files of pairs beside the others, and seals the manifest anew; no other file changes. A stopped
+run goes on with the same command.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from explorer.build.corpus import Corpus
+from explorer.build.pair_pass import PairEffects, sampled, stream_pairs
+from explorer.build.sources import StoreSource
+from explorer.bundle import Bundle, seal_files
+from explorer.bundle.arrays import PAIR_ARRAYS
+from explorer.bundle.writer import ArrayWriter
+from explorer.describe.chance import passing
+from explorer.describe.pair_words import PairWords, pair_meanings, tell_pairs
+from explorer.describe.pairs import LayerPairs
+from explorer.describe.pursuits import pursue
+from explorer.describe.sample import draw_sample
+from explorer.errors import InputError
+from explorer.lens import MultiLayerLens
+from explorer.resumable import Say
+
+LEAST_SAMPLE = 512
+"""Pictures, at least, on which words of pairs must predict effects, where there are so many."""
+UNSEEN = 0.1
+"""Share of the pictures that they are, in bundles that do not say."""
+PAPER = "omp"
+"""The pursuit of bundles that do not say which."""
+
+
+def add_pairs(path: Path, say: Say, *, pictures: int | None = None, batch_size: int = 32) -> Bundle:
+    """Return the bundle at `path` with its pairs; nothing is done where it has them.
+
+    `pictures` bounds the pass to as many of its pictures, a seeded draw; by default it is all.
+
+    Raises:
+        BundleError: when the bundle cannot be opened.
+        InputError: when its model cannot be loaded, or `pictures` is too few.
+        Interrupted: after Ctrl-C, with the state saved.
+    """
+    bundle = Bundle.open(path)
+    if bundle.paired:
+        say(f"{path} has its pairs already")
+        return bundle
+    images = bundle.manifest.counts["images"]
+    count = images if pictures is None else min(pictures, images)
+    if count < 2:
+        raise InputError(f"Pairs need two pictures or more and got {count}: give --pictures more.")
+    work = path.resolve().with_name(f".{path.resolve().name}.pairs")
+    folder = work / f"{bundle.manifest.identity[:12]}-{count}"
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen, seed = bundle.manifest.settings, int(bundle.manifest.settings.get("seed", 0))
+    source = StoreSource(bundle.pictures, bundle.name)
+    halves = np.zeros(images, np.int8)  # pairs need none
+    corpus = Corpus(bundle.model, list(bundle.manifest.layers), source, images, halves)
+    lens = MultiLayerLens(corpus.loaded.model, corpus.layers, bundle.manifest.centre)
+    order = np.random.default_rng(seed).permutation(images)[:count].astype(np.int64)
+    found = stream_pairs(corpus, lens, order, batch_size, folder, say)
+    say("pairs: looking again at a sample")
+    wanted = max(LEAST_SAMPLE, math.ceil(float(chosen.get("unseen", UNSEEN)) * images))
+    sample = draw_sample(images, wanted, seed)
+    effects = PairEffects(found)
+    for _ in effects.watched(sampled(corpus, lens, sample, batch_size)):
+        pass
+    embeddings = np.asarray(bundle.image_embeddings, np.float32)
+    writer = ArrayWriter(folder)
+    writer.sizes |= bundle.sizes
+    write_pairs(
+        writer,
+        found,
+        effects,
+        lens,
+        embeddings[sample] - embeddings.mean(0),
+        bundle.dictionary.atoms(),
+        str(chosen.get("pursuit", PAPER)),
+        seed,
+        say,
+    )
+    for array in PAIR_ARRAYS.values():
+        (folder / array.file()).replace(bundle.path / array.file())
+    seal_files(bundle, [array.file() for array in PAIR_ARRAYS.values()])
+    shutil.rmtree(work)
+    return Bundle.open(path)
+
+
+def write_pairs(
+    writer: ArrayWriter,
+    found: Mapping[int, LayerPairs],
+    effects: PairEffects,
+    lens: MultiLayerLens,
+    embeddings: NDArray[np.float32],
+    atoms: NDArray[np.float32],
+    pursuit: str,
+    seed: int,
+    say: Say,
+) -> None:
+    """Write every array of pairs.
+
+    `embeddings` [sample, embed], less their mean, are those of the pictures that `effects` saw.
+    """
+    layers = [found[layer] for layer in sorted(found)]
+    told, meanings = [], []
+    for layer, pairs in sorted(found.items()):
+        say(f"pairs: words of layer {layer}")
+        directions = functional.normalize(lens.paths[layer].cpu(), dim=2).numpy()
+        seen = effects.of_layer(layer)
+        choose = partial(pursue, pursuit)
+        told.append(tell_pairs(directions, pairs.kept, seen, embeddings, atoms, choose, seed))
+        at = np.maximum(pairs.kept, 0).astype(np.int64)
+        scales = np.take_along_axis(pairs.sizes * pairs.deviations, at, axis=1)
+        meanings.append(pair_meanings(directions, pairs.kept, scales))
+    _write_statistics(writer, layers)
+    _write_words(writer, told)
+    writer.write("pair_meanings", np.concatenate(meanings))
+
+
+def _write_statistics(writer: ArrayWriter, layers: Sequence[LayerPairs]) -> None:
+    widest = max(layer.shares.shape[1] for layer in layers)
+
+    def padded(name: str) -> NDArray[Any]:
+        """Bring a layer's paths to the numbering of the earliest one's."""
+        tables = (getattr(layer, name) for layer in layers)
+        return np.concatenate([np.pad(t, ((0, 0), (widest - t.shape[1], 0))) for t in tables])
+
+    kept = [
+        np.where(layer.kept >= 0, layer.kept + (widest - layer.shares.shape[1]), -1)
+        for layer in layers
+    ]
+    writer.write("pair_shares", padded("shares").astype(np.float16))
+    writer.write("pair_sizes", padded("sizes"))
+    writer.write("pair_means", padded("means"))
+    writer.write("pair_deviations", padded("deviations"))
+    writer.write("pair_paths", np.concatenate(kept).astype(np.int16))
+    writer.write("pair_held", _stacked(layers, "held").astype(np.float16))
+    writer.write("pair_images", _stacked(layers, "images"))
+    writer.write("pair_effects", _stacked(layers, "effects").astype(np.float16))
+
+
+def _write_words(writer: ArrayWriter, told: Sequence[PairWords]) -> None:
+    p = np.maximum(_stacked(told, "text_p"), _stacked(told, "prediction_p"))  # NaN where one is
+    counts = _stacked(told, "counts")
+    passes = passing(p.ravel()).reshape(p.shape) & (counts > 0)
+    writer.write("pair_texts", _stacked(told, "ids"))
+    writer.write("pair_weights", _stacked(told, "weights").astype(np.float16))
+    writer.write("pair_words", np.where(passes, counts, 0).astype(np.int8))
+    for name in ("text_p", "prediction", "prediction_p"):
+        writer.write(f"pair_{name}", _stacked(told, name))
+
+
+def _stacked(parts: Sequence[Any], name: str) -> NDArray[Any]:
+    return np.concatenate([getattr(part, name) for part in parts])

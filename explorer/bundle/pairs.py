@@ -1,0 +1,189 @@
+"""The neuron-head pairs of one neuron, as a bundle holds them; for pages and commands.
+
+A head is named by its block and its number in it: `10.3` is head 3 of block 10, both counted from
+0. Only the pairs that matter have words and pictures (`explorer.describe.pairs`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.bundle import Bundle
+from explorer.bundle.meaning import NOTHING
+from explorer.errors import InputError
+
+
+@dataclass(frozen=True)
+class PairImage:
+    """One of a pair's strongest pictures, and its centred effect."""
+
+    image: int
+    effect: float
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A neuron and one later head."""
+
+    block: int
+    head: int
+    share: float
+    """Of the neuron's squared effect; all its pairs' add up to 1."""
+    held: float
+    """Share that this and the pairs before it hold together."""
+    meaning: int
+    """Pairs of one number have directions alike; 0 is the heaviest."""
+    mean: float
+    """Of the coefficient."""
+    deviation: float
+    size: float
+    """Effect of a coefficient of 1."""
+    texts: tuple[tuple[str, float], ...]
+    """The pursuit's texts with their weights, in its order."""
+    words: int
+    """How many of the first of them are more than chance."""
+    text_p: float
+    prediction: float
+    prediction_p: float
+    images: tuple[PairImage, ...]
+
+    @property
+    def name(self) -> str:
+        """Its head's name, such as 10.3."""
+        return f"{self.block}.{self.head}"
+
+    @property
+    def scale(self) -> float:
+        """Root mean square of its centred effect."""
+        return self.size * self.deviation
+
+    @property
+    def title(self) -> str:
+        """What it may be called: its words, where they are more than chance."""
+        return ", ".join(text for text, _ in self.texts[: self.words]) or NOTHING
+
+
+def heads_of(bundle: Bundle, layer: int) -> list[tuple[int, int]]:
+    """Return block and head of each place on the axis path for a layer's neurons, its own last.
+
+    The axis is that of the earliest layer: a later layer's paths are the last places.
+    """
+    model = bundle.manifest.model
+    return [
+        (block, head)
+        for block in range(layer + 1, model["blocks"])
+        for head in range(model["heads"])
+    ]
+
+
+def pairs_of(bundle: Bundle, row: int) -> list[Pair]:
+    """Return the pairs of a neuron that matter, in the order in which they were chosen.
+
+    Raises:
+        InputError: when the bundle has no pairs; it says how to add them.
+    """
+    paths = bundle.pair_paths[row]
+    heads = heads_of(bundle, int(bundle.neurons["layer"].iloc[row]))
+    before = bundle.pair_shares.shape[1] - len(heads)
+    return [
+        _pair(bundle, row, place, int(path), heads[int(path) - before])
+        for place, path in enumerate(paths)
+        if path >= 0
+    ]
+
+
+def _pair(bundle: Bundle, row: int, place: int, path: int, head: tuple[int, int]) -> Pair:
+    at = row, place
+    texts = zip(bundle.pair_texts[at], bundle.pair_weights[at], strict=True)
+    images = zip(bundle.pair_images[at], bundle.pair_effects[at], strict=True)
+    return Pair(
+        *head,
+        share=float(bundle.pair_shares[row, path]),
+        held=float(bundle.pair_held[at]),
+        meaning=int(bundle.pair_meanings[at]),
+        mean=float(bundle.pair_means[row, path]),
+        deviation=float(bundle.pair_deviations[row, path]),
+        size=float(bundle.pair_sizes[row, path]),
+        texts=tuple((bundle.texts[int(text)], float(w)) for text, w in texts if text >= 0),
+        words=int(bundle.pair_words[at]),
+        text_p=float(bundle.pair_text_p[at]),
+        prediction=float(bundle.pair_prediction[at]),
+        prediction_p=float(bundle.pair_prediction_p[at]),
+        images=tuple(PairImage(int(i), float(e)) for i, e in images if i >= 0),
+    )
+
+
+def find_pair(pairs: list[Pair], text: str) -> Pair:
+    """Return the pair whose head is named so.
+
+    Raises:
+        InputError: when none of the pairs is; it names those that there are.
+    """
+    found = re.fullmatch(r"\s*([0-9]{1,3})\.([0-9]{1,3})\s*", text)
+    wanted = (int(found[1]), int(found[2])) if found else None
+    for pair in pairs:
+        if (pair.block, pair.head) == wanted:
+            return pair
+    have = ", ".join(sorted(pair.name for pair in pairs)) or "none"
+    raise InputError(
+        f"“{text}” is not a head that carries much of this neuron: write block.head, one of {have}."
+    )
+
+
+def share_table(bundle: Bundle, row: int) -> tuple[list[int], NDArray[np.float32]]:
+    """Return the later blocks and each of their heads' share of the squared effect, [block, head].
+
+    Raises:
+        InputError: when the bundle has no pairs; it says how to add them.
+    """
+    heads = heads_of(bundle, int(bundle.neurons["layer"].iloc[row]))
+    stored = np.asarray(bundle.pair_shares[row], np.float32)[-len(heads) :]
+    blocks = list(dict.fromkeys(block for block, _ in heads))
+    return blocks, stored.reshape(len(blocks), -1)
+
+
+def pair_facts(bundle: Bundle, layer: int, neuron: int, top: int = 10) -> dict[str, Any]:
+    """Return what is known of a neuron's pairs, ready for JSON.
+
+    heads_hold: the share of its squared effect that the pairs listed hold. `top` bounds pictures.
+
+    Raises:
+        InputError: when there is no such neuron, or the bundle has no pairs.
+    """
+    pairs = pairs_of(bundle, bundle.row(layer, neuron))
+    return {
+        "heads_hold": round(pairs[-1].held, 4) if pairs else 0.0,
+        "heads": [_facts(bundle, pair, top) for pair in pairs],
+    }
+
+
+def _facts(bundle: Bundle, pair: Pair, top: int) -> dict[str, Any]:
+    labels = bundle.pictures.table["label"]
+    measures = ("share", "held", "mean", "deviation", "scale", "text_p", "prediction")
+    return {
+        "head": pair.name,
+        "block": pair.block,
+        "number": pair.head,
+        "title": pair.title,
+        "words": [text for text, _ in pair.texts[: pair.words]],
+        "meaning": pair.meaning,
+        **{name: _rounded(getattr(pair, name)) for name in (*measures, "prediction_p")},
+        "texts": [{"text": text, "weight": round(w, 4)} for text, w in pair.texts],
+        "images": [
+            {
+                "image": shown.image,
+                "label": str(labels.iloc[shown.image]),
+                "effect": round(shown.effect, 5),
+            }
+            for shown in pair.images[:top]
+        ],
+    }
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 5) if np.isfinite(value) else None
