@@ -62,7 +62,8 @@ def add_pairs(path: Path, say: Say, *, pictures: int | None = None, batch_size: 
     work = path.resolve().with_name(f".{path.resolve().name}.pairs")
     folder = work / f"{bundle.manifest.identity[:12]}-{count}"
     folder.mkdir(parents=True, exist_ok=True)
-    chosen, seed = bundle.manifest.settings, int(bundle.manifest.settings.get("seed", 0))
+    chosen: Mapping[str, Any] = bundle.manifest.settings
+    seed = int(chosen.get("seed", 0))
     source = StoreSource(bundle.pictures, bundle.name)
     halves = np.zeros(images, np.int8)  # pairs need none
     corpus = Corpus(bundle.model, list(bundle.manifest.layers), source, images, halves)
