@@ -44,6 +44,7 @@ COSTS = {
     "texts": Cost(each=3),
     "kinds": Cost(each=3),
     "predict": Cost(each=3, means=1),
+    "pairs": Cost(each=1.5),
     "fit": Cost(each=1),
     "discovery": Cost(scenes=1.6, per_scene=4),
     "segmentation": Cost(scenes=4.4, per_scene=14),

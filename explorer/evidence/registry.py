@@ -49,6 +49,7 @@ _ALL = (
         "descriptions predict effects; several meanings",
         ("descriptions", "polysemy"),
     ),
+    Section("pairs", "few pairs of neuron and head carry the effects", ("pairs", "heads")),
     Section("fit", "what second-order effects carry of the output", ("fit",)),
     Section("segmentation", "objects found by text", ("segmentation",), scenes=True),
     Section("discovery", "concepts found in scenes", ("discovery",), scenes=True),

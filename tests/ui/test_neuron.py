@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from explorer.bundle import Bundle
+from explorer.bundle.pairs import pairs_of
 from explorer.picture.model import open_lens_model
 from explorer.picture.reading import neuron_shares, read
 from explorer.ui.core import glossary
@@ -21,13 +22,14 @@ from explorer.ui.data.grouping import Picture
 from explorer.ui.data.heads import head_shares
 from explorer.ui.data.intervals import intervals
 from explorer.ui.data.loaders import View
-from explorer.ui.data.neuron import cut, read_neuron
+from explorer.ui.data.neuron import TABS, cut, read_neuron
 from explorer.ui.html.pictures import image
 from explorer.ui.neuron.downloads import vector_file
+from explorer.ui.neuron.pairs import colour_of, coloured
 from explorer.ui.widgets import neuron_maps
 from tests.conftest import draw, png
 from tests.support.app import html_of, run_page
-from tests.support.told import SHARED, WORDS
+from tests.support.told import SHARED, WORDS, unpaired
 
 
 def test_intervals_hold_every_sampled_picture_once(view: View) -> None:
@@ -300,3 +302,77 @@ def test_older_addresses_open_the_part_they_are_about(
     neuron, problems = read_neuron({"layer": "1", "neuron": "5", **params}, view)
     assert neuron.more == shown
     assert bool(problems) == (params.get("more") == "nothing")
+
+
+# --- head by head ---------------------------------------------------------------------------------
+
+
+def test_a_neuron_is_a_tree_of_its_heads(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    pairs = pairs_of(view.bundle, row)
+    html = html_of(run_page("neuron", layer="1", neuron="5", more="heads"))
+    tree = html.split('<ul class="tree">')[1].split("</ul>")[0]
+    assert re.findall(r">Head ([0-9.]+)</a>", tree) == [pair.name for pair in pairs]
+    assert re.findall(r'<li class="c(\d)">', tree) == [str(colour_of(pair)) for pair in pairs]
+    assert f"hold {glossary.share(pairs[-1].held)} of the neuron’s squared effect" in html
+    for pair, branch in zip(pairs, tree.split("<li")[1:], strict=True):
+        assert glossary.share(pair.share) in branch
+        assert branch.count("<img") == min(6, len(pair.images))
+        assert f"head={pair.name}" in branch
+        assert ("no word above chance" in branch) == (not pair.words)
+
+
+def test_a_head_has_an_address_that_keeps_the_page(view: View) -> None:
+    pairs = pairs_of(view.bundle, view.bundle.row(1, 5))
+    name = pairs[-1].name
+    html = html_of(run_page("neuron", layer="1", neuron="5", head=name))
+    assert f"Head {pairs[-1].head} of block {pairs[-1].block}" in html
+    assert '<ul class="tree">' not in html
+    switch = html.split('<div class="heads-switch">')[1].split("</nav>")[0]
+    assert re.findall(r"aria-current=\"true\">([0-9.]+)", switch) == [name]
+    assert switch.count("data-stay") == len(pairs) + 1
+    back = re.search(r'href="([^"]*)"[^>]*>All heads', switch)
+    assert back is not None
+    assert back[1] == "neuron?bundle=tiny&amp;layer=1&amp;neuron=5&amp;more=heads"
+    tabs = html.split('<div class="tabs">')[1].split("</nav>")[0]
+    assert tabs.count(f"head={name}") == len(TABS)
+    following = re.search(r'<a href="([^"]*)"[^>]*rel="next"', html)
+    assert following is not None and "head" not in following[1]
+
+
+@pytest.mark.parametrize("head", ["9.9", "two", "2", "-1.0"])
+def test_a_head_that_is_none_is_one_sentence_with_those_there_are(head: str, view: View) -> None:
+    html = html_of(run_page("neuron", layer="1", neuron="5", head=head))
+    names = ", ".join(sorted(p.name for p in pairs_of(view.bundle, view.bundle.row(1, 5))))
+    assert f"“{head}” is not a head that carries much of this neuron" in html
+    assert f"one of {names}." in html
+    assert html.count('class="notice"') == 1
+    assert '<ul class="tree">' in html
+
+
+def test_pictures_take_the_colour_of_the_head_with_the_larger_effect(view: View) -> None:
+    row = view.bundle.row(1, 5)
+    pairs = pairs_of(view.bundle, row)
+    shown = [Picture(image, 1.0, -1, 0) for image in range(36)]
+    for picture in coloured(shown, pairs):
+        own = {
+            place: next((s.effect for s in pair.images if s.image == picture.image), 0.0)
+            for place, pair in enumerate(pairs)
+        }
+        best = max(own, key=lambda place: own[place])
+        if own[best] > 0:
+            assert picture.colour == colour_of(pairs[best])
+        else:
+            assert picture.colour == grouping.REST
+
+
+def test_a_bundle_without_pairs_opens_and_says_what_it_lacks(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = unpaired(tiny_bundle, tmp_path / "tiny")
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tmp_path))
+    for asked in ({"more": "heads"}, {"head": "2.0"}):
+        html = html_of(run_page("neuron", layer="1", neuron="5", **asked))
+        said = f"has no neuron-head pairs: add them with 'python -m explorer pairs {folder}'"
+        assert said.replace("'", "&#39;") in html or said in html
+        assert "What drives it" in html

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from explorer.bundle.facts import is_dead
 from explorer.bundle.meaning import fitted
+from explorer.bundle.pairs import Pair, find_pair, pairs_of
 from explorer.errors import InputError
 from explorer.ui.address.address import IMAGE, Place, whole
 from explorer.ui.core import glossary
@@ -22,8 +23,11 @@ from explorer.ui.data.grouping import Cluster, Picture
 from explorer.ui.data.loaders import View
 
 PICTURES, TEXTS, WHERE, MORE = "pictures", "texts", "where", "more"  # the address parameters
+HEAD = "head"  # one of its pairs, by block and head
+HEADS = "heads"  # the part of the page that shows its pairs
 TABS = {
     PICTURES: "All pictures",
+    HEADS: "Head by head",
     TEXTS: "Sparse decomposition",
     "effects": "Effect sizes",
     "measures": "All measures",
@@ -51,6 +55,8 @@ class Neuron:
     """How many texts are shown; all where it is None."""
     more: str = PICTURES
     """Which of `TABS` lies below the first screen."""
+    head: Pair | None = None
+    """The pair that is shown in place of all; None: all."""
 
     @cached_property
     def place(self) -> Place:
@@ -134,6 +140,11 @@ class Neuron:
         return positive, negative
 
     @cached_property
+    def pairs(self) -> list[Pair]:
+        """Return its pairs that matter; none in a bundle without pairs."""
+        return pairs_of(self.view.bundle, self.row) if self.view.bundle.paired else []
+
+    @cached_property
     def neighbours(self) -> list[tuple[int, float]]:
         """Return the neurons nearest by direction as rows with their cosines, nearest first."""
         rows = np.asarray(self.view.bundle.neighbours[self.row])
@@ -160,6 +171,11 @@ def read_neuron(params: Mapping[str, str], view: View) -> tuple[Neuron, list[str
         problems.append(f"“{more}” is no part of this page. Possible: {', '.join(TABS)}.")
         more = PICTURES
     neuron = Neuron(view, row, order == GROUPED, where == "1", more=more)
+    if named := params.get(HEAD, ""):
+        try:
+            neuron = replace(neuron, head=find_pair(pairs_of(view.bundle, row), named))
+        except InputError as error:
+            problems.append(str(error))
     asked = params.get(TEXTS, "")
     if not asked or not neuron.most_texts:
         return neuron, problems
@@ -176,6 +192,8 @@ def _meant(params: Mapping[str, str]) -> str:
     """Return the part that an address's other parameters are about."""
     if params.get(IMAGE):
         return "try"
+    if params.get(HEAD):
+        return HEADS
     return TEXTS if params.get(TEXTS) else PICTURES
 
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from explorer.ui.address.address import IMAGE, write_places
 from explorer.ui.core import glossary
-from explorer.ui.data.neuron import MORE, PICTURES, TABS, TEXTS, WHERE, Neuron
+from explorer.ui.data.neuron import HEAD, HEADS, MORE, PICTURES, TABS, TEXTS, WHERE, Neuron
 from explorer.ui.html import charts
 from explorer.ui.html.cards import card, cards, match, measures, named
 from explorer.ui.html.elements import caption, notice, tag
@@ -20,7 +20,7 @@ from explorer.ui.html.links import (
     neuron_link,
     pin_button,
 )
-from explorer.ui.neuron import brief, downloads, intervals, pictures, texts, try_picture
+from explorer.ui.neuron import brief, downloads, intervals, pairs, pictures, texts, try_picture
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import save_finding
@@ -42,6 +42,8 @@ def draw(page: Page, neuron: Neuron) -> None:
         return
     brief.section(neuron)
     here = neuron.params() | {key: page.params[key] for key in CARRIED if key in page.params}
+    if neuron.head is not None:
+        here[HEAD] = neuron.head.name
     tabs = choices(
         "neuron",
         "More of this neuron",
@@ -60,6 +62,8 @@ def _more(page: Page, neuron: Neuron) -> None:
     """Draw the part of the rest that the address names."""
     if neuron.more == PICTURES:
         pictures.section(page, neuron)
+    elif neuron.more == HEADS:
+        pairs.section(page, neuron)
     elif neuron.more == TEXTS:
         texts.section(page, neuron)
     elif neuron.more == "effects":
