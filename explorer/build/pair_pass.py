@@ -1,8 +1,9 @@
 """The stream behind neuron-head pairs: in a build's own pass, or in one for them alone.
 
 A build feeds `PairsOfLayers` from its pass (`explorer.build.corpus_pass`). A finished bundle gets
-its pairs by `stream_pairs`, one more pass over its pictures, and nothing else of it changes. Either
-way `watched` then looks at the effects of the pairs that matter on a sample of the pictures.
+its pairs by `stream_pairs`, one more pass over its pictures, and nothing else of it changes. Which
+pairs matter is known only then; `PairEffects` looks at these on a sample of the pictures: those
+that a build sees once more anyway (`sampled`), or those that the other pass kept (`KeptSample`).
 
 Axes: image, path, neuron, pair, sample, embed.
 """
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -61,22 +63,58 @@ class PairsOfLayers:
                 raise InputError(f"The saved pairs lack layer {layer}: start anew.")
             statistics.restore(own)
 
+    @property
+    def seen(self) -> int:
+        """How many images it has taken in."""
+        return next(iter(self.layers.values())).seen
+
     def finish(self) -> dict[int, LayerPairs]:
         """Return the pairs of each layer."""
         return {layer: statistics.finish() for layer, statistics in self.layers.items()}
+
+
+class KeptSample:
+    """The coefficients of the first images of a pass, on disk, in half precision."""
+
+    def __init__(self, folder: Path, lens: MultiLayerLens, images: int) -> None:
+        """Open the files in `folder`, or make them, for so many images."""
+        self.images, self._layers = images, {}
+        for layer in lens.layers:
+            neurons, paths = lens.paths[layer].shape[:2]
+            file, shape = folder / f"sample_{layer:02d}.npy", (images, paths, neurons)
+            if file.is_file():
+                self._layers[layer] = np.load(file, mmap_mode="r+")
+            else:
+                self._layers[layer] = np.lib.format.open_memmap(file, "w+", np.float16, shape)
+
+    def take(self, first: int, coefficients: Coefficients) -> None:
+        """Keep what belongs to the sample of a batch whose first image has that place."""
+        for layer, kept in self._layers.items():
+            rows = coefficients[layer][: max(0, self.images - first)].float().cpu().numpy()
+            kept[first : first + len(rows)] = rows
+
+    def batches(self, images: int, size: int) -> Iterator[Coefficients]:
+        """Yield the coefficients of the first `images`, batch by batch."""
+        for start in range(0, images, size):
+            stop = min(start + size, images)
+            yield {
+                layer: torch.from_numpy(kept[start:stop].astype(np.float32))
+                for layer, kept in self._layers.items()
+            }
 
 
 def stream_pairs(
     corpus: Corpus,
     lens: MultiLayerLens,
     images: NDArray[np.int64],
+    sample: KeptSample,
     batch_size: int,
     work: Path,
     say: Say,
-) -> dict[int, LayerPairs]:
-    """Return the pairs of each layer from one pass over some images; its state is kept in `work`.
+) -> PairsOfLayers:
+    """Return the statistics of pairs from one pass over some images; the state is kept in `work`.
 
-    `images` [image] are their numbers, in the order of the pass.
+    `images` [image] are their numbers, in the order of the pass; the first ones are the sample.
 
     Raises:
         InputError: when the saved state is damaged.
@@ -87,18 +125,23 @@ def stream_pairs(
         state = load_arrays(file)
         done = int(state.pop("done"))
         found.restore(state)
+
+    def take(places: range, batch: Coefficients) -> None:
+        found.take(images[places.start : places.stop], batch)
+        sample.take(places.start, batch)
+
     run_batches(
         NAME,
         len(images),
         batch_size,
         lambda places: lens.run(corpus.pixels(images[places.start : places.stop])).coefficients,
-        lambda places, batch: found.take(images[places.start : places.stop], batch),
+        take,
         lambda done: save_arrays(file, {**found.state(), "done": np.array(done)}),
         say,
         done=done,
         unit="images",
     )
-    return found.finish()
+    return found
 
 
 class PairEffects:

@@ -7,7 +7,6 @@ run goes on with the same command.
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from explorer.build.corpus import Corpus
-from explorer.build.pair_pass import PairEffects, sampled, stream_pairs
+from explorer.build.pair_pass import KeptSample, PairEffects, stream_pairs
 from explorer.build.sources import StoreSource
 from explorer.bundle import Bundle, seal_files
 from explorer.bundle.arrays import PAIR_ARRAYS
@@ -28,15 +27,12 @@ from explorer.describe.chance import passing
 from explorer.describe.pair_words import PairWords, pair_meanings, tell_pairs
 from explorer.describe.pairs import LayerPairs
 from explorer.describe.pursuits import pursue
-from explorer.describe.sample import draw_sample
 from explorer.errors import InputError
 from explorer.lens import MultiLayerLens
 from explorer.resumable import Say
 
-LEAST_SAMPLE = 512
-"""Pictures, at least, on which words of pairs must predict effects, where there are so many."""
-UNSEEN = 0.1
-"""Share of the pictures that they are, in bundles that do not say."""
+SAMPLE = 512
+"""Pictures at most on which words of pairs must predict effects; a build takes its own sample."""
 PAPER = "omp"
 """The pursuit of bundles that do not say which."""
 
@@ -44,7 +40,8 @@ PAPER = "omp"
 def add_pairs(path: Path, say: Say, *, pictures: int | None = None, batch_size: int = 32) -> Bundle:
     """Return the bundle at `path` with its pairs; nothing is done where it has them.
 
-    `pictures` bounds the pass to as many of its pictures, a seeded draw; by default it is all.
+    `pictures` bounds the pass to as many of its pictures, a seeded draw, or to as many as a stopped
+    run has seen already; by default it is all. The manifest's `settings` say how many it was.
 
     Raises:
         BundleError: when the bundle cannot be opened.
@@ -60,7 +57,7 @@ def add_pairs(path: Path, say: Say, *, pictures: int | None = None, batch_size: 
     if count < 2:
         raise InputError(f"Pairs need two pictures or more and got {count}: give --pictures more.")
     work = path.resolve().with_name(f".{path.resolve().name}.pairs")
-    folder = work / f"{bundle.manifest.identity[:12]}-{count}"
+    folder = work / bundle.manifest.identity[:12]
     folder.mkdir(parents=True, exist_ok=True)
     chosen: Mapping[str, Any] = bundle.manifest.settings
     seed = int(chosen.get("seed", 0))
@@ -68,13 +65,13 @@ def add_pairs(path: Path, say: Say, *, pictures: int | None = None, batch_size: 
     halves = np.zeros(images, np.int8)  # pairs need none
     corpus = Corpus(bundle.model, list(bundle.manifest.layers), source, images, halves)
     lens = MultiLayerLens(corpus.loaded.model, corpus.layers, bundle.manifest.centre)
-    order = np.random.default_rng(seed).permutation(images)[:count].astype(np.int64)
-    found = stream_pairs(corpus, lens, order, batch_size, folder, say)
-    say("pairs: looking again at a sample")
-    wanted = max(LEAST_SAMPLE, math.ceil(float(chosen.get("unseen", UNSEEN)) * images))
-    sample = draw_sample(images, wanted, seed)
+    order = np.random.default_rng(seed).permutation(images).astype(np.int64)
+    sample = KeptSample(folder, lens, min(SAMPLE, images))
+    statistics = stream_pairs(corpus, lens, order[:count], sample, batch_size, folder, say)
+    found = statistics.finish()
     effects = PairEffects(found)
-    for _ in effects.watched(sampled(corpus, lens, sample, batch_size)):
+    kept = min(sample.images, statistics.seen)
+    for _ in effects.watched(sample.batches(kept, batch_size)):
         pass
     embeddings = np.asarray(bundle.image_embeddings, np.float32)
     writer = ArrayWriter(folder)
@@ -84,7 +81,7 @@ def add_pairs(path: Path, say: Say, *, pictures: int | None = None, batch_size: 
         found,
         effects,
         lens,
-        embeddings[sample] - embeddings.mean(0),
+        embeddings[order[:kept]] - embeddings.mean(0),
         bundle.dictionary.atoms(),
         str(chosen.get("pursuit", PAPER)),
         seed,
@@ -92,7 +89,8 @@ def add_pairs(path: Path, say: Say, *, pictures: int | None = None, batch_size: 
     )
     for array in PAIR_ARRAYS.values():
         (folder / array.file()).replace(bundle.path / array.file())
-    seal_files(bundle, [array.file() for array in PAIR_ARRAYS.values()])
+    files = [array.file() for array in PAIR_ARRAYS.values()]
+    seal_files(bundle, files, pair_pictures=statistics.seen)
     shutil.rmtree(work)
     return Bundle.open(path)
 

@@ -241,9 +241,13 @@ def reseal_evidence(bundle: Bundle, evidence: dict[str, Any]) -> Bundle:
     return Bundle.open(bundle.path)
 
 
-def seal_files(bundle: Bundle, names: Sequence[str]) -> Manifest:
-    """Write a bundle's manifest anew with some files of its folder, and all else as it was."""
+def seal_files(bundle: Bundle, names: Sequence[str], **settings: Any) -> Manifest:
+    """Write a bundle's manifest anew with some files of its folder, and all else as it was.
+
+    `settings` are added to the manifest's.
+    """
     content = bundle.manifest.content()
+    content["settings"] |= settings
     content["files"] |= {name: hash_file(bundle.path / name) for name in names}
     manifest = Manifest(**content)
     manifest.write(bundle.path)

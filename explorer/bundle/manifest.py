@@ -93,6 +93,7 @@ class Settings(TypedDict):
     nonzero: NotRequired[Size]
     seed: NotRequired[int]
     texts: NotRequired[Text]
+    pair_pictures: NotRequired[Size]
     dtype: NotRequired[Text]
 
 
