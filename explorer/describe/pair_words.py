@@ -70,7 +70,8 @@ def tell_pairs(
     """
     rows, places = np.nonzero(kept >= 0)
     paths = kept[rows, places]
-    words = min(WORDS, *atoms.shape)
+    texts, embed = atoms.shape
+    words = min(WORDS, embed, max(1, texts - 1))  # centred texts are one fewer than they seem
     shape = (*kept.shape, words)
     found = PairWords(
         np.full(shape, -1, np.int32),
