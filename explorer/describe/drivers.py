@@ -3,21 +3,24 @@
 A neuron *adds* a direction to the output, and it is *driven* by pictures; the two need not agree.
 Here the second is tested, on a sample of pictures with known labels and keywords.
 
-1. A neuron's *response* to a picture is `sqrt(max(0, z - 1))`, with `z` its effect along its
-   direction, less the mean, in standard deviations: what it does on most pictures counts nothing,
-   and one extreme picture does not count for many.
+1. A neuron's *response* to a picture is `sqrt(max(0, z - 1))`, with `z` the normal quantile of the
+   rank that the picture's effect has among all (along the neuron's direction): what it does on most
+   pictures counts nothing, and every neuron has the same responses in another order. Without ranks,
+   a neuron that answers to three pictures of a thousand had large scores of whatever words these
+   three carry: with labels dealt at random 29 % of such neurons passed.
 2. A word's score is the mean standardised response over the pictures that carry it, times the root
    of their number: of unit variance if pictures were dealt at random (`word_scores`).
 3. Dealing at random is too weak a null. Pictures alike in their plainest features, dark ones say,
    share words too: of the 25 strongest pictures of a network with random weights one neuron in two
    shares a word by the hypergeometric test at a false discovery rate of 5 %. So scores are compared
-   with those of looks that nobody trained (`untrained_looks`), of two kinds: random linear looks at
-   thumbnails of 8 x 8 pixels, and random bags of patches, much as the class token of a network with
-   random weights gathers them. Each kind gives every word a deviation and, from looks that were not
-   used for it, how large the largest score over all words gets (`LookNull`).
-4. `p` is the share of a kind's looks whose largest score is at least the neuron's, the larger of
-   both kinds; the words that drive a neuron are those whose score exceeds 95 % of these largest
-   ones in both kinds (Westfall & Young 1993: 5 % of neurons have any such word by chance).
+   with those of looks that nobody trained (`untrained_looks`), of three kinds: random linear looks
+   at thumbnails of 8 x 8 pixels; random bags of patches, much as the class token of a network with
+   random weights gathers them; and pictures dealt at random, an exact test by permutation, since
+   ranks alone count. Each kind gives every word a deviation and, from looks that were not used for
+   it, how large the largest score over all words gets (`LookNull`).
+4. `p` is the share of a kind's looks whose largest score is at least the neuron's, the largest over
+   the kinds; the words that drive a neuron are those whose score exceeds 95 % of these largest
+   ones in every kind (Westfall & Young 1993: 5 % of neurons have any such word by chance).
 
 Axes: neuron, image, word, look, row, column, channel, patch, feature.
 """
@@ -31,6 +34,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from explorer.errors import InputError
 
@@ -139,7 +144,7 @@ def word_scores(table: WordTable, effects: Rows) -> NDArray[np.float32]:
             f"Effects {list(effects.shape)} must be [row, image] with the {table.carried.shape[0]} "
             "images of the table of words."
         )
-    response = _standard(np.sqrt(np.maximum(_standard(effects) - 1, 0)))
+    response = _standard(np.sqrt(np.maximum(_normal_scores(effects) - 1, 0)))
     sizes = np.asarray(table.carried.sum(axis=0)).ravel()
     sums = (table.carried.T @ response.T).T
     scores: NDArray[np.float32] = (sums / np.sqrt(np.maximum(sizes, 1))).astype(np.float32)
@@ -152,7 +157,7 @@ def untrained_looks(thumbnails: Rows, count: int, seed: int = 0) -> list[NDArray
     `thumbnails` is [image, row, column, channel], `SIDE` x `SIDE` pixels with channels in 0 to 1.
     Linear looks are drawn in proportion to how far pictures differ in each pixel. A bag's features
     are the mean over patches of `relu(W patch + b)` with random W and b; a look reads them at
-    random, each brought to unit deviation.
+    random, each brought to unit deviation. The third kind is blind: a random number per picture.
     """
     pixels = np.asarray(thumbnails, np.float32)
     rng = np.random.default_rng([seed, 13])
@@ -162,7 +167,8 @@ def untrained_looks(thumbnails: Rows, count: int, seed: int = 0) -> list[NDArray
     linear = rng.standard_normal((count, coarse.shape[1]), np.float32)
     bags = _bags(pixels, rng)
     reading = rng.standard_normal((count, FEATURES), np.float32)
-    return [linear @ (coarse - coarse.mean(0)).T, reading @ bags.T]
+    blind = rng.standard_normal((count, len(pixels)), np.float32)
+    return [linear @ (coarse - coarse.mean(0)).T, reading @ bags.T, blind]
 
 
 def _bags(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -215,6 +221,13 @@ def drivers_of(table: WordTable, nulls: Sequence[LookNull], effects: Rows) -> Dr
             [table.words[word] for word in np.argsort(-row) if row[word] > 1] for row in beyond
         ]
     return Drivers(np.concatenate(p).astype(np.float32), words)
+
+
+def _normal_scores(rows: Rows) -> NDArray[np.float32]:
+    """Return the normal quantiles of each row's ranks; ties share theirs."""
+    ranks = rankdata(rows, axis=1)
+    scores: NDArray[np.float32] = ndtri((ranks - 0.5) / rows.shape[1]).astype(np.float32)
+    return scores
 
 
 def _standard(rows: Rows) -> NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,8 @@ def test_scores_are_what_the_module_says() -> None:
     effects = rng.normal(size=(4, 60))
     found = word_scores(table, effects)
     for row in range(4):
-        z = (effects[row] - effects[row].mean()) / effects[row].std()
+        order = [sum(effects[row] < value) for value in effects[row]]
+        z = np.array([NormalDist().inv_cdf((place + 0.5) / 60) for place in order])
         response = np.sqrt(np.maximum(z - 1, 0))
         response = (response - response.mean()) / response.std()
         for column, word in enumerate(table.words):
@@ -85,9 +88,29 @@ def test_a_dark_neuron_means_no_night_and_a_bird_neuron_means_birds(
     assert set(found.words[2]) == {"species 30", "species 7"}
 
 
+def test_neurons_that_answer_to_few_pictures_do_not_pass_by_chance(
+    species: np.ndarray, thumbnails: np.ndarray
+) -> None:
+    """A bug: with shuffled labels 29 % of the selective neurons of a trained model passed."""
+    rng = np.random.default_rng(8)
+    effects = rng.normal(size=(400, IMAGES))
+    for row in effects:
+        row[rng.choice(IMAGES, 6, replace=False)] += rng.exponential(30, 6)
+    shuffled = WordTable.of([frozenset({f"species {n}", f"rare {n // 3}"}) for n in range(400)] * 3)
+    found = find_drivers(shuffled, effects, thumbnails, looks=400, seed=3)
+    assert (found.p <= 0.05).mean() < 0.09
+    assert not passing(found.p).any()
+
+
+def test_only_the_order_of_effects_counts(table: WordTable) -> None:
+    effects = np.random.default_rng(9).normal(size=(3, IMAGES))
+    np.testing.assert_array_equal(
+        word_scores(table, effects), word_scores(table, np.exp(3 * effects))
+    )
+
+
 def test_untrained_neurons_hardly_ever_pass(table: WordTable, thumbnails: np.ndarray) -> None:
-    linear, bags = untrained_looks(thumbnails, 400, seed=9)
-    for effects in (linear, bags):
+    for effects in untrained_looks(thumbnails, 400, seed=9):
         found = find_drivers(table, effects, thumbnails, looks=600, seed=2)
         assert (found.p <= 0.05).mean() < 0.09
         assert passing(found.p).mean() < 0.02
