@@ -51,7 +51,7 @@ def second_order(reading: Reading, directions: Tensor, settings: MapSettings) ->
 def activation(reading: Reading, directions: Tensor, settings: MapSettings) -> Tensor:
     """Return the paper's rule, the mean activation of aligned neurons: [image, text, patch]."""
     lens_model = reading.lens_model
-    layers = _chosen_layers(lens_model, settings)
+    layers = chosen_layers(lens_model, settings)
     place = reading.trace.sigma_post.device
     count = settings.neurons or ACTIVATION_NEURONS
     maps = []
@@ -78,7 +78,7 @@ def text_shares(reading: Reading, directions: Tensor, settings: MapSettings = EX
         vectors = token_vectors(reading, settings)
         return torch.einsum("ite,xe->ixt", vectors, directions.to(vectors))  # x: text
     lens_model = reading.lens_model
-    layers = _chosen_layers(lens_model, settings)
+    layers = chosen_layers(lens_model, settings)
     directions = directions.to(reading.trace.sigma_post.device)
     readers = path_readers(lens_model.loaded.model, directions, centre=lens_model.centre)
     chosen = aligned_neurons(lens_model, directions, layers, settings.neurons)
@@ -91,7 +91,7 @@ def token_vectors(reading: Reading, settings: MapSettings = EXACT) -> Tensor:
     Raises:
         InputError: when the model was not opened with a layer.
     """
-    return reading.token_vectors(_chosen_layers(reading.lens_model, settings))
+    return reading.token_vectors(chosen_layers(reading.lens_model, settings))
 
 
 def aligned_neurons(
@@ -147,13 +147,13 @@ def _chosen_shares(
         for layer, neurons in by_layer.items():
             vectors = write_vectors(lens_model.loaded.model, layer, centre=False)[neurons]
             path = torch.cat([readers[b][..., text] for b in readers if b > layer])
-            total = total + _shares_of(reading, layer, neurons, vectors @ path.T)
+            total = total + shares_of(reading, layer, neurons, vectors @ path.T)
         assert isinstance(total, Tensor)  # at least one neuron was chosen
         maps.append(total)
     return torch.stack(maps, dim=1)
 
 
-def _shares_of(reading: Reading, layer: int, neurons: Tensor, projections: Tensor) -> Tensor:
+def shares_of(reading: Reading, layer: int, neurons: Tensor, projections: Tensor) -> Tensor:
     """Return the centred shares of some neurons together, [image, token].
 
     `projections` is [neuron, path], for the neurons named only.
@@ -166,7 +166,12 @@ def _shares_of(reading: Reading, layer: int, neurons: Tensor, projections: Tenso
     return shares - torch.einsum("ikt,ik->it", weights, usual)
 
 
-def _chosen_layers(lens_model: LensModel, settings: MapSettings) -> tuple[int, ...]:
+def chosen_layers(lens_model: LensModel, settings: MapSettings) -> tuple[int, ...]:
+    """Return the layers whose neurons count, rising.
+
+    Raises:
+        InputError: when settings name none, or the model was not opened with one.
+    """
     if settings.layers is None:
         return default_layers(lens_model)
     if not settings.layers:

@@ -66,6 +66,12 @@ def _maps(function: str) -> MapFunction:
     return make
 
 
+def _pairs(reading: Reading, directions: Tensor, settings: MapSettings) -> Tensor:
+    from explorer.picture.pair_maps import aligned_pairs
+
+    return aligned_pairs(reading, directions, settings)
+
+
 def _rival(function: str) -> MapFunction:
     """Return a function of `explorer.picture.rivals`, which reads the explained pass alone."""
 
@@ -100,6 +106,14 @@ METHODS: dict[str, Method] = {
             _maps("activation"),
             reads_neurons=True,
             zero_means_nothing=False,
+        ),
+        Method(
+            "pairs",
+            "Aligned neuron–head pairs",
+            "Each patch's share of what the neuron–head pairs add whose directions align most with "
+            "the text (after Bu and Gandelsman 2025).",
+            _pairs,
+            reads_neurons=True,
         ),
         Method(
             "attention",

@@ -24,6 +24,7 @@ from explorer.picture.maps import (
 )
 from explorer.picture.methods import METHODS
 from explorer.picture.model import LensModel, bare_lens_model, open_lens_model
+from explorer.picture.pair_maps import pair_shares
 from explorer.picture.reading import Reading, layer_effects, neuron_shares, read
 from explorer.picture.refinement import FLOOR, SHARPEST, SURE, Refinement, balance, diffuse
 from explorer.picture.rivals import explained_pass
@@ -438,3 +439,34 @@ def test_activation_maps_start_at_their_lowest_patch_and_shares_at_nothing(
     assert torch.equal(lifted.flatten(2).argsort(dim=2), maps.flatten(2).argsort(dim=2))
     shares = heatmaps(reading, TEXTS)
     assert torch.equal(grounded(shares, "second-order"), shares)
+
+
+# --- pairs of neurons and heads -------------------------------------------------------------------
+
+
+def test_pairs_shares_sum_to_the_effects_of_the_pairs_nearest_to_the_text(
+    reading: Reading, directions: Tensor
+) -> None:
+    lens_model, layers, count = reading.lens_model, (0, 2), 40
+    shares = pair_shares(reading, directions, MapSettings(layers=layers, neurons=count))
+    lenses = [SecondOrderLens(lens_model.loaded.model, layer) for layer in layers]
+    effects = [
+        (lens.coefficients(reading.images) - lens_model.means[layer])[..., None]
+        * lens.paths.transpose(0, 1)
+        for lens, layer in zip(lenses, layers, strict=True)
+    ]
+    for text, direction in enumerate(directions):
+        cosines = torch.cat([(lens.pairs.directions @ direction).flatten() for lens in lenses])
+        kept = torch.zeros_like(cosines, dtype=torch.bool)
+        kept[cosines.argsort(descending=True)[:count]] = True
+        parts = torch.cat([e.transpose(1, 2).flatten(1, 2) @ direction for e in effects], dim=1)
+        expected = (parts * kept).sum(dim=1)
+        torch.testing.assert_close(shares[:, text].sum(dim=1), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_all_pairs_give_the_map_of_all_neurons(reading: Reading, directions: Tensor) -> None:
+    settings = MapSettings(layers=(1, 2), neurons=10**6)
+    whole = text_shares(reading, directions, MapSettings(layers=(1, 2)))
+    torch.testing.assert_close(
+        pair_shares(reading, directions, settings), whole, rtol=1e-3, atol=1e-5
+    )

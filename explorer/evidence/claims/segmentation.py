@@ -114,9 +114,9 @@ CLAIM = Claim(
     sentence="Asked for a text, the neurons that point to it mark its place in a picture better "
     "than other ways of asking the same model.",
     rule="Foreground average precision of the unrefined maps on pictogram scenes: holds if a "
-    "second-order map (token shares, or activations of aligned neurons) is above every other "
-    "method on scenes with one and with several objects, intervals apart. Partly if on one of the "
-    "two.",
+    "second-order map (token shares, activations of aligned neurons, or aligned pairs) is above "
+    "every other method on scenes with one and with several objects, intervals apart. Partly if on "
+    "one of the two.",
     judge=judge,
     draw=draw,
     explain=explain,
