@@ -33,6 +33,7 @@ CLAIMS = [
     "texts",
     "kinds",
     "predict",
+    "pairs",
     "fit",
 ]
 OPTIONS = [
