@@ -141,8 +141,9 @@ class Neuron:
 
     @cached_property
     def pairs(self) -> list[Pair]:
-        """Return its pairs that matter; none in a bundle without pairs."""
-        return pairs_of(self.view.bundle, self.row) if self.view.bundle.paired else []
+        """Return its pairs that matter, the largest share first; none in a bundle without pairs."""
+        found = pairs_of(self.view.bundle, self.row) if self.view.bundle.paired else []
+        return sorted(found, key=lambda pair: -pair.share)
 
     @cached_property
     def neighbours(self) -> list[tuple[int, float]]:

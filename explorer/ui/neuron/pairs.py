@@ -68,15 +68,28 @@ def _switch(neuron: Neuron) -> Markup:
 def _tree(neuron: Neuron) -> None:
     """Draw the heads side by side as branches of the neuron, and its pictures in their colours."""
     pairs, view = neuron.pairs, neuron.view
-    held = glossary.share(pairs[-1].held)
+    held = glossary.share(max(pair.held for pair in pairs))
     count = "One head holds" if len(pairs) == 1 else f"{len(pairs)} heads together hold"
     pictures = neuron.pictures[grouping.POSITIVE]
     most = max(len(pair.images) for pair in pairs)
     frame.draw(
-        caption(SAID, f"{count} {held} of the neuron’s squared effect.", ALIKE),
+        caption(SAID, f"{count} {held} of the neuron’s squared effect.", ALIKE, _seen(neuron)),
         tag("ul", (_branch(neuron, pair) for pair in pairs), css="tree"),
         caption(GRID_SAID.format(most)),
         tiles(view, coloured(pictures, pairs)),
+    )
+
+
+def _seen(neuron: Neuron) -> str:
+    """Say of how many pictures shares and strongest pictures are, where that is not all."""
+    manifest = neuron.view.bundle.manifest
+    every = manifest.counts["images"]
+    seen = manifest.settings.get("pair_pictures", every)
+    if seen >= every:
+        return ""
+    return (
+        f" Shares and heads’ pictures are those of {seen:,} of the {every:,} pictures, drawn at "
+        "random."
     )
 
 
@@ -131,7 +144,7 @@ def _one(neuron: Neuron, pair: Pair) -> None:
     )
     frame.draw(
         tag("h3", dot(), f" Head {pair.head} of block {pair.block}", css=f"c{colour_of(pair)}"),
-        caption(SAID, shared),
+        caption(SAID, shared, _seen(neuron)),
         figures(
             [
                 ("Share", glossary.share(pair.share), "of the neuron’s squared effect"),
