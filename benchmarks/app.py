@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -95,15 +95,17 @@ def bench_app(settings: AppBench) -> dict[str, Any]:
 
 
 @contextmanager
-def running_app(folder: Path | None = None) -> Iterator[tuple[str, int]]:
+def running_app(folder: Path | None = None, cores: int = 0) -> Iterator[tuple[str, int]]:
     """Run the app on a free port; yields its address (`127.0.0.1:port`) and process id.
 
-    `folder`: of the bundles, the app's own unless told.
+    `folder`: of the bundles, the app's own unless told. `cores`: how many it may use; 0 for all.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    if cores:
+        command = ["taskset", "--cpu-list", f"0-{cores - 1}", *command]
     environment = os.environ | {FOLDER_VARIABLE: str((folder or bundles_folder()).resolve())}
     process = subprocess.Popen(
         command,
@@ -151,35 +153,77 @@ class Session:
         """Close the connection."""
         self._manager.__exit__(None, None, None)
 
-    def view(self, page: str, params: dict[str, object]) -> float:
+    def view(self, page: str, params: Mapping[str, object]) -> float:
         """Run a page and return the seconds until its run has finished.
 
         Raises:
             InputError: when the page raises an exception of its own.
         """
-        from streamlit.proto.BackMsg_pb2 import BackMsg
-        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+        start = time.perf_counter()
+        for answer in self.run(page, params):
+            if kind_of(answer) == "exception":
+                raise InputError(f"The page {page} failed for {params}: see the app's own log.")
+        return time.perf_counter() - start
 
-        request = BackMsg()
+    def run(
+        self, page: str, params: Mapping[str, object], widgets: Iterable[Any] = ()
+    ) -> Iterator[Any]:
+        """Run a page and yield every message of the server until its run has finished.
+
+        `widgets` are the states of its widgets, as `WidgetState` messages.
+        """
+        request = self._message()
         request.rerun_script.page_name = "" if page == "home" else page
         request.rerun_script.query_string = urlencode(params)
-        start = time.perf_counter()
-        self._socket.send(request.SerializeToString())
+        request.rerun_script.widget_states.widgets.extend(widgets)
+        self.send(request)
         while True:
-            self._acknowledge_at_once()
-            answer = ForwardMsg()
-            answer.ParseFromString(self._socket.recv(timeout=PATIENCE))
-            kind = answer.WhichOneof("type")
-            if kind == "delta" and answer.delta.new_element.WhichOneof("type") == "exception":
-                raise InputError(f"The page {page} failed for {params}: see the app's own log.")
-            if kind == "script_finished":
-                return time.perf_counter() - start
+            answer = self.receive()
+            yield answer
+            if answer.WhichOneof("type") == "script_finished":
+                return
+
+    def send(self, request: Any) -> None:
+        """Send the server a `BackMsg`."""
+        self._socket.send(request.SerializeToString())
+
+    def receive(self) -> Any:
+        """Return the server's next `ForwardMsg`."""
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+        self._acknowledge_at_once()
+        answer = ForwardMsg()
+        answer.ParseFromString(self._socket.recv(timeout=PATIENCE))
+        return answer
+
+    def upload_address(self, name: str) -> str:
+        """Return where a file is to be put, relative to the server's own address."""
+        request = self._message()
+        request.file_urls_request.request_id = name
+        request.file_urls_request.file_names.append(name)
+        self.send(request)
+        while (answer := self.receive()).WhichOneof("type") != "file_urls_response":
+            pass
+        return str(answer.file_urls_response.file_urls[0].upload_url)
+
+    @staticmethod
+    def _message() -> Any:
+        from streamlit.proto.BackMsg_pb2 import BackMsg
+
+        return BackMsg()
 
     def _acknowledge_at_once(self) -> None:
         """Keep the kernel from delaying acknowledgements by 40 ms: that is no time of the app's."""
         option = getattr(socket, "TCP_QUICKACK", None)  # Linux; it doesn't last
         if option is not None:
             self._socket.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
+
+
+def kind_of(answer: Any) -> str:
+    """Return the kind of element that a message brings, "exception" say; empty for none."""
+    if answer.WhichOneof("type") != "delta":
+        return ""
+    return answer.delta.new_element.WhichOneof("type") or ""
 
 
 def opened_bundle(name: str = "") -> Bundle:
@@ -227,7 +271,7 @@ def _await(address: str, process: subprocess.Popen[bytes]) -> None:
     raise InputError("The app did not start: run 'streamlit run app.py' to see why.")
 
 
-def _address(page: str, bundle: Bundle, draw: random.Random) -> dict[str, object]:
+def random_address(page: str, bundle: Bundle, draw: random.Random) -> dict[str, object]:
     """Return a random address of a page."""
     params: dict[str, object] = {"bundle": bundle.path.name}
     record = bundle.neurons.iloc[draw.randrange(len(bundle.neurons))]
@@ -241,6 +285,7 @@ def _address(page: str, bundle: Bundle, draw: random.Random) -> dict[str, object
         "atlas": {"colour": draw.choice(["layer", "polysemy", "selectivity"])},
         "concept": {"text": draw.choice(bundle.texts)},
         "compare": {"pins": f"{place['layer']}.{place['neuron']},{place['layer']}.0"},
+        "image": {"image": draw.randrange(len(bundle.pictures))},
     }
     return params | own.get(page, {})
 
@@ -253,9 +298,9 @@ def _server_times(
     with Session(address) as session:
         for page, limit in LIMITS_MS.items():
             for _ in range(3):
-                session.view(page, _address(page, bundle, draw))
+                session.view(page, random_address(page, bundle, draw))
             taken = sorted(
-                1000 * session.view(page, _address(page, bundle, draw)) for _ in range(views)
+                1000 * session.view(page, random_address(page, bundle, draw)) for _ in range(views)
             )
             times[page] = {
                 "median": round(taken[len(taken) // 2], 1),
@@ -279,7 +324,7 @@ def _first_views(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
         )
         for page in PAGES:
-            params = urlencode(_address(page, bundle, draw))
+            params = urlencode(random_address(page, bundle, draw))
             target = f"http://{address}/{'' if page == 'home' else page}?{params}"
             found[page] = _first_view(browser, target)
         browser.close()
@@ -326,12 +371,12 @@ def _memory(
     pages = ["home", "about", "concept", "compare", *LIMITS_MS]
     with Session(address) as session:
         for page in 4 * pages:
-            session.view(page, _address(page, bundle, draw))
-        warm = _resident_mb(process)
+            session.view(page, random_address(page, bundle, draw))
+        warm = memory_mb(process)
         for number in range(views):
             page = pages[number % len(pages)]
-            session.view(page, _address(page, bundle, draw))
-        after_views = _resident_mb(process)
+            session.view(page, random_address(page, bundle, draw))
+        after_views = memory_mb(process)
     together = Barrier(sessions)
     seeds = [draw.random() for _ in range(sessions)]
 
@@ -340,9 +385,9 @@ def _memory(
         with Session(address) as visitor:
             for _ in range(SESSION_VIEWS):
                 page = own.choice(pages)
-                visitor.view(page, _address(page, bundle, own))
+                visitor.view(page, random_address(page, bundle, own))
             together.wait(timeout=PATIENCE)  # all are open now
-            return _resident_mb(process)
+            return memory_mb(process)
 
     with ThreadPoolExecutor(sessions) as pool:
         with_sessions = max(pool.map(visit, seeds))
@@ -355,9 +400,14 @@ def _memory(
     }
 
 
-def _resident_mb(process: int) -> float:
+def memory_mb(process: int, name: str = "VmRSS") -> float:
+    """Return a process's resident set in MB; `VmHWM`: the most it ever was.
+
+    Raises:
+        InputError: where there is no /proc.
+    """
     status = Path(f"/proc/{process}/status")
     if not status.is_file():
         raise InputError("Memory is read from /proc: run this benchmark on Linux.")
-    line = next(row for row in status.read_text().splitlines() if row.startswith("VmRSS:"))
+    line = next(row for row in status.read_text().splitlines() if row.startswith(f"{name}:"))
     return round(int(line.split()[1]) / 1024, 1)

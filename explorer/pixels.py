@@ -47,6 +47,8 @@ KINDS = _kinds()
 """Pillow's name of each kind that is read -> its files' suffixes."""
 FORMATS = tuple(KINDS)
 SUFFIXES = tuple(suffix for suffixes in KINDS.values() for suffix in suffixes)
+NAMED = tuple(dict.fromkeys((*SUFFIXES, *OTHERS)))
+"""Suffixes of kinds that are read, or refused in a sentence of their own."""
 NAMES = (
     ", ".join("WebP" if kind == "WEBP" else kind for kind in FORMATS[:-1]) + f" or {FORMATS[-1]}"
 )

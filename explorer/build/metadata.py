@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from pathlib import Path
 
 from explorer.errors import InputError
@@ -54,7 +55,12 @@ def read_metadata(folder: Path) -> dict[str, dict[str, str]]:
         )
     for row in rows:
         row["split"] = _split(file, row.get("split", ""))
-    return {row[key].replace("\\", "/").removeprefix("./"): row for row in rows}
+    return {composed(row[key]).replace("\\", "/").removeprefix("./"): row for row in rows}
+
+
+def composed(text: str) -> str:
+    """Return a text with accents in one form (NFC): file names and tables often differ there."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _split(file: Path, said: str) -> str:

@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from explorer.build.files import READ, open_picture, picture_files, printable
 from explorer.build.holdout import SHARE, alike_groups, draw_held_out, signature
-from explorer.build.metadata import METADATA, read_metadata
+from explorer.build.metadata import METADATA, composed, read_metadata
 from explorer.bundle.pictures import COLUMNS, SPLITS, PictureStore
 from explorer.errors import InputError
 from explorer.places import WHERE_SHIPPED
@@ -159,7 +159,7 @@ class FolderSource:
             except UNREADABLE as error:
                 self.skipped.append(f"{where.as_posix()}: {error}")
                 continue
-            yield file, self._record(where, metadata.get(where.as_posix(), {})), picture
+            yield file, self._record(where, metadata.get(composed(where.as_posix()), {})), picture
 
     def _record(self, where: Path, known: dict[str, str]) -> dict[str, Any]:
         words = (
@@ -170,6 +170,7 @@ class FolderSource:
         record = {name: "" for name in COLUMNS}
         record |= {"label": words, "source": self.name, "kind": "image"}
         record |= {name: value for name, value in known.items() if name in COLUMNS and value}
+        record = {name: composed(value) for name, value in record.items()}
         return {**record, "name": where.as_posix()}
 
     def _held_out(

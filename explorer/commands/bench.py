@@ -26,6 +26,7 @@ BENCHMARKS = (
     Benchmark("maps", "MapsBench", "bench_maps", "what heatmaps add to a forward pass"),
     Benchmark("omp", "OmpBench", "bench_omp", "the pursuit against scikit-learn"),
     Benchmark("app", "AppBench", "bench_app", "the app's times, bytes and memory"),
+    Benchmark("load", "LoadBench", "bench_load", "many visitors at once on all pages"),
     Benchmark(
         "atlas", "AtlasBench", "bench_atlas", "dragging and zooming the map in a real browser"
     ),
@@ -34,7 +35,12 @@ BENCHMARKS = (
 
 def add_bench_command(add: Adder) -> None:
     """Add the command to the command line's parser."""
-    add("bench", _bench, "time the lens, its heatmaps, the pursuit, the app or its map", _fill)
+    add(
+        "bench",
+        _bench,
+        "time the lens, its heatmaps, the pursuit, the app, its map, many visitors",
+        _fill,
+    )
 
 
 def _fill(command: argparse.ArgumentParser) -> None:

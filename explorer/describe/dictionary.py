@@ -8,6 +8,7 @@ vector is compared in small dictionaries, an HNSW graph (Malkov & Yashunin 2018)
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,8 +53,8 @@ def read_texts(path: str | Path) -> list[str]:
 
 
 def unique_texts(texts: Iterable[str]) -> list[str]:
-    """Return texts stripped, in order, without empty ones and exact repeats."""
-    stripped = (text.strip() for text in texts)
+    """Return texts stripped, in order, each once, none empty, accents in one form (NFC)."""
+    stripped = (unicodedata.normalize("NFC", text.strip()) for text in texts)
     return list(dict.fromkeys(text for text in stripped if text))
 
 

@@ -26,11 +26,23 @@ FILE = "findings.sqlite"
 GONE = (0, 0)
 PATIENCE = 30  # seconds a writer waits for the one before it
 ELSEWHERE = f"or name another place with {FOLDER_VARIABLE}"
+LOST = 10_000  # milliseconds without an answer from PostgreSQL's machine until it counts as gone
+SERVER = {  # of PostgreSQL's connections
+    "connect_timeout": 5,
+    "tcp_user_timeout": LOST,
+    "keepalives_idle": LOST // 1000,
+    "keepalives_interval": LOST // 3000,
+    "keepalives_count": 3,
+}
 REMEDIES = {  # what a database's error says -> what to do
+    "lock timeout": "Another program has locked it for too long: close that program, or wait, and "
+    "try again.",
     "locked": "Another program has locked it for too long: close that program, or wait, and try "
     "again.",
+    "read-only": f"Give its user the right to write, or correct {URL_VARIABLE}.",
     "readonly": f"Give this user the right to write to it and to its folder, {ELSEWHERE}.",
     "unable to open": f"Give this user the right to write to its folder, {ELSEWHERE}.",
+    "no space": "Free some space on the disk of its server.",
     "full": f"Free some space on its disk, {ELSEWHERE}.",
     "disk i/o": f"Check whether its disk is full or failing, {ELSEWHERE}.",
     "malformed": "The file is damaged: stop the server, restore an earlier copy or move the file "
@@ -170,7 +182,8 @@ def _wanted(url: str) -> str:
 
 def _engine(url: URL) -> Engine:
     if url.drivername.startswith("postgresql"):
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        waits = {"options": f"-c lock_timeout={PATIENCE}s"}
+        return create_engine(url, pool_pre_ping=True, connect_args={**SERVER, **waits})
     _make_folder(url)
     engine = create_engine(url, connect_args={"timeout": PATIENCE})
     event.listen(engine, "connect", _prepare)

@@ -12,6 +12,7 @@ import binascii
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,7 +104,8 @@ class Finding:
             raise InputError(
                 f"{len(self.tags)} tags are too many: a finding has at most {MOST_TAGS}."
             )
-        if self.tags != clean_tags(self.tags):
+        composed = {unicodedata.normalize("NFC", tag) for tag in self.tags}  # older ones may not be
+        if self.tags != tuple(sorted(set(self.tags))) or composed != set(clean_tags(self.tags)):
             raise InputError("Tags are lower-case words without commas, each once, in order.")
 
     def _check_subject(self) -> None:
@@ -310,8 +312,11 @@ def check_id(text: object) -> str:
 
 
 def clean_line(text: str) -> str:
-    """Return one line of what people type: white space run together, none at the ends."""
-    return " ".join(text.split())
+    """Return one line of what people type: white space run together, none at the ends.
+
+    Letters with accents become one sign each (NFC), as most keyboards write them.
+    """
+    return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
 def clean_tags(tags: Iterable[str] | str) -> tuple[str, ...]:
@@ -349,7 +354,7 @@ def _line(what: str, text: object, most: int) -> None:
     if len(text) > most:
         raise InputError(f"{what} has {len(text):,} characters; at most {most} are allowed.")
     _printable(what, text)
-    if text != clean_line(text):
+    if text != " ".join(text.split()):
         raise InputError(f"{what} stands on one line, without white space at its ends.")
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Sequence
 
 from explorer.findings.snapshot import MEASURES, NeuronShot, Snapshot
 
+FORMULA = ("=", "+", "-", "@", "|", "−")
 COLUMNS = (
     *("finding", "title", "author", "tags", "bundle", "digest", "layer", "neuron"),
     *MEASURES,
@@ -56,4 +58,5 @@ def _said(shot: NeuronShot | None) -> tuple[str, str, str, str]:
 
 def plain(text: str) -> str:
     """Return a text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+    shown = unicodedata.normalize("NFKC", text[:9].lstrip())[:1]  # a wide = counts as one, too
+    return f"'{text}" if shown in FORMULA or text[:1] in {"\t", "\r", "\n"} else text

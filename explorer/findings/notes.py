@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 TOP_HEADING = 3
 _LINK = re.compile(r"(https?://|mailto:)[^\x00-\x20]+", re.IGNORECASE)
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>&~:])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>&~:$])")
 
 
 def to_html(note: str) -> Markup:

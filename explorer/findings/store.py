@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from sqlalchemy import (
     RowMapping,
     Select,
     Table,
+    case,
     delete,
     func,
     insert,
@@ -419,10 +421,15 @@ def _finding_values(finding: Finding) -> dict[str, Any]:
         "title": finding.title,
         "note": finding.note,
         "author": finding.author,
-        "searched": "\n".join(
-            (finding.title, finding.note, " ".join(finding.tags), finding.author)
-        ).casefold(),
+        "searched": _folded(
+            "\n".join((finding.title, finding.note, " ".join(finding.tags), finding.author))
+        ),
     }
+
+
+def _folded(text: str) -> str:
+    """Return a text as it is searched: upper and lower case alike, accents in one form."""
+    return unicodedata.normalize("NFC", text.casefold())
 
 
 def _insert_finding(connection: Connection, saved: SavedFinding) -> SavedFinding:
@@ -489,11 +496,16 @@ def _row(connection: Connection, table: Table, identifier: str, lock: bool = Fal
 def _claim(
     connection: Connection, table: Table, identifier: str, version: int, values: dict[str, Any]
 ) -> None:
-    """Change a row if it still has the version, and count the version up."""
+    """Change a row if it still has the version, and count the version up.
+
+    The time of a change is never before that of the last one, whatever the clock says.
+    """
+    now = _now()
+    changed = case((table.c.changed > now, table.c.changed), else_=now)
     query = (
         update(table)
         .where(table.c.id == identifier, table.c.version == version, table.c.deleted.is_(None))
-        .values(version=version + 1, changed=_now(), **values)
+        .values(version=version + 1, changed=changed, **values)
     )
     if connection.execute(query).rowcount == 1:
         return
@@ -535,7 +547,7 @@ def _filtered(query: Select[Any], wanted: Wanted) -> Select[Any]:
     query = query.where(
         columns.deleted.is_not(None) if wanted.deleted else columns.deleted.is_(None)
     )
-    for word in wanted.word.casefold().split():
+    for word in _folded(wanted.word).split():
         query = query.where(columns.searched.contains(word, autoescape=True))
     if wanted.tag:
         tagged = select(TAGS.c.finding).where(TAGS.c.tag == wanted.tag.lower())

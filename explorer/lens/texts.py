@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import unicodedata
 from collections.abc import Sequence
 
 import torch
@@ -18,14 +19,14 @@ MOST_KEPT = 1024  # embeddings; the text tower costs as much as a picture
 
 
 def check_texts(texts: Sequence[str]) -> list[str]:
-    """Return the texts, white space inside them made single spaces.
+    """Return the texts, white space inside them made single spaces, accents in one form (NFC).
 
     Raises:
         InputError: when there is no text, or one is empty or too long, or there are too many.
     """
     if isinstance(texts, str):
         raise InputError("One text was given where a list of texts is expected: put it in a list.")
-    cleaned = [" ".join(text.split()) for text in texts]
+    cleaned = [unicodedata.normalize("NFC", " ".join(text.split())) for text in texts]
     if not cleaned or not all(cleaned):
         raise InputError("Give at least one text to look for, and no empty one, such as 'dog'.")
     if len(cleaned) > MOST_TEXTS:

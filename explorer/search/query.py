@@ -12,6 +12,7 @@ at the beginning of a word only, so that `5" disk` needs none. Pure functions, n
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -39,12 +40,13 @@ class Term:
 
 
 def parse_query(query: str) -> tuple[Term, ...]:
-    """Read a query's texts in order, white space inside them made single spaces.
+    """Read a query's texts in order: single spaces inside them, accents in one form (NFC).
 
     Raises:
         InputError: when the query is empty or too long, an operator has no text, a quotation mark
             is left open, or there are more than eight texts; it says what to write.
     """
+    query = unicodedata.normalize("NFC", query)
     if not query.strip():
         raise InputError("Give a text to search for.")
     if len(query) > LONGEST:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import streamlit as st
 from PIL import Image
+from streamlit.runtime.context import StreamlitHeaders
 from streamlit.testing.v1 import AppTest
 
 from explorer.bundle import Bundle
@@ -40,6 +41,7 @@ from tests.support.hostile import HOSTILE, assert_harmless
 
 ELSEWHERE = "5" * 16
 EVIL = "<img src=x onerror=a()>"
+NOTE = "Note (Markdown)"
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +56,7 @@ def _places(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def context(monkeypatch: pytest.MonkeyPatch, **parts: Any) -> None:
     known = {"headers": {}, "cookies": {}, "url": ""} | parts
+    known["headers"] = StreamlitHeaders(known["headers"].items())
     monkeypatch.setattr(gate.st, "context", SimpleNamespace(**known))
 
 
@@ -87,6 +90,11 @@ def click(app: AppTest, label: str) -> AppTest:
     app.run()
     assert not app.exception, app.exception
     return app
+
+
+def boxed(boxes: Any, label: str) -> Any:
+    """Return the box with this label."""
+    return next(box for box in boxes if box.label == label)
 
 
 CASES = [
@@ -437,11 +445,11 @@ def test_a_collection_is_edited_deleted_and_brought_back(
 ) -> None:
     group, ids = three
     app = run_page("collection", id=group.id)
-    app.text_input(key=f"_collection_title_{group.id}").set_value("Renamed")
+    boxed(app.text_input, "Title").set_value("Renamed")
     click(app, "Save")
     now = store.get_collection(group.id)
     assert (now.content.title, now.content.findings) == ("Renamed", tuple(ids))
-    app.text_input(key=f"_collection_title_{group.id}").set_value(" ")
+    boxed(app.text_input, "Title").set_value(" ")
     assert "needs a title" in html_of(click(app, "Save"))
     app = click(run_page("collection", id=group.id), "Delete this collection")
     assert went[-1] == f"findings?bundle=tiny&show=collections&undo={group.id}"
@@ -460,21 +468,20 @@ def test_a_collection_is_edited_deleted_and_brought_back(
 def test_two_people_editing_a_collections_texts(three: tuple[Any, list[str]], store: Store) -> None:
     group, ids = three
     app = run_page("collection", id=group.id)
-    title, note = (f"_collection_{part}_{group.id}" for part in ("title", "note"))
     store.save_collection(
         group.id, 1, replace(group.content, findings=(*ids[1:], ids[0]))
     )  # another order stands in no text's way
-    app.text_area(key=note).set_value("first")
+    boxed(app.text_area, NOTE).set_value("first")
     click(app, "Save")
     now = store.get_collection(group.id)
     assert (now.content.note, now.content.findings[-1]) == ("first", ids[0])
-    app.text_area(key=note).set_value("mine")
+    boxed(app.text_area, NOTE).set_value("mine")
     store.save_collection(group.id, now.version, replace(now.content, note="*theirs*"))
     html = html_of(click(app, "Save"))
     assert "were changed meanwhile" in html and "<em>theirs</em>" in html
     assert store.get_collection(group.id).content.note == "*theirs*"
-    assert app.text_area(key=note).value == "mine"
-    assert app.text_input(key=title).value == "Three"
+    assert boxed(app.text_area, NOTE).value == "mine"
+    assert boxed(app.text_input, "Title").value == "Three"
     click(app, "Save")
     assert store.get_collection(group.id).content.note == "mine"
 

@@ -13,7 +13,8 @@ from markupsafe import Markup
 from explorer.attack.audit import Audit
 from explorer.attack.batch import Attack, file_stem, zip_file
 from explorer.errors import InputError
-from explorer.pixels import SUFFIXES
+from explorer.findings.notes import literal
+from explorer.pixels import NAMED
 from explorer.ui.address.attack_query import MOST_PICTURES, SEEDS, AttackQuery, class_name
 from explorer.ui.adversarial import batch, concepts, pairs, pictures, prompts
 from explorer.ui.adversarial.explanation import explanation
@@ -212,8 +213,8 @@ def _why(page: Page, query: AttackQuery) -> None:
         )
         _explain(page, partial(attacks.explain, page.view, query, query.why))
     sent = st.file_uploader(
-        f"A picture of “{query.source}” that is taken for “{query.target}”",
-        type=list(SUFFIXES),
+        f"A picture of “{literal(query.source)}” that is taken for “{literal(query.target)}”",
+        type=list(NAMED),
         key="_attack_upload",
         help="It stays in this session, in memory only.",
     )

@@ -13,7 +13,8 @@ import ipaddress
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 
 from explorer.errors import InputError
@@ -39,6 +40,20 @@ def user_header(environment: Mapping[str, str] = os.environ) -> str:
     if name and not _HEADER.fullmatch(name):
         raise InputError(f"{HEADER_VARIABLE} is a header's name such as X-Forwarded-User.")
     return name
+
+
+def named(values: Sequence[str]) -> str:
+    """Return the user whom a proxy names in the trusted header; empty unless it came just once.
+
+    A second one was sent by the visitor. Names in UTF-8 arrive as Latin-1; signs that cannot be
+    printed are left out.
+    """
+    if len(values) != 1:
+        return ""
+    name = values[0]
+    with suppress(UnicodeError):
+        name = name.encode("latin-1").decode("utf-8")
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in name).split())
 
 
 def same(given: str, wanted: str) -> bool:

@@ -19,7 +19,7 @@ from explorer.attack.scenes import AttackScene, compose_attack
 from explorer.picture.uploads import decode
 from explorer.search.texts import text_embeddings
 from explorer.ui.address.attack_query import AttackQuery
-from explorer.ui.data import loaded_model
+from explorer.ui.data import line, loaded_model
 from explorer.ui.data.loaders import View
 
 PROPOSED = 6
@@ -150,5 +150,7 @@ def explain_upload(view: View, data: bytes, right: str, wrong: str) -> Audit:
     Raises:
         InputError: when it cannot be read.
     """
-    first, second = text_embeddings(view.bundle, [right, wrong])
-    return audit(view.bundle, decode(data).picture, right, wrong, (first, second))
+    picture = decode(data).picture
+    with line.turn("Looking for the neurons that push it …"):
+        first, second = text_embeddings(view.bundle, [right, wrong])
+        return audit(view.bundle, picture, right, wrong, (first, second))

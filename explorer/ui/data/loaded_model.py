@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from explorer.bundle import MANIFEST
 from explorer.errors import InputError
+from explorer.findings.notes import literal
 from explorer.search import TextSearch, open_search, unknown_texts
 from explorer.search.texts import outside_dictionary, text_directions
 from explorer.ui.data.loaders import View
@@ -73,7 +74,7 @@ def _embedding(unknown: list[str]) -> AbstractContextManager[None]:
     """Say what the model is loaded for, if it is."""
     if not unknown:
         return nullcontext()
-    names = ", ".join(f"“{text}”" for text in unknown)
+    names = ", ".join(f"“{literal(text)}”" for text in unknown)  # a spinner reads Markdown
     spinner: AbstractContextManager[None] = st.spinner(
         f"{names} is not in the dictionary: loading the model to embed it …"
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from PIL import Image
 
+from explorer.ui.data import line
 from explorer.ui.data.loaders import View
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ def study(view: View, picture: Image.Image) -> Study:
 
 
 def _read(view: View, picture: Image.Image) -> Study:
-    from explorer.picture.study import Study
+    with line.turn("Loading the model and reading the picture …"):
+        from explorer.picture.study import Study
 
-    with st.spinner("Loading the model and reading the picture …"):
         made = Study.of(view.bundle, picture)
         _ = made.effects  # all else follows from its pass
     return made

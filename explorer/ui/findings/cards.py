@@ -12,7 +12,7 @@ from explorer.ui.core import glossary
 from explorer.ui.data import findings_data
 from explorer.ui.findings.pictures import CARD_PICTURES, images_of, own_picture, strip, strip_of
 from explorer.ui.html import cards, pictures
-from explorer.ui.html.elements import NOTHING, caption, tag
+from explorer.ui.html.elements import NOTHING, Child, caption, joined, tag
 from explorer.ui.html.links import chips, link
 from explorer.ui.shell.frame import NAVIGATION
 
@@ -22,13 +22,13 @@ SUMMARY = 160  # characters of a note on a card
 def byline(saved: SavedFinding | SavedCollection) -> Markup:
     """Say who changed it last, when, and which version it is; of a finding also its bundle."""
     content = saved.content
-    items = [f"by {content.author}"] if content.author else []
+    items: list[Child] = [["by ", tag("span", content.author)]] if content.author else []
     items.append(f"changed {moment(saved.changed)}")
     if saved.version > 1:
         items.append(f"version {saved.version}")
     if isinstance(content, Finding):
         items.append(f"bundle {content.bundle.name}")
-    return caption(" · ".join(items))
+    return caption(joined(items, " · "))
 
 
 def moment(time: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -159,7 +161,7 @@ def _change(saved: SavedCollection, wanted: Collection) -> None:
 
 def _texts(page: Page, saved: SavedCollection) -> None:
     """Offer to edit title and note, and to delete the collection."""
-    begun, key = _begun(saved), saved.id
+    begun, key = _begun(saved)
     with st.expander("Edit title and note, or delete"):
         with st.form("_collection_form", border=False):
             title = st.text_input(
@@ -181,13 +183,19 @@ def _texts(page: Page, saved: SavedCollection) -> None:
         frame.show_problems([str(error)])
 
 
-def _begun(saved: SavedCollection) -> Collection:
-    """Return the collection as it was when this visitor was shown the form."""
-    state = st.session_state
-    if f"_collection_title_{saved.id}" not in state:
-        state[f"_begun_{saved.id}"] = saved.content
+def _begun(saved: SavedCollection) -> tuple[Collection, str]:
+    """Return the collection as it was when this visitor was shown the form, and the form's key.
+
+    A browser keeps what is typed under the key. It stands for the texts, so that a session made
+    anew, after the computer slept say, does not take what was typed over others for theirs.
+    """
+    state, now = st.session_state, saved.content
+    key: str = state.get(f"_form_{saved.id}", "")
+    if f"_collection_title_{key}" not in state:
+        key = f"{saved.id}_{zlib.crc32(json.dumps([now.title, now.note]).encode()):08x}"
+        state[f"_form_{saved.id}"], state[f"_begun_{saved.id}"] = key, now
     begun: Collection = state[f"_begun_{saved.id}"]
-    return begun
+    return begun, key
 
 
 def _save_texts(saved: SavedCollection, begun: Collection, title: str, note: str) -> None:

@@ -117,6 +117,14 @@ def _save(page: Page, base: SavedFinding, wanted: Finding) -> None:
     st.rerun()
 
 
+def meanwhile(now: SavedFinding) -> None:
+    """Say that the address is of an edit that began before the stored version was saved.
+
+    Its session has ended, while the computer slept say; the browser still shows what was typed.
+    """
+    _conflict("This finding was changed since this edit began.", now)
+
+
 def _conflict(reason: str, theirs: SavedFinding) -> None:
     frame.draw(
         notice(

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from explorer.errors import ExplorerError, InputError
 from explorer.findings.model import ORIGIN, Collection, SavedCollection, SavedFinding, clean_line
 from explorer.findings.snapshot import absence
+from explorer.ui.address.address import whole
 from explorer.ui.core import glossary
 from explorer.ui.data import findings_data, grouping
 from explorer.ui.data.loaders import View
@@ -32,11 +33,14 @@ LARGE = 480  # pixels of the long side of a picture of its own
 def body(page: Page) -> None:
     """Draw the finding that the address names, or why there is none."""
     identifier = page.params.get("id", "")
-    begun = edit.under_way(identifier) if page.params.get("edit") == "1" else None
+    version = whole(page.params.get("edit", "")) or 0
+    begun = edit.under_way(identifier) if version else None
     try:
         saved = findings_data.store().get(identifier)
-        if page.params.get("edit") == "1" and (begun or saved.deleted is None):
+        if version and (begun or saved.deleted is None):
             edit.form(page, begun or saved, saved)
+            if not begun and version < saved.version:
+                edit.meanwhile(saved)
         elif saved.deleted is not None:
             deleted(saved)
         else:
@@ -92,7 +96,9 @@ def _finding(page: Page, saved: SavedFinding) -> None:
 
 
 def _actions(page: Page, saved: SavedFinding) -> None:
-    ways = [link("finding", "Edit", css="button", bundle=page.view.key, id=saved.id, edit=1)]
+    ways = [
+        link("finding", "Edit", css="button", bundle=page.view.key, id=saved.id, edit=saved.version)
+    ]
     content = saved.content
     address, name = findings_data.origin_href(content), content.origin
     if ORIGIN not in content.settings and len(content.neurons) < 2:

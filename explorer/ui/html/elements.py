@@ -7,6 +7,7 @@ must be `Markup`, so a forgotten escape is a type error.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup, escape
@@ -19,6 +20,11 @@ Value = str | float | bool | None
 
 NOTHING = Markup("")
 _EMPTY = ("img", "hr", "br")  # elements without an end
+_ENDS = dict.fromkeys("\u202a\u202b\u202d\u202e", "\u202c") | dict.fromkeys(
+    "\u2066\u2067\u2068", "\u2069"
+)
+"""What turns the direction of text -> what ends that, by Unicode's bidirectional algorithm."""
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def tag(name: str, /, *children: Child, css: Value = None, **attributes: Value) -> Markup:
@@ -45,8 +51,23 @@ def _attribute(name: str, value: Value) -> str:
 
 def joined(children: Iterable[Child], between: str = "") -> Markup:
     """Put several after one another; texts among them are escaped."""
-    pieces = (escape(c) if isinstance(c, str) else joined(c) for c in children)
+    pieces = (_escaped(c) if isinstance(c, str) else joined(c) for c in children)
     return Markup(str(escape(between)).join(pieces))  # noqa: S704  the same
+
+
+def closed(text: str) -> str:
+    """Return a text that turns nothing behind it: each change of direction in it has its end."""
+    ends: list[str] = []
+    for sign in _TURNS.findall(text):
+        if sign in _ENDS:
+            ends.append(_ENDS[sign])
+        elif sign in ends:
+            del ends[len(ends) - 1 - ends[::-1].index(sign) :]
+    return text + "".join(reversed(ends))
+
+
+def _escaped(text: str) -> Markup:
+    return text if isinstance(text, Markup) else escape(closed(text))
 
 
 def block(*children: Child, css: str = "") -> Markup:

@@ -17,7 +17,7 @@ from explorer.picture.segment import scaled
 from explorer.picture.settings import calibrated_threshold
 from explorer.picture.study import Study
 from explorer.picture.uploads import MAX_BYTES
-from explorer.pixels import SUFFIXES
+from explorer.pixels import NAMED
 from explorer.ui.core import glossary
 from explorer.ui.data import studies
 from explorer.ui.data.image_query import (
@@ -113,7 +113,7 @@ def _upload(page: Page, query: ImageQuery) -> tuple[bytes, str] | None:
         st.components.v2.component("lens_image", js=_SCRIPT)(key="lens_image")
     sent = st.file_uploader(
         "Upload or paste a picture",
-        type=list(SUFFIXES),
+        type=list(NAMED),
         key=f"_upload_{turn}",
         on_change=_sent,
         args=(page, query, f"_upload_{turn}"),

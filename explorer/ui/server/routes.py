@@ -36,7 +36,7 @@ def _asked(request: Request) -> tuple[View, int]:
         InputError: when there is no such bundle, or the ticket is not its own.
     """
     header = access.user_header()
-    if header and not request.headers.get(header):
+    if header and not access.named(request.headers.getlist(header)):
         raise InputError(f"The proxy in front of this server named no user in {header}.")
     key = request.path_params["bundle"]
     path = loaders.find_bundles(loaders.bundles_folder()).get(key)

@@ -10,6 +10,7 @@ button.
 from __future__ import annotations
 
 import random
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -104,7 +105,8 @@ def _begin(name: str) -> Page:
     if refusal is not None:
         draw(refusal)
         st.stop()
-    params = {key: value for key, value in st.query_params.to_dict().items() if value}
+    asked = st.query_params.to_dict()
+    params = {key: unicodedata.normalize("NFC", value) for key, value in asked.items() if value}
     arrive(name, {})
     folder = loaders.bundles_folder()
     found = loaders.find_bundles(folder)
@@ -112,7 +114,7 @@ def _begin(name: str) -> Page:
         _navigation(name, "")
         draw(_no_bundle(str(folder)))
         st.stop()
-    key, problems = _choose(params.get("bundle", ""), list(found))
+    key, problems = _choose(asked.get("bundle", ""), list(found))
     try:
         view = loaders.open_view(key, found[key])
         _ = view.neurons  # every page shows some

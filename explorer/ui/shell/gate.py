@@ -29,7 +29,7 @@ def passed() -> Markup | None:
     except InputError as error:
         return _closed("This server is misconfigured", str(error))
     if header and not user():
-        reason = f"The proxy in front of this server named no user in {header}."
+        reason = f"The proxy in front of this server named no user in {header}, or more than one."
         return _closed("Sign in first", reason)
     secret = access.password()
     if header or not secret or _known(secret):
@@ -40,8 +40,8 @@ def passed() -> Markup | None:
 def user() -> str:
     """Return the user that the trusted proxy names; empty without one."""
     header = access.user_header()
-    name = clean_line(st.context.headers.get(header) or "") if header else ""
-    return name[:AUTHOR_LENGTH].strip()
+    name = access.named(st.context.headers.get_all(header)) if header else ""
+    return clean_line(name)[:AUTHOR_LENGTH].strip()
 
 
 def _closed(title: str, reason: str) -> Markup:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from explorer.errors import InputError
+from explorer.picture import painting
+from explorer.pixels import NAMED
 from explorer.ui.address.address import IMAGE, WORD_LENGTH
 from explorer.ui.data import studies
 from explorer.ui.data.loaders import View
@@ -24,7 +26,7 @@ from explorer.ui.shell.frame import Page
 
 FIND = "find"  # the address parameter
 OFFERED = 16
-TYPES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
+SHOWN_SIDE = 480  # pixels at most of an upload that is shown
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,10 @@ class ChosenPicture:
         """Show the picture, its label as alternative text."""
         if self.image >= 0:
             return bundle_picture(view, self.image)
-        return tag("img", src=picture_source(self.data), alt=self.name, title=self.name)
+        small = self.picture(view).copy()
+        small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+        source = picture_source(painting.encode(small, "WEBP"))  # browsers show few kinds of files
+        return tag("img", src=source, alt=self.name, title=self.name)
 
 
 def picker(page: Page, image: int | None, params: Mapping[str, str]) -> ChosenPicture | None:
@@ -81,7 +86,7 @@ def picker(page: Page, image: int | None, params: Mapping[str, str]) -> ChosenPi
     )
     upload = right.file_uploader(
         "Or a picture of your own",
-        type=TYPES,
+        type=list(NAMED),
         key="_upload",
         on_change=_uploaded,
         args=(page, params),
