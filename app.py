@@ -12,7 +12,13 @@ from explorer.ui.server import faults, startup
 from explorer.ui.server.routes import routes
 
 if get_script_run_ctx(suppress_warning=True) is None:
-    app = st.App(__file__, routes=routes(), lifespan=startup.lifespan, on_script_error=faults.show)
+    app = st.App(
+        __file__,
+        routes=routes(),
+        lifespan=startup.lifespan,
+        on_script_error=faults.show,
+        exception_handlers=faults.HANDLERS,
+    )
 else:
     st.navigation(
         [st.Page(file, default=name == "home") for name, file in PAGES.items()], position="hidden"
