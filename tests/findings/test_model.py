@@ -20,6 +20,7 @@ from explorer.findings import notes
 from explorer.findings.copy import copy_of, opened
 from explorer.findings.model import (
     COPY_BYTES,
+    NOTE_LENGTH,
     BundleRef,
     Collection,
     Finding,
@@ -168,6 +169,21 @@ def test_json_of_another_shape_is_refused(key: str, value: Any) -> None:
         Finding.from_json(sample().to_json() | {key: value})
     with pytest.raises(InputError):
         Collection.from_json({"title": "x"})
+
+
+DEEP = (
+    "> ", "- ", "* ", "1. ", "[", "![", "(", "*", "**a", "_", "`", "``` \n", "~~", "<", "&", "\\",
+    "[a](", "[a][", "| ", "|-", "# ", "<a ", "https://", "<https://", "\u0301", "\u202e", "שלום ",
+    "$", "a\n> ", "[x]: /\n", "*a_ ", "[a](b", "`a``",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", DEEP)
+def test_the_longest_notes_of_one_sign_are_drawn(piece: str) -> None:
+    """Readers of Markdown are known for inputs that take them minutes or too many levels."""
+    note = (piece * NOTE_LENGTH)[:NOTE_LENGTH]
+    assert "<script" not in notes.to_html(note)
+    notes.to_text(note)
 
 
 def test_tags_are_cleaned_once_and_for_all() -> None:

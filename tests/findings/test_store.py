@@ -18,10 +18,12 @@ from sqlalchemy import create_engine, inspect, text
 
 from explorer.errors import ConflictError, InputError, StoreError
 from explorer.findings import migrations
+from explorer.findings import store as stores
 from explorer.findings.database import FILE, Database, database_url
-from explorer.findings.model import Collection, NeuronRef, SavedFinding
+from explorer.findings.model import Collection, NeuronRef, SavedFinding, clean_line
 from explorer.findings.store import Facets, Store, Wanted, new_id
 from explorer.findings.tables import METADATA
+from tests.support import findings as samples
 from tests.support.findings import BUNDLE, own_picture, picture, postgres, sample, view
 
 ROOT = Path(__file__).parents[2]
@@ -558,13 +560,108 @@ def test_postgresql_may_end_connections_between_two_questions(cluster: str) -> N
         Store(wrong)
 
 
-def test_a_postgresql_that_stops_is_one_sentence() -> None:
-    with postgres() as address:
-        store = Store(address)
-        store.add(sample())
-    with pytest.raises(StoreError, match=r"cannot be used .*Nothing was stored\. Start that"):
-        store.add(sample())
+def test_a_postgresql_that_stops_is_one_sentence_until_it_is_back() -> None:
+    with samples.cluster() as server:
+        store = Store(server.address)
+        saved = store.add(sample())
+        server.stop()
+        for _ in range(2):
+            with pytest.raises(
+                StoreError, match=r"cannot be used .*Nothing was stored\. Start that"
+            ):
+                store.add(sample())
+        server.start()
+        assert store.find(Wanted()) == [saved]
+        store.add(sample("after"))
+        assert store.count(Wanted()) == 2
+        store.close()
+
+
+def test_a_postgresql_whose_machine_falls_silent_is_given_up(cluster: str) -> None:
+    """What is seen here is what the kernel is asked for."""
+    store = Store(cluster)
+    with store._database.read() as connection:
+        link = connection.connection.dbapi_connection.info.get_parameters()
+        assert link["tcp_user_timeout"] == "10000"
+        assert link["keepalives_idle"] == "10"
+        assert connection.execute(text("SHOW lock_timeout")).scalar() == "30s"
     store.close()
+
+
+def test_a_row_that_another_holds_is_not_waited_for_without_end(
+    cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("explorer.findings.database.PATIENCE", 1)
+    store = Store(cluster)
+    saved = store.add(sample())
+    admin = create_engine(cluster.replace("://", "+psycopg://"))
+    with admin.begin() as connection:
+        connection.execute(
+            text("SELECT 1 FROM findings WHERE id = :id FOR UPDATE"), {"id": saved.id}
+        )
+        with pytest.raises(StoreError, match=r"locked it for too long.*or wait, and try again"):
+            store.save(saved.id, 1, saved.content)
+    admin.dispose()
+    assert store.save(saved.id, 1, saved.content).version == 2
+    store.close()
+
+
+def test_a_postgresql_that_may_not_be_written_to_says_so(cluster: str) -> None:
+    readonly = Store(cluster)
+    said = pytest.raises(StoreError, match="Give its user the right to write")
+    with said, readonly._database.write() as connection:
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+        connection.execute(text("DELETE FROM findings"))
+    readonly.close()
+
+
+def test_a_clock_that_jumps_back_turns_no_times_round(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = store.add(sample())
+    group = store.add_collection(Collection("Group", (saved.id,)))
+    monkeypatch.setattr(stores, "_now", lambda: "2001-01-01T00:00:00.000+00:00")
+    early = store.add(sample("before all"))
+    assert early.created == early.changed < saved.created
+    edited = store.save(saved.id, 1, replace(saved.content, title="edited"))
+    assert (edited.version, edited.changed) == (2, saved.changed)
+    assert edited.created <= edited.changed
+    with pytest.raises(ConflictError):  # versions tell who was first, whatever the clock says
+        store.save(saved.id, 1, saved.content)
+    longer = store.append(group.id, early.id)
+    assert (longer.version, longer.changed) == (2, group.changed)
+    assert titles(store.find(Wanted())) == ["edited", "before all"]
+    store.delete(saved.id, 2)
+    assert store.restore(saved.id).content.title == "edited"
+
+
+def test_texts_from_right_to_left_and_of_many_accents_come_back_and_are_found(
+    store: Store,
+) -> None:
+    hebrew, arabic, turned = "שלום עולם", "سفينة", "a \u202egnp.exe"
+    for title in (hebrew, arabic, turned, "Zalgo " + "o" + "\u0301" * 40, "👩‍👩‍👧‍👦 family"):
+        saved = store.add(sample(title, note=title, author=title[:80], tags=(title[:40].lower(),)))
+        assert store.get(saved.id) == saved
+        assert saved in store.find(Wanted(word=title))
+    apart, one = "Cafe\u0301 Ma\u0308rz", "Caf\u00e9 M\u00e4rz"
+    written = store.add(sample(apart, tags=("ma\u0308rz",)))  # as an import may bring it
+    assert store.get(written.id) == written
+    typed = store.add(sample(clean_line(apart)))
+    assert typed.content.title == one
+    for word in (apart, one, "cafe\u0301", "CAF\u00c9"):
+        assert {saved.id for saved in store.find(Wanted(word=word))} == {written.id, typed.id}
+
+
+@pytest.mark.parametrize("size", [20_001, 1_000_000])
+def test_a_note_of_a_megabyte_is_refused_in_one_sentence(store: Store, size: int) -> None:
+    with pytest.raises(InputError, match="at most 20,000 characters"):
+        store.add(sample(note="n" * size))
+    with pytest.raises(InputError, match="at most 20,000 characters"):
+        Collection("Group", note="n" * size)
+    with pytest.raises(InputError, match=f"has {size:,} characters"):
+        store.add(sample("t" * size))
+    assert store.count(Wanted()) == 0
+    assert store.find(Wanted(word="x" * size)) == []
 
 
 def test_the_bytes_of_a_collections_own_pictures_are_counted(store: Store) -> None:

@@ -10,7 +10,9 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -60,9 +62,37 @@ def _programs() -> Path | None:
     return Path(found).parent if found else every[-1].parent if every else None
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A PostgreSQL on loopback that can be stopped and started again."""
+
+    address: str
+    control: list[Any]
+    options: str
+    folder: Path
+    who: dict[str, Any]
+
+    def start(self) -> None:
+        command = [*self.control, "-o", self.options, "-l", self.folder / "log", "start"]
+        quiet = subprocess.DEVNULL
+        subprocess.run(command, check=True, stdout=quiet, cwd=self.folder, **self.who)
+
+    def stop(self) -> None:
+        command = [*self.control, "-m", "immediate", "stop"]
+        quiet = subprocess.DEVNULL
+        subprocess.run(command, check=False, stdout=quiet, cwd=self.folder, **self.who)
+
+
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
     """Start a PostgreSQL cluster on loopback in a folder of its own; yield its address."""
+    with cluster() as found:
+        yield found.address
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Start a PostgreSQL cluster, as `postgres` does; yield it."""
     programs = _programs()
     if programs is None:
         say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
@@ -83,16 +113,11 @@ def postgres() -> Iterator[str]:
         port = free.getsockname()[1]
     options = f"-h 127.0.0.1 -p {port} -k {folder} -F"
     control = [programs / "pg_ctl", "-D", data, "-w", "-t", "90"]
-    start = [*control, "-o", options, "-l", folder / "log", "start"]
-    subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=folder, **who)
+    address = f"postgresql://explorer@127.0.0.1:{port}/postgres"
+    found = Cluster(address, control, options, folder, who)
+    found.start()
     try:
-        yield f"postgresql://explorer@127.0.0.1:{port}/postgres"
+        yield found
     finally:
-        subprocess.run(
-            [*control, "-m", "immediate", "stop"],
-            check=False,
-            stdout=subprocess.DEVNULL,
-            cwd=folder,
-            **who,
-        )
+        found.stop()
         shutil.rmtree(folder, ignore_errors=True)

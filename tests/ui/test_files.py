@@ -148,6 +148,27 @@ def test_who_no_proxy_names_gets_nothing(view: View, monkeypatch: pytest.MonkeyP
     with closed(monkeypatch, access.HEADER_VARIABLE, "X-Forwarded-User"):
         assert get(address)[0] == 404
         assert get(address, X_Forwarded_User="ada")[0] == 200
+        assert get(address, X_Forwarded_User="\x01 ")[0] == 404
+        assert (
+            get(address, X_Forwarded_User="eve", x_forwarded_user="ada")[0] == 404
+        )  # one too many
+    assert get(address, X_Forwarded_User="eve", x_forwarded_user="ada")[0] == 200  # not looked at
+
+
+@pytest.mark.parametrize("kind", [served.PICTURES, served.HINTS, served.FACTS])
+def test_no_file_is_sent_without_the_password(
+    kind: str, view: View, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = served.ticket(view)
+    with closed(monkeypatch, access.PASSWORD_VARIABLE, "open sesame"):
+        loaders._open.clear()  # another server
+        own = served.ticket(View("tiny", Bundle.open(tiny_bundle)))
+        for ticket in (free, "", "0" * 32, own[:-1], own.upper(), f"{own}x", "%00"):
+            assert get(f"{kind}/tiny/{ticket}/1")[0] == 404
+        for path in (kind, f"{kind}/tiny", f"{kind}/tiny/{own}", f"{kind}/../{kind}/tiny/{free}/1"):
+            assert get(path)[0] == 404
+        assert get(f"{kind}/tiny/{own}/1")[0] == 200
+    loaders._open.clear()
 
 
 def test_tickets_follow_the_bundles_files(view: View, bundle_copy: Path) -> None:

@@ -22,11 +22,18 @@ from streamlit.testing.v1 import AppTest
 from explorer.bundle import Bundle
 from explorer.errors import InputError, StoreError
 from explorer.findings import archive
-from explorer.findings.database import FOLDER_VARIABLE, URL_VARIABLE, database_url
-from explorer.findings.model import BundleRef, Collection, Finding, NeuronRef, SavedFinding
+from explorer.findings.database import FILE, FOLDER_VARIABLE, URL_VARIABLE, database_url
+from explorer.findings.model import (
+    NOTE_LENGTH,
+    BundleRef,
+    Collection,
+    Finding,
+    NeuronRef,
+    SavedFinding,
+)
 from explorer.findings.snapshot import reference, take
 from explorer.findings.store import Store, Wanted
-from explorer.ui.address.address import href
+from explorer.ui.address.address import PAGES, href
 from explorer.ui.core import access
 from explorer.ui.data import findings_data, loaders
 from explorer.ui.data.loaders import View
@@ -347,6 +354,98 @@ def test_a_database_that_fails_while_one_writes_takes_no_text_with_it(
     assert store.get(ship.id).content.note == "mine"
     (made,) = store.members(store.get_collection(group.id))
     assert made.content.title == "Long thought"
+
+
+def test_a_database_file_that_goes_away_and_returns_takes_no_text_with_it(
+    ship: SavedFinding, store: Store, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    file, away = tmp_path / "data" / FILE, tmp_path / "away"
+    edit, new = run_page("finding", id=ship.id, edit="1"), opened(tiny_bundle)
+    edit.text_area(key=f"_edit_note_{ship.id}").set_value("mine")
+    new.text_input(key="_save_title").set_value("Long thought")
+    file.rename(away)
+    for app in (edit, new):
+        assert "was moved while this server was running" in html_of(click(app, "Save"))
+    away.rename(file)
+    click(edit, "Save")
+    click(new, "Save")
+    assert store.get(ship.id).content.note == "mine"
+    assert {saved.content.title for saved in store.find(Wanted())} >= {"Long thought"}
+
+
+def test_an_edit_that_outlived_its_session_overwrites_nothing_unseen(
+    ship: SavedFinding, store: Store
+) -> None:
+    """A computer wakes: the session is new, the browser still holds what was typed."""
+    store.save(ship.id, 1, replace(ship.content, note="*theirs*"))
+    awake = run_page("finding", id=ship.id, edit="1")  # the edit began from version 1
+    html = html_of(awake)
+    assert "was changed since this edit began" in html and "<em>theirs</em>" in html
+    awake.text_area(key=f"_edit_note_{ship.id}").set_value("mine")
+    click(awake, "Save")
+    assert store.get(ship.id).content.note == "mine"
+    now = run_page("finding", id=ship.id)
+    assert f"edit={store.get(ship.id).version}" in html_of(now)
+    assert "since this edit began" not in html_of(run_page("finding", id=ship.id, edit="3"))
+
+
+def test_a_collections_form_that_outlived_its_session_is_not_taken_for_the_new_one(
+    store: Store, bundle: Bundle
+) -> None:
+    group = store.add_collection(Collection("Mine", note="old"))
+    key = boxed(run_page("collection", id=group.id).text_area, NOTE).key
+    again = store.save_collection(group.id, 1, replace(group.content, findings=()))
+    assert boxed(run_page("collection", id=group.id).text_area, NOTE).key == key  # typed text stays
+    store.save_collection(group.id, again.version, replace(group.content, note="theirs"))
+    awake = boxed(run_page("collection", id=group.id).text_area, NOTE)
+    assert awake.key != key and awake.value == "theirs"
+
+
+def test_two_tabs_of_one_user_stand_in_each_others_way_no_more_than_two_users(
+    ship: SavedFinding, store: Store, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path
+) -> None:
+    monkeypatch.setenv(access.HEADER_VARIABLE, "X-User")
+    context(monkeypatch, headers={"X-User": "Ada"})
+    one, other = (run_page("finding", id=ship.id, edit="1") for _ in range(2))
+    one.text_area(key=f"_edit_note_{ship.id}").set_value("one")
+    other.text_area(key=f"_edit_note_{ship.id}").set_value("other")
+    click(one, "Save")
+    assert "was changed meanwhile" in html_of(click(other, "Save"))
+    assert store.get(ship.id).content.note == "one"
+    first, second = opened(tiny_bundle), opened(tiny_bundle)
+    click(first, "Save")
+    click(second, "Save")  # two findings: each tab has its own draft
+    assert store.count(Wanted()) == 3
+
+
+def test_of_a_note_of_a_megabyte_the_form_takes_as_much_as_it_says(
+    ship: SavedFinding, store: Store, tiny_bundle: Path
+) -> None:
+    long = "word " * 200_000
+    edit, new = run_page("finding", id=ship.id, edit="1"), opened(tiny_bundle)
+    edit.text_area(key=f"_edit_note_{ship.id}").set_value(long)
+    new.text_area(key="_save_note").set_value(long)
+    for app in (edit, new):
+        click(app, "Save")
+    assert {len(saved.content.note) for saved in store.find(Wanted())} == {NOTE_LENGTH}
+    assert store.count(Wanted()) == 2
+    run_page("finding", id=ship.id)
+
+
+TURNED = "\u202eevil\u2066 שלום"
+
+
+def test_right_to_left_texts_turn_nothing_beside_them(store: Store, bundle: Bundle) -> None:
+    about = reference(bundle)
+    made = store.add(sample(TURNED, bundle=about, author=TURNED, note="", tags=("\u202dx",)))
+    for page, params in (("findings", {}), ("finding", {"id": made.id})):
+        html = html_of(run_page(page, **params))
+        texts = re.sub(r"<[^>]*>", "\n", html)  # each text by itself
+        shown = [text for text in texts.splitlines() if "\u202e" in text]
+        assert shown
+        for text in shown:
+            assert text.count("\u202e") == text.count("\u202c"), ascii(text)
+            assert text.count("\u2066") == text.count("\u2069"), ascii(text)
 
 
 @pytest.mark.parametrize(
@@ -701,7 +800,7 @@ def test_parts_escape_what_people_wrote(store: Store, bundle: Bundle) -> None:
     assert images_of(view, picture(bundle=about, image=999)) == []
 
 
-@pytest.mark.parametrize("page", ["home", "neuron", "findings", "about"])
+@pytest.mark.parametrize("page", PAGES)
 def test_a_password_closes_every_page(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(access.PASSWORD_VARIABLE, "open sesame")
     monkeypatch.setattr(gate, "PAUSE", 0)
@@ -739,6 +838,44 @@ def test_the_proxys_user_signs_findings(
     assert not [box for box in edit.text_input if box.key.startswith("_edit_author")]
     monkeypatch.setenv(access.HEADER_VARIABLE, "no header")
     assert "misconfigured" in html_of(run_page("home"))
+
+
+def test_a_header_that_a_visitor_sends_names_nobody(
+    monkeypatch: pytest.MonkeyPatch, store: Store, tiny_bundle: Path
+) -> None:
+    context(monkeypatch, headers={"X-Forwarded-User": "Ada", "X-User": "Ada"})
+    assert gate.user() == ""  # no proxy is trusted
+    click(opened(tiny_bundle), "Save")
+    assert [saved.content.author for saved in store.find(Wanted())] == [""]
+    monkeypatch.setenv(access.HEADER_VARIABLE, "X-User")
+    twice = StreamlitHeaders([("X-User", "Eve"), ("X-User", "Ada")])  # one added by the proxy
+    monkeypatch.setattr(gate.st, "context", SimpleNamespace(headers=twice, cookies={}, url=""))
+    html = html_of(run_page("home"))
+    assert "named no user in X-User, or more than one" in html
+    assert 'class="lens-nav"' not in html
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        ("Ünal".encode().decode("latin-1"), "Ünal"),
+        ("Ünal", "Ünal"),
+        ("שלום".encode().decode("latin-1"), "שלום"),
+        ("A\x01da\x9b\u202e ", "A da"),
+        ("<svg onload=alert(1)>", "<svg onload=alert(1)>"),
+        (" ", ""),
+        ("n" * 500, "n" * 80),
+    ],
+)
+def test_names_that_proxies_send_can_sign_a_finding(
+    sent: str, name: str, monkeypatch: pytest.MonkeyPatch, bundle: Bundle, store: Store
+) -> None:
+    monkeypatch.setenv(access.HEADER_VARIABLE, "X-User")
+    context(monkeypatch, headers={"X-User": sent})
+    assert gate.user() == name
+    if name:
+        saved = store.add(sample(bundle=reference(bundle), author=gate.user()))
+        assert "<svg" not in html_of(run_page("finding", id=saved.id))
 
 
 @pytest.mark.parametrize("address", ["localhost", "0.0.0.0", None])
