@@ -185,8 +185,13 @@ def _fetch(
         if name in known:
             continue
         start = time.perf_counter()
-        files.request("GET", f"/{name}")
-        answer = files.getresponse()
+        try:
+            files.request("GET", f"/{name}")
+            answer = files.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError):  # closed after a pause: once anew
+            files.close()
+            files.request("GET", f"/{name}")
+            answer = files.getresponse()
         data = answer.read()
         if answer.status != 200:
             seen.error(f"a picture: {answer.status} {data[:100].decode(errors='replace')}")

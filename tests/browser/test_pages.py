@@ -230,6 +230,24 @@ def test_grouping_the_pictures_is_an_address(visit: Visit) -> None:
     visit.check()
 
 
+def test_in_a_frame_of_another_site_pages_work_and_stay_in_it(visit: Visit) -> None:
+    """As in a wiki or a course: links lead on inside, and the page around stays as it is."""
+    visit.page.set_content(
+        f'<h1>Around</h1><iframe src="{visit.server}neuron?bundle=tiny&layer=1&neuron=5" '
+        'style="width: 1300px; height: 800px"></iframe>'
+    )
+    inside = visit.page.frame_locator("iframe")
+    inside.locator('h1:text-is("Layer 1 · Neuron 5")').wait_for()
+    next_one = inside.get_by_text("Next →")
+    next_one.click()
+    inside.locator('h1:text-is("Layer 1 · Neuron 6")').wait_for()
+    inside.get_by_role("button", name="Save as finding").click()
+    inside.get_by_label("Title", exact=True).wait_for()
+    assert visit.page.locator('h1:text-is("Around")').count() == 1
+    assert visit.page.url == "about:blank"
+    assert not visit.errors, visit.errors
+
+
 def test_other_bundle_is_chosen_in_the_sidebar(visit: Visit) -> None:
     visit.open(*PAGES["about"])
     visit.page.get_by_label("Bundle").click()

@@ -54,6 +54,20 @@ def test_metadata_as_people_have_it(tmp_path, data):
     assert facts["label"] == "a red card"
 
 
+def test_accents_are_one_form_whatever_the_file_system_writes(tmp_path):
+    apart, one = "cafe\u0301", "caf\u00e9"
+    (tmp_path / apart).mkdir()
+    Image.new("RGB", (12, 8), "red").save(tmp_path / apart / f"{apart}.png")
+    source = FolderSource(tmp_path, "mine")
+    ((facts, _),) = source.rows(8)
+    assert (facts["label"], facts["name"]) == (one, f"{apart}/{apart}.png")
+    assert source.picture(0).size == (12, 8)  # the file is found by its own name
+    table = f"file,label,author\n{one}/{one}.png,cre\u0300me,שלום\n"
+    (tmp_path / "metadata.csv").write_text(table, "utf-8")
+    ((facts, _),) = source.rows(8)
+    assert (facts["label"], facts["author"]) == ("cr\u00e8me", "שלום")
+
+
 def test_metadata_without_paths_names_the_columns_it_has(tmp_path):
     source = folder(tmp_path)
     (tmp_path / "metadata.csv").write_text("picture_id;label\n1;red\n", "utf-8")

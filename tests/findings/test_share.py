@@ -294,6 +294,57 @@ def test_the_table_holds_a_line_a_neuron_and_no_formula(
     assert ",1,5,,,," in unknown
 
 
+CELLS = [
+    "=1+1", "+1", "-1", "@SUM(A1)", "|cmd", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "＝1", "﹣1",
+    "＋1", "＠x", "−5", "=HYPERLINK(\"http://a.example\")",
+]  # fmt: skip
+PLAIN = [
+    "a=1",
+    "1-2",
+    "שלום",
+    "e\u0301",
+    "\u202ea",
+    "'=1",
+    "\u200f=x"[:1] + "x",
+    "",
+    "100 %",
+    "5 = 5",
+]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_no_cell_is_a_formula(cell: str) -> None:
+    assert neuron_table.plain(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize("cell", PLAIN)
+def test_other_cells_stay_as_they_are(cell: str) -> None:
+    assert neuron_table.plain(cell) == cell
+
+
+def test_texts_of_all_directions_come_back_from_the_table(bundle: Bundle) -> None:
+    title = 'שלום, "سفينة"; o\u0301\u0302 \u202ex'
+    one = sample(title, bundle=reference(bundle), author="=a", tags=("-b", "ל"))
+    lines = list(
+        csv.DictReader(io.StringIO(neuron_table.neurons_csv([take(saved(1, one), bundle)])))
+    )
+    assert [line["title"] for line in lines] == [title] * 2
+    assert [line["author"] for line in lines] == ["'=a"] * 2
+    assert [line["tags"] for line in lines] == ["'-b, ל"] * 2
+
+
+def test_a_slide_draws_any_direction_and_any_number_of_accents(bundle: Bundle) -> None:
+    for title in (
+        "שלום עולם",
+        "o" + "\u0301" * 150,
+        "\u202egnp.exe",
+        "👩‍👩‍👧 \u200d",
+        "سفينة " * 30,
+    ):
+        drawn = Image.open(io.BytesIO(poster.neuron_poster(bundle, 1, 5, title)))
+        assert drawn.size == poster.SIZE
+
+
 def test_a_slide_is_a_picture_of_the_neuron(bundle: Bundle) -> None:
     drawn = Image.open(io.BytesIO(poster.neuron_poster(bundle, 1, 5, "A title " * 40)))
     assert (drawn.format, drawn.size) == ("PNG", poster.SIZE)

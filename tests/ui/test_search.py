@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from pathlib import Path
@@ -9,27 +10,42 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from explorer.bundle.measures import measures_of
+from explorer.pixels import FORMATS
 from explorer.search import Hit, open_search
 from explorer.search.query import Term, parse_query
 from explorer.ui.address import address
 from explorer.ui.address.address import Here, NeuronsQuery, Range, href, read_neurons, read_places
+from explorer.ui.address.attack_query import AttackQuery
+from explorer.ui.adversarial import sections as adversarial
 from explorer.ui.compare import sections as compare
 from explorer.ui.concept import sections as concept
 from explorer.ui.core import glossary
-from explorer.ui.data import export, grouping, labelled, loaders, selection, texts
+from explorer.ui.data import export, grouping, labelled, loaded_model, loaders, selection, texts
 from explorer.ui.data.loaders import View
 from explorer.ui.html import cards
 from explorer.ui.html.hits import found_by
 from explorer.ui.html.links import pin_button
 from explorer.ui.search import sections as search
 from explorer.ui.shell import pins
+from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import picture_choice
 from tests.conftest import draw, png
 from tests.support.app import html_of, run_page
 
 EVIL = '"><img src=x onerror=alert(1)>'
+UPLOADERS: list[tuple[str, dict[str, str]]] = [
+    ("search", {"mode": "picture"}),
+    ("image", {}),
+    ("neuron", {"layer": "1", "neuron": "5", "more": "try"}),
+]
+
+
+def tall() -> bytes:
+    """Return a picture of 1 × 10,000 pixels."""
+    return png(Image.new("RGB", (1, 10_000)))
 
 
 @pytest.fixture(autouse=True)
@@ -198,6 +214,76 @@ def test_an_uploaded_picture_is_searched_until_the_address_names_one() -> None:
     app.run()
     assert "<h2>mine.png</h2>" not in html_of(app)
     assert "The address holds this picture" in html_of(app)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_picture_of_any_kind_is_searched_and_shown(kind: str) -> None:
+    data = io.BytesIO()
+    shown = draw("purple", "square").convert("RGB").resize((61, 40))
+    if kind == "GIF":  # its first frame is empty
+        empty = Image.new("RGBA", shown.size, (0, 0, 0, 0))
+        empty.save(data, kind, save_all=True, append_images=[shown.convert("RGBA")])
+    else:
+        shown.save(data, kind)
+    app = run_page("search", mode="picture")
+    app.file_uploader(key="_upload").set_value([(f"x.{kind}", data.getvalue(), "image/x")]).run()
+    assert not app.exception
+    html = html_of(app)
+    assert f"<h2>x.{kind}</h2>" in html
+    assert 'class="notice"' not in html
+    source = re.search(rf'src="data:image/webp;base64,([^"]+)" alt="x.{kind}"', html)
+    assert source
+    seen = Image.open(io.BytesIO(base64.b64decode(source[1]))).convert("RGB")
+    assert seen.size == (61, 40)
+    assert len(seen.getcolors(9999) or []) > 1, "an empty frame is shown"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("x.heic", b"\x00\x00\x00\x18ftypheic" + bytes(40), "HEIC|damaged|readable"),
+        ("x.jxl", b"\xff\x0a" + bytes(40), "JPEG XL pictures are not read"),
+        ("x.svg.png", b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "not a readable"),
+        ("x.gif", b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "readable|damaged"),
+        ("x.png", tall(), "20 times the short one"),
+        ("<svg onload=alert(1)>.png", b"x", "not a readable"),
+    ],
+)
+@pytest.mark.parametrize(("page", "params"), UPLOADERS)
+def test_what_is_no_picture_is_one_sentence_on_every_page(
+    page: str, params: dict[str, str], name: str, data: bytes, said: str
+) -> None:
+    app = run_page(page, **params)
+    app.file_uploader[0].set_value([(name, data, "image/x")]).run()
+    assert not app.exception
+    html = html_of(app)
+    assert len(re.findall(f'class="notice"[^<]*({said})', html)) == 1, html
+    assert "<svg onload" not in html
+
+
+def test_uploaders_take_every_kind_there_is_something_to_say_of() -> None:
+    for page, params in UPLOADERS:
+        proto = run_page(page, **params).file_uploader[0].proto
+        assert {".avif", ".heic", ".jxl", ".gif", ".tiff"} <= set(proto.type)
+
+
+def test_texts_are_no_markdown_for_streamlit(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Markdown in a spinner or label would fetch pictures from wherever an address says."""
+    said: list[str] = []
+    monkeypatch.setattr(loaded_model.st, "spinner", said.append)
+    loaded_model._embedding(["![x](https://a.example/x.png) :red[y] $z$"])
+    monkeypatch.setattr(adversarial.st, "file_uploader", lambda label, **_: said.append(label))
+    pair = AttackQuery("![x](https://a.example/x.png)", "$z$ *a* :red[b]")
+    adversarial._why(Page("adversarial", view, {}, head=None), pair)
+    assert len(said) == 2
+    for text in said:
+        assert not re.search(r"(?<!\\)[$*:\[\](]", text.replace("dictionary:", ""))
+
+
+def test_accents_are_found_however_they_are_written(view: View) -> None:
+    one, apart = "caf\u00e9", "cafe\u0301"
+    assert parse_query(apart) == parse_query(one)
+    assert run_page("search", q=apart).text_input(key="_q").value == one
 
 
 def test_a_file_that_is_no_picture_is_refused() -> None:

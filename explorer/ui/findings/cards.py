@@ -62,7 +62,7 @@ def _finding_card(saved: SavedFinding, key: str) -> Markup:
         tag("div", subject(content), css="where"),
         tag("div", content.title, css="concepts"),
         tag("div", excerpt(content.note), css="excerpt"),
-        tag("div", _foot(saved, ", ".join(content.tags)), css="where"),
+        tag("div", _foot(saved, content.tags), css="where"),
     )
     return link("finding", body, css="card", bundle=view.key if view else key, id=saved.id)
 
@@ -88,8 +88,12 @@ def collection_card(saved: SavedCollection, members: Sequence[SavedFinding], key
     return link("collection", body, css="card", bundle=key, id=saved.id)
 
 
-def _foot(saved: SavedFinding | SavedCollection, more: str = "") -> str:
-    return " · ".join(filter(None, (saved.content.author, moment(saved.changed), more)))
+def _foot(saved: SavedFinding | SavedCollection, tags: Sequence[str] = ()) -> Markup:
+    parts = (saved.content.author, moment(saved.changed))
+    names = joined((tag("span", name) for name in tags), ", ")
+    return joined(
+        [*(tag("span", part) for part in parts if part), *([names] if names else [])], " · "
+    )
 
 
 def page_name(name: str) -> str:

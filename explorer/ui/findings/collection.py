@@ -117,7 +117,7 @@ def _line(finding: SavedFinding, number: int, key: str) -> Markup:
     content = finding.content
     view = findings_data.view_of(content.bundle)
     title = link("finding", content.title, bundle=view.key if view else key, id=finding.id)
-    by = f" · by {content.author}" if content.author else ""
+    by = [" · by ", tag("span", content.author)] if content.author else []
     return tag(
         "div",
         tag("h2", muted(f"{number}.", num=True), " ", title),
