@@ -243,7 +243,7 @@ def test_a_picture_of_any_kind_is_searched_and_shown(kind: str) -> None:
     [
         ("x.heic", b"\x00\x00\x00\x18ftypheic" + bytes(40), "HEIC|damaged|readable"),
         ("x.jxl", b"\xff\x0a" + bytes(40), "JPEG XL pictures are not read"),
-        ("x.svg.png", b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "not a readable"),
+        ("x.svg.png", b"<svg onload='alert(1)'/>", "not a readable"),
         ("x.gif", b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "readable|damaged"),
         ("x.png", tall(), "20 times the short one"),
         ("<svg onload=alert(1)>.png", b"x", "not a readable"),
