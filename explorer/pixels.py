@@ -1,15 +1,19 @@
 """What any picture file must go through before its pixels mean the same everywhere.
 
-Which kinds are read, each by one decoder; what to say of the common ones that are not; colours in
-sRGB, as models were trained on; transparent parts on white.
+Which kinds are read, each by one decoder; what to say of the common ones that are not; greys of
+more than 8 bits scaled; colours in sRGB, as models were trained on; transparent parts on white.
 """
 
 from __future__ import annotations
 
 import io
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
-from PIL import Image, ImageCms, features
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
 
 from explorer.errors import InputError
 
@@ -25,6 +29,9 @@ HEIC = {"HEIF": ("heic", "heif")}
 """Read where the plug-in `pillow-heif` is installed."""
 OTHERS = ("heic", "heif", "jxl")
 """Suffixes of common kinds that may not be read; each gets a sentence of its own."""
+MAX_PIXELS = 64_000_000  # larger pictures are not decoded: a decoder's memory must stay bounded
+HEAD = 32  # bytes that tell a file's kind
+ROWS = 256  # that are held as floats at once
 BLANK = 24  # frames of an animation that are looked at for one that shows something
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -52,6 +59,30 @@ NAMED = tuple(dict.fromkeys((*SUFFIXES, *OTHERS)))
 NAMES = (
     ", ".join("WebP" if kind == "WEBP" else kind for kind in FORMATS[:-1]) + f" or {FORMATS[-1]}"
 )
+
+
+def open_picture(file: Path | io.BytesIO) -> Image.Image:
+    """Return a picture as it is meant to be seen: upright, in sRGB, of an animation one frame.
+
+    Raises:
+        ValueError: when it is of a kind that is not read, or has too many pixels.
+        OSError: when it cannot be read.
+    """
+    try:
+        picture = Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise ValueError(str(refusal(_head(file)))) from error
+    if picture.width * picture.height > MAX_PIXELS:
+        raise ValueError(f"{picture.width} x {picture.height} pixels are more than {MAX_PIXELS:,}")
+    first_shown(picture)
+    return to_srgb(to_8_bits(ImageOps.exif_transpose(picture)))
+
+
+def _head(file: Path | io.BytesIO) -> bytes:
+    if isinstance(file, io.BytesIO):
+        return file.getvalue()[:HEAD]
+    with file.open("rb") as stream:
+        return stream.read(HEAD)
 
 
 def refusal(data: bytes) -> InputError:
@@ -113,3 +144,32 @@ def to_rgb(image: Image.Image) -> Image.Image:
         ground.alpha_composite(picture)
         return ground.convert("RGB")
     return image.convert("RGB")
+
+
+def to_8_bits(picture: Image.Image) -> Image.Image:
+    """Scale greys of more than 8 bits; leave every other mode as it is."""
+    if not (picture.mode.startswith("I") or picture.mode == "F"):
+        return picture
+    values = np.asarray(picture)
+    low, high = _range(picture.mode, values)
+    scale = 255 / max(high - low, float(np.finfo(np.float32).tiny))
+    grey = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), ROWS):  # a picture's worth of floats would take gigabytes
+        band = _finite(values[top : top + ROWS])
+        grey[top : top + ROWS] = ((band - low) * scale).clip(0, 255).round()
+    return Image.fromarray(grey)
+
+
+def _range(mode: str, values: NDArray[Any]) -> tuple[float, float]:
+    """Return the values that become black and white."""
+    if mode.startswith("I;16"):
+        return 0.0, 65535.0
+    bands = (_finite(values[top : top + ROWS]) for top in range(0, len(values), ROWS))
+    ends = np.array([(band.min(), band.max()) for band in bands])
+    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
+    full = 1.0 if mode == "F" else 65535.0
+    return (0.0, full) if low >= 0 and high <= full else (low, high)
+
+
+def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)

@@ -31,6 +31,7 @@ from explorer.attack.closeness import Closeness, Floats, closeness
 from explorer.attack.separation import label_scores, pooled_scores
 from explorer.attack.vocabulary import vocabulary
 from explorer.bundle import Bundle
+from explorer.bundle.originals import whole_picture
 from explorer.errors import InputError
 from explorer.kept import kept
 from explorer.lens import trace
@@ -178,7 +179,7 @@ def _mean_activations(bundle: Bundle, count: int) -> dict[int, Tensor]:
     images = np.asarray(bundle.sample_images)[:count]
     totals: dict[int, Tensor] = {}
     for start in range(0, len(images), BATCH):
-        shown = (bundle.pictures.image(int(i)) for i in images[start : start + BATCH])
+        shown = (whole_picture(bundle, int(i)) for i in images[start : start + BATCH])
         pixels = torch.stack([opened.loaded.preprocess(to_rgb(picture)) for picture in shown])
         with opened.lock:
             record = trace(opened.loaded.model, pixels.to(opened.loaded.device), opened.layers)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from explorer.attack.vocabulary import vocabulary
 from explorer.bundle import Bundle
+from explorer.bundle.originals import whole_picture
 from explorer.bundle.shipped import shipped_pictures
 from explorer.search.texts import text_embeddings
 
@@ -25,7 +26,7 @@ def gallery_image(bundle: Bundle, number: int) -> Image.Image:
     """Return a picture of the gallery: RGBA."""
     own, store = len(bundle.pictures), shipped_pictures()
     if number < own or store is None:
-        return bundle.pictures.image(number)
+        return whole_picture(bundle, number).convert("RGBA")
     return store.image(number - own)
 
 

@@ -28,6 +28,7 @@ from explorer.attack.closeness import Floats
 from explorer.attack.concepts import NEURONS
 from explorer.attack.separation import label_scores, most_separating, pooled_scores
 from explorer.bundle import Bundle
+from explorer.bundle.originals import whole_picture
 from explorer.decompose import batch_omp
 from explorer.describe.sample import draw_sample
 from explorer.lens import trace, write_vectors
@@ -72,7 +73,7 @@ def measure_indirect(
     opened = open_lens_model(bundle)
     model, layer = opened.loaded.model, opened.layers[-1]
     images = draw_sample(bundle.pictures.corpus_size, SAMPLE, seed)
-    shown = [opened.loaded.preprocess(to_rgb(bundle.pictures.image(int(i)))) for i in images]
+    shown = [opened.loaded.preprocess(to_rgb(whole_picture(bundle, int(i)))) for i in images]
     pixels = torch.stack(shown).to(opened.loaded.device)
     with opened.lock:
         active = trace(model, pixels, [layer]).post_activations(layer)

@@ -1,18 +1,14 @@
-"""The picture files below a folder: which there are, and how each is opened."""
+"""The picture files below a folder, and how their names are shown."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
-
-from explorer.pixels import FORMATS, OTHERS, SUFFIXES, first_shown, refusal, to_srgb
+from explorer.pixels import OTHERS, SUFFIXES
 
 READ = tuple(f".{suffix}" for suffix in SUFFIXES)
 NAMED = {*READ, *(f".{suffix}" for suffix in OTHERS)}
 """Suffixes of files that are read, or else named as skipped."""
-MAX_PIXELS = 64_000_000  # larger pictures are skipped: a decoder's memory must stay bounded
-HEAD = 32  # bytes that tell a file's kind
 
 
 def picture_files(folder: Path) -> tuple[list[Path], list[str]]:
@@ -32,24 +28,6 @@ def picture_files(folder: Path) -> tuple[list[Path], list[str]]:
         else:
             files.append(file)
     return files, skipped
-
-
-def open_picture(file: Path) -> Image.Image:
-    """Return a picture as it is meant to be seen: upright, in sRGB, of an animation one frame.
-
-    Raises:
-        ValueError: when it is of a kind that is not read, or has too many pixels.
-        OSError: when it cannot be read.
-    """
-    try:
-        picture = Image.open(file, formats=FORMATS)
-    except UnidentifiedImageError as error:
-        with file.open("rb") as stream:
-            raise ValueError(str(refusal(stream.read(HEAD)))) from error
-    if picture.width * picture.height > MAX_PIXELS:
-        raise ValueError(f"{picture.width} x {picture.height} pixels are more than {MAX_PIXELS:,}")
-    first_shown(picture)
-    return to_srgb(ImageOps.exif_transpose(picture))
 
 
 def printable(name: str) -> str:

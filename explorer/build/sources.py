@@ -18,14 +18,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from explorer.build.files import READ, open_picture, picture_files, printable
+from explorer.build.files import READ, picture_files, printable
 from explorer.build.holdout import SHARE, alike_groups, draw_held_out, signature
 from explorer.build.metadata import METADATA, composed, read_metadata
+from explorer.bundle.originals import MASKS, fingerprint, mask_file
 from explorer.bundle.pictures import COLUMNS, SPLITS, PictureStore
 from explorer.errors import InputError
+from explorer.pixels import open_picture
 from explorer.places import WHERE_SHIPPED
 
-MASKS = "masks"  # a folder of masks for scenes, no pictures
 QUALITY = 80
 UNREADABLE = (
     UnidentifiedImageError,
@@ -171,7 +172,12 @@ class FolderSource:
         record |= {"label": words, "source": self.name, "kind": "image"}
         record |= {name: value for name, value in known.items() if name in COLUMNS and value}
         record = {name: composed(value) for name, value in record.items()}
-        return {**record, "name": where.as_posix()}
+        mask = mask_file(self.folder, where.as_posix())
+        files = {
+            "original": fingerprint(self.folder / where),
+            "mask": fingerprint(mask) if mask else "",
+        }
+        return {**record, **files, "name": where.as_posix()}
 
     def _held_out(
         self, records: Sequence[dict[str, Any]], signatures: NDArray[np.uint8]

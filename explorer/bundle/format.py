@@ -14,6 +14,7 @@ from explorer.bundle.arrays import ARRAYS, AXES, MEAN_COEFFICIENTS, Array, bound
 from explorer.bundle.manifest import MANIFEST, SCHEMA, Manifest
 from explorer.bundle.measures import TABLE
 from explorer.bundle.pictures import COLUMNS, SPLITS
+from explorer.bundle.pictures import FILES as OUTSIDE
 from explorer.bundle.tables import OWN
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "bundle-format.md"
@@ -69,7 +70,8 @@ def document() -> str:
         "",
         f"{', '.join(f'`{name}`' for name in COLUMNS)}: texts, empty where unknown; `split` is one "
         f"of {', '.join(f'`{name}`' for name in SPLITS)}. `offset` and `length` say where in "
-        "`pictures.bin` the picture's file lies, in bytes.",
+        "`pictures.bin` the picture's file lies, in bytes. Bundles of a folder may have "
+        f"{' and '.join(f'`{name}`, {about}' for name, about in OUTSIDE.items())}.",
         "",
         f"## Keys of `{MANIFEST}`",
         "",

@@ -31,8 +31,14 @@ COLUMNS = (
 LISTS = ("keywords", "looks")
 """Columns that hold several words, with commas between."""
 SPLITS = ("corpus", "heldout")
+FILES = {
+    "original": "the SHA-256 of the file that it was made of",
+    "mask": "that of its mask",
+}
+"""Columns of what of a picture lies outside the bundle."""
 FORM = (
     *(Column(name, TEXT, "a text, empty where unknown") for name in COLUMNS),
+    *(Column(name, TEXT, about, needed=False) for name, about in FILES.items()),
     Column("offset", INTEGER, "where in the blob the picture's file begins, bytes", least=0),
     Column("length", INTEGER, "bytes of the file", least=1),
 )
@@ -82,9 +88,10 @@ class PictureStore:
             for record, data in rows:
                 _check_record(record, records)
                 blob.write(data)
-                records.append({**record, "offset": offset, "length": len(data)})
+                files = {name: record.get(name, "") for name in FILES}
+                records.append({**record, **files, "offset": offset, "length": len(data)})
                 offset += len(data)
-        table = pd.DataFrame(records, columns=[*COLUMNS, "offset", "length"])
+        table = pd.DataFrame(records, columns=[*COLUMNS, *FILES, "offset", "length"])
         table.to_parquet(folder / f"{TABLE}.new", index=False)
         (folder / f"{BLOB}.new").replace(folder / BLOB)
         (folder / f"{TABLE}.new").replace(folder / TABLE)

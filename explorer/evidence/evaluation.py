@@ -17,6 +17,7 @@ from torch import Tensor
 
 from explorer.build.sources import FolderSource
 from explorer.bundle import Bundle
+from explorer.bundle.originals import whole_picture
 from explorer.errors import InputError
 from explorer.evidence.settings import EvidenceSettings
 from explorer.lens.models import LoadedModel, encode_texts
@@ -85,7 +86,7 @@ class _Stored:
     bundle: Bundle
 
     def picture(self, image: int, /) -> Image.Image:
-        return self.bundle.pictures.image(image)
+        return whole_picture(self.bundle, image)
 
 
 def open_evaluation(bundle: Bundle, settings: EvidenceSettings) -> EvaluationSet:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from explorer.bundle import Bundle
+from explorer.bundle.originals import whole_picture
 from explorer.describe.directions import one_thread
 from explorer.describe.sample import draw_sample
 from explorer.evidence.lenspass import LayerTables, LayerView
@@ -57,7 +58,7 @@ class Reference:
 
 def corpus_pixels(bundle: Bundle, loaded: LoadedModel, images: Iterable[int]) -> Tensor:
     """Return preprocessed corpus pictures as the bundle stores them."""
-    pictures = (to_rgb(bundle.pictures.image(int(image))) for image in images)
+    pictures = (to_rgb(whole_picture(bundle, int(image))) for image in images)
     stacked = torch.stack([loaded.preprocess(picture) for picture in pictures])
     return stacked.to(loaded.device, loaded.dtype)
 

@@ -17,21 +17,17 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from explorer.errors import InputError
 from explorer.picture.settings import check_shape
-from explorer.pixels import FORMATS, NAMES, first_shown, refusal, to_rgb, to_srgb
+from explorer.pixels import FORMATS, NAMES, first_shown, refusal, to_8_bits, to_rgb, to_srgb
 
 MAX_BYTES = 10_000_000
 MAX_PIXELS = 36_000_000
 LONGEST_SIDE = 2048
 SIDEWAYS = (5, 6, 7, 8)  # orientations in EXIF
-ROWS = 256  # that are held as floats at once
 
 
 @dataclass(frozen=True)
@@ -70,6 +66,11 @@ def decode(data: bytes) -> Upload:
         return _decode(opened)
 
 
+def shown(picture: Image.Image) -> Image.Image:
+    """Return any picture as RGB, its long side at most `LONGEST_SIDE` pixels."""
+    return to_rgb(_reduced(picture))
+
+
 def _decode(opened: Image.Image) -> Upload:
     width, height = opened.size
     if width * height > MAX_PIXELS:
@@ -81,7 +82,7 @@ def _decode(opened: Image.Image) -> Upload:
         first_shown(opened)
         opened.load()
         sideways = _turn(opened)  # after loading: TIFF is turned by its decoder
-        picture = to_rgb(to_srgb(_reduced(_to_8_bits(opened))))
+        picture = to_rgb(to_srgb(_reduced(to_8_bits(opened))))
     except Exception as error:  # as above
         raise InputError(
             f"The picture is damaged or cut short and cannot be decoded: choose another {NAMES}."
@@ -116,32 +117,3 @@ def _reduced(picture: Image.Image) -> Image.Image:
         picture = picture.convert("RGBA" if clear else "RGB")
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return picture
-
-
-def _to_8_bits(picture: Image.Image) -> Image.Image:
-    """Scale greys of more than 8 bits; leave every other mode as it is."""
-    if not (picture.mode.startswith("I") or picture.mode == "F"):
-        return picture
-    values = np.asarray(picture)
-    low, high = _range(picture.mode, values)
-    scale = 255 / max(high - low, float(np.finfo(np.float32).tiny))
-    grey = np.empty(values.shape, np.uint8)
-    for top in range(0, len(values), ROWS):  # a picture's worth of floats would take gigabytes
-        band = _finite(values[top : top + ROWS])
-        grey[top : top + ROWS] = ((band - low) * scale).clip(0, 255).round()
-    return Image.fromarray(grey)
-
-
-def _range(mode: str, values: NDArray[Any]) -> tuple[float, float]:
-    """Return the values that become black and white."""
-    if mode.startswith("I;16"):
-        return 0.0, 65535.0
-    bands = (_finite(values[top : top + ROWS]) for top in range(0, len(values), ROWS))
-    ends = np.array([(band.min(), band.max()) for band in bands])
-    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
-    full = 1.0 if mode == "F" else 65535.0
-    return (0.0, full) if low >= 0 and high <= full else (low, high)
-
-
-def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
-    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)

@@ -8,9 +8,9 @@ into scenes of the first pool as they are, as rectangles.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,18 +18,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from explorer.bundle import Bundle
-from explorer.bundle.originals import original_file
+from explorer.bundle.originals import masked_pictures, original_mask, whole_picture
 from explorer.bundle.pictures import PictureStore
 from explorer.bundle.shipped import SHIPPED, shipped_pictures
 from explorer.errors import InputError
 from explorer.kept import kept
+from explorer.pixels import open_picture
 
 POOLS = ("pictogram", "photographic")
 FEWEST_NAMES = 4
 """Differently named pictures that scenes of several objects need."""
-MASKS = "masks"
-_MASK_SUFFIXES = (".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jpg")
-_OPAQUE = 127
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,26 +104,23 @@ def _shipped(bundle: Bundle, pool: str) -> Cutouts:
 
 def _masked(bundle: Bundle, pool: str) -> Cutouts:
     """Return the photographs of the bundle's folder that have masks, held-out ones if they do."""
-    folder = bundle.manifest.images.get("folder", "")
-    if pool != POOLS[1] or not folder or not (Path(folder) / MASKS).is_dir():
+    if pool != POOLS[1]:
         return _NONE
     table = bundle.pictures.table
-    masks = {
-        row: mask
-        for row in _labelled(table, table["split"].notna())
-        if (mask := _mask_of(Path(folder) / MASKS, str(table["name"].iloc[row])))
-        and original_file(bundle, row)
-    }
-    rows = _held_out_first(table, list(masks))
+    named = set(_labelled(table, table["split"].notna()))
+    rows = _held_out_first(table, [row for row in masked_pictures(bundle) if row in named])
 
     def image(place: int) -> Image.Image:
-        file = original_file(bundle, rows[place])
-        if file is None:
-            raise InputError(f"Picture {rows[place]} has left {folder}: put it back there.")
-        return cut_out(Image.open(file), Image.open(masks[rows[place]]))
+        mask = original_mask(bundle, rows[place])
+        if mask is None:
+            raise InputError(
+                f"The mask of picture {rows[place]} is not what it was when '{bundle.name}' was "
+                "built: restore it, or build the bundle again."
+            )
+        return cut_out(whole_picture(bundle, rows[place]), open_picture(io.BytesIO(mask)))
 
     labels = tuple(table["label"].iloc[rows].astype(str))
-    return Cutouts(f"masks in {folder}", labels, image)
+    return Cutouts(f"masks beside the pictures of '{bundle.name}'", labels, image)
 
 
 def cut_out(picture: Image.Image, mask: Image.Image) -> Image.Image:
@@ -141,7 +136,12 @@ def _insets(bundle: Bundle, pool: str) -> Cutouts:
         return _NONE
     table = bundle.pictures.table
     rows = _held_out_first(table, _labelled(table, table["split"].notna()))
-    return _of_rows(bundle.pictures, rows, f"whole pictures of the bundle '{bundle.name}'")
+    labels = tuple(table["label"].iloc[rows].astype(str))
+
+    def image(place: int) -> Image.Image:
+        return whole_picture(bundle, rows[place]).convert("RGBA")
+
+    return Cutouts(f"whole pictures of the bundle '{bundle.name}'", labels, image)
 
 
 def _named(cutouts: Cutouts, texts: Collection[str]) -> Cutouts:
@@ -172,8 +172,3 @@ def _of_rows(store: PictureStore, rows: list[int], of: str) -> Cutouts:
 def _labelled(table: pd.DataFrame, usable: pd.Series[bool]) -> list[int]:
     named: NDArray[np.bool_] = (usable & (table["label"].fillna("").str.strip() != "")).to_numpy()
     return [int(row) for row in np.flatnonzero(named)]
-
-
-def _mask_of(masks: Path, name: str) -> Path | None:
-    stem = masks / Path(name).with_suffix("")
-    return next((file for s in _MASK_SUFFIXES if (file := Path(f"{stem}{s}")).is_file()), None)

@@ -6,11 +6,13 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from explorer.build.files import MAX_PIXELS, open_picture, picture_files
+from explorer.build.files import picture_files
 from explorer.build.sources import FolderSource
+from explorer.pixels import MAX_PIXELS, open_picture
 
 
 def test_a_pipe_is_left_out_and_named(tmp_path: Path) -> None:
@@ -52,3 +54,11 @@ def test_too_many_pixels_are_not_decoded(tmp_path: Path) -> None:
     Image.new("1", (MAX_PIXELS // 1000 + 1, 1000)).save(tmp_path / "wide.png")
     with pytest.raises(ValueError, match="pixels are more than"):
         open_picture(tmp_path / "wide.png")
+
+
+def test_greys_of_sixteen_bits_are_scaled_not_cut(tmp_path: Path) -> None:
+    """A bug: a build saw such a picture as white."""
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    seen = np.asarray(open_picture(tmp_path / "ramp.png").convert("RGB"))[..., 0]
+    assert np.abs(seen - ramp / 257).max() <= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ from PIL import Image
 
 from explorer.build import build
 from explorer.bundle import Bundle
-from explorer.bundle.originals import original_file
 from explorer.errors import InputError
 from explorer.scenes import cutouts
 from explorer.scenes.cutouts import cut_out, find_cutouts
@@ -54,24 +54,30 @@ def test_discovery_asks_for_names_that_the_dictionary_has(built: Path) -> None:
         draw_scene(bundle, SceneSet("discovery", "photographic"), 0, 64)
 
 
-def test_masks_beside_the_photographs_come_first(built: Path, photographs: Path) -> None:
+def test_masks_beside_the_photographs_come_first(
+    photographs: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """They are noted by the build, and read from where they were."""
     left = np.zeros((48, 48), np.uint8)
     left[:, :24] = 255
-    try:
-        for place in range(20):
-            file = photographs / "masks" / f"thing {place % 5}" / f"{place}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(left).save(file)
-        bundle = Bundle.open(built)
-        found = find_cutouts(bundle, "photographic")
-        assert found.of == f"masks in {photographs}"
-        alpha = np.asarray(found.image(0).getchannel("A"))
-        assert alpha[:, :24].min() == 255 and alpha[:, 24:].max() == 0
-        original = np.asarray(Image.open(original_file(bundle, 0)))
-        assert (np.asarray(found.image(0))[..., :3] == original).all()
-    finally:
-        for file in (photographs / "masks").rglob("*.png"):
-            file.unlink()
+    shutil.copytree(photographs, tmp_path / "in")
+    for place in range(20):
+        file = tmp_path / "in" / "masks" / f"thing {place // 4}" / f"{place}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(left).save(file)
+    out = tmp_path / "mine"
+    settings = settings_for(out, tiny_model, out, images=str(tmp_path / "in"), layers="2")
+    bundle = Bundle.open(build(settings, lambda line: None))
+    found = find_cutouts(bundle, "photographic")
+    assert found.of == "masks beside the pictures of 'mine'"
+    alpha = np.asarray(found.image(0).getchannel("A"))
+    assert alpha[:, :24].min() == 255 and alpha[:, 24:].max() == 0
+    shown = np.asarray(found.image(0))[..., :3]
+    files = [Image.open(f) for f in (photographs / found.labels[0]).iterdir()]
+    assert any((shown == np.asarray(file)).all() for file in files)
+    (tmp_path / "in" / "masks").rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="is not what it was"):
+        found.image(0)
 
 
 def test_a_mask_of_another_size_is_brought_to_the_pictures() -> None:
@@ -94,19 +100,3 @@ def test_without_the_shipped_bundle_photographs_are_set_in_whole(
     scene = draw_scene(bundle, SceneSet("test"), 0, 64)
     rows, columns = np.nonzero(scene.masks[0])
     assert scene.masks[0].sum() == (np.ptp(rows) + 1) * (np.ptp(columns) + 1), "a rectangle"
-
-
-def test_originals_stay_inside_their_folder(built: Path, photographs: Path) -> None:
-    bundle = Bundle.open(built)
-    name = bundle.pictures.table["name"].iloc[0]
-    assert original_file(bundle, 0) == (photographs / name).resolve()
-
-    def within(**images: str) -> Bundle:
-        told = {name: value for name, value in bundle.manifest.images.items() if name != "folder"}
-        return Bundle(bundle.path, bundle.manifest.model_copy(update={"images": told | images}))
-
-    assert original_file(within(folder=str(photographs / "elsewhere")), 0) is None
-    assert original_file(within(), 0) is None
-    odd = within(folder=str(photographs / "thing 0"))
-    odd.pictures.table.loc[0, "name"] = "../thing 1/1.png"
-    assert original_file(odd, 0) is None

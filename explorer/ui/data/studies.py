@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from PIL import Image
 
+from explorer.bundle import Bundle
 from explorer.ui.data import line
 from explorer.ui.data.loaders import View
 
@@ -45,6 +46,18 @@ def _read(view: View, picture: Image.Image) -> Study:
         made = Study.of(view.bundle, picture)
         _ = made.effects  # all else follows from its pass
     return made
+
+
+def whole(bundle: Bundle, image: int) -> Image.Image:
+    """Return a bundle's picture as pages study it: RGB, from its own file where that is there.
+
+    Raises:
+        InputError: when there is no such picture.
+    """
+    from explorer.bundle.originals import whole_picture
+    from explorer.picture.uploads import shown
+
+    return shown(whole_picture(bundle, image))
 
 
 def decoded(data: bytes) -> Upload:

@@ -7,7 +7,7 @@ import streamlit as st
 from explorer.bundle import Bundle
 from explorer.findings.copy import opened
 from explorer.findings.model import Finding
-from explorer.ui.data import loaded_model
+from explorer.ui.data import loaded_model, studies
 from explorer.ui.data.loaders import View
 
 SIDE = 336  # pixels of the long side
@@ -44,7 +44,7 @@ def _drawn(
 
     query, _ = read_query(dict(settings), _view)
     bundle: Bundle = _view.bundle
-    picture = opened(copy) if image is None else bundle.pictures.rgb(image)
+    picture = opened(copy) if image is None else studies.whole(bundle, image)
     found = Study.of(bundle, picture).segment(texts, settings_of(query))
     width, height = preview_size(picture.size, SIDE)
     scale = SIDE / max(width, height)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from explorer.bundle.originals import original_file
+from explorer.bundle.originals import whole_picture
 from explorer.errors import InputError
 from explorer.findings.copy import opened
 from explorer.picture import painting
-from explorer.picture.uploads import decode
+from explorer.picture.uploads import shown
 from explorer.scenes.cutouts import has_alpha
 from explorer.scenes.seeded import SceneSet, draw_scene
 from explorer.ui.address.attack_query import read_scene
@@ -114,14 +114,7 @@ def addressed(view: View, query: ImageQuery) -> Source | None:
     label = view.labels[image]
     suggested = () if label == "unlabelled" else (label,)
     name = f"Picture {image:,}: {label}"
-    file = original_file(view.bundle, image)
-    try:
-        if file is not None:
-            found = decode(file.read_bytes())
-            return Source(name, found.picture, found.size, suggested, "image")
-    except (OSError, InputError):  # too large for the page, or changed since the build
-        pass
-    return _source(name, view.bundle.pictures.rgb(image), suggested, "image")
+    return _source(name, whole_picture(view.bundle, image), suggested, "image")
 
 
 def uploaded(data: bytes, name: str) -> Source:
@@ -154,4 +147,4 @@ def _found(identifier: str) -> Source:
 
 
 def _source(name: str, picture: Image.Image, texts: tuple[str, ...], kind: str) -> Source:
-    return Source(name, picture, picture.size, texts, kind)
+    return Source(name, shown(picture), picture.size, texts, kind)

@@ -53,7 +53,7 @@ def _painted(
     from explorer.picture.model import open_lens_model
     from explorer.picture.reading import read
 
-    pictures = [_bundle.pictures.rgb(image) for image in images]
+    pictures = [studies.whole(_bundle, image) for image in images]
     reading = read(open_lens_model(_bundle), pictures)
     return _painted_reading(reading, (layer, neuron), pictures, signs, SIDE)
 

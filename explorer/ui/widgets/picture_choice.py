@@ -52,7 +52,7 @@ class ChosenPicture:
             InputError: when it is an upload that cannot be read.
         """
         if self.image >= 0:
-            return view.bundle.pictures.rgb(self.image)
+            return studies.whole(view.bundle, self.image)
         try:
             return studies.decoded(self.data).picture
         except InputError as error:
