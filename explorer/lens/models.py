@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from explorer.errors import ExplorerError, InputError, UnsupportedModelError
 from explorer.lens.checkpoint import State, read_weights
 from explorer.lens.origin import Origin, create, fill, find_origin, preprocessing
+from explorer.lens.tokens import encode_tokens
 from explorer.pixels import to_rgb
 
 _PRECISIONS = {
@@ -216,7 +217,7 @@ def encode_texts(loaded: LoadedModel, texts: Iterable[str], batch_size: int = 25
     parts = []
     for batch in _batches(texts, batch_size):
         tokens = loaded.tokenizer(batch).to(loaded.device)
-        parts.append(loaded.model.encode_text(tokens).float().cpu())
+        parts.append(encode_tokens(loaded.model, tokens).float().cpu())
     return _unit_rows(parts, loaded.embed)
 
 

@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from explorer.bundle import Bundle
+from explorer.evidence.claims.segmentation import MEASURE
 from explorer.evidence.context import Context
 from explorer.evidence.judging import TowerTests
-from explorer.evidence.measures import controls
+from explorer.evidence.measures import controls, tower_maps
+from explorer.evidence.measures.segmentation import measure_segmentation
+from explorer.evidence.registry import beside_random, judged
+from explorer.evidence.stored import stored_evidence
 from explorer.evidence.towers import LayerStudy, redrawn, study_tower
 from explorer.evidence.work import Work
 from explorer.lens import SecondOrderLens
@@ -48,6 +53,54 @@ def test_a_random_model_passes_no_more_than_its_controls(found: dict[str, Any]) 
     assert [row["layer"] for row in found["layers"]] == [0, 1, 2]
     assert {row["pursuit"] for row in found["pursuits"]} == {"coherent", "nonnegative", "omp"}
     assert all(set(pair) == {"own", "random_weights"} for pair in found["measures"].values())
+
+
+def test_maps_are_those_of_the_segmentation(context: Context, found: dict[str, Any]) -> None:
+    """The same scenes, scored by the section of its own; the random tower finds other places."""
+    each = context.settings.scenes
+    whole = measure_segmentation(
+        context.bundle, scenes=each, photographic=0, calibration=1, methods=("second-order",)
+    )
+    sums = [
+        part["objects"] * part["methods"]["second-order"]["exact"][MEASURE]["value"]
+        for part in whole["sets"].values()
+    ]
+    objects = sum(part["objects"] for part in whole["sets"].values())
+    maps = found["measures"]["maps"]
+    assert maps["own"]["value"] == pytest.approx(sum(sums) / objects, abs=1e-4)
+    assert maps["own"]["count"] == maps["random_weights"]["count"] == 2 * each
+    assert 0 < maps["random_weights"]["value"] != maps["own"]["value"]
+
+
+def test_a_towers_means_are_those_of_a_build(context: Context) -> None:
+    means = tower_maps.mean_coefficients(context, context.loaded.model)
+    for layer in context.layers:
+        expected = context.bundle.mean_coefficients(layer)
+        np.testing.assert_allclose(means[layer], expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_maps_no_better_than_a_random_towers_hold_nothing(measured: Path) -> None:
+    """The claim is judged on figures that say that second-order maps are best by far."""
+    evidence = dict(stored_evidence(Bundle.open(measured)))
+    sets = evidence["segmentation"]["sets"]
+    for part in sets.values():
+        for method, forms in part["methods"].items():
+            high = 0.9 if method == "second-order" else 0.2
+            forms["exact"][MEASURE] = {"value": high, "interval": [high, high], "count": 9}
+
+    def outcome(own: float, random: float) -> str:
+        pair = {
+            name: {"value": value, "interval": [value - 0.05, value + 0.05], "count": 9}
+            for name, value in (("own", own), ("random_weights", random))
+        }
+        return judged(
+            "segmentation", {**evidence, "controls": {"measures": {"maps": pair}}}
+        ).outcome
+
+    assert outcome(0.9, 0.3) == "holds"
+    assert outcome(0.9, 0.86) == outcome(0.3, 0.9) == "partly"
+    said, beaten = beside_random("segmentation", evidence)
+    assert "with random weights 0." in said and not beaten
 
 
 def test_a_layer_is_studied_as_the_lens_gives_it(context: Context) -> None:

@@ -23,6 +23,7 @@ from explorer.lens.models import (
     load_model,
 )
 from explorer.lens.origin import find_origin
+from explorer.lens.tokens import encode_tokens
 from explorer.pixels import to_rgb
 from tests.support.tiny import save_tiny, tiny_clip, tiny_config, tiny_images
 
@@ -179,6 +180,45 @@ def test_encode_texts(loaded: LoadedModel) -> None:
     torch.testing.assert_close(rows[1:2], encode_texts(loaded, iter(["two dogs"])))
     assert encode_texts(loaded, []).shape == (0, 48)
     assert not rows.is_inference()  # usable as a target in a backward pass
+
+
+@pytest.mark.parametrize("pool", ["argmax", "eos"])
+def test_only_the_tokens_in_use_are_computed(
+    loaded: LoadedModel, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same embeddings as of the whole context, from a run over a part of it."""
+    texts = ["a", "red circle", "a small photograph of two dogs"]
+    seen: list[int] = []
+    model = loaded.model
+    if pool == "eos":
+        monkeypatch.setattr(model, "text_pool_type", "eos")
+        monkeypatch.setattr(model, "text_eos_id", 49407)
+    tokens = loaded.tokenizer(texts)
+    whole = model.encode_text(tokens)
+    handle = model.transformer.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape[1]))
+    try:
+        torch.testing.assert_close(encode_tokens(model, tokens), whole, rtol=0, atol=2e-6)
+        torch.testing.assert_close(encode_tokens(model, tokens[:1]), whole[:1], rtol=0, atol=2e-6)
+    finally:
+        handle.remove()
+    assert seen == [8, 3], "two marks around the words"
+    assert model.positional_embedding.shape[0] == model.attn_mask.shape[0] == 16
+
+
+def test_a_tower_that_looks_ahead_computes_the_whole_context(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    tokens = loaded.tokenizer(["a"])
+    monkeypatch.setattr(loaded.model, "text_pool_type", "last")
+    handle = loaded.model.transformer.register_forward_pre_hook(
+        lambda _, x: seen.append(x[0].shape[1])
+    )
+    try:
+        encode_tokens(loaded.model, tokens)
+    finally:
+        handle.remove()
+    assert seen == [16]
 
 
 def test_encoding_refuses_bad_input(loaded: LoadedModel) -> None:

@@ -16,13 +16,14 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+from transformers import CLIPImageProcessor
 
 from explorer.errors import InputError, UnsupportedModelError
 from explorer.lens import SecondOrderLens, hub
 from explorer.lens.checkpoint import read_checkpoint
 from explorer.lens.models import LoadedModel, load_model
 from tests.support.openai_clip import openai_clip, save_archive
+from tests.support.three_forms import transformers_model, write_three_forms
 from tests.support.tiny import tiny_clip, tiny_config, tiny_images
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::torch.jit.TracerWarning")
@@ -44,28 +45,6 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("openai") / "Tiny.pt"
     save_archive(openai_clip(), file)
     return file
-
-
-def transformers_model(activation: str = "quick_gelu", seed: int = 3) -> CLIPModel:
-    """A random CLIPModel of `tiny_config`'s shape."""
-    shared = {"hidden_act": activation}
-    config = CLIPConfig(
-        vision_config={
-            "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 4,
-            "num_attention_heads": 4, "image_size": 32, "patch_size": 8, **shared,
-        },
-        text_config={
-            "hidden_size": 16, "intermediate_size": 64, "num_hidden_layers": 1,
-            "num_attention_heads": 2, "max_position_embeddings": 16, "vocab_size": 49408, **shared,
-        },
-        projection_dim=48,
-    )  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = CLIPModel(config)
-        for parameter in model.parameters():
-            parameter.data += 0.05 * torch.randn_like(parameter)
-    return model.eval()
 
 
 def assert_alike(loaded: LoadedModel, images: Tensor, texts: Tensor) -> None:
@@ -111,25 +90,20 @@ def test_a_folder_of_transformers(activation: str, tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_three_forms_of_the_same_weights_agree(archive: Path, tmp_path: Path) -> None:
-    """An archive, a folder of transformers and a state dict: effects, and so directions, agree."""
-    model = transformers_model()
-    model.save_pretrained(tmp_path / "folder")
-    folder = load_model(f"local-dir:{tmp_path / 'folder'}")
-    made = openai_clip()
-    made.load_state_dict(folder.model.state_dict(), strict=False)
-    save_archive(made, tmp_path / "Tiny.pt")
-    torch.save(folder.model.state_dict(), tmp_path / "state.pt")
-    every = [
-        folder,
-        load_model(QUICK, pretrained=str(tmp_path / "Tiny.pt")),
-        load_model(QUICK, pretrained=str(tmp_path / "state.pt")),
-    ]
-    expected = SecondOrderLens(folder.model, 1).effects(tiny_images(3))
-    for other in every[1:]:
-        effects = SecondOrderLens(other.model, 1).effects(tiny_images(3))
+def test_three_forms_of_the_same_weights_agree(tmp_path: Path) -> None:
+    """An archive, a folder of transformers and a state dict: effects are the same."""
+    forms = write_three_forms(tmp_path, QUICK)
+    every = {
+        form: load_model(model, pretrained=pretrained)
+        for form, (model, pretrained) in forms.items()
+    }
+    expected = SecondOrderLens(every["transformers"].model, 1).effects(tiny_images(3))
+    for form in ("OpenAI", "open_clip"):
+        effects = SecondOrderLens(every[form].model, 1).effects(tiny_images(3))
         torch.testing.assert_close(effects, expected, rtol=0, atol=1e-5)
-    assert [len(one.warnings) for one in every] == [0, 0, 1]
+    assert {form: len(one.warnings) for form, one in every.items()} == {
+        "transformers": 0, "OpenAI": 0, "open_clip": 1,
+    }  # fmt: skip
 
 
 def wrapped(state: dict[str, Tensor]) -> Iterator[tuple[str, object]]:

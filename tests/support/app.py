@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from explorer.ui.address import address
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 60
+TIMEOUT = 300  # seconds; pages take a few, and machines may be busy
 
 
 def html_of(app: AppTest) -> str:

@@ -16,7 +16,9 @@ from explorer.evidence.settings import EvidenceSettings
 from explorer.evidence.work import Work
 from explorer.lens import SecondOrderLens, trace
 
-SMALL: dict[str, Any] = {"means": 20, "text_neurons": 30, "kind_neurons": 6, "batch_size": 3}
+SMALL: dict[str, Any] = {
+    "means": 20, "text_neurons": 30, "kind_neurons": 6, "batch_size": 3, "scenes": 5,
+}  # fmt: skip
 
 
 def context_of(path: Path, work: Path | None = None, **changes: Any) -> Context:

@@ -120,5 +120,5 @@ CLAIM = Claim(
     judge=judge,
     draw=draw,
     explain=explain,
-    measure=Measure("maps", "Foreground average precision of maps", PRECISION),
+    measure=Measure("maps", "Foreground average precision of second-order maps", PRECISION),
 )

@@ -16,7 +16,8 @@ anything to find it is near 0. *Uncorrected* shares count p-values up to 5 %, of
 gives at most 5 % by chance. A sample is smaller than a corpus, so fewer neurons of the bundle's own
 tower pass here than in its build.
 
-*Measures* are what other claims speak of, for the bundle's own tower and for the random one.
+*Measures* are what other claims speak of, for the bundle's own tower and for the random one; those
+of maps come from scenes (`explorer.evidence.measures.tower_maps`).
 *Pursuits* are the ways to choose a direction's texts: how well the texts of one half of the
 pictures predict effects on the other, of the bundle's own tower.
 
@@ -50,6 +51,7 @@ from explorer.evidence.context import Context
 from explorer.evidence.figures import Figure, figure
 from explorer.evidence.judging import LOOKS, NULLS, JudgedLayer, JudgedTower, Labels, TowerTests
 from explorer.evidence.measures.predict import swapped
+from explorer.evidence.measures.tower_maps import compared_maps
 from explorer.evidence.towers import Sample, redrawn
 from explorer.lens import path_names
 
@@ -114,9 +116,16 @@ def measure(context: Context) -> dict[str, Any]:
             {"blocks": count} | shares.passing({"words": tower.words_p, "drivers": tower.drivers_p})
             for count, tower in cascade
         ],
-        "measures": compared(own, random, tests),
+        "measures": {**compared(own, random, tests), **_maps(context, model)},
         "pursuits": pursuits(own, tests),
     }
+
+
+def _maps(context: Context, model: Any) -> dict[str, Any]:
+    """Return what maps of both towers find, where there are scenes."""
+    random = redrawn(model, context.loaded.layers, context.settings.seed)
+    found = compared_maps(context, random)
+    return {"maps": found} if found else {}
 
 
 def draw(context: Context) -> Sample:

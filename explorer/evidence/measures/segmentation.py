@@ -223,10 +223,11 @@ def _maps_of(
                 settings = MapSettings(refine=True, fine=True)
                 grids["fine"] = direction_maps(reading, turned, method, settings)
             for form, grid in grids.items():
-                yield (method, form), _enlarge(grounded(grid, method)[0], size).numpy()
+                yield (method, form), enlarge(grounded(grid, method)[0], size).numpy()
 
 
-def _enlarge(grid: Tensor, size: Iterable[int]) -> Tensor:
+def enlarge(grid: Tensor, size: Iterable[int]) -> Tensor:
+    """Return maps [text, patch_row, patch_column] at a picture's size: [text, row, column]."""
     return functional.interpolate(
         grid[None], size=tuple(size), mode="bilinear", align_corners=False
     )[0]
