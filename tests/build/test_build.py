@@ -116,9 +116,14 @@ def test_sparse_sets_describe_the_directions(tiny_bundle: Path) -> None:
     directions = bundle.directions.astype(np.float32)
     ids, weights = np.asarray(bundle.concept_ids), bundle.concept_weights.astype(np.float32)
     sums = np.einsum("nm,nme->ne", weights, atoms[ids])
-    cosines = (sums * directions).sum(1) / np.linalg.norm(sums, axis=1)
-    assert np.allclose(cosines, bundle.concept_cosines[:, -1], atol=5e-3)
-    assert np.allclose(cosines, bundle.neurons["reconstruction"], atol=5e-3)
+    lengths = np.linalg.norm(sums, axis=1)
+    cosines = (sums * directions).sum(1) / lengths
+    # weights are kept in half precision, and those of nearly dependent texts are large
+    rounding = np.abs(weights).sum(1) * 2.0**-11 / lengths
+    for stored in (bundle.concept_cosines[:, -1], bundle.neurons["reconstruction"]):
+        off = np.abs(cosines - stored)
+        assert (off <= np.maximum(5e-3, rounding)).all()
+        assert np.mean(off <= 5e-3) > 0.98
     assert (np.diff(bundle.concept_cosines.astype(np.float32), axis=1) > -1e-3).all()
 
 
