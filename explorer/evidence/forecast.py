@@ -1,25 +1,30 @@
-"""How long a measurement will take, from the time that the model takes for one picture.
+"""How long a measurement will take, from the time that two small things take on this machine.
 
-A section's work is counted in passes of one picture through the lens, and in scenes composed. The
-counts are estimates, by what each section computes: they order the sections and give the size of
-the wait, and were not compared with whole measurements.
+A section's work is counted in passes of one picture through the lens, in products of one direction
+with the dictionary, in maps that are scored, and in scenes composed. The first two are timed; for
+the others a machine like those that we have stands in. The counts follow from what each section
+computes; those marked "fitted" were brought to measured times, on `picto` and on a ViT-B/32.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from explorer.evidence.context import Context
 from explorer.evidence.registry import Section
+from explorer.evidence.settings import EvidenceSettings
 from explorer.lens import trace
 
-COMPOSED = 0.02
-"""Seconds that composing and reading one scene take beside the model."""
-PROBES = 2  # pictures that the model is timed on
+COMPOSED = 0.01
+"""Seconds that composing one scene takes."""
+SCORED = 0.15e-6
+"""Seconds that scoring a map takes for each of its pixels."""
+LOOKED_AT = 4  # layers of the section `controls`, at most
+PICTURES, DIRECTIONS = 4, 256  # that the model and the dictionary are timed on
 
 
 @dataclass(frozen=True)
@@ -30,45 +35,100 @@ class Cost:
     """Passes for every evaluation picture."""
     means: float = 0.0
     """Passes for every picture that gives the means."""
+    controls: float = 0.0
+    """Passes for every picture of the controls."""
+    layer: float = 0.0
+    """Products for each layer that controls look at."""
+    neuron: float = 0.0
+    """Products for each neuron that ways of choosing texts are compared on."""
     scenes: float = 0.0
     """Scenes composed, for each one of the setting `scenes`."""
+    most: float = float("inf")
+    """Of the setting, at most."""
+    pair: float = 0.0
+    """Scenes composed for each pair of classes."""
+    pair_scenes: float = 0.0
+    """As many more, for each one of the setting `scenes`."""
     per_scene: float = 0.0
     """Passes for one scene."""
+    maps: float = 0.0
+    """Maps scored in one scene."""
+    fixed: float = 0.0
+    """Passes whatever the settings."""
 
 
 COSTS = {
     "recall": Cost(each=1, means=1),
+    "controls": Cost(controls=4, layer=480_000, scenes=4, most=100, per_scene=1.5, maps=1.5),
     "ablation": Cost(each=1),
     "selectivity": Cost(each=1),
     "rank": Cost(each=1),
-    "texts": Cost(each=3),
+    "texts": Cost(each=3, neuron=2400),
     "kinds": Cost(each=3),
     "predict": Cost(each=3, means=1),
     "pairs": Cost(each=1.5),
     "fit": Cost(each=1),
     "discovery": Cost(scenes=1.6, per_scene=4),
-    "segmentation": Cost(scenes=4.4, per_scene=14),
-    "attack": Cost(scenes=130, per_scene=1),
+    "segmentation": Cost(scenes=4.4, per_scene=14, maps=40),
+    "attack": Cost(pair=444, pair_scenes=1.8, per_scene=1, fixed=1500),
 }
 _USUAL = Cost(each=2)
 
 
+@dataclass(frozen=True)
+class Speed:
+    """Seconds that this machine takes."""
+
+    pass_: float
+    """For a picture's pass."""
+    product: float
+    """For a direction's product with the dictionary."""
+
+
 def announce(context: Context, sections: Sequence[Section]) -> list[Section]:
     """Say how long sections will take, together and each, and return them cheapest first."""
-    model, size = context.loaded, context.loaded.image_size
-    pictures = torch.zeros(PROBES, 3, size, size, device=model.device, dtype=model.dtype)
-    trace(model.model, pictures, context.layers)  # the first pass prepares what others find ready
-    began = time.monotonic()
-    trace(model.model, pictures, context.layers)
-    one = (time.monotonic() - began) / PROBES
-    seconds = {section: _seconds(context, section, one) for section in sections}
+    speed = speed_of(context)
+    seconds = {section: forecast(context, section.name, speed) for section in sections}
     order = sorted(sections, key=seconds.__getitem__)
     listed = ", ".join(f"{section.name} {duration(seconds[section])}" for section in order)
     context.say(
-        f"about {duration(sum(seconds.values()))} in all ({listed}), at {one:.2f} s a picture; "
-        "Ctrl-C is safe, the same command continues"
+        f"about {duration(sum(seconds.values()))} in all ({listed}), at {speed.pass_:.2f} s a "
+        "picture; Ctrl-C is safe, the same command continues"
     )
     return order
+
+
+def speed_of(context: Context) -> Speed:
+    """Time a pass and a product."""
+    model, size = context.loaded, context.loaded.image_size
+    pictures = torch.zeros(PICTURES, 3, size, size, device=model.device, dtype=model.dtype)
+    atoms = torch.from_numpy(context.atoms)
+    directions = torch.ones(DIRECTIONS, atoms.shape[1])
+    return Speed(
+        _timed(lambda: trace(model.model, pictures, context.layers)) / PICTURES,
+        _timed(lambda: directions @ atoms.T) / DIRECTIONS,
+    )
+
+
+def forecast(context: Context, name: str, speed: Speed) -> float:
+    """Return the seconds that a section will take."""
+    cost, settings = COSTS.get(name, _USUAL), context.settings
+    table = context.bundle.pictures.table
+    held = table["split"] == "heldout"
+    corpus = context.bundle.pictures.corpus_size
+    scenes = _scenes(cost, settings, int(table["label"][held].nunique()))
+    passes = (
+        cost.each * min(settings.pictures, int(held.sum()) or settings.pictures)
+        + cost.means * min(settings.means, corpus)
+        + cost.controls * min(settings.control_pictures, corpus)
+        + cost.per_scene * scenes
+        + cost.fixed
+    )
+    products = (
+        cost.layer * min(LOOKED_AT, len(context.layers)) + cost.neuron * settings.text_neurons
+    )
+    pixels = cost.maps * scenes * context.loaded.image_size**2
+    return speed.pass_ * passes + speed.product * products + SCORED * pixels + COMPOSED * scenes
 
 
 def duration(seconds: float) -> str:
@@ -79,12 +139,16 @@ def duration(seconds: float) -> str:
     return f"{max(1, round(seconds)):.0f} s"
 
 
-def _seconds(context: Context, section: Section, one: float) -> float:
-    cost, settings = COSTS.get(section.name, _USUAL), context.settings
-    table = context.bundle.pictures.table
-    held = int((table["split"] == "heldout").sum())
-    pictures = min(settings.pictures, held or settings.pictures)
-    means = min(settings.means, context.bundle.pictures.corpus_size)
-    scenes = cost.scenes * settings.scenes
-    passes = cost.each * pictures + cost.means * means + cost.per_scene * scenes
-    return one * passes + COMPOSED * scenes
+def _scenes(cost: Cost, settings: EvidenceSettings, classes: int) -> float:
+    """Return how many scenes a section composes; a target is of one pair only."""
+    pairs = min(settings.pairs, classes)
+    return cost.scenes * min(settings.scenes, cost.most) + pairs * (
+        cost.pair + cost.pair_scenes * settings.scenes
+    )
+
+
+def _timed(work: Callable[[], object]) -> float:
+    work()  # the first time prepares what others find ready
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began

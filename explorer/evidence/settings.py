@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from explorer.attack.settings import PAIRS
 from explorer.errors import InputError
 
 
@@ -49,6 +50,10 @@ class EvidenceSettings:
             "them, an attack a fifth of each pair of classes"
         },
     )
+    pairs: int = field(
+        default=PAIRS,
+        metadata={"help": "pairs of classes that attacks are measured on, at most"},
+    )
     control_pictures: int = field(
         default=1200,
         metadata={"help": "corpus pictures that controls are measured on"},
@@ -65,7 +70,7 @@ class EvidenceSettings:
         """Check the values."""
         least = {
             "pictures": 2, "means": 2, "text_neurons": 1, "kind_neurons": 1, "scenes": 5,
-            "control_pictures": 4, "batch_size": 1, "seed": 0,
+            "pairs": 1, "control_pictures": 4, "batch_size": 1, "seed": 0,
         }  # fmt: skip
         for name, low in least.items():
             if getattr(self, name) < low:

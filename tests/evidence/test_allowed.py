@@ -14,10 +14,11 @@ from explorer.bundle import Bundle, Manifest
 from explorer.commands.main import main
 from explorer.errors import InputError
 from explorer.evidence import forecast, registry
-from explorer.evidence.forecast import Cost, duration
+from explorer.evidence.forecast import Cost, Speed, duration
 from explorer.evidence.registry import Section
 from tests.support.evidence import context_of
 
+COST_OF = forecast.COSTS
 COSTS = {"dear": Cost(each=1000), "cheap": Cost(each=1), "impossible": Cost(each=10)}
 
 
@@ -64,16 +65,30 @@ def test_named_sections_that_are_impossible_are_an_error(
     assert "nothing to measure it on" in capsys.readouterr().err
 
 
-def test_the_forecast_grows_with_pictures_and_scenes(tiny_bundle: Path) -> None:
-    def seconds(name: str, **changes: Any) -> float:
-        context = context_of(tiny_bundle, **changes)
-        return forecast._seconds(context, registry.sections()[name], 1.0)
+def test_the_forecast_counts_what_a_section_computes(tiny_bundle: Path) -> None:
+    """The bundle has 36 pictures, four held-out ones of four names, and three layers."""
+    speed = Speed(pass_=1.0, product=1e-3)
 
-    assert seconds("segmentation", scenes=500) == pytest.approx(
-        100 * seconds("segmentation", scenes=5)
+    def seconds(name: str, **changes: Any) -> float:
+        settings = {"scenes": 500, "pairs": 50, "control_pictures": 20, "pictures": 2000}
+        return forecast.forecast(context_of(tiny_bundle, **{**settings, **changes}), name, speed)
+
+    assert seconds("segmentation") == pytest.approx(100 * seconds("segmentation", scenes=5))
+    assert seconds("fit", pictures=2) == 2 < seconds("fit", pictures=4) == seconds("fit")
+    one, two, four, many = (seconds("attack", pairs=n) for n in (1, 2, 4, 50))
+    assert one < two < four == many, "each of four classes is a target once"
+    assert four - two == pytest.approx(2 * (two - one))
+    assert seconds("texts", text_neurons=60) - seconds("texts") == pytest.approx(
+        30 * COST_OF["texts"].neuron * speed.product
     )
-    assert seconds("fit", pictures=2) < seconds("fit", pictures=4) == seconds("fit", pictures=999)
-    assert seconds("attack") > seconds("fit")
+    more = seconds("controls", control_pictures=36) - seconds("controls")
+    assert more == pytest.approx(16 * COST_OF["controls"].controls)
+    assert seconds("controls", scenes=100) == seconds("controls", scenes=900)
+
+
+def test_both_speeds_are_measured(tiny_bundle: Path) -> None:
+    found = forecast.speed_of(context_of(tiny_bundle))
+    assert found.pass_ > 0 and found.product > 0
 
 
 def test_durations_are_rough() -> None:

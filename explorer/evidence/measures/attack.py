@@ -65,6 +65,7 @@ def measure(context: Context) -> dict[str, Any]:
     """Measure the section with the settings' seed; see `measure_attack`."""
     return measure_attack(
         context.bundle,
+        pairs=context.settings.pairs,
         n=context.settings.scenes // 5,
         seed=context.settings.seed,
         work=context.work.folder,
