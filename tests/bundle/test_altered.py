@@ -310,7 +310,6 @@ def check_manifest(source: Path, drawn: tuple[str, int, Any]) -> None:
             assert bundle.manifest.identity
 
 
-@by_time
 def test_whatever_a_manifest_holds_is_a_sentence(tiny_bundle: Path) -> None:
     holds(lambda drawn: check_manifest(tiny_bundle, drawn), _MANIFESTS, examples=60)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +19,8 @@ from explorer.errors import InputError
 from explorer.picture import uploads
 from explorer.picture.uploads import decode
 from explorer.pixels import FORMATS, to_srgb
+
+ROOT = Path(__file__).parents[2]
 
 MUTATIONS = 2400
 
@@ -120,17 +126,30 @@ def test_avif_is_read_wherever_pillow_reads_it() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"\x00\x00\x00\x18ftypheic" + bytes(40), "pip install pillow-heif"),
         (b"\xff\x0a" + bytes(40), "JPEG XL pictures are not read: save it as JPEG"),
         (b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a" + bytes(40), "JPEG XL pictures are not read"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a readable picture"),
     ],
 )
 def test_kinds_that_are_not_read_are_told_apart(data: bytes, words: str) -> None:
-    if "HEIF" in FORMATS and b"heic" in data:
-        pytest.skip("the plug-in reads it here")
     with pytest.raises(InputError, match=words):
         decode(data)
+
+
+def test_heic_is_read_where_the_plug_in_is_and_else_refused_with_its_name() -> None:
+    assert ("HEIF" in FORMATS) == (find_spec("pillow_heif") is not None)
+    code = (
+        "import sys; sys.modules['pillow_heif'] = None\n"
+        "from explorer.picture.uploads import decode\n"
+        "try: decode(bytes.fromhex('00000018') + b'ftypheic' + bytes(40))\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.startswith("InputError HEIC pictures are read only where the plug-in is")
+    assert "pip install pillow-heif" in run.stdout
+    assert run.stdout.count("\n") == 1
 
 
 def swapped() -> bytes:

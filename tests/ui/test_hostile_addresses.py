@@ -90,12 +90,10 @@ def check_address(view: View, params: dict[str, str]) -> None:
                 continue
 
 
-@by_time
 def test_queries_are_read_or_refused() -> None:
     holds(check_query, queries, examples=300)
 
 
-@by_time
 def test_addresses_are_read(view: View) -> None:
     holds(lambda params: check_address(view, params), addresses, examples=200)
 
