@@ -131,6 +131,13 @@ class Reporter:
         )
 
 
+def save_text(file: Path, text: str) -> None:
+    """Write a text file in UTF-8, which appears only when it is complete."""
+    unfinished = file.with_name(f"{file.name}.new")
+    unfinished.write_text(text, "utf-8")
+    unfinished.replace(file)
+
+
 def save_arrays(file: Path, arrays: Arrays) -> None:
     """Write arrays by name into one file, which appears only when it is complete."""
     unfinished = file.with_name(f"{file.name}.new")

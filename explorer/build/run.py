@@ -16,11 +16,13 @@ from explorer.build.corpus import Corpus
 from explorer.build.corpus_pass import NAME, PassResult, run_pass
 from explorer.build.describe import describe_directions, write_texts
 from explorer.build.finished import differences
+from explorer.build.lock import held, tidy
 from explorer.build.pairs import write_pairs
+from explorer.build.room import needing_room
 from explorer.build.settings import RECORDED, BuildSettings, parse_layers
 from explorer.build.sources import ImageSource, open_source
 from explorer.build.texts import Vocabulary, gather_texts, make_vocabulary
-from explorer.bundle import MODEL_FOLDER, WORK, Bundle, seal
+from explorer.bundle import MANIFEST, MODEL_FOLDER, WORK, Bundle, seal
 from explorer.bundle.pictures import PictureStore
 from explorer.bundle.shipped import SHIPPED
 from explorer.bundle.writer import ArrayWriter
@@ -31,7 +33,7 @@ from explorer.errors import InputError
 from explorer.lens import MultiLayerLens
 from explorer.lens.models import load_model
 from explorer.lens.origin import HUB, LOCAL, unused_weights
-from explorer.resumable import Interrupted, Say
+from explorer.resumable import Interrupted, Say, save_text
 
 
 def build(settings: BuildSettings, progress: Say | None = None) -> Path:
@@ -40,13 +42,21 @@ def build(settings: BuildSettings, progress: Say | None = None) -> Path:
     `progress` gets one line now and then; by default it goes to the error stream.
 
     Raises:
-        InputError: when a setting, picture or text cannot be used.
+        InputError: when a setting, picture or text cannot be used, another build works in the
+            folder, or its disk is full; then the same call continues.
         UnsupportedModelError: when the lens cannot compute the model's effects.
         BundleError: when a bundle named as a source cannot be read.
         Interrupted: after Ctrl-C; the same call continues.
     """
+    say = progress or to_console
     try:
-        return _build(settings, progress or to_console)
+        if _finished(settings, say):
+            return settings.out
+        _check_ready(settings)
+        with needing_room(settings.out), held(settings.out):
+            if (settings.out / MANIFEST).is_file():  # another build has finished it meanwhile
+                return settings.out
+            return _build(settings, say)
     except Interrupted:
         raise
     except KeyboardInterrupt as stop:
@@ -60,15 +70,28 @@ def to_console(line: str) -> None:
     print(("\r\033[K" if terminal else "") + line, file=sys.stderr, end=end, flush=True)
 
 
-def _build(settings: BuildSettings, say: Say) -> Path:
-    if (differing := differences(settings)) is not None:
-        say(f"{settings.out} is built already" + "".join(f"; {line}" for line in differing))
-        return settings.out
+def _finished(settings: BuildSettings, say: Say) -> bool:
+    """Return whether the bundle is there already, and say how it differs from what is asked for."""
+    if (differing := differences(settings)) is None:
+        return False
+    tidy(settings.out)
+    say(f"{settings.out} is built already" + "".join(f"; {line}" for line in differing))
+    return True
+
+
+def _check_ready(settings: BuildSettings) -> None:
+    """Check what can be checked before anything is read or written."""
     if settings.pretrained is None and not settings.model.startswith((LOCAL, HUB)):
         raise InputError(
             f"{settings.model} without --pretrained has random weights; name a tag or a weights "
             f"file, or give a folder as --model {LOCAL}FOLDER."
         )
+    out = settings.out
+    if out.exists() and any(out.iterdir()) and not (out / WORK).is_dir():
+        raise InputError(f"{out} is not empty; remove it or name another --out.")
+
+
+def _build(settings: BuildSettings, say: Say) -> Path:
     source = open_source(
         settings.images,
         SHIPPED,
@@ -125,10 +148,9 @@ def _open_work(settings: BuildSettings) -> Path:
                 f"or remove {out}."
             )
         return work
-    if out.exists() and any(out.iterdir()):
+    if any(file.name != WORK for file in out.iterdir()):
         raise InputError(f"{out} is not empty; remove it or name another --out.")
-    work.mkdir(parents=True)
-    record.write_text(json.dumps(settings.identity()), "utf-8")
+    save_text(record, json.dumps(settings.identity()))
     return work
 
 
@@ -142,7 +164,7 @@ def _pictures(source: ImageSource, settings: BuildSettings, say: Say) -> Picture
         return store
     say("pictures: reading")
     store = PictureStore.write(settings.out, source.rows(settings.thumbnail))
-    done.write_text(json.dumps(source.skipped), "utf-8")
+    save_text(done, json.dumps(source.skipped))
     for line in source.skipped:
         say(f"skipped {line}")
     if held := len(store) - store.corpus_size:

@@ -32,6 +32,7 @@ from explorer.errors import BundleError, brief
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+UNFINISHED = f"{MANIFEST}.new"  # may be left where a build was killed
 WORK = ".build"  # an unfinished build's state; never part of a bundle
 LARGEST = 2**26  # bytes of a manifest; the shipped one has 240,000
 SHOWN = 60  # characters of a value that is none
@@ -251,7 +252,7 @@ class Manifest(BaseModel):
     def write(self, folder: Path) -> None:
         """Write the manifest with its digest, atomically."""
         content = self.content()
-        unfinished = folder / f"{MANIFEST}.new"
+        unfinished = folder / UNFINISHED
         unfinished.write_bytes(encoded({**content, "digest": digest_of(content)}))
         unfinished.replace(folder / MANIFEST)
 
@@ -320,6 +321,7 @@ def seal(folder: Path, **content: Any) -> Manifest:
 
     `content` are `Manifest`'s fields but files and schema.
     """
+    (folder / UNFINISHED).unlink(missing_ok=True)
     names = [name for name in list_files(folder) if not name.startswith(f"{WORK}/")]
     files = {name: hash_file(folder / name) for name in names}
     manifest = Manifest(files=files, **content)

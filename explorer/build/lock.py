@@ -1,0 +1,55 @@
+"""One build at a time in a folder.
+
+The lock is the system's: it goes when its process ends, however that ends, so that none is left by
+a build that was killed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from explorer.bundle import WORK
+from explorer.errors import InputError
+
+LOCK = "lock"
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Hold the folder `out` for one build; what was made for the lock alone goes again.
+
+    Raises:
+        InputError: at once, when another build works in it.
+    """
+    work = out / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(work / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as busy:
+        raise InputError(
+            f"Another build is working in {out}: wait until it is over, or name another --out."
+        ) from busy
+    try:
+        yield
+    finally:
+        if [file.name for file in work.glob("*")] == [LOCK]:
+            with suppress(OSError):
+                (work / LOCK).unlink()
+                work.rmdir()
+                out.rmdir()
+        lock.release()
+
+
+def tidy(out: Path) -> None:
+    """Remove what a build leaves that was killed between its last two steps."""
+    work = out / WORK
+    if not work.is_dir():
+        return
+    with suppress(InputError, OSError), held(out):
+        shutil.rmtree(work)

@@ -1,0 +1,178 @@
+"""Builds that are killed, that meet in one folder, or that find no room."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from explorer.build import Interrupted, build, run
+from explorer.build.lock import held
+from explorer.build.room import needing_room
+from explorer.bundle import MANIFEST, WORK, Bundle, Manifest, verify
+from explorer.errors import BundleError, InputError
+from tests.conftest import settings_for
+from tests.support.killing import opens
+
+
+def quiet(line: str) -> None:
+    """Take progress and say nothing."""
+
+
+def killed_at(moments: list[str], model: Path, store: Path, folder: Path) -> dict:
+    command = [sys.executable, "-m", "tests.support.killing", model, store, folder, *moments]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def check_killed(found: dict, moments: list[str]) -> None:
+    assert found["killed"] >= 1, moments
+    assert not found["early"], moments
+    assert found["equal"], moments
+    assert found["left"] == [], moments
+
+
+def test_a_killed_build_goes_on_to_the_same_bundle(
+    tiny_model: Path, tiny_store: Path, tmp_path: Path
+) -> None:
+    moments = ["0.1+2", "0.5", "0.97"]  # pictures or pass, arrays, seal
+    check_killed(killed_at(moments, tiny_model, tiny_store, tmp_path), moments)
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("seed", range(20))
+def test_a_build_killed_at_any_moment(
+    seed: int, tiny_model: Path, tiny_store: Path, tmp_path: Path
+) -> None:
+    rng = random.Random(seed)
+    moments = [f"{rng.random():.4f}+{rng.choice([0, 1, 5, 20, 80])}"]
+    check_killed(killed_at(moments, tiny_model, tiny_store, tmp_path), moments)
+
+
+# Two builds.
+
+
+def hold(out: Path, ready: object, stop: object) -> None:
+    with held(out):
+        ready.set()
+        stop.wait()
+
+
+def test_a_second_build_is_refused_until_the_first_ones_process_ends(
+    tiny_model: Path, tiny_store: Path, tmp_path: Path
+) -> None:
+    settings = settings_for(tmp_path / "b", tiny_model, tiny_store, layers="2", nulls=50)
+    context = multiprocessing.get_context("spawn")
+    ready, stop = context.Event(), context.Event()
+    first = context.Process(target=hold, args=(settings.out, ready, stop))
+    first.start()
+    assert ready.wait(120)
+    with pytest.raises(InputError, match=r"Another build is working in .*another --out"):
+        build(settings, quiet)
+    os.kill(first.pid, signal.SIGKILL)
+    first.join()
+    build(settings, quiet)
+    assert verify(settings.out) == []
+
+
+def test_what_is_refused_leaves_no_folder(
+    tiny_model: Path, tiny_store: Path, tmp_path: Path
+) -> None:
+    settings = settings_for(tmp_path / "b", tiny_model, tiny_store, layers="7")
+    with pytest.raises(InputError, match="0 to 2"):
+        build(settings, quiet)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_keeps_what_a_folder_holds(tmp_path: Path) -> None:
+    with held(tmp_path):
+        (tmp_path / "mine.txt").write_text("precious", "utf-8")
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_build_killed_behind_its_last_step_is_tidied(bundle_copy: Path) -> None:
+    work = bundle_copy / WORK
+    work.mkdir()
+    (work / "settings.json").write_text("{}", "utf-8")
+    manifest = Manifest.read(bundle_copy)
+    settings = settings_for(bundle_copy, Path("unused"), Path("unused"), name=manifest.name)
+    lines: list[str] = []
+    assert build(settings, lines.append) == bundle_copy
+    assert "is built already" in lines[0]
+    assert not work.exists()
+    assert verify(bundle_copy) == []
+
+
+def test_what_a_kill_left_of_a_manifest_is_none_of_the_bundle(
+    tiny_bundle: Path, tiny_model: Path, tiny_store: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    settings = settings_for(tmp_path / "b", tiny_model, tiny_store)
+
+    def pressed(*_: object, **__: object) -> None:
+        (settings.out / f"{MANIFEST}.new").write_text("{half", "utf-8")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(run, "seal", pressed)
+        build(settings, quiet)
+    assert not opens(settings.out)
+    build(settings, quiet)
+    assert Manifest.read(settings.out).files == Manifest.read(tiny_bundle).files
+    assert verify(settings.out) == []
+
+
+# No room.
+
+
+def build_in_little_room(settings: dict, paths: tuple[Path, Path, Path], room: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    try:
+        build(settings_for(*paths, **settings), quiet)
+    except InputError as error:
+        os._exit(7 if "The disk is full" in str(error) and "\n" not in str(error) else 1)
+    os._exit(0)
+
+
+@pytest.mark.parametrize("room", [2_000, 40_000])
+def test_a_build_without_room_says_so_and_goes_on_later(
+    room: int, tiny_model: Path, tiny_store: Path, tmp_path: Path
+) -> None:
+    changes = {"layers": "2", "nulls": 50}
+    paths = (tmp_path / "b", tiny_model, tiny_store)
+    cramped = multiprocessing.get_context("spawn").Process(
+        target=build_in_little_room, args=(changes, paths, room)
+    )
+    cramped.start()
+    cramped.join()
+    assert cramped.exitcode == 7
+    assert not opens(tmp_path / "b")
+    build(settings_for(*paths, **changes), quiet)
+    assert verify(tmp_path / "b") == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_device_is_one_sentence(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    sentence = r"The disk is full \(.*No space.*\): make room"
+    with pytest.raises(InputError, match=sentence), needing_room(tmp_path):
+        full.write_bytes(b"x" * 10_000)
+
+
+def test_other_errors_keep_their_own_words(tmp_path: Path) -> None:
+    if shutil.disk_usage(tmp_path).free < 2**21:
+        pytest.skip("this disk is full indeed")
+    with pytest.raises(FileNotFoundError), needing_room(tmp_path):
+        (tmp_path / "none").read_bytes()
+    with pytest.raises(BundleError), needing_room(tmp_path):
+        Bundle.open(tmp_path / "none")
