@@ -1,17 +1,19 @@
 """The one pass over the images: statistics of all layers, saved now and then.
 
 Every image goes through the lens once, in a seeded random order. Layers keep running statistics in
-path coordinates (`explorer.describe.directions`), so memory does not grow with the images. A saved
-state holds whole batches only: a build that was stopped ends with the same arrays.
+path coordinates (`explorer.describe.directions`), so memory does not grow with the images. They
+stay on the device that holds the model; the CPU gets them when a state is saved and at the end. A
+saved state holds whole batches only: a build that was stopped ends with the same arrays.
 
 Axes: image, path, neuron, embed.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +22,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explorer.build.corpus import Corpus
+from explorer.build.memory import grouped, room_for, statistics_settings
 from explorer.build.pair_pass import PairsOfLayers
 from explorer.build.settings import BuildSettings
-from explorer.describe.directions import LayerDirections, LayerStatistics, StatisticsSettings
+from explorer.describe.directions import LayerDirections, LayerStatistics
 from explorer.describe.pairs import LayerPairs
 from explorer.errors import InputError
 from explorer.lens import LensOutput, MultiLayerLens
-from explorer.resumable import Say, load_arrays, run_batches, save_arrays
+from explorer.lens.shapes import model_shape
+from explorer.resumable import Arrays, Say, load_arrays, run_batches, save_arrays, save_text
 
 NAME = "pass"
 
@@ -48,27 +52,111 @@ class PassResult:
 def run_pass(corpus: Corpus, settings: BuildSettings, work: Path, say: Say) -> PassResult:
     """Stream every image through the lens, on from the state saved in `work` if there is one.
 
+    Where the statistics of all layers do not fit into memory, groups of layers have passes of their
+    own (`explorer.build.memory`).
+
     Raises:
-        InputError: when the saved state is damaged.
+        InputError: when the saved state is damaged, or a layer fits in no pass.
         Interrupted: after Ctrl-C, with the state saved.
     """
-    images = corpus.images
-    gather = Gathering(corpus, settings)
-    order = np.random.default_rng(settings.seed).permutation(images).astype(np.int64)
-    gather.load(work)
-    run_batches(
-        NAME,
-        images,
-        settings.batch_size,
-        lambda places: gather.lens.run(corpus.pixels(order[places.start : places.stop])),
-        lambda places, output: gather.take(order[places.start : places.stop], output),
-        lambda done: gather.save(work),
-        say,
-        done=gather.done,
-        unit="images",
-        save_seconds=60 * settings.save_minutes,
+    groups = _groups(corpus, settings, work)
+    if len(groups) == 1:
+        return _one_pass(corpus, settings, work, say)
+    parts = []
+    for place, layers in enumerate(groups):
+        say(f"pass {place + 1} of {len(groups)}: layers {', '.join(map(str, layers))}")
+        folder = work / f"group-{place:02d}"
+        folder.mkdir(exist_ok=True)
+        if (part := _load_result(folder, layers)) is None:
+            part = _one_pass(replace(corpus, layers=layers), settings, folder, say)
+            _save_result(folder, part)
+            for state in _states(folder):
+                shutil.rmtree(state)
+        parts.append(part)
+    return PassResult(
+        {number: layer for part in parts for number, layer in part.directions.items()},
+        {number: layer for part in parts for number, layer in part.half_directions.items()},
+        parts[0].image_embeddings,
+        parts[0].mean_representation,
+        {number: layer for part in parts for number, layer in part.pairs.items()},
     )
+
+
+def _groups(corpus: Corpus, settings: BuildSettings, work: Path) -> list[list[int]]:
+    """Return the layers of each pass; a resumed build keeps to those that it began with."""
+    record = work / "passes.json"
+    if record.is_file():
+        found: list[list[int]] = json.loads(record.read_text("utf-8"))
+        return found
+    shape = model_shape(corpus.loaded.model)
+    groups = grouped(shape, corpus.layers, settings, corpus.images, room_for(settings))
+    save_text(record, json.dumps(groups))
+    return groups
+
+
+def _one_pass(corpus: Corpus, settings: BuildSettings, work: Path, say: Say) -> PassResult:
+    gather = Gathering(corpus, settings)
+    order = np.random.default_rng(settings.seed).permutation(corpus.images).astype(np.int64)
+    gather.load(work)
+    stream(corpus, gather, order, settings, lambda done: gather.save(work), say)
     return gather.finish(corpus.halves)
+
+
+def _save_result(folder: Path, part: PassResult) -> None:
+    for number, layer in part.directions.items():
+        save_arrays(folder / f"layer_{number:02d}.npz", vars(layer))
+        save_arrays(folder / f"pairs_{number:02d}.npz", vars(part.pairs[number]))
+        save_arrays(folder / f"halves_{number:02d}.npz", {"halves": part.half_directions[number]})
+    images = {"embeddings": part.image_embeddings, "mean": part.mean_representation}
+    save_arrays(folder / "images.npz", images)  # the last file: then the part is complete
+
+
+def _load_result(folder: Path, layers: list[int]) -> PassResult | None:
+    """Return the result of a pass that is over; None where it is not."""
+    if not (folder / "images.npz").is_file():
+        return None
+
+    def arrays(name: str) -> dict[int, Arrays]:
+        return {number: load_arrays(folder / f"{name}_{number:02d}.npz") for number in layers}
+
+    images = load_arrays(folder / "images.npz")
+    return PassResult(
+        {number: LayerDirections(**found) for number, found in arrays("layer").items()},
+        {number: found["halves"] for number, found in arrays("halves").items()},
+        images["embeddings"],
+        images["mean"],
+        {number: LayerPairs(**found) for number, found in arrays("pairs").items()},
+    )
+
+
+def stream(
+    corpus: Corpus,
+    gather: Gathering,
+    order: NDArray[np.int64],
+    settings: BuildSettings,
+    save: Callable[[int], object],
+    say: Say,
+) -> None:
+    """Gather the images of `order` [image] from where `gather` is; `save` is called now and then.
+
+    Raises:
+        Interrupted: after Ctrl-C, with the state saved.
+    """
+    starts = range(gather.done, len(order), settings.batch_size)
+    numbers = [order[start : start + settings.batch_size] for start in starts]
+    with corpus.batches(numbers, settings.workers) as seen:
+        run_batches(
+            NAME,
+            len(order),
+            settings.batch_size,
+            lambda places: gather.lens.run(corpus.viewer.tensor(next(seen))),
+            lambda places, output: gather.take(order[places.start : places.stop], output),
+            save,
+            say,
+            done=gather.done,
+            unit="images",
+            save_seconds=60 * settings.save_minutes,
+        )
 
 
 class Gathering:
@@ -80,12 +168,8 @@ class Gathering:
         self.images, self.done = corpus.images, 0
         self.embeddings = np.zeros((corpus.images, corpus.loaded.embed), np.float16)
         self.total = np.zeros(corpus.loaded.embed)
-        wanted = StatisticsSettings(
-            images=corpus.images,
-            significant=settings.significant,
-            significant_cap=settings.significant_cap,
-        )
-        self.layers = {n: LayerStatistics(self.lens.paths[n].cpu(), wanted) for n in corpus.layers}
+        wanted = statistics_settings(settings, corpus.images)
+        self.layers = {n: LayerStatistics(self.lens.paths[n], wanted) for n in corpus.layers}
         self.pairs = PairsOfLayers(self.lens)
         self._warm_up = min(settings.warm_up, corpus.images)
         self._held: list[tuple[Tensor, dict[int, Tensor]]] = []
@@ -97,9 +181,7 @@ class Gathering:
         norms = np.linalg.norm(representation, axis=1, keepdims=True)
         self.embeddings[numbers] = representation / np.maximum(norms, 1e-12)
         self.total += representation.sum(0)
-        self._held.append(
-            (torch.from_numpy(numbers), {n: c.cpu() for n, c in output.coefficients.items()})
-        )
+        self._held.append((torch.from_numpy(numbers), dict(output.coefficients)))
         self.done += len(numbers)
         held = sum(len(part) for part, _ in self._held)
         if self._warm or held >= self._warm_up:

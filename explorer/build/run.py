@@ -16,12 +16,14 @@ from explorer.build.corpus import Corpus
 from explorer.build.corpus_pass import NAME, PassResult, run_pass
 from explorer.build.describe import describe_directions, write_texts
 from explorer.build.finished import differences
+from explorer.build.listed import READING, Reading
 from explorer.build.lock import held, tidy
 from explorer.build.pairs import write_pairs
 from explorer.build.room import needing_room
 from explorer.build.settings import RECORDED, BuildSettings, parse_layers
 from explorer.build.sources import ImageSource, open_source
 from explorer.build.texts import Vocabulary, gather_texts, make_vocabulary
+from explorer.build.views import KeptViews, Viewer
 from explorer.bundle import MANIFEST, MODEL_FOLDER, WORK, Bundle, seal
 from explorer.bundle.pictures import PictureStore
 from explorer.bundle.shipped import SHIPPED
@@ -64,9 +66,9 @@ def build(settings: BuildSettings, progress: Say | None = None) -> Path:
 
 
 def to_console(line: str) -> None:
-    """Print a line on the error stream; on a terminal the pass's lines overwrite each other."""
+    """Print a line on the error stream; on a terminal a stream's lines overwrite each other."""
     terminal = sys.stderr.isatty()
-    end = "" if terminal and line.startswith(NAME) else "\n"
+    end = "" if terminal and line.startswith((NAME, READING)) else "\n"
     print(("\r\033[K" if terminal else "") + line, file=sys.stderr, end=end, flush=True)
 
 
@@ -110,11 +112,13 @@ def _build(settings: BuildSettings, say: Say) -> Path:
         say(line)
     layers = parse_layers(settings.layers, loaded.layers)
     work = _open_work(settings)
-    store = _pictures(source, settings, say)
+    views = KeptViews(work, loaded.image_size)
+    reading = Reading(settings.workers, views, Viewer.of(loaded), say)
+    store = _pictures(source, reading, settings, say)
     _check_different(source, store)
     texts = gather_texts(settings, store)
     halves = split_halves(drawings(store), settings.seed)
-    corpus = Corpus(loaded, layers, source, store.corpus_size, halves)
+    corpus = Corpus(loaded, layers, source, store.corpus_size, halves, views.open())
     found = run_pass(corpus, settings, work, say)
     writer = ArrayWriter(settings.out)
     _write_means(writer, found)
@@ -154,7 +158,9 @@ def _open_work(settings: BuildSettings) -> Path:
     return work
 
 
-def _pictures(source: ImageSource, settings: BuildSettings, say: Say) -> PictureStore:
+def _pictures(
+    source: ImageSource, reading: Reading, settings: BuildSettings, say: Say
+) -> PictureStore:
     """Write the bundle's picture store, or take up the one already written."""
     done = settings.out / WORK / "pictures.json"
     if done.is_file():
@@ -163,7 +169,7 @@ def _pictures(source: ImageSource, settings: BuildSettings, say: Say) -> Picture
         source.resume(store.table)
         return store
     say("pictures: reading")
-    store = PictureStore.write(settings.out, source.rows(settings.thumbnail))
+    store = PictureStore.write(settings.out, source.rows(settings.thumbnail, reading))
     save_text(done, json.dumps(source.skipped))
     for line in source.skipped:
         say(f"skipped {line}")

@@ -17,6 +17,9 @@ RECORDED = (
 )  # fmt: skip
 """Settings that the manifest keeps."""
 
+FREE = ("out", "save_minutes", "workers", "memory")
+"""Settings that a resumed build may change: its arrays don't follow from them."""
+
 PURSUITS = ("coherent", "nonnegative", "omp")
 """Ways to choose a direction's texts (`explorer.describe.pursuits`); omp is the paper's."""
 PURSUIT = "coherent"
@@ -92,6 +95,17 @@ class BuildSettings:
         default="float32",
         metadata=_option("the model's numbers", choices=["float32", "bfloat16"]),
     )
+    memory: float | None = field(
+        default=None,
+        metadata=_option(
+            "GiB that statistics may take beside the model; by default what is free. Where it is "
+            "too little for all layers, they go in groups, each with a pass of its own"
+        ),
+    )
+    workers: int | None = field(
+        default=None,
+        metadata=_option("processes that decode pictures; by default as many as serve"),
+    )
     seed: int = field(
         default=0, metadata=_option("random seed of the image order and of the sample")
     )
@@ -111,6 +125,10 @@ class BuildSettings:
             raise InputError(f"--hold-out is a share from 0 up to 0.5; got {self.hold_out}.")
         if not 0 < self.unseen <= 1:
             raise InputError(f"--unseen is a share above 0 and up to 1; got {self.unseen}.")
+        if self.memory is not None and not self.memory > 0:
+            raise InputError(f"--memory is {self.memory} GiB: give more than 0.")
+        if self.workers is not None and self.workers < 0:
+            raise InputError(f"--workers is {self.workers}: give 0 or more.")
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}: give 0 or more.")
         if not self.name and not self.out.name.isprintable():
@@ -123,7 +141,7 @@ class BuildSettings:
 
     def identity(self) -> dict[str, Any]:
         """Return what a resumed build must share with the interrupted one."""
-        kept = {k: v for k, v in asdict(self).items() if k not in ("out", "save_minutes")}
+        kept = {k: v for k, v in asdict(self).items() if k not in FREE}
         return {**kept, "name": self.name or self.out.name}
 
 

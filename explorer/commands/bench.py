@@ -23,6 +23,7 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark("lens", "LensBench", "bench_lens", "what the lens adds to a forward pass"),
+    Benchmark("build", "BuildBench", "bench_build", "a build's pass beside the forward pass"),
     Benchmark("maps", "MapsBench", "bench_maps", "what heatmaps add to a forward pass"),
     Benchmark("omp", "OmpBench", "bench_omp", "the pursuit against scikit-learn"),
     Benchmark("app", "AppBench", "bench_app", "the app's times, bytes and memory"),
@@ -38,7 +39,7 @@ def add_bench_command(add: Adder) -> None:
     add(
         "bench",
         _bench,
-        "time the lens, its heatmaps, the pursuit, the app, its map, many visitors",
+        "time the lens, a build, heatmaps, pursuits, the app, its map, many visitors",
         _fill,
     )
 

@@ -50,6 +50,11 @@ def _fill_build(command: argparse.ArgumentParser) -> None:
     from explorer.build.settings import BuildSettings
 
     add_settings(command, BuildSettings)
+    command.add_argument(
+        "--plan",
+        action="store_true",
+        help="build nothing; say what it would take: passes, memory by part, disk, time",
+    )
 
 
 def _build(options: argparse.Namespace) -> Result:
@@ -58,6 +63,10 @@ def _build(options: argparse.Namespace) -> Result:
     from explorer.bundle import Bundle
 
     settings = read_settings(options, BuildSettings)
+    if options.plan:
+        from explorer.build.plan import plan
+
+        return plan(settings, to_stderr)
     differing = differences(settings)
     out = build(settings)
     manifest = Bundle.open(out).manifest

@@ -19,13 +19,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.lens import MultiLayerLens
+from explorer.lens import MultiLayerLens, second_order_paths
 
 
 def draw_sample(images: int, count: int, seed: int) -> np.ndarray:
     """Return `count` different image numbers below `images` (all of them if fewer), rising."""
     rng = np.random.default_rng([seed, 1])
     return np.sort(rng.choice(images, min(count, images), replace=False)).astype(np.int32)
+
+
+def _paths(lens: MultiLayerLens, layer: int) -> Tensor:
+    """Return a layer's paths; not kept, for together those of all layers may fill the memory."""
+    return second_order_paths(lens.model, layer, centre=lens.centre)
 
 
 def effects_along_directions(
@@ -43,7 +48,7 @@ def effects_along_directions(
     """
     gains = {
         layer: torch.einsum(
-            "nke,...ne->...kn", lens.paths[layer].cpu(), torch.from_numpy(directions[layer])
+            "nke,...ne->...kn", _paths(lens, layer).cpu(), torch.from_numpy(directions[layer])
         )
         for layer in lens.layers
     }

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from explorer.build.sources import FolderSource
+from explorer.build.listed import ListedSource
+from explorer.build.listings import FolderListing
 from explorer.bundle import Bundle
 from explorer.bundle.originals import whole_picture
 from explorer.errors import InputError
@@ -114,7 +115,7 @@ def open_evaluation(bundle: Bundle, settings: EvidenceSettings) -> EvaluationSet
             raise InputError(
                 f"There is no folder {settings.images}: give one with a sub-folder a class."
             )
-        folder = FolderSource(settings.images, settings.images.resolve().name)
+        folder = ListedSource(FolderListing(settings.images))
         labels = [record["label"] for record, _ in folder.rows(THUMBNAIL)]
         rows, name, source = np.arange(len(labels)), folder.name, folder
         sources = [folder.name]

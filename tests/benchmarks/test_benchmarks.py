@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks.app import AppBench
+from benchmarks.build import BuildBench, bench_build
 from benchmarks.lens import LensBench, bench_lens
 from benchmarks.maps import MapsBench, bench_maps
 from benchmarks.omp import OmpBench, bench_omp
@@ -56,6 +57,21 @@ def test_bench_lens(tiny_model: Path) -> None:
     assert json.loads(json.dumps(result)) == result
     with pytest.raises(InputError, match="from 0 to 2"):
         bench_lens(LensBench(source, (3,), batch=2, repeats=1))
+
+
+def test_bench_build(tiny_model: Path) -> None:
+    for decode in (False, True):
+        settings = BuildBench(
+            f"local-dir:{tiny_model}", (0, 2), pictures=7, planned=20, batch=4, repeats=2,
+            decode=decode, workers=1,
+        )  # fmt: skip
+        result = bench_build(settings)
+        assert {"forward_s", "build_s", "ratio", "cpu_ratio", "peak_rss_mb"} <= set(result)
+        assert min(v for v in result.values() if isinstance(v, float)) >= 0
+        assert result["peak_rss_mb"] >= result["model_rss_mb"] > 0
+        assert json.loads(json.dumps(result)) == result
+    with pytest.raises(InputError, match="room for all runs"):
+        BuildBench(pictures=300, planned=500, repeats=2)
 
 
 def test_bench_omp_compares_and_reports() -> None:

@@ -310,8 +310,13 @@ def test_a_picture_lost_on_the_way_is_named(
         stop_at(patch, 1)
         build(settings, quiet)
     (folder / "grey-disc.jpg").unlink()
+    views = settings.out / WORK / "views.npz"
+    views.rename(views.with_suffix(".away"))  # as where the disk had no room for them
     with pytest.raises(InputError, match=r"grey-disc\.jpg"):
         build(settings, quiet)
+    views.with_suffix(".away").rename(views)  # no picture is decoded twice
+    build(settings, quiet)
+    assert verify(settings.out) == []
 
 
 # What a build refuses.

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from explorer.build.files import picture_files
-from explorer.build.sources import FolderSource
+from explorer.build.listed import ListedSource
+from explorer.build.listings import FolderListing
 from explorer.pixels import MAX_PIXELS, open_picture
 
 
@@ -32,7 +33,7 @@ def test_a_name_that_is_no_utf_8_is_left_out_and_named(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "real.png")
     with open(odd, "wb") as file:  # noqa: PTH123
         file.write((tmp_path / "real.png").read_bytes())
-    source = FolderSource(tmp_path, "pictures")
+    source = ListedSource(FolderListing(tmp_path))
     assert len(list(source.rows(16))) == 1
     (said,) = source.skipped
     assert said == "caf\ufffd.png: its name is not UTF-8; rename it"
@@ -43,7 +44,7 @@ def test_kinds_that_are_not_read_are_named(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "real.png")
     (tmp_path / "new.jxl").write_bytes(b"\xff\x0a" + bytes(40))
     (tmp_path / "page.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")
-    source = FolderSource(tmp_path, "pictures")
+    source = ListedSource(FolderListing(tmp_path))
     assert len(list(source.rows(16))) == 1
     new, page = source.skipped
     assert new.startswith("new.jxl: JPEG XL pictures are not read")

@@ -10,7 +10,9 @@ from PIL import Image
 
 from explorer.build import build
 from explorer.build.holdout import alike_groups, draw_held_out, signature
-from explorer.build.sources import FolderSource, open_source
+from explorer.build.listed import ListedSource
+from explorer.build.listings import FolderListing
+from explorer.build.sources import open_source
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from tests.conftest import settings_for
@@ -23,23 +25,23 @@ def folder(tmp_path: Path) -> Path:
     return write_photographs(tmp_path / "in", 8, 5)
 
 
-def splits(source: FolderSource) -> dict[str, str]:
+def splits(source: ListedSource) -> dict[str, str]:
     return {record["name"]: record["split"] for record, _ in source.rows(32)}
 
 
 def test_a_tenth_of_a_folder_with_labels_is_held_out(folder: Path) -> None:
-    found = splits(FolderSource(folder, "mine", hold_out=None))
+    found = splits(ListedSource(FolderListing(folder), hold_out=None))
     held = [name for name, split in found.items() if split == "heldout"]
     assert len(held) == 4
     assert len({Path(name).parent for name in held}) == 4, "no label gives two before all give one"
     assert list(found.values()) == ["corpus"] * 36 + ["heldout"] * 4
-    assert splits(FolderSource(folder, "mine", hold_out=None)) == found
-    other = splits(FolderSource(folder, "mine", hold_out=None, seed=1))
+    assert splits(ListedSource(FolderListing(folder), hold_out=None)) == found
+    other = splits(ListedSource(FolderListing(folder), hold_out=None, seed=1))
     assert {n for n, s in other.items() if s == "heldout"} != set(held)
 
 
 def test_pictures_keep_their_numbers_behind_the_split(folder: Path) -> None:
-    source = FolderSource(folder, "mine", hold_out=0.2)
+    source = ListedSource(FolderListing(folder), hold_out=0.2)
     for number, (record, _) in enumerate(list(source.rows(32))):
         expected = np.asarray(Image.open(folder / record["name"]))
         assert (np.asarray(source.picture(number)) == expected).all()
@@ -48,8 +50,8 @@ def test_pictures_keep_their_numbers_behind_the_split(folder: Path) -> None:
 def test_without_labels_nothing_is_held_out_unless_asked(tmp_path: Path) -> None:
     for place in range(20):
         photograph(place).save(tmp_path / f"{place}.png")
-    assert "heldout" not in splits(FolderSource(tmp_path, "mine", hold_out=None)).values()
-    asked = splits(FolderSource(tmp_path, "mine", hold_out=0.25))
+    assert "heldout" not in splits(ListedSource(FolderListing(tmp_path), hold_out=None)).values()
+    asked = splits(ListedSource(FolderListing(tmp_path), hold_out=0.25))
     assert sum(split == "heldout" for split in asked.values()) == 5
 
 
@@ -83,13 +85,13 @@ def test_no_label_loses_all_its_pictures() -> None:
 def test_a_column_names_the_held_out_pictures(folder: Path) -> None:
     lines = "".join(f"thing 0/{place}.png,test\n" for place in range(3))
     (folder / "metadata.csv").write_text("file_name,split\n" + lines, "utf-8")
-    found = splits(FolderSource(folder, "mine", hold_out=None))
+    found = splits(ListedSource(FolderListing(folder), hold_out=None))
     assert {n for n, s in found.items() if s == "heldout"} == {f"thing 0/{n}.png" for n in range(3)}
     with pytest.raises(InputError, match="leave --hold-out out"):
-        splits(FolderSource(folder, "mine", hold_out=0.1))
+        splits(ListedSource(FolderListing(folder), hold_out=0.1))
     (folder / "metadata.csv").write_text("file,split\nthing 0/0.png,maybe\n", "utf-8")
     with pytest.raises(InputError, match="split 'maybe'"):
-        splits(FolderSource(folder, "mine"))
+        splits(ListedSource(FolderListing(folder)))
 
 
 def test_a_second_folder_is_held_out(folder: Path, tiny_model: Path, tmp_path: Path) -> None:

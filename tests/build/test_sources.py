@@ -5,13 +5,14 @@ import io
 import pytest
 from PIL import Image
 
-from explorer.build.sources import FolderSource
+from explorer.build.listed import ListedSource
+from explorer.build.listings import FolderListing
 from explorer.errors import InputError
 
 
 def folder(path):
     Image.new("RGB", (12, 8), "red").save(path / "good.png")
-    return FolderSource(path, "mine")
+    return ListedSource(FolderListing(path))
 
 
 def test_a_decompression_bomb_is_skipped_and_named(tmp_path, monkeypatch):
@@ -85,6 +86,6 @@ def test_masks_are_no_pictures(tmp_path):
 def test_an_opaque_alpha_is_dropped_and_a_clear_one_kept(tmp_path):
     for name, alpha in (("opaque", 255), ("clear", 90)):
         Image.new("RGBA", (12, 8), (200, 0, 0, alpha)).save(tmp_path / f"{name}.png")
-    rows = {f["name"]: data for f, data in FolderSource(tmp_path, "mine").rows(8)}
+    rows = {f["name"]: data for f, data in ListedSource(FolderListing(tmp_path)).rows(8)}
     modes = {name: Image.open(io.BytesIO(data)).mode for name, data in rows.items()}
     assert modes == {"opaque.png": "RGB", "clear.png": "RGBA"}

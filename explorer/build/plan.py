@@ -1,0 +1,138 @@
+"""What a build will take, said before anything is built: `build --plan`."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from explorer.build.listed import ListedSource
+from explorer.build.memory import GIB, grouped, needed, parts_of, room_for
+from explorer.build.settings import BuildSettings, parse_layers
+from explorer.build.sources import ImageSource, SplitSource, StoreSource, open_source
+from explorer.bundle.shipped import SHIPPED
+from explorer.errors import InputError
+from explorer.lens import MultiLayerLens
+from explorer.lens.models import LoadedModel, load_model
+from explorer.lens.origin import LOCAL
+from explorer.lens.shapes import Shape, shape_of
+from explorer.resumable import Say
+
+TRIAL = 8  # pictures of the measured run
+SAVED = 900  # bytes of the neuron tables, for each neuron
+THUMBNAIL = 6_000  # bytes of a stored picture, about
+
+
+def plan(settings: BuildSettings, say: Say) -> dict[str, Any]:
+    """Return what a build of these settings takes, without building anything.
+
+    Keys: `pictures`; `passes`, the layers of each; `memory_gib`, the model's, the largest pass's by
+    part, what is free; `disk_gib`, the bundle, what is kept during the build, what is free;
+    `seconds` of a picture and of all passes, from a short run with random weights, without the
+    statistics (none where the model itself doesn't fit here); and `fits`, or `remedy`, the option
+    that makes it fit.
+
+    Raises:
+        InputError: when a setting cannot be used, or the pictures are not there.
+        UnsupportedModelError: when the lens is not exact for the model.
+    """
+    shape = shape_of(settings.model, settings.pretrained)
+    layers = parse_layers(settings.layers, shape.blocks)
+    source = open_source(
+        settings.images, SHIPPED, hold_out=settings.hold_out, held_out=settings.held_out
+    )
+    images = _count(source)
+    weights = shape.parameters * (2 if settings.dtype != "float32" else 4)
+    room = room_for(settings, weights)
+    found: dict[str, Any] = {
+        "pictures": images,
+        "neurons": shape.neurons * len(layers),
+        "model": vars(shape),
+    }
+    try:
+        groups = grouped(shape, layers, settings, images, room)
+        found |= {"passes": groups, "fits": True, "remedy": ""}
+    except InputError as error:
+        groups = [[layer] for layer in layers]
+        found |= {"passes": groups, "fits": False, "remedy": str(error)}
+    largest = max(groups, key=lambda group: needed(shape, group, settings, images))
+    found["memory_gib"] = _gib(
+        {
+            "model": weights,
+            **parts_of(shape, largest, settings, images),
+            "pass": needed(shape, largest, settings, images),
+            "free": max(room, 0),
+        }
+    )
+    found["disk_gib"] = _gib(_disk(shape, layers, largest, settings, images))
+    if weights < room:
+        say("plan: a short run with random weights")
+        found["seconds"] = _seconds(settings, groups, images)
+    return found
+
+
+def _count(source: ImageSource) -> int:
+    if isinstance(source, SplitSource):
+        return _count(source.corpus)
+    if isinstance(source, StoreSource):
+        return source.store.corpus_size
+    return len(source.listing.entries()[0]) if isinstance(source, ListedSource) else 0
+
+
+def _disk(
+    shape: Shape, layers: list[int], largest: list[int], settings: BuildSettings, images: int
+) -> dict[str, float]:
+    neurons = shape.neurons * len(layers)
+    coefficients = sum(shape.paths(layer) for layer in layers) * shape.neurons * 4
+    texts = settings.words * shape.embed * 4
+    bundle = (
+        neurons * (SAVED + 2 * shape.embed + 8 * settings.nonzero + 2 * settings.sample)
+        + coefficients
+        + texts
+        + images * (THUMBNAIL + 2 * shape.embed)
+        + (4 * shape.parameters if settings.model.startswith(LOCAL) else 0)
+    )
+    parts = parts_of(shape, largest, settings, images)
+    there = next(f for f in (settings.out, *settings.out.absolute().parents) if f.is_dir())
+    return {
+        "bundle": bundle,
+        "kept_pictures": images * 3 * shape.image_size**2,
+        "state": 2 * parts["candidates"],
+        "free": shutil.disk_usage(there).free,
+    }
+
+
+def _seconds(settings: BuildSettings, groups: list[list[int]], images: int) -> dict[str, float]:
+    """Time a batch through the model alone, and through a pass of each group."""
+    loaded = load_model(settings.model, device=settings.device, dtype=settings.dtype)
+    side = loaded.image_size
+    count = min(TRIAL, settings.batch_size)
+    pixels = torch.randn(count, 3, side, side).to(loaded.device, loaded.dtype)
+    with torch.no_grad():
+        loaded.model.encode_image(pixels)  # to warm up
+        forward = _timed(lambda: loaded.model.encode_image(pixels), loaded)
+    passes = 0.0
+    for group in groups:
+        lens = MultiLayerLens(loaded.model, group)
+        passes += _timed(partial(lens.run, pixels), loaded)
+    return {
+        "forward_of_a_picture": forward / count,
+        "passes_of_a_picture": passes / count,
+        "all_passes": passes / count * images,
+    }
+
+
+def _timed(run: Callable[[], object], loaded: LoadedModel) -> float:
+    start = time.perf_counter()
+    run()
+    if loaded.device.type == "cuda":
+        torch.cuda.synchronize(loaded.device)
+    return time.perf_counter() - start
+
+
+def _gib(parts: dict[str, float] | dict[str, int]) -> dict[str, float]:
+    return {name: round(size / GIB, 3) for name, size in parts.items()}
