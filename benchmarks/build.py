@@ -129,7 +129,7 @@ def _turns(corpus: Corpus, settings: BuildBench, folder: Path) -> dict[str, Any]
         "forward_s": float(np.median(forward_s)),
         "build_s": float(np.median(build_s)),
         "ratio": float(np.median(forward_s / build_s)),
-        "cpu_ratio": float(np.median(forward_cpu / build_cpu)),
+        "cpu_ratio": float(np.median(forward_cpu / np.maximum(build_cpu, 1e-9))),
         "save_s": saving,
         "model_rss_mb": before,
     }

@@ -21,7 +21,6 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,8 +36,8 @@ from explorer.bundle.pictures import PictureStore, picture_words
 from explorer.decompose import SparseCode
 from explorer.describe.chance import LONGEST, null_directions, passing
 from explorer.describe.drivers import SIDE, WordTable, find_drivers
-from explorer.describe.pursuits import pursue
 from explorer.describe.sample import draw_sample, effects_along_directions
+from explorer.describe.shortlist import Choose
 from explorer.describe.words import half_sums, judge_words
 from explorer.lens import MultiLayerLens
 from explorer.resumable import Say
@@ -115,18 +114,20 @@ def measure_chance(
     look: SecondLook,
     code: SparseCode[NDArray[Any]],
     atoms: NDArray[np.float32],
+    choose: Choose,
     store: PictureStore,
     settings: BuildSettings,
     say: Say,
 ) -> dict[str, NDArray[Any]]:
     """Return the columns of the neuron table that say what is more than chance; see the module.
 
-    `code` holds all neurons' texts, `atoms` [text, embed] the dictionary's centred embeddings.
+    `code` holds all neurons' texts, which `choose` has chosen, `atoms` [text, embed] the
+    dictionary's centred embeddings.
     """
     embeddings = found.image_embeddings[look.images].astype(np.float32)
     embeddings -= found.image_embeddings.mean(0, dtype=np.float32)
     layers = [
-        _layer(number, rows, found, look, code, atoms, embeddings, settings, say)
+        _layer(number, rows, found, look, code, atoms, embeddings, choose, settings, say)
         for number, rows in _rows_of(found)
     ]
     columns = {name: np.concatenate([layer[name] for layer in layers]) for name in layers[0]}
@@ -160,6 +161,7 @@ def _layer(
     code: SparseCode[NDArray[Any]],
     atoms: NDArray[np.float32],
     embeddings: NDArray[np.float32],
+    choose: Choose,
     settings: BuildSettings,
     say: Say,
 ) -> Mapping[str, NDArray[Any]]:
@@ -168,7 +170,6 @@ def _layer(
     longest = min(LONGEST, code.cosines.shape[1])
     cosines = code.cosines[rows, :longest]
     null = null_directions(directions, settings.nulls, settings.seed)
-    choose = partial(pursue, settings.pursuit)
     null_cosines = choose(null, atoms, longest).cosines
     sums = half_sums(found.half_directions[number], atoms, null_cosines, choose)
     test = judge_words(

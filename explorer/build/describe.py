@@ -22,7 +22,7 @@ from explorer.bundle.writer import ArrayWriter
 from explorer.decompose import SparseCode
 from explorer.describe.agreement import agreement, text_sums
 from explorer.describe.atlas import lay_out
-from explorer.describe.dictionary import TextDictionary, build_index, save_index
+from explorer.describe.dictionary import TextDictionary, build_index, load_index, save_index
 from explorer.describe.directions import LayerDirections
 from explorer.describe.polysemy import (
     concept_clusters,
@@ -30,9 +30,10 @@ from explorer.describe.polysemy import (
     label_diversity,
     related_cosine,
 )
-from explorer.describe.pursuits import pursue
+from explorer.describe.shortlist import chooser
 from explorer.resumable import Say
 
+INDEX = "texts.faiss"
 NEIGHBOURS = 12
 LEADING = 6  # concepts named in the neuron table
 
@@ -42,7 +43,7 @@ def write_texts(writer: ArrayWriter, dictionary: TextDictionary, table: pd.DataF
     table[["text", "source"]].to_parquet(writer.folder / "texts.parquet", index=False)
     writer.write("text_embeddings", dictionary.embeddings)
     writer.write("text_mean", dictionary.mean.astype(np.float32))
-    save_index(build_index(np.asarray(dictionary.embeddings)), writer.folder / "texts.faiss")
+    save_index(build_index(np.asarray(dictionary.embeddings)), writer.folder / INDEX)
 
 
 def describe_directions(
@@ -60,7 +61,9 @@ def describe_directions(
     atoms = dictionary.atoms()
     m = min(settings.nonzero, *atoms.shape)
     notify = _every(say, "sparse sets", len(directions))
-    code = pursue(settings.pursuit, directions, atoms, m, notify)
+    index = writer.folder / INDEX
+    choose = chooser(settings.pursuit, len(atoms), lambda: load_index(index))
+    code = choose(directions, atoms, m, notify)
     top = _write_layers(writer, layers)
     neighbours, cosines = nearest(directions, min(NEIGHBOURS, len(directions) - 1))
     writer.write("directions", directions.astype(np.float16))
@@ -77,7 +80,7 @@ def describe_directions(
     writer.write("top_clusters", meaning.image_labels)
     table = _neuron_table(found.directions).assign(**meaning.columns)
     table["reconstruction"] = code.cosines[:, -1].astype(np.float32)
-    table = table.assign(**measure_chance(found, look, code, atoms, store, settings, say))
+    table = table.assign(**measure_chance(found, look, code, atoms, choose, store, settings, say))
     table["concepts"] = [_leading(code, row, dictionary.texts) for row in range(len(table))]
     table.to_parquet(writer.folder / "neurons.parquet", index=False)
 

@@ -23,6 +23,7 @@ from explorer.lens.shapes import Shape, shape_of
 from explorer.resumable import Say
 
 TRIAL = 8  # pictures of the measured run
+TRIAL_MODEL = 4 * GIB  # bytes of a model above which the run would be none that is short
 SAVED = 900  # bytes of the neuron tables, for each neuron
 THUMBNAIL = 6_000  # bytes of a stored picture, about
 
@@ -33,7 +34,7 @@ def plan(settings: BuildSettings, say: Say) -> dict[str, Any]:
     Keys: `pictures`; `passes`, the layers of each; `memory_gib`, the model's, the largest pass's by
     part, what is free; `disk_gib`, the bundle, what is kept during the build, what is free;
     `seconds` of a picture and of all passes, from a short run with random weights, without the
-    statistics (none where the model itself doesn't fit here); and `fits`, or `remedy`, the option
+    statistics (none for models of more than 4 GiB); and `fits`, or `remedy`, the option
     that makes it fit.
 
     Raises:
@@ -69,7 +70,7 @@ def plan(settings: BuildSettings, say: Say) -> dict[str, Any]:
         }
     )
     found["disk_gib"] = _gib(_disk(shape, layers, largest, settings, images))
-    if weights < room:
+    if weights < min(room, TRIAL_MODEL):
         say("plan: a short run with random weights")
         found["seconds"] = _seconds(settings, groups, images)
     return found

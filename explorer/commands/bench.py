@@ -26,6 +26,7 @@ BENCHMARKS = (
     Benchmark("build", "BuildBench", "bench_build", "a build's pass beside the forward pass"),
     Benchmark("maps", "MapsBench", "bench_maps", "what heatmaps add to a forward pass"),
     Benchmark("omp", "OmpBench", "bench_omp", "the pursuit against scikit-learn"),
+    Benchmark("shortlist", "ShortlistBench", "bench_shortlist", "pursuits in large dictionaries"),
     Benchmark("app", "AppBench", "bench_app", "the app's times, bytes and memory"),
     Benchmark("load", "LoadBench", "bench_load", "many visitors at once on all pages"),
     Benchmark(

@@ -19,7 +19,8 @@ the share of `sum over all images of |z|^2` that S carries.
 
 Images come once, in random order, so the statistics need a start: the first few give a *warm-up*
 mean, scale and direction for every neuron. Then each image updates
-- sums about the warm-up mean (which avoids cancellation), in float64;
+- sums about the warm-up mean (which avoids cancellation), exact sums of each block's
+  (`explorer.describe.exact`);
 - the histogram of the norms;
 - the candidates: the largest norms, and both ends of the projections, each with a margin. Their
   coefficients are kept, and `finish` ranks them again with the final mean and direction.
@@ -36,8 +37,10 @@ units of the warm-up scale.
 
 Images are handled in blocks of a fixed count, whatever the sizes of the batches that bring them:
 results do not depend on the batches or on stops between them, to the bit (on one machine with one
-number of threads). Memory is bounded by the settings and does not grow with the images. Everything
-lives on the device of `paths`.
+number of threads). Nor do they on how blocks are shared out: statistics of some blocks, with one
+warm-up, merge exactly in any order (`LayerStatistics.absorb`), for sums are exact and candidates
+have one order, by score and then by id. Memory is bounded by the settings and does not grow with
+the images. Everything lives on the device of `paths`.
 
 Axes: image, path, neuron, embed; `slot` counts candidates.
 """
@@ -53,6 +56,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from explorer.describe.exact import ExactSum
 from explorer.errors import InputError
 
 BLOCK = 128
@@ -192,15 +196,21 @@ class LayerStatistics:
         self._factor = torch.zeros(neurons, n_paths, n_paths + 1, device=device)
         for part in _chunks(neurons):
             self._factor[part, :, :-1] = _gram_factor(paths[part].double()).float()
+        self._warm = False
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Hold nothing but the paths, `F` and settings."""
+        neurons, n_paths = self.paths.shape[:2]
+        device, settings = self.paths.device, self.settings
         self._pending = torch.empty(neurons, BLOCK, n_paths, device=device)
         self._pending_ids = torch.empty(BLOCK, dtype=torch.int64, device=device)
         self._waiting = 0
-        self._warm = False
         self._images = 0
         self._warm_mean = torch.zeros(n_paths, neurons, device=device)
         self._warm_scale = torch.zeros(neurons, device=device)
-        self._sums = torch.zeros(neurons, n_paths, dtype=torch.float64, device=device)
-        self._squares = torch.zeros(neurons, dtype=torch.float64, device=device)
+        self._sums = ExactSum((neurons, n_paths), device)
+        self._squares = ExactSum((neurons,), device)
         self._histogram = torch.zeros(neurons, settings.bins, dtype=torch.int64, device=device)
         self._candidates = {
             "norm": _Candidates(neurons, settings.norm_slots, n_paths, device),
@@ -303,6 +313,42 @@ class LayerStatistics:
         self._images = int(state["images"])
         self._warm = True
 
+    def close(self) -> None:
+        """Handle the images that wait, as a block of their own; see `absorb`."""
+        self._check_warm()
+        self._flush()
+
+    def absorb(self, state: dict[str, np.ndarray]) -> None:
+        """Take in what statistics of other images hold, after `close`, as their `state` says.
+
+        Exact: in whatever order and grouping parts are absorbed, the result is to the bit that of
+        one stream of the same blocks of images.
+
+        Raises:
+            InputError: when the arrays do not fit, or were made with another warm-up.
+        """
+        self._check_warm()
+        _require(
+            self._waiting == 0 and not len(state["pending_ids"]),
+            "Parts are merged when no image waits: close both first.",
+        )
+        other = LayerStatistics.__new__(LayerStatistics)
+        other.__dict__.update(self.__dict__)
+        other._make_room()
+        other.restore(state)
+        for name in ("_warm_mean", "_warm_scale"):
+            _require(
+                torch.equal(getattr(self, name), getattr(other, name)),
+                "Parts were made with another warm-up: give all of them the same one.",
+            )
+        self._sums.digits += other._sums.digits
+        self._squares.digits += other._squares.digits
+        self._histogram += other._histogram
+        self._images += other._images
+        for name, candidates in self._candidates.items():
+            theirs = other._candidates[name]
+            candidates.merge(theirs.scores, theirs.ids, theirs.deltas)
+
     def finish(self) -> LayerDirections:
         """Rank the candidates with the final mean and return the directions.
 
@@ -316,7 +362,7 @@ class LayerStatistics:
         _require(self._images > 0, "The statistics saw no image: pass some to update.")
         parts = [self._finish(part) for part in _chunks(len(self.paths))]
         arrays = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        mean = self._warm_mean.double() + (self._sums / self._images).T
+        mean = self._warm_mean.double() + (self._sums.value() / self._images).T
         return LayerDirections(
             mean_coefficients=mean.float().cpu().numpy(),
             norm_histogram=self._histogram.cpu().numpy().copy(),
@@ -356,8 +402,8 @@ class LayerStatistics:
             "warm_mean": self._warm_mean,
             "warm_scale": self._warm_scale,
             "warm_direction": self._factor[..., -1],
-            "sums": self._sums,
-            "squares": self._squares,
+            "sums": self._sums.digits,
+            "squares": self._squares.digits,
             "histogram": self._histogram,
         }
         for name, candidates in self._candidates.items():
@@ -374,8 +420,8 @@ class LayerStatistics:
         deltas = self._pending[:, : self._waiting]
         deltas -= self._warm_mean.T[:, None]
         norms, projections = self._measure(deltas)
-        self._sums += deltas.sum(dim=1)
-        self._squares += norms.double().square().sum(dim=1)
+        self._sums.add(deltas.sum(dim=1).double())
+        self._squares.add(norms.double().square().sum(dim=1))
         self._histogram.scatter_add_(
             1, self._bins(norms), torch.ones_like(norms, dtype=torch.int64)
         )
@@ -407,12 +453,12 @@ class LayerStatistics:
         """Return the fields of LayerDirections for some neurons, in float64 and int64."""
         paths = self.paths[part].double()
         factor = _gram_factor(paths)
-        mean = self._sums[part] / self._images
+        mean = self._sums.value()[part] / self._images
         ids, deltas = self._distinct_candidates(part)
         deltas = deltas.double() - mean[:, None]
         whitened = deltas @ factor
         offset = (mean[:, None] @ factor)[:, 0]
-        total = self._squares[part] - self._images * offset.square().sum(dim=1)
+        total = self._squares.value()[part] - self._images * offset.square().sum(dim=1)
         scale = (total.clamp(min=0) / self._images).sqrt()
         alive = scale > DEAD * self._sizes(part, paths, mean)
         ids = ids.masked_fill(~alive[:, None], -1)
@@ -466,7 +512,7 @@ class LayerStatistics:
 
     def _half_directions(self, part: slice, sides: Tensor, counts: list[int]) -> Tensor:
         paths = self.paths[part].double()
-        mean = self._sums[part] / self._images
+        mean = self._sums.value()[part] / self._images
         ids, deltas = self._distinct_candidates(part)
         deltas = deltas.double() - mean[:, None]
         whitened = deltas @ _gram_factor(paths)
@@ -509,21 +555,29 @@ class _Candidates:
         self.deltas = torch.zeros(neurons, slots, paths, device=device)
 
     def merge(self, scores: Tensor, ids: Tensor, deltas: Tensor) -> None:
-        """Let images in that score higher than what is held.
+        """Let images in that score higher than what is held; of equal scores, the lower id.
 
-        `scores` is [neuron, image], `ids` [image], `deltas` [neuron, image, path]. As many enter as
-        leave, so both lists, in order of neurons, pair up.
+        `scores` is [neuron, image], `ids` [image] or [neuron, image], `deltas` [neuron, image,
+        path]. As many enter as leave, so both lists, in order of neurons, pair up.
         """
         slots = self.scores.shape[1]
-        both = torch.cat([self.scores, scores], dim=1)
+        ids = ids.expand(scores.shape)
+        both = torch.cat([_ranked(self.scores, self.ids), _ranked(scores, ids)], dim=1)
         best = both.topk(slots, dim=1, sorted=False).indices
         kept = torch.zeros_like(both, dtype=torch.bool).scatter_(1, best, True)
         leaving = (~kept[:, :slots]).flatten().nonzero()[:, 0]
         entering = kept[:, slots:].flatten().nonzero()[:, 0]
         self.scores.view(-1)[leaving] = scores.flatten()[entering]
-        self.ids.view(-1)[leaving] = ids[entering % len(ids)]
+        self.ids.view(-1)[leaving] = ids.flatten()[entering]
         rows = deltas.flatten(0, 1).index_select(0, entering)
         self.deltas.flatten(0, 1).index_copy_(0, leaving, rows)
+
+
+def _ranked(scores: Tensor, ids: Tensor) -> Tensor:
+    """Return int64 numbers in the order of float32 scores and, among equal ones, of falling ids."""
+    bits = (scores + 0.0).contiguous().view(torch.int32).long()  # 0.0: no negative zero
+    rising = torch.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))
+    return rising * 2**31 - ids
 
 
 def _require(condition: bool, message: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from explorer.build import Interrupted, build
+from explorer.build import BuildSettings, Interrupted, build
 from explorer.build.corpus_pass import Gathering
 from explorer.build.memory import GIB, grouped, needed, parts_of, statistics_settings
 from explorer.build.plan import plan
@@ -74,8 +74,8 @@ def test_the_planned_memory_is_what_the_statistics_hold(
 
 def test_groups_fit_and_are_none_too_many(tmp_path: Path) -> None:
     shape = shape_of("ViT-L-14")
-    settings = settings_for(tmp_path, tmp_path, tmp_path, significant_cap=400, warm_up=256)
-    for room in (12, 16, 64, 500):
+    settings = BuildSettings(model="ViT-L-14", out=tmp_path)
+    for room in (13, 16, 64, 500):
         groups = grouped(shape, shape.layers, settings, 5000, room * GIB)
         assert [layer for group in groups for layer in group] == shape.layers
         assert all(needed(shape, group, settings, 5000) <= room * GIB for group in groups)
@@ -86,10 +86,7 @@ def test_groups_fit_and_are_none_too_many(tmp_path: Path) -> None:
 
 def test_a_layer_that_fits_nowhere_names_the_option(tmp_path: Path) -> None:
     shape = shape_of("ViT-L-14")
-    settings = settings_for(
-        tmp_path, tmp_path, tmp_path, significant=0.02, significant_cap=400, warm_up=256,
-        batch_size=64,
-    )  # fmt: skip
+    settings = BuildSettings(model="ViT-L-14", out=tmp_path, batch_size=64)
     for room in (13.0, 10.5, 5.0):
         with pytest.raises(InputError, match=r"Layer 0 takes .* GiB .*fits?|needed") as said:
             grouped(shape, [0], settings, 50_000, room * GIB)
