@@ -146,6 +146,14 @@ def save_arrays(file: Path, arrays: Arrays) -> None:
     unfinished.replace(file)
 
 
+def save_array(file: Path, array: NDArray[Any]) -> None:
+    """Write one array as `.npy`, which appears only when it is complete."""
+    unfinished = file.with_name(f"{file.name}.new")
+    with unfinished.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+    unfinished.replace(file)
+
+
 def load_arrays(file: Path) -> Arrays:
     """Return the arrays that `save_arrays` wrote.
 

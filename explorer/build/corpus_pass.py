@@ -25,10 +25,11 @@ from explorer.build.corpus import Corpus
 from explorer.build.memory import grouped, room_for, statistics_settings
 from explorer.build.pair_pass import PairsOfLayers
 from explorer.build.settings import BuildSettings
+from explorer.build.stored_paths import StoredPathsLens, lens_for
 from explorer.describe.directions import LayerDirections, LayerStatistics
 from explorer.describe.pairs import LayerPairs
 from explorer.errors import InputError
-from explorer.lens import LensOutput, MultiLayerLens
+from explorer.lens import LensOutput
 from explorer.lens.shapes import model_shape
 from explorer.resumable import Arrays, Say, load_arrays, run_batches, save_arrays, save_text
 
@@ -72,6 +73,8 @@ def run_pass(corpus: Corpus, settings: BuildSettings, work: Path, say: Say) -> P
             _save_result(folder, part)
             for state in _states(folder):
                 shutil.rmtree(state)
+            for file in folder.glob("paths_*.npy"):
+                file.unlink()
         parts.append(part)
     return PassResult(
         {number: layer for part in parts for number, layer in part.directions.items()},
@@ -95,7 +98,7 @@ def _groups(corpus: Corpus, settings: BuildSettings, work: Path) -> list[list[in
 
 
 def _one_pass(corpus: Corpus, settings: BuildSettings, work: Path, say: Say) -> PassResult:
-    gather = Gathering(corpus, settings)
+    gather = Gathering(corpus, settings, work)
     order = np.random.default_rng(settings.seed).permutation(corpus.images).astype(np.int64)
     gather.load(work)
     stream(corpus, gather, order, settings, lambda done: gather.save(work), say)
@@ -104,7 +107,7 @@ def _one_pass(corpus: Corpus, settings: BuildSettings, work: Path, say: Say) -> 
 
 def _save_result(folder: Path, part: PassResult) -> None:
     for number, layer in part.directions.items():
-        save_arrays(folder / f"layer_{number:02d}.npz", vars(layer))
+        save_arrays(folder / f"layer_{number:02d}.npz", {**vars(layer)})
         save_arrays(folder / f"pairs_{number:02d}.npz", vars(part.pairs[number]))
         save_arrays(folder / f"halves_{number:02d}.npz", {"halves": part.half_directions[number]})
     images = {"embeddings": part.image_embeddings, "mean": part.mean_representation}
@@ -162,15 +165,17 @@ def stream(
 class Gathering:
     """The statistics of all layers, with save and load."""
 
-    def __init__(self, corpus: Corpus, settings: BuildSettings) -> None:
-        """Start empty."""
-        self.lens = MultiLayerLens(corpus.loaded.model, corpus.layers)
+    def __init__(self, corpus: Corpus, settings: BuildSettings, folder: Path | None = None) -> None:
+        """Start empty; what is large and seldom read is kept in `folder`."""
+        self.lens = lens_for(corpus.loaded.model, corpus.layers, folder)
         self.images, self.done = corpus.images, 0
         self.embeddings = np.zeros((corpus.images, corpus.loaded.embed), np.float16)
         self.total = np.zeros(corpus.loaded.embed)
         wanted = statistics_settings(settings, corpus.images)
         self.layers = {n: LayerStatistics(self.lens.paths[n], wanted) for n in corpus.layers}
         self.pairs = PairsOfLayers(self.lens)
+        if isinstance(self.lens, StoredPathsLens):
+            self.lens.forget()
         self._warm_up = min(settings.warm_up, corpus.images)
         self._held: list[tuple[Tensor, dict[int, Tensor]]] = []
         self._warm = False
@@ -211,7 +216,7 @@ class Gathering:
         unfinished.mkdir()
         save_arrays(unfinished / "images.npz", {"embeddings": self.embeddings, "total": self.total})
         for number, statistics in self.layers.items():
-            save_arrays(unfinished / f"layer_{number:02d}.npz", statistics.state())
+            save_arrays(unfinished / f"layer_{number:02d}.npz", statistics.state(copies=False))
         save_arrays(unfinished / "pairs.npz", self.pairs.state())
         older = _states(work)
         unfinished.replace(place)

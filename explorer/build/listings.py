@@ -115,9 +115,8 @@ class FolderListing:
         for file in files:
             where = file.relative_to(self.folder)
             if where.parts[0] != MASKS or len(where.parts) == 1:
-                known = {
-                    name: v for name, v in metadata.get(composed(where.as_posix()), {}).items() if v
-                }
+                said = metadata.get(composed(where.as_posix()), {})
+                known = {name: value for name, value in said.items() if value}
                 entries.append(Entry(where.as_posix(), {"label": _words(where)} | known))
         return entries, skipped
 

@@ -26,6 +26,8 @@ SINGLE = 4  # bytes of a float32
 SPARE = 0.8
 """Of the memory that is free, a build may take."""
 GIB = 2**30
+IN_MEMORY = GIB
+"""Bytes of a pass's paths above which they are kept on disk: only its ends read them."""
 LEAST = 8  # images of a batch below which nothing is gained
 Parts = dict[str, int]
 """Name of a part -> bytes."""
@@ -49,27 +51,22 @@ def parts_of(shape: Shape, layers: Sequence[int], settings: BuildSettings, image
     batch = min(settings.batch_size, images)
     held = [shape.neurons * slots * (k * SINGLE + SINGLE + 8) for k in paths]
     coefficients = shape.neurons * SINGLE
+    table = total * shape.neurons * shape.embed * SINGLE
     return {
-        "paths": total * shape.neurons * shape.embed * SINGLE,
+        "paths": table if table <= IN_MEMORY else 0,
         "factors": sum(k * (k + 1) for k in paths) * shape.neurons * SINGLE,
         "candidates": sum(held),
         "waiting": total * coefficients * BLOCK,
         "warm_up": (total + max(paths)) * coefficients * warm,
         "batch": total * coefficients * batch
         + len(layers) * batch * shape.tokens * (shape.neurons + shape.width) * SINGLE,
-        "saving": max(held),
-        "pairs": shape.neurons * sum(8 * k * k + 80 * k for k in paths)
-        + shape.neurons * SINGLE * max(paths) ** 2,
+        "pairs": shape.neurons * sum(8 * k * k + 80 * k for k in paths),
     }
 
 
 def needed(shape: Shape, layers: Sequence[int], settings: BuildSettings, images: int) -> int:
-    """Return the memory of a pass for some layers, beyond the model's own [bytes].
-
-    The warm-up is over before the first state is saved.
-    """
-    parts = parts_of(shape, layers, settings, images)
-    return sum(parts.values()) - min(parts["warm_up"], parts["saving"])
+    """Return the memory of a pass for some layers, beyond the model's own [bytes]."""
+    return sum(parts_of(shape, layers, settings, images).values())
 
 
 def grouped(

@@ -28,7 +28,7 @@ from explorer.describe.pair_words import PairWords, pair_meanings, tell_pairs
 from explorer.describe.pairs import LayerPairs
 from explorer.describe.pursuits import pursue
 from explorer.errors import InputError
-from explorer.lens import MultiLayerLens
+from explorer.lens import MultiLayerLens, second_order_paths
 from explorer.resumable import Say
 
 SAMPLE = 512
@@ -114,7 +114,8 @@ def write_pairs(
     told, meanings = [], []
     for layer, pairs in sorted(found.items()):
         say(f"pairs: words of layer {layer}")
-        directions = functional.normalize(lens.paths[layer].cpu(), dim=2).numpy()
+        paths = second_order_paths(lens.model, layer, centre=lens.centre)
+        directions = functional.normalize(paths.cpu(), dim=2).numpy()
         seen = effects.of_layer(layer)
         choose = partial(pursue, pursuit)
         told.append(tell_pairs(directions, pairs.kept, seen, embeddings, atoms, choose, seed))

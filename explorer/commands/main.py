@@ -14,6 +14,7 @@ import sys
 from explorer.commands.attack import add_attack_command
 from explorer.commands.bench import add_bench_command
 from explorer.commands.build import add_bundle_commands
+from explorer.commands.bundles import add_moving_commands
 from explorer.commands.evidence import add_evidence_command
 from explorer.commands.options import Fill, Parser, Result, Run
 from explorer.commands.picture import add_image_commands
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add_bundle_commands(add)
+    add_moving_commands(add)
     add_image_commands(add)
     add_attack_command(add)
     add_evidence_command(add)

@@ -272,10 +272,12 @@ class LayerStatistics:
             if self._waiting == BLOCK:
                 self._flush()
 
-    def state(self) -> dict[str, np.ndarray]:
-        """Return copies of everything that `restore` needs, but for paths and settings.
+    def state(self, *, copies: bool = True) -> dict[str, np.ndarray]:
+        """Return everything that `restore` needs, but for paths and settings.
 
-        As large as the statistics themselves: with many layers, write one before the next.
+        Copies are as large as the statistics themselves. Without them, on the CPU, the arrays
+        change with the next image: write them before it comes.
+
         Raises:
             InputError: before `warm_up`.
         """
@@ -283,7 +285,9 @@ class LayerStatistics:
         tensors = self._state_tensors()
         tensors["pending"] = self._pending[:, : self._waiting]
         tensors["pending_ids"] = self._pending_ids[: self._waiting]
-        arrays = {name: tensor.cpu().numpy().copy() for name, tensor in tensors.items()}
+        arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+        if copies:
+            arrays = {name: array.copy() for name, array in arrays.items()}
         arrays["images"] = np.array(self._images, dtype=np.int64)
         return arrays
 

@@ -30,7 +30,7 @@ Axes: image, path, neuron, pair, place, embed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ MOST = 6
 """Pairs of a neuron at most."""
 PLACES = 10
 """Pictures of a pair."""
+CHUNK = 64
+"""Neurons that are finished at once."""
 DEAD = 1e-12
 """Of the squared size of the mean effect: below, an effect is constant to float32 rounding."""
 
@@ -105,7 +107,9 @@ class PairStatistics:
             self._reference = coefficients.mean(dim=0)
         deltas = (coefficients - self._reference).permute(2, 1, 0).contiguous()
         self._sums += deltas.sum(dim=2)
-        self._moments += torch.bmm(deltas, deltas.mT)
+        for part in range(0, len(deltas), CHUNK):
+            rows = deltas[part : part + CHUNK]
+            self._moments[part : part + CHUNK] += torch.bmm(rows, rows.mT)
         ids = torch.from_numpy(np.asarray(image_ids, np.int32))
         self._merge(coefficients.permute(1, 2, 0), ids)
         self.seen += len(coefficients)
@@ -155,11 +159,20 @@ class PairStatistics:
         """
         if not self.seen:
             raise InputError("The statistics of pairs saw no image: pass some to update.")
-        paths = self.paths.double()
-        shift = self._sums / self.seen
-        covariance = self._moments / self.seen - shift[:, :, None] * shift[:, None]
+        neurons = len(self.paths)
+        starts = range(0, neurons, CHUNK)
+        parts = [self._finish(slice(at, min(at + CHUNK, neurons))) for at in starts]
+        return LayerPairs(
+            **{f.name: np.concatenate([vars(p)[f.name] for p in parts]) for f in fields(LayerPairs)}
+        )
+
+    def _finish(self, part: slice) -> LayerPairs:
+        """Return the statistics of some neurons: in float64 they take much memory."""
+        paths = self.paths[part].double()
+        shift = self._sums[part] / self.seen
+        covariance = self._moments[part] / self.seen - shift[:, :, None] * shift[:, None]
         energies = covariance * (paths @ paths.mT)
-        means = self._reference.T.double() + shift
+        means = self._reference.T[part].double() + shift
         sizes = paths.norm(dim=2)
         total = energies.sum(dim=(1, 2))
         alive = total > DEAD * (means.abs() * sizes).sum(dim=1).square().clamp(min=1e-30)
@@ -168,7 +181,7 @@ class PairStatistics:
         kept, held = matter(energies / total[:, None, None])
         deviations = covariance.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
         there, places = kept >= 0, kept.clamp(min=0)
-        neurons = torch.arange(len(kept))[:, None]
+        neurons = torch.arange(len(self.paths))[part, None]
         scores = self._scores[places, neurons].double()
         ids = self._ids[places, neurons]
         shown = there[..., None] & (ids >= 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +20,7 @@ from explorer.bundle.facts import neuron_facts
 from explorer.bundle.pictures import PictureStore
 from explorer.decompose import SparseCode, sparse_codes
 from explorer.describe.prediction import split_halves
+from explorer.describe.pursuits import pursue
 from tests.conftest import settings_for
 
 EMBED, TEXTS, IMAGES, NEURONS, PLANTED = 64, 400, 900, 400, 200
@@ -107,8 +108,10 @@ class Corpus:
 
     def columns(self, tmp_path: Path) -> dict[str, np.ndarray]:
         settings = settings_for(tmp_path, tmp_path, tmp_path)
+        choose = partial(pursue, settings.pursuit)
+        found, look, code = self.found, self.look, self.code
         return measure_chance(
-            self.found, self.look, self.code, self.atoms, self.store, settings, lambda line: None
+            found, look, code, self.atoms, choose, self.store, settings, lambda line: None
         )
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from explorer.build import BuildSettings, Interrupted, build
+from explorer.build.corpus import Corpus
 from explorer.build.corpus_pass import Gathering
 from explorer.build.memory import GIB, grouped, needed, parts_of, statistics_settings
 from explorer.build.plan import plan
@@ -66,7 +67,6 @@ def test_the_planned_memory_is_what_the_statistics_hold(
         for s in made.values()
     ]
     assert parts["candidates"] == sum(held)
-    assert parts["saving"] == max(held)
     output = lens.run(torch.zeros(5, 3, 32, 32))
     coefficients = sum(c.nbytes for c in output.coefficients.values())
     assert coefficients < parts["batch"] < 4 * coefficients + 3 * 5 * 17 * (128 + 32) * 4
@@ -122,8 +122,8 @@ def test_groups_of_layers_give_the_arrays_of_one_pass(
         made: list[list[int]] = []
         real = Gathering.__init__
 
-        def counted(self: Gathering, corpus: object, settings: object) -> None:
-            real(self, corpus, settings)
+        def counted(self: Gathering, corpus: Corpus, *more: object) -> None:
+            real(self, corpus, *more)
             made.append(corpus.layers)
 
         patch.setattr(Gathering, "__init__", counted)
@@ -168,3 +168,17 @@ def test_a_build_that_cannot_fit_says_so_before_it_runs(
     settings = settings_for(tmp_path / "b", tiny_model, tiny_store, memory=1e-6)
     with pytest.raises(InputError, match=r"Layer 0 takes .*: .*(fits|makes it fit|is needed)"):
         build(settings, quiet)
+
+
+def test_paths_on_disk_change_no_bit(
+    tiny_bundle: Path, tiny_model: Path, tiny_store: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    settings = settings_for(tmp_path / "b", tiny_model, tiny_store)
+    monkeypatch.setattr("explorer.build.stored_paths.IN_MEMORY", 0)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        stop_at(patch, 5)
+        build(settings, quiet)
+    assert len(list((settings.out / WORK).glob("paths_*.npy"))) == 3
+    build(settings, quiet)
+    assert Manifest.read(settings.out).files == Manifest.read(tiny_bundle).files

@@ -1,0 +1,227 @@
+"""Match the neurons of two bundles: by their pictures, and by direction in a shared joint space.
+
+Two bundles of one set of pictures, such as those of a model before and after a fine-tune, are
+compared over the pictures that both have, by content. With `T` the top pictures of a neuron, at
+the end where they have the stronger effects,
+
+    overlap(a, b) = |T_a and T_b| / |T_a or T_b|
+
+A neuron's match is the neuron of the other bundle, in the same layer, with the largest overlap.
+Where the texts that both have lie at the same places, the joint space is shared, and the cosine of
+directions is told too.
+
+Axes: neuron, image, text, embed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from explorer.bundle import Bundle
+from explorer.errors import InputError
+
+SHARED_SPACE = 0.99
+"""Mean cosine of the texts' embeddings from which the joint space is one."""
+FEWEST = 10
+"""Pictures in common, at least."""
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """The neurons of one bundle beside those of another."""
+
+    rows: NDArray[np.int64]
+    """[neuron]: rows of the first bundle, of the layers that both have."""
+    best: NDArray[np.int64]
+    """[neuron]: the row of the match in the second bundle, -1 where no top picture is shared."""
+    overlap: NDArray[np.float32]
+    """[neuron]: with the match, 0 to 1."""
+    same: NDArray[np.float32]
+    """[neuron]: overlap with the neuron of the same layer and number."""
+    cosine: NDArray[np.float32] | None
+    """[neuron]: of the two directions of that layer and number; None without a shared space."""
+    shown: NDArray[np.bool_]
+    """[neuron]: whether it has top pictures that are shared."""
+    chance: float
+    """Mean overlap of a neuron with another one of its layer drawn at random."""
+    pictures: int
+    """That both bundles have."""
+    layers: list[int]
+
+
+def match_neurons(first: Bundle, second: Bundle) -> Matches:
+    """Match the neurons of the layers that both bundles have.
+
+    Raises:
+        InputError: when they share no layer of one width, or hardly a picture.
+        BundleError: when one cannot be read.
+    """
+    layers = [n for n in first.manifest.layers if n in second.manifest.layers]
+    width = [
+        bundle.manifest.counts["neurons"] // len(bundle.manifest.layers)
+        for bundle in (first, second)
+    ]
+    if not layers or width[0] != width[1]:
+        raise InputError(
+            f"{first.name} has the layers {first.manifest.layers} of {width[0]} neurons, and "
+            f"{second.name} {second.manifest.layers} of {width[1]}: compare bundles that share one."
+        )
+    numbers = _shared(first, second)
+    pictures = int(numbers.max(initial=-1)) + 1
+    if pictures < FEWEST:
+        raise InputError(
+            f"{first.name} and {second.name} share {pictures} pictures: build both from one set."
+        )
+    there = _shared(second, first, numbers)
+    parts = []
+    for layer in layers:
+        rows = first.row(layer, 0) + np.arange(width[0])
+        others = second.row(layer, 0) + np.arange(width[0])
+        parts.append(
+            _layer(_tops(first, rows, numbers), _tops(second, others, there), rows, others)
+        )
+    found = [np.concatenate(column) for column in zip(*(part[:5] for part in parts), strict=True)]
+    chance = float(np.mean([part[5] for part in parts]))
+    return Matches(
+        found[0], found[1], found[2], found[3],
+        _cosines(first, second, layers, width[0]), found[4], chance, pictures, layers,
+    )  # fmt: skip
+
+
+def _layer(
+    own: csr_array, theirs: csr_array, rows: NDArray[np.int64], others: NDArray[np.int64]
+) -> tuple[Any, ...]:
+    both = (own @ theirs.T).toarray()
+    either = own.sum(axis=1)[:, None] + theirs.sum(axis=1)[None] - both
+    overlap = (both / np.maximum(either, 1)).astype(np.float32)
+    best = overlap.argmax(axis=1)
+    most = overlap[np.arange(len(rows)), best]
+    off = overlap.sum() - overlap.trace()
+    return (
+        rows,
+        np.where(most > 0, others[best], -1),
+        most,
+        overlap.diagonal(),
+        own.sum(axis=1) > 0,
+        off / max(1, overlap.size - len(rows)),
+    )
+
+
+def _tops(bundle: Bundle, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> csr_array:
+    """Return [neuron, picture]: 1 for each shared picture at the neuron's stronger end."""
+    effects = np.abs(bundle.top_effects[rows]).astype(np.float64)
+    end = effects.sum(axis=2).argmax(axis=1)
+    images = np.take_along_axis(bundle.top_images[rows], end[:, None, None], axis=1)[:, 0]
+    shared = np.where(images >= 0, numbers[np.maximum(images, 0)], -1)
+    neuron, place = np.nonzero(shared >= 0)
+    shape = (len(rows), int(numbers.max(initial=0)) + 1)
+    return csr_array((np.ones(len(neuron)), (neuron, shared[neuron, place])), shape=shape)
+
+
+def _shared(
+    bundle: Bundle, other: Bundle, known: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Return each picture's number among the shared ones, -1 for none: [image].
+
+    `known` are the numbers of the other bundle's pictures, which these follow.
+    """
+    theirs = {key: image for image, key in reversed(list(enumerate(_keys(other))))}
+    numbers = np.full(bundle.manifest.counts["images"], -1)
+    count = 0
+    seen: dict[str, int] = {}
+    for image, key in enumerate(_keys(bundle)):
+        if key not in theirs:
+            continue
+        if known is not None:
+            numbers[image] = known[theirs[key]]
+        elif key in seen:
+            numbers[image] = seen[key]
+        else:
+            numbers[image] = seen[key] = count
+            count += 1
+    return numbers
+
+
+def _keys(bundle: Bundle) -> list[str]:
+    store = bundle.pictures
+    return [hashlib.sha256(store.encoded(image)).hexdigest() for image in range(store.corpus_size)]
+
+
+def _cosines(
+    first: Bundle, second: Bundle, layers: list[int], width: int
+) -> NDArray[np.float32] | None:
+    if first.directions.shape[1] != second.directions.shape[1]:
+        return None
+    places = {text: row for row, text in enumerate(second.texts)}
+    pairs = [(row, places[text]) for row, text in enumerate(first.texts) if text in places]
+    if not pairs:
+        return None
+    own, theirs = np.array(pairs).T
+    texts = [
+        bundle.text_embeddings[rows].astype(np.float32)
+        for bundle, rows in ((first, own), (second, theirs))
+    ]
+    if (texts[0] * texts[1]).sum(axis=1).mean() < SHARED_SPACE:
+        return None
+    directions = [
+        np.concatenate(
+            [bundle.directions[bundle.row(n, 0) : bundle.row(n, 0) + width] for n in layers]
+        ).astype(np.float32)
+        for bundle in (first, second)
+    ]
+    found: NDArray[np.float32] = (directions[0] * directions[1]).sum(axis=1)
+    return found
+
+
+def match_facts(first: Bundle, second: Bundle, top: int) -> dict[str, Any]:
+    """Return the comparison as one JSON object: layer by layer, and the neurons that changed most.
+
+    Raises:
+        InputError: as `match_neurons` does.
+        BundleError: as `match_neurons` does.
+    """
+    found = match_neurons(first, second)
+    width = len(found.rows) // len(found.layers)
+    home = np.concatenate([second.row(n, 0) + np.arange(width) for n in found.layers])
+    kept = found.best == home
+    by_layer = []
+    for place, layer in enumerate(found.layers):
+        rows = slice(place * width, (place + 1) * width)
+        facts = {
+            "layer": layer,
+            "kept": float(kept[rows].mean()),
+            "overlap": float(found.same[rows].mean()),
+        }
+        if found.cosine is not None:
+            facts["cosine"] = float(found.cosine[rows].mean())
+        by_layer.append(facts)
+    table = second.neurons
+    changed = []
+    least = np.where(found.shown, found.same, np.inf)
+    for place in np.argsort(least, kind="stable")[: min(top, int(found.shown.sum()))]:
+        best = int(found.best[place])
+        changed.append(
+            {
+                "layer": found.layers[place // width],
+                "neuron": int(place % width),
+                "overlap": float(found.same[place]),
+                "now_layer": int(table["layer"].iloc[best]) if best >= 0 else None,
+                "now_neuron": int(table["neuron"].iloc[best]) if best >= 0 else None,
+                "now_overlap": float(found.overlap[place]),
+            }
+        )
+    return {
+        "first": first.name,
+        "second": second.name,
+        "pictures": found.pictures,
+        "shared_space": found.cosine is not None,
+        "chance_overlap": found.chance,
+        "layers": by_layer,
+        "changed": changed,
+    }

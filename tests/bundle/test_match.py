@@ -1,0 +1,98 @@
+"""Two bundles side by side: matches against sets of pictures, one neuron at a time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explorer.build import build
+from explorer.bundle import Bundle
+from explorer.bundle.match import match_facts, match_neurons
+from explorer.bundle.pictures import PictureStore
+from explorer.commands.main import main
+from explorer.errors import InputError
+from tests.conftest import draw, facts_of, picture_rows, png, settings_for
+from tests.support.tiny import save_tiny
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of another model, over some of the tiny bundle's pictures, in another order."""
+    folder = tmp_path_factory.mktemp("other")
+    save_tiny(folder / "model", width=32, heads=2, embed=24, seed=5)
+    rows = list(picture_rows())[:36]
+    new = [(facts_of("red", "circle", 0), png(draw("red", "circle", 30, 0)))]
+    PictureStore.write(folder / "store", [*rows[:3:-1], *new])
+    settings = settings_for(
+        folder / "bundle", folder / "model", folder / "store", layers="1,2", nulls=50
+    )
+    return build(settings, lambda line: None)
+
+
+def stronger(bundle: Bundle, row: int) -> set[bytes]:
+    """Return the top pictures of a neuron at its stronger end."""
+    effects = np.abs(np.asarray(bundle.top_effects[row], np.float64)).sum(axis=1)
+    images = bundle.top_images[row, int(effects.argmax())]
+    return {bundle.pictures.encoded(int(image)) for image in images if image >= 0}
+
+
+def test_matches_are_those_of_sets(tiny_bundle: Path, other: Path) -> None:
+    first, second = Bundle.open(tiny_bundle), Bundle.open(other)
+    found = match_neurons(first, second)
+    assert found.layers == [1, 2] and found.pictures == 32
+    both = {first.pictures.encoded(n) for n in range(36)}
+    both &= {second.pictures.encoded(n) for n in range(33)}
+    assert len(both) == 32
+    theirs = {row: stronger(second, row) & both for row in range(256)}
+    for place in range(0, 256, 17):
+        row = int(found.rows[place])
+        assert row == place + 128  # layers 1 and 2 of three
+        own = stronger(first, row) & both
+        layer = range(128) if place < 128 else range(128, 256)
+        overlaps = {n: len(own & theirs[n]) / max(1, len(own | theirs[n])) for n in layer}
+        assert found.overlap[place] == pytest.approx(max(overlaps.values()))
+        assert overlaps[int(found.best[place])] == max(overlaps.values())
+        assert found.same[place] == pytest.approx(overlaps[place])
+    assert found.cosine is None  # random texts of another model
+    assert 0 < found.chance < 1
+
+
+def test_a_bundle_is_its_own_match(tiny_bundle: Path) -> None:
+    bundle = Bundle.open(tiny_bundle)
+    found = match_neurons(bundle, bundle)
+    assert (found.same[found.shown] == 1).all()
+    assert (found.overlap[found.shown] == 1).all()
+    alive = np.linalg.norm(bundle.directions.astype(np.float32), axis=1) > 0.5
+    assert found.cosine is not None
+    assert np.allclose(found.cosine[alive], 1, atol=2e-3)
+    facts = match_facts(bundle, bundle, 3)
+    assert facts["shared_space"] is True and len(facts["changed"]) == 3
+    assert all(layer["overlap"] > 0.9 for layer in facts["layers"])
+
+
+def test_what_cannot_be_compared(
+    tiny_bundle: Path, other: Path, tiny_model: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert main(["compare", str(tiny_bundle), str(other), "--json", "--top", "5"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert [layer["layer"] for layer in facts["layers"]] == [1, 2]
+    overlaps = [neuron["overlap"] for neuron in facts["changed"]]
+    assert overlaps == sorted(overlaps) and len(overlaps) == 5
+    rows = [(facts_of("red", "circle", n), png(draw("red", "circle", 9 + n))) for n in range(20)]
+    PictureStore.write(tmp_path / "store", rows)
+    settings = settings_for(
+        tmp_path / "b", tiny_model, tmp_path / "store", layers="1", nulls=50, texts="common",
+        words=40,
+    )  # fmt: skip
+    strange = Bundle.open(build(settings, lambda line: None))
+    with pytest.raises(InputError, match=r"share \d pictures"):
+        match_neurons(Bundle.open(tiny_bundle), strange)
+    settings = settings_for(tmp_path / "c", tiny_model, tmp_path / "store", layers="0", nulls=50)
+    shutil.rmtree(tmp_path / "b")
+    with pytest.raises(InputError, match="compare bundles that share one"):
+        match_neurons(Bundle.open(other), Bundle.open(build(settings, lambda line: None)))
