@@ -6,6 +6,7 @@ import mmap
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class StoredPathsLens(MultiLayerLens):
         """Keep the files in `folder`; those of a stopped pass are taken up."""
         super().__init__(model, layers)
         self.folder = folder
-        self._maps: dict[int, np.memmap] = {}
+        self._maps: dict[int, Any] = {}  # NumPy's maps, whose own map its types leave out
 
     @cached_property
     def paths(self) -> Mapping[int, Tensor]:

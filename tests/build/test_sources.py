@@ -59,7 +59,7 @@ def test_accents_are_one_form_whatever_the_file_system_writes(tmp_path):
     apart, one = "cafe\u0301", "caf\u00e9"
     (tmp_path / apart).mkdir()
     Image.new("RGB", (12, 8), "red").save(tmp_path / apart / f"{apart}.png")
-    source = FolderSource(tmp_path, "mine")
+    source = ListedSource(FolderListing(tmp_path))
     ((facts, _),) = source.rows(8)
     assert (facts["label"], facts["name"]) == (one, f"{apart}/{apart}.png")
     assert source.picture(0).size == (12, 8)  # the file is found by its own name
