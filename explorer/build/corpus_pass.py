@@ -110,7 +110,7 @@ def _save_result(folder: Path, part: PassResult) -> None:
         save_arrays(folder / f"layer_{number:02d}.npz", dict(vars(layer)))
         save_arrays(folder / f"pairs_{number:02d}.npz", dict(vars(part.pairs[number])))
         save_arrays(folder / f"halves_{number:02d}.npz", {"halves": part.half_directions[number]})
-    images = {"embeddings": part.image_embeddings, "mean": part.mean_representation}
+    images: Arrays = {"embeddings": part.image_embeddings, "mean": part.mean_representation}
     save_arrays(folder / "images.npz", images)  # the last file: then the part is complete
 
 
