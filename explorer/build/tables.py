@@ -32,7 +32,7 @@ class TableListing:
 
     def __init__(self, name: str, files: Sequence[Path]) -> None:
         """Name the files; nothing is read yet."""
-        self.name, self.files = name, files
+        self.name, self.tables = name, files
         self._held: tuple[Path, int, pa.Array] | None = None
 
     @property
@@ -47,7 +47,7 @@ class TableListing:
             InputError: when a file cannot be read, or has no column of pictures.
         """
         entries, skipped = [], []
-        for file in self.files:
+        for file in self.tables:
             try:
                 with _opened(file) as table:
                     table.picture  # noqa: B018  # raises where there is none
@@ -66,7 +66,7 @@ class TableListing:
     def open(self, key: str) -> Image.Image:
         """Return a picture."""
         name, _, row = key.rpartition("/")
-        file = next((file for file in self.files if file.name == name), None)
+        file = next((file for file in self.tables if file.name == name), None)
         if file is None:
             raise FileNotFoundError(f"no table {name} in {self.name}")
         data = self._bytes(file, int(row))
