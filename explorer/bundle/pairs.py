@@ -150,15 +150,15 @@ def share_table(bundle: Bundle, row: int) -> tuple[list[int], NDArray[np.float32
 def pair_facts(bundle: Bundle, layer: int, neuron: int, top: int = 10) -> dict[str, Any]:
     """Return what is known of a neuron's pairs, ready for JSON.
 
-    heads_hold: the share of its squared effect that the pairs listed hold. `top` bounds pictures.
+    pairs_hold: the share of its squared effect that the pairs listed hold. `top` bounds pictures.
 
     Raises:
         InputError: when there is no such neuron, or the bundle has no pairs.
     """
     pairs = pairs_of(bundle, bundle.row(layer, neuron))
     return {
-        "heads_hold": round(pairs[-1].held, 4) if pairs else 0.0,
-        "heads": [_facts(bundle, pair, top) for pair in pairs],
+        "pairs_hold": round(pairs[-1].held, 4) if pairs else 0.0,
+        "pairs": [_facts(bundle, pair, top) for pair in pairs],
     }
 
 

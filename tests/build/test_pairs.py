@@ -145,8 +145,8 @@ def test_the_command_line_tells_heads(
     assert main(["describe", str(tiny_bundle), "1", "5", "--heads", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     bundle = Bundle.open(tiny_bundle)
-    assert {key: told[key] for key in ("heads", "heads_hold")} == pair_facts(bundle, 1, 5)
-    assert [head["head"] for head in told["heads"]] == [
+    assert {key: told[key] for key in ("pairs", "pairs_hold")} == pair_facts(bundle, 1, 5)
+    assert [head["head"] for head in told["pairs"]] == [
         pair.name for pair in pairs_of(bundle, bundle.row(1, 5))
     ]
     assert main(["describe", str(without), "1", "5", "--heads"]) == 2

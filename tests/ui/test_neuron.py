@@ -233,6 +233,9 @@ def test_the_json_holds_what_the_page_shows(view: View) -> None:
     assert sum(head["share"] for head in facts["heads"]) == pytest.approx(1, abs=0.01)
     assert sum(part["share"] for part in facts["intervals"]) == pytest.approx(1, abs=0.01)
     assert facts["shared_words"] == dict(grouping.shared_words(view, row))
+    assert [pair["head"] for pair in facts["pairs"]] == [
+        pair.name for pair in pairs_of(view.bundle, row)
+    ]
 
 
 def test_a_value_for_maps_that_is_none_is_named() -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from explorer.bundle.facts import neuron_facts
 from explorer.bundle.measures import measures_of
+from explorer.bundle.pairs import pair_facts
 from explorer.findings.neuron_table import plain
 from explorer.ui.address.address import NeuronsQuery
 from explorer.ui.data import grouping
@@ -93,7 +94,7 @@ def neuron_json(view: View, row: int) -> str:
     """Write a neuron's page as JSON.
 
     `neuron_facts` with all texts, and what the pictures share, the heads that carry the effect, the
-    random sample by interval of effect (in typical effects).
+    random sample by interval of effect (in typical effects); its pairs, where the bundle has them.
     """
     layer, neuron = view.place(row)
     whole = view.bundle.concept_ids.shape[1]
@@ -113,4 +114,5 @@ def neuron_json(view: View, row: int) -> str:
             for interval in intervals(view, row)
         ],
     }
-    return json.dumps(facts, ensure_ascii=False, indent=1)
+    pairs = pair_facts(view.bundle, layer, neuron) if view.bundle.paired else {}
+    return json.dumps(facts | pairs, ensure_ascii=False, indent=1)
