@@ -4,7 +4,9 @@ As for neurons (`explorer.describe.words`), with two differences that pairs allo
 
 1. *Fit*: the null directions of a pair have the mean and covariance of its own head's directions
    over all neurons of the layer. A head writes into a small space, and what texts say of the whole
-   space must not count for one neuron of it.
+   space must not count for one neuron of it. Cosines are brought to the mean and deviation of the
+   head's null cosines; then the null directions of all the layer's heads serve together, so that a
+   p-value can be small.
 2. *Prediction*: no picture had a part in a pair's direction or its words, so one sample serves, not
    halves: the words must predict the pair's effects better than those of the layer's other pairs.
 
@@ -84,19 +86,45 @@ def tell_pairs(
     own = directions[rows, paths]
     code = pursue(own, atoms, words)
     found.ids[rows, places], found.weights[rows, places] = code.ids, code.weights
-    for path in np.unique(paths):
-        of_head = paths == path
-        at = rows[of_head], places[of_head]
-        null = null_directions(directions[:, path], NULLS, seed + int(path))
-        if len(null):
-            null_cosines = pursue(null, atoms, words).cosines
-            found.text_p[at] = text_p(code.cosines[of_head], null_cosines)
-            found.counts[at] = word_count(code.cosines[of_head], null_cosines)
+    fit = fit_of_pairs(directions, paths, code.cosines, atoms, pursue, seed)
+    found.text_p[rows, places], found.counts[rows, places] = fit
     sums = prefix_sums(own, atoms, code.ids, np.maximum(found.counts[rows, places], 1))
     tested = layer_prediction([(effects[rows, places], sums @ embeddings.T)])
     found.prediction[rows, places] = tested.correlation
     found.prediction_p[rows, places] = tested.p
     return found
+
+
+def fit_of_pairs(
+    directions: Rows,
+    paths: NDArray[np.integer[Any]],
+    cosines: Rows,
+    atoms: Rows,
+    pursue: Pursue,
+    seed: int = 0,
+) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+    """Return the chance that null directions are described as well, and how many texts gain more.
+
+    [pair] both, for pairs on `paths` [pair] with `cosines` [pair, m] to their first texts. NaN and
+    0 where a head has too few directions to draw from.
+    """
+    scaled, nulls = np.full(cosines.shape, np.nan), []
+    counts = np.zeros(len(paths), np.int8)
+    for path in np.unique(paths):
+        of_head = paths == path
+        null = null_directions(directions[:, path], NULLS, seed + int(path))
+        if not len(null):
+            continue
+        null_cosines = pursue(null, atoms, cosines.shape[1]).cosines
+        middle, spread = null_cosines.mean(axis=0), np.maximum(null_cosines.std(axis=0), 1e-9)
+        scaled[of_head] = (cosines[of_head] - middle) / spread
+        nulls.append((null_cosines - middle) / spread)
+        counts[of_head] = word_count(cosines[of_head], null_cosines)
+    tested = np.isfinite(scaled).all(axis=1)
+    p = np.full(len(paths), np.nan, np.float32)
+    if tested.any():
+        p[tested] = text_p(scaled[tested], np.concatenate(nulls))
+    return p, counts
 
 
 def pair_meanings(
