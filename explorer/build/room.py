@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from explorer.errors import BundleError, InputError, brief
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LEAST = 2**20  # bytes free below which a failed write is one for want of room
-SHORT = "requested and"  # NumPy, of a write that was cut off; it names no error number
+UNNUMBERED = ("requested and", os.strerror(errno.ENOSPC))
+"""What NumPy, of a write that was cut off, and a copied folder say without an error's number."""
 
 
 @contextmanager
@@ -28,13 +30,21 @@ def needing_room(out: Path) -> Iterator[None]:
         if not _for_want_of_room(error, out):
             raise
         raise InputError(
-            f"The disk is full ({brief(error)}): make room for {out} and run the same command, "
+            f"The disk is full ({_said(error)}): make room for {out} and run the same command, "
             "which goes on from what is saved."
         ) from error
 
 
+def _said(error: OSError | BundleError) -> str:
+    """Return what went wrong; of a folder that was copied, the first file's."""
+    if isinstance(error, shutil.Error):
+        return str(error.args[0][0][2]).partition(":")[0]
+    return brief(error)
+
+
 def _for_want_of_room(error: OSError | BundleError, out: Path) -> bool:
-    if isinstance(error, OSError) and (error.errno in FULL or SHORT in str(error)):
+    said = str(error)
+    if isinstance(error, OSError) and (error.errno in FULL or any(s in said for s in UNNUMBERED)):
         return True
     there = next((folder for folder in (out, *out.absolute().parents) if folder.is_dir()), None)
     return there is not None and shutil.disk_usage(there).free < LEAST

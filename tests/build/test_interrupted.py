@@ -50,13 +50,12 @@ def test_a_killed_build_goes_on_to_the_same_bundle(
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("seed", range(20))
-def test_a_build_killed_at_any_moment(
-    seed: int, tiny_model: Path, tiny_store: Path, tmp_path: Path
-) -> None:
-    rng = random.Random(seed)
-    moments = [f"{rng.random():.4f}+{rng.choice([0, 1, 5, 20, 80])}"]
-    check_killed(killed_at(moments, tiny_model, tiny_store, tmp_path), moments)
+def test_builds_killed_at_any_moment(tiny_model: Path, tiny_store: Path, tmp_path: Path) -> None:
+    rng = random.Random(0)
+    moments = [f"{rng.random() ** 2:.4f}+{rng.choice([0, 1, 5, 20, 80])}" for _ in range(26)]
+    found = killed_at(moments, tiny_model, tiny_store, tmp_path)
+    check_killed(found, moments)
+    assert found["killed"] >= 20
 
 
 # Two builds.
@@ -167,6 +166,20 @@ def test_a_full_device_is_one_sentence(tmp_path: Path) -> None:
     sentence = r"The disk is full \(.*No space.*\): make room"
     with pytest.raises(InputError, match=sentence), needing_room(tmp_path):
         full.write_bytes(b"x" * 10_000)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_folder_that_found_no_room_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "large.bin").write_bytes(b"x" * 10_000)
+
+    def copy(source: str, target: str) -> None:
+        with Path(source).open("rb") as stream, Path("/dev/full").open("wb") as full:
+            shutil.copyfileobj(stream, full)
+
+    sentence = r"The disk is full \(\[Errno 28\] No space left on device\): make room"
+    with pytest.raises(InputError, match=sentence), needing_room(tmp_path):
+        shutil.copytree(tmp_path / "from", tmp_path / "to", copy_function=copy)
 
 
 def test_other_errors_keep_their_own_words(tmp_path: Path) -> None:

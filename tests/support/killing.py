@@ -3,9 +3,10 @@
     python -m tests.support.killing MODEL STORE FOLDER KILL...
 
 A moment is a share of a whole build's changes to files, and then some milliseconds: `0.4+3`. At
-each moment in turn the build of one folder is killed, and started again; the last run is left in
-peace. Prints one JSON object: `killed`, how many runs were; `opened`, whether the folder opened as
-a bundle before it was finished; `names`, whether nothing but a bundle's files is left.
+each moment in turn the build of one folder is killed, and started again, until it is finished;
+then comes the next folder. Prints one JSON object: how many runs were `killed` and how many builds
+`finished`; whether a folder opened `early`, before it was sealed; whether all bundles are `equal`
+to one that nobody killed, file by file; and what is `left` that a bundle does not hold.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def opens(folder: Path) -> bool:
 
 
 def main(model: str, store: str, folder: str, *moments: str) -> None:
-    """Kill builds of `folder/killed` at the moments, with `folder/whole` to compare."""
+    """Kill builds below `folder` at the moments, with one that nobody kills to compare."""
 
     def settings(name: str) -> BuildSettings:
         return settings_for(
@@ -89,19 +90,29 @@ def main(model: str, store: str, folder: str, *moments: str) -> None:
             name="killed",
         )  # fmt: skip
 
-    whole, hurt = settings("whole"), settings("killed")
+    whole, hurt, rounds = settings("whole"), settings("0"), 0
     changes, _ = run(whole)
-    kills, early = 0, False
+    wanted = Bundle.open(whole.out).manifest.files
+    found = {"killed": 0, "finished": 0, "early": False, "equal": True, "left": []}
+
+    def finish() -> None:
+        run(hurt)
+        found["finished"] += 1
+        found["equal"] &= Bundle.open(hurt.out).manifest.files == wanted
+        found["left"] += verify(hurt.out)
+
     for moment in moments:
         share, _, later = moment.partition("+")
         _, killed = run(hurt, int(float(share) * changes), float(later or 0) / 1000)
-        kills += killed
-        early |= opens(hurt.out) and not (hurt.out / MANIFEST).is_file()
-        if killed and (hurt.out / MANIFEST).is_file():  # killed behind the last step
-            early |= bool([line for line in verify(hurt.out) if "does not belong" not in line])
-    run(hurt)
-    equal = Bundle.open(hurt.out).manifest.files == Bundle.open(whole.out).manifest.files
-    print(json.dumps({"killed": kills, "early": early, "equal": equal, "left": verify(hurt.out)}))
+        found["killed"] += killed
+        sealed = (hurt.out / MANIFEST).is_file()
+        found["early"] |= opens(hurt.out) and not sealed
+        if sealed:  # a moment behind the last step, or none that this run reached
+            finish()
+            rounds += 1
+            hurt = settings(str(rounds))
+    finish()
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
