@@ -48,7 +48,8 @@ class HeadPairs:
     @cached_property
     def sizes(self) -> Tensor:
         """What a coefficient of 1 adds, the norm of `u`: [neuron, path]."""
-        return torch.linalg.vector_norm(self.paths, dim=2)
+        sizes: Tensor = torch.linalg.vector_norm(self.paths, dim=2)
+        return sizes
 
     def path(self, block: int, head: int) -> int:
         """Return the number of a head on the path axis.

@@ -94,6 +94,7 @@ def _sizes(lens_model: LensModel, layer: int) -> Tensor:
 
     def make() -> Tensor:
         paths = second_order_paths(lens_model.loaded.model, layer, centre=lens_model.centre)
-        return torch.linalg.vector_norm(paths, dim=2)
+        sizes: Tensor = torch.linalg.vector_norm(paths, dim=2)
+        return sizes
 
     return kept(lens_model, f"pair sizes {layer}", make)

@@ -109,7 +109,7 @@ def _branch(neuron: Neuron, pair: Pair) -> Markup:
     )
 
 
-def _address(pair: Pair) -> dict[str, object]:
+def _address(pair: Pair) -> dict[str, str]:
     return {MORE: HEADS, HEAD: pair.name}
 
 
@@ -181,14 +181,15 @@ def coloured(pictures: Sequence[Picture], pairs: Sequence[Pair]) -> list[Picture
 
     Pictures that are among the strongest of no head have no colour.
     """
-    best: dict[int, tuple[float, Pair]] = {}
+    largest: dict[int, float] = {}
+    best: dict[int, Pair] = {}
     for pair in pairs:
         for shown in pair.images:
-            if shown.effect > best.get(shown.image, (0.0, pair))[0]:
-                best[shown.image] = shown.effect, pair
+            if shown.effect > largest.get(shown.image, 0.0):
+                largest[shown.image], best[shown.image] = shown.effect, pair
     return [
-        replace(picture, cluster=pair.meaning, colour=colour_of(pair))
-        if (pair := best.get(picture.image, (0.0, None))[1]) is not None
+        replace(picture, cluster=own.meaning, colour=colour_of(own))
+        if (own := best.get(picture.image))
         else replace(picture, cluster=-1, colour=grouping.REST)
         for picture in pictures
     ]
