@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from explorer.build.corpus import Corpus
 from explorer.build.pair_pass import KeptSample, PairEffects, stream_pairs
-from explorer.build.sources import StoreSource
+from explorer.build.sources import BundleSource
 from explorer.bundle import Bundle, seal_files
 from explorer.bundle.arrays import PAIR_ARRAYS
 from explorer.bundle.writer import ArrayWriter
@@ -61,7 +61,7 @@ def add_pairs(path: Path, say: Say, *, pictures: int | None = None, batch_size: 
     folder.mkdir(parents=True, exist_ok=True)
     chosen: Mapping[str, Any] = bundle.manifest.settings
     seed = int(chosen.get("seed", 0))
-    source = StoreSource(bundle.pictures, bundle.name)
+    source = BundleSource(bundle.pictures, bundle.name, bundle=bundle)
     halves = np.zeros(images, np.int8)  # pairs need none
     corpus = Corpus(bundle.model, list(bundle.manifest.layers), source, images, halves)
     lens = MultiLayerLens(corpus.loaded.model, corpus.layers, bundle.manifest.centre)

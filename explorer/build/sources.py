@@ -16,6 +16,8 @@ from PIL import Image
 
 from explorer.build.listed import ListedSource, Reading
 from explorer.build.listings import find_listing
+from explorer.bundle import Bundle
+from explorer.bundle.originals import whole_picture
 from explorer.bundle.pictures import COLUMNS, PictureStore
 from explorer.errors import InputError
 from explorer.places import WHERE_SHIPPED
@@ -73,6 +75,17 @@ class StoreSource:
 
     def resume(self, table: pd.DataFrame) -> None:
         """Do nothing: the store is as it was."""
+
+
+@dataclass(kw_only=True)
+class BundleSource(StoreSource):
+    """The pictures of a finished bundle as its build saw them: their own files where they are."""
+
+    bundle: Bundle
+
+    def picture(self, image: int) -> Image.Image:
+        """Return a picture's own file, else what the bundle holds."""
+        return whole_picture(self.bundle, image)
 
 
 @dataclass

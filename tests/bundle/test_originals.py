@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from explorer.build import build
+from explorer.build.pairs import add_pairs
 from explorer.bundle import Bundle
 from explorer.bundle.originals import (
     fingerprint,
@@ -31,6 +32,7 @@ from tests.conftest import settings_for
 from tests.support.altered import alter_table, linked_copy, manifest_of, write_manifest
 from tests.support.app import html_of, run_page
 from tests.support.photographs import photograph, write_photographs
+from tests.support.told import unpaired
 
 THUMBNAIL = 24
 FIRST = "thing 0/0.png"
@@ -93,6 +95,13 @@ def test_claims_are_measured_on_the_files(built: Path, photographs: Path) -> Non
     file = to_rgb(Image.open(photographs / FIRST))
     expected = bundle.model.preprocess(file)
     assert corpus_pixels(bundle, bundle.model, [row_of(bundle)])[0].equal(expected)
+
+
+def test_pairs_added_later_are_those_of_the_build(built: Path, tmp_path: Path) -> None:
+    """A bug: they were taken from thumbnails."""
+    later = add_pairs(unpaired(built, tmp_path / "later"), lambda line: None)
+    ours, theirs = later.pair_shares, Bundle.open(built).pair_shares
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 @pytest.mark.usefixtures("away")
