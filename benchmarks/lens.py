@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from benchmarks.timing import in_turn, random_images
+from benchmarks.timing import in_turn, peak_bytes, random_images
 from explorer.errors import InputError
 from explorer.lens import MultiLayerLens
 from explorer.lens.models import load_model
@@ -46,8 +47,10 @@ def bench_lens(settings: LensBench) -> dict[str, Any]:
     each to warm up; the times are medians over the repeats.
 
     Returns `model`, `layers`, `batch`, `forward_s` and `lens_s` (seconds per batch, the latter with
-    its forward pass), `ratio` (lens_s / forward_s), `neurons` (of all layers together) and
-    `threads` (torch's on the CPU).
+    its forward pass), `ratio` (lens_s / forward_s), `processor_s` (seconds that all processors
+    together spend on a batch's lens pass, which other load changes little), `peak_gb` (the most
+    memory the process has held, 10^9 bytes), `neurons` (of all layers together) and `threads`
+    (torch's on the CPU).
 
     Raises:
         InputError: when the model cannot be loaded or lacks a layer.
@@ -63,6 +66,9 @@ def bench_lens(settings: LensBench) -> dict[str, Any]:
 
     runs = {"forward": forward, "lens": lambda: lens.run(images)}
     times = in_turn(runs, settings.repeats, loaded.device)
+    began = time.process_time()
+    lens.run(images)
+    processor = time.process_time() - began
     return {
         "model": settings.model,
         "layers": list(lens.layers),
@@ -70,6 +76,8 @@ def bench_lens(settings: LensBench) -> dict[str, Any]:
         "forward_s": times["forward"],
         "lens_s": times["lens"],
         "ratio": times["lens"] / times["forward"],
+        "processor_s": processor,
+        "peak_gb": peak_bytes() / 1e9,
         "neurons": loaded.neurons * len(lens.layers),
         "threads": torch.get_num_threads(),
     }

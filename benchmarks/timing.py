@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 
@@ -29,6 +30,14 @@ def in_turn(
         for name, run in runs.items():
             times[name].append(_seconds(run, device))
     return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has held at once; on Linux and macOS."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # elsewhere it counts kibibytes
 
 
 def _seconds(run: Callable[[], object], device: torch.device) -> float:

@@ -48,10 +48,14 @@ def test_bench_lens(tiny_model: Path) -> None:
         "forward_s",
         "lens_s",
         "ratio",
+        "processor_s",
+        "peak_gb",
         "neurons",
         "threads",
     ]
     assert result["neurons"] == 256
+    assert result["processor_s"] > 0
+    assert 0.1 < result["peak_gb"] < 100, "a process with torch, in gigabytes"
     assert result["threads"] == torch.get_num_threads()
     assert result["ratio"] == result["lens_s"] / result["forward_s"]
     assert json.loads(json.dumps(result)) == result
