@@ -95,8 +95,8 @@ def test_on_random_weights_nothing_bold_claims_a_meaning(
     bold = {text.casefold() for text in Bold(html).texts} - {ASKED, f"“{ASKED}”"}
     known = meanings(view)
     said = {text for text in bold if set(re.split(r"[,:·]\s*| and ", text)) & known}
-    if page == "image":  # what the picture shows, which is no neuron's meaning
-        said = {text for text in said - known if not text.startswith("picture ")}
+    if page == "image":  # its heading holds the picture's own label
+        said = {text for text in said if not text.startswith("picture ")}
     if page in ("search", "concept"):  # texts near the one that was asked for
         near = open_search(view.bundle, ASKED).texts(40)
         said -= {view.bundle.texts[row].casefold() for row, _ in near}

@@ -28,6 +28,7 @@ from explorer.ui.html.pictures import dot, picture_source
 from explorer.ui.html.pictures import image as bundle_picture
 from explorer.ui.html.shots import preview_size
 from explorer.ui.image.source import Example, Source
+from explorer.ui.shell import standing
 
 SMALL = 168
 NAMED = 3  # neurons named at a patch
@@ -61,7 +62,26 @@ def strip(
     return tag("nav", cells, css="examples", aria_label="Example pictures")
 
 
-def likely(texts: Sequence[str], mapped: Linked) -> Markup:
+def _named(view: View, text: str) -> Markup:
+    """Write a text that a list names: bold, but where texts fit no better than chance."""
+    return muted(text) if standing.says_nothing(view) else tag("b", text)
+
+
+def _css(view: View, name: str) -> str:
+    return f"{name} unsure" if standing.says_nothing(view) else name
+
+
+def no_better(view: View) -> Markup:
+    """Say what lists of texts are worth where no words pass."""
+    if not standing.says_nothing(view):
+        return NOTHING
+    return caption(
+        "In this bundle texts fit no better than chance: those listed here are the nearest, and "
+        "need not mean anything."
+    )
+
+
+def likely(view: View, texts: Sequence[str], mapped: Linked) -> Markup:
     """Say what the picture most surely shows."""
     if not texts:
         return NOTHING
@@ -73,7 +93,9 @@ def likely(texts: Sequence[str], mapped: Linked) -> Markup:
                 "strongest patches of second-order effects together."
             ),
             tag(
-                "ol", (tag("li", tag("b", text), " ", mapped(text)) for text in texts), css="likely"
+                "ol",
+                (tag("li", _named(view, text), " ", mapped(text)) for text in texts),
+                css="likely",
             ),
         ]
     )
@@ -107,7 +129,7 @@ def concept_list(view: View, concepts: Sequence[FoundConcept], mapped: Linked) -
     """Show discovered concepts as bars, strongest first, each a link to the neurons naming it."""
     most = max((concept.score for concept in concepts), default=0.0) or 1.0
     lines = (_concept(view, concept, concept.score / most, mapped) for concept in concepts)
-    return tag("ol", lines, css="concepts-found")
+    return tag("ol", lines, css=_css(view, "concepts-found"))
 
 
 def _concept(view: View, concept: FoundConcept, share: float, mapped: Linked) -> Markup:
@@ -205,7 +227,7 @@ def _readout(view: View, patch: Patch) -> Markup:
         return tag("div", tag("h3", title), tag("ol", items))
 
     texts = (
-        tag("li", tag("b", text), muted(glossary.signed(1000 * share), num=True))
+        tag("li", _named(view, text), muted(glossary.signed(1000 * share), num=True))
         for text, share in patch.concepts
     )
     neurons = (
@@ -222,7 +244,7 @@ def _readout(view: View, patch: Patch) -> Markup:
         for row, share in patch.neurons
     )
     said = (lines(texts, "Concepts here"), lines(neurons, "Neurons here"))
-    return tag("div", said, css="readout", aria_live="polite")
+    return tag("div", said, css=_css(view, "readout"), aria_live="polite")
 
 
 def patch_texts(view: View, patches: Sequence[Sequence[Patch]]) -> dict[str, Any]:

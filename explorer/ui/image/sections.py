@@ -186,7 +186,8 @@ def _concepts(
         )
     with right:
         frame.draw(
-            image_parts.likely(study.likely(MOST_LIKELY), mapped),
+            image_parts.no_better(view),
+            image_parts.likely(view, study.likely(MOST_LIKELY), mapped),
             notice(UNFAMILIAR) if study.unfamiliar else NOTHING,
             tag("h2", "Concepts discovered"),
             caption(

@@ -15,9 +15,12 @@ NO_BETTER = "In this bundle words describe neurons no better than chance."
 
 def sentence(view: View) -> Markup:
     """Say on every page of a bundle that none of its neurons' words pass; else nothing."""
-    if not view.bundle.tested or view.passing.words.any():
-        return NOTHING
-    return caption(NO_BETTER, css="standing")
+    return caption(NO_BETTER, css="standing") if says_nothing(view) else NOTHING
+
+
+def says_nothing(view: View) -> bool:
+    """Return whether a bundle was compared with chance and no neuron's words pass."""
+    return view.bundle.tested and not view.passing.words.any()
 
 
 def what_it_lacks(view: View) -> Markup:
