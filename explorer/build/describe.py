@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from explorer.bundle.writer import ArrayWriter
 from explorer.decompose import SparseCode
 from explorer.describe.agreement import agreement, text_sums
 from explorer.describe.atlas import lay_out
-from explorer.describe.dictionary import TextDictionary, build_index, load_index, save_index
+from explorer.describe.dictionary import TextDictionary, build_index, save_index
 from explorer.describe.directions import LayerDirections
 from explorer.describe.polysemy import (
     concept_clusters,
@@ -30,7 +31,7 @@ from explorer.describe.polysemy import (
     label_diversity,
     related_cosine,
 )
-from explorer.describe.shortlist import chooser
+from explorer.describe.pursuits import pursue
 from explorer.resumable import Say
 
 INDEX = "texts.faiss"
@@ -61,8 +62,7 @@ def describe_directions(
     atoms = dictionary.atoms()
     m = min(settings.nonzero, *atoms.shape)
     notify = _every(say, "sparse sets", len(directions))
-    index = writer.folder / INDEX
-    choose = chooser(settings.pursuit, len(atoms), lambda: load_index(index))
+    choose = partial(pursue, settings.pursuit)
     code = choose(directions, atoms, m, notify)
     top = _write_layers(writer, layers)
     neighbours, cosines = nearest(directions, min(NEIGHBOURS, len(directions) - 1))

@@ -5,8 +5,8 @@ thousands of texts that is nearly all of a build's time, and nearly all of it is
 from the target. Here each target is pursued among its shortlist: the texts nearest to it, and, for
 a pursuit that takes texts with negative weights, those farthest from it.
 
-What that may miss is a text far from the target and near to a residual. `python -m explorer bench
-shortlist` measures it. Dictionaries that are searched exactly are pursued as a whole.
+What that misses is a text far from the target and near to a residual. `python -m explorer bench
+shortlist` measures it, and finds it too much: builds pursue the whole dictionary, of any size.
 
 Axes: target, text, embed; m counts chosen texts.
 """
@@ -14,14 +14,13 @@ Axes: target, text, embed; m counts chosen texts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explorer.decompose import SparseCode, shortlist_codes
-from explorer.describe.dictionary import EXACT_BELOW, search
+from explorer.describe.dictionary import search
 from explorer.describe.pursuits import Code, Rows, pursue
 
 SHORTLIST = 256
@@ -31,16 +30,6 @@ CHUNK = 512
 
 Choose = Callable[..., Code]
 """(targets, dictionary, m, progress=None) -> code."""
-
-
-def chooser(name: str, texts: int, index: Callable[[], Any]) -> Choose:
-    """Return the pursuit for a dictionary of so many texts, whose search index `index` gives.
-
-    Fewer texts than the index searches one by one are pursued as a whole.
-    """
-    if texts < EXACT_BELOW:
-        return partial(pursue, name)
-    return partial(pursue_short, name, index())
 
 
 def shortlists(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,9 +10,9 @@ from hypothesis import strategies as st
 from benchmarks.omp import text_like_vectors
 from explorer.build.settings import PURSUITS as NAMES
 from explorer.decompose import shortlist_codes, sparse_codes
-from explorer.describe.dictionary import EXACT_BELOW, build_index
+from explorer.describe.dictionary import build_index
 from explorer.describe.pursuits import pursue
-from explorer.describe.shortlist import chooser, pursue_short, shortlists
+from explorer.describe.shortlist import pursue_short, shortlists
 from explorer.errors import InputError
 
 
@@ -60,14 +58,3 @@ def test_every_pursuit_among_the_nearest(name: str) -> None:
     assert all(set(ids[ids >= 0]) <= set(own) for ids, own in zip(short.ids, lists, strict=True))
     assert (short.cosines[:, -1] > whole.cosines[:, -1] - 0.1).all()
     assert (short.ids[:, 0] == whole.ids[:, 0]).all()  # the nearest text is on the list
-
-
-def test_small_dictionaries_are_pursued_as_a_whole() -> None:
-    def never() -> object:
-        raise AssertionError("the index is not needed")
-
-    choose = chooser("omp", EXACT_BELOW - 1, never)
-    assert isinstance(choose, partial) and choose.func is pursue
-    words, aims = text_like_vectors(300, 3, 16, 2)
-    large = chooser("omp", EXACT_BELOW, lambda: build_index(words.astype(np.float32)))
-    assert large(aims, words, 4).ids.shape == (3, 4)
