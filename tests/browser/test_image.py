@@ -126,5 +126,5 @@ def test_patches_are_read_by_pointer_tap_and_keys(visit: Visit) -> None:
     visit.page.wait_for_url("**/neuron?**")
     visit.page.wait_for_selector("h1")
     assert visit.query()["bundle"] == "tiny"
-    assert visit.page.evaluate("document.documentElement.dataset.lensImage") is None
+    visit.page.wait_for_function("() => !('lensImage' in document.documentElement.dataset)")
     visit.check()

@@ -11,7 +11,9 @@ import pytest
 from tests.support.browser import (
     CONTRAST,
     EVERYWHERE,
+    PATIENCE,
     Visit,
+    sync_api,
 )
 
 PAGES = {
@@ -181,7 +183,8 @@ def test_filter_by_a_word_is_an_address(visit: Visit) -> None:
     visit.settled("Neurons")
     visit.page.wait_for_selector("text=Their concept sets contain")
     assert visit.page.locator("a.card .where").all_inner_texts() == shown
-    assert visit.page.get_by_label("Concept").input_value() == "red"
+    box = visit.page.get_by_label("Concept")  # filled a moment after the cards are there
+    sync_api.expect(box).to_have_value("red", timeout=PATIENCE)
     visit.check()
 
 

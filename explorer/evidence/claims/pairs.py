@@ -73,7 +73,9 @@ def _judged(own: Figure, whole: Figure, beyond: bool, of: str) -> Verdict:
 
 
 def _place(result: Result) -> int:
-    return next(place for place, row in enumerate(result["kept"]) if row["share"] == SHARE)
+    """Return the place of the row whose share of the pairs is nearest to `SHARE`."""
+    shares = [row["share"] for row in result["kept"]]
+    return min(range(len(shares)), key=lambda place: abs(shares[place] - SHARE))
 
 
 def explain(result: Result) -> list[str]:
