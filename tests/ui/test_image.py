@@ -301,7 +301,9 @@ def test_the_patch_reader_lies_over_the_picture_and_carries_its_texts(view: View
         assert rows == [row for row, _ in patch.neurons]
     assert html.count("<span></span>") == 16
     assert 'alt="&lt;b&gt;"' in html
-    readout = html.split('class="readout unsure"')[1]  # of the strongest patch, before any is pointed at
+    readout = html.split('class="readout unsure"')[
+        1
+    ]  # of the strongest patch, before any is pointed at
     strongest = max(
         (patch for line in patches for patch in line),
         key=lambda patch: patch.concepts[0][1] if patch.concepts else 0,
