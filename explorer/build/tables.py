@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ class TableListing:
         return {**self.__dict__, "_held": None}
 
 
-class _Table:
+class _Table(ABC):
     """One table, a part at a time."""
 
     def __init__(self, file: Path) -> None:
@@ -99,6 +100,7 @@ class _Table:
     def __enter__(self) -> _Table:
         return self
 
+    @abstractmethod
     def __exit__(self, *_: object) -> None:
         """Leave nothing open."""
 
@@ -131,12 +133,13 @@ class _Table:
                     known["label"] = names[value] if named else _text(value)
                 yield known
 
+    @abstractmethod
     def part(self, row: int) -> tuple[int, pa.Array]:
         """Return the part of the column of pictures that a row is in, and its first row."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _columns(self, names: list[str]) -> Iterator[pa.RecordBatch]:
-        raise NotImplementedError
+        """Yield the rows of some columns."""
 
     def _class_names(self, label: str | None) -> list[str]:
         stored = (self.schema.metadata or {}).get(b"huggingface", b"{}")
@@ -183,6 +186,9 @@ class _Arrow(_Table):
         if not self._batches:
             raise InputError(f"{file} holds no rows.")
         self.schema = self._batches[0].schema
+
+    def __exit__(self, *_: object) -> None:
+        self._map.close()  # arrays that were read keep what they need of it
 
     def _columns(self, names: list[str]) -> Iterator[pa.RecordBatch]:
         for batch in self._batches:

@@ -8,6 +8,7 @@ typed attribute of `Bundle`, the file's name, the checks at writing and reading,
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, overload
@@ -175,21 +176,21 @@ class Array(Generic[Scalar]):
         return ""
 
 
-class Arrays:
+class Arrays(ABC):
     """The arrays of a bundle; `Bundle` inherits them as attributes."""
 
     path: Path
     """The bundle's folder."""
 
     @property
+    @abstractmethod
     def sizes(self) -> Mapping[str, int]:
         """Lengths of the axes that are known without reading an array."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def paired(self) -> bool:
         """Whether the bundle holds its neuron-head pairs."""
-        raise NotImplementedError
 
     directions = Array(
         "neuron embed",
