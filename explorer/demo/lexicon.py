@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.demo.captions import Captions, caption_views, synonym_mask
 from explorer.demo.features import Corpus, View
 from explorer.demo.photographs import Photographs
-from explorer.demo.text import encode_tokens
+from explorer.lens.tokens import encode_tokens
 
 CHOOSING_STYLE = "fxemoji"  # settings are chosen by it: the second stage does not train on it
 
@@ -99,4 +100,4 @@ def embed_texts(
         encode_tokens(model, tokenize(list(texts[start : start + 256])))
         for start in range(0, len(texts), 256)
     ]
-    return torch.cat(parts)
+    return F.normalize(torch.cat(parts), dim=-1)

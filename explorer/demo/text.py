@@ -31,6 +31,7 @@ from torch import Tensor
 from explorer.demo.align import label_loss
 from explorer.demo.captions import TEMPLATES, Captions
 from explorer.demo.phrases import Phrasebook
+from explorer.lens.tokens import encode_tokens
 
 
 @dataclass(frozen=True)
@@ -108,17 +109,6 @@ def seed_token_embeddings(model: CLIP, token_vectors: np.ndarray, spread: float 
         model.token_embedding.weight.copy_(start * spread / start.std())
 
 
-def encode_tokens(model: CLIP, tokens: Tensor) -> Tensor:
-    """Return unit text embeddings [text, embed]; as ``encode_text``, on the used length only."""
-    ends = tokens.argmax(1)
-    length = int(ends.max()) + 1
-    tokens = tokens[:, :length]
-    stream = model.token_embedding(tokens) + model.positional_embedding[:length]
-    stream = model.transformer(stream, attn_mask=model.attn_mask[:length, :length])
-    stream = model.ln_final(stream)
-    return F.normalize(stream[torch.arange(len(tokens)), ends] @ model.text_projection, dim=-1)
-
-
 class TextRun:
     """The state of one stage: the tower's parameters, their optimiser and the step reached."""
 
@@ -190,7 +180,7 @@ def teach(
         rng = np.random.default_rng([settings.seed, run.step])
         texts, targets, labels = _draw_lesson(rng, lessons, settings, settings.batch_size)
         with torch.autocast("cpu", torch.bfloat16):
-            found = encode_tokens(model, tokenize(texts))
+            found = F.normalize(encode_tokens(model, tokenize(texts)), dim=-1)
         found = found.float()
         loss = (1 - (found * targets).sum(1)).mean()
         named = labels >= 0
@@ -221,7 +211,7 @@ def finish(
         texts = [_in_a_template(rng, str(rng.choice(names[label]))) for label in told]
         lesson, targets, _ = _draw_lesson(rng, lessons, TextSettings(), settings.lessons)
         with torch.autocast("cpu", torch.bfloat16):
-            found = encode_tokens(model, tokenize(texts + lesson))
+            found = F.normalize(encode_tokens(model, tokenize(texts + lesson)), dim=-1)
         found = found.float()
         logits = pictures.embeddings[views] @ found[: len(told)].T / settings.temperature
         ends = np.searchsorted(told, domains)

@@ -10,23 +10,21 @@ import copy
 from typing import Any
 
 import open_clip
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
-@torch.no_grad()
 def encode_tokens(model: Any, tokens: Tensor) -> Tensor:
     """Return `model.encode_text(tokens)`, [text, embed], computed up to the longest text's end.
 
     `tokens` is [text, context] int64. Towers that are not causal, or read their output elsewhere,
-    compute the whole context.
+    compute the whole context. Gradients flow as in `model.encode_text`.
     """
     length = _used(model, tokens)
     if length is None:
         found: Tensor = model.encode_text(tokens)
         return found
     short = copy.copy(model)
-    positions = nn.Parameter(model.positional_embedding[:length], requires_grad=False)
+    positions = model.positional_embedding[:length]  # no leaf, so that training reaches the whole
     short._parameters = {**model._parameters, "positional_embedding": positions}
     short._buffers = {**model._buffers, "attn_mask": model.attn_mask[:length, :length]}
     found = short.encode_text(tokens[:, :length])

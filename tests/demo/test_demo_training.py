@@ -32,11 +32,12 @@ from explorer.demo.features import (
 )
 from explorer.demo.first import FirstSettings
 from explorer.demo.sources import Sources
-from explorer.demo.text import FinishSettings, TextSettings, encode_tokens
+from explorer.demo.text import FinishSettings, TextSettings
 from explorer.demo.tower import dino_state, load_dino, make_model, resize_tower
 from explorer.demo.train import TrainSettings
 from explorer.demo.words import WordSettings
 from explorer.errors import ExplorerError
+from explorer.lens.tokens import encode_tokens
 from explorer.resumable import Interrupted
 from tests.demo.toys import SIZE, encoded, toy_pictures, toy_settings
 
@@ -214,12 +215,19 @@ def test_dropped_terms_are_left_out_and_attention_never_is():
     assert torch.equal(drop_terms(terms, 0.0, 0.0), torch.ones(400, 5))
 
 
-def test_short_encoding_equals_encode_text(model):
+def test_short_encoding_trains_as_encode_text_does(model):
     tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
     tokens = tokenizer(["a dog", "a very long name of a thing", "x"])
-    with torch.no_grad():
-        expected = functional.normalize(model.encode_text(tokens), dim=-1)
-        assert torch.allclose(encode_tokens(model, tokens), expected, atol=1e-5)
+    weights = [model.positional_embedding, model.token_embedding.weight, model.text_projection]
+    found, expected = encode_tokens(model, tokens), model.encode_text(tokens)
+    assert torch.allclose(found, expected, atol=1e-5)
+    for own, whole in zip(
+        torch.autograd.grad(found.square().sum(), weights),
+        torch.autograd.grad(expected.square().sum(), weights),
+        strict=True,
+    ):
+        assert whole.abs().max() > 0
+        assert (own - whole).abs().max() < 1e-4 * whole.abs().max()
 
 
 def test_recall_counts_ranks():
