@@ -49,6 +49,7 @@ PAGES = {
     "atlas-list": "atlas?area=0,0,0.5,0,0.5,0.4,0,0.3",
     "image": "image?scene=0",
     "compare": "compare?pins=9.384,9.74,8.497",
+    "bundles": "bundles",
     "adversarial": "adversarial",
     "evidence": "evidence",
     "claim": "evidence?claim=ablation",

@@ -126,6 +126,20 @@ def tiny_bundle(
 
 
 @pytest.fixture(scope="session")
+def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of another model, over some of the tiny bundle's pictures, in another order."""
+    folder = tmp_path_factory.mktemp("other")
+    save_tiny(folder / "model", width=32, heads=2, embed=24, seed=5)
+    rows = list(picture_rows())[:36]
+    new = [(facts_of("red", "circle", 0), png(draw("red", "circle", 30, 0)))]
+    PictureStore.write(folder / "store", [*rows[:3:-1], *new])
+    settings = settings_for(
+        folder / "bundle", folder / "model", folder / "store", layers="1,2", nulls=50
+    )
+    return build(settings, lambda line: None)
+
+
+@pytest.fixture(scope="session")
 def told_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny bundle with neurons that pass by plan; see `tests.support.told`."""
     return told(tiny_bundle, tmp_path_factory.mktemp("told") / "told")

@@ -7,8 +7,10 @@ the end where they have the stronger effects,
     overlap(a, b) = |T_a and T_b| / |T_a or T_b|
 
 A neuron's match is the neuron of the other bundle, in the same layer, with the largest overlap.
-Where the texts that both have lie at the same places, the joint space is shared, and the cosine of
-directions is told too.
+The largest of thousands is never 0, so it is compared with what chance gives: the largest overlap
+after the second bundle's top pictures are dealt anew among the neurons of the layer, each neuron
+keeping its number of pictures and each picture its number of neurons. Where the texts that both
+have lie at the same places, the joint space is shared, and the cosine of directions is told too.
 
 Axes: neuron, image, text, embed.
 """
@@ -30,6 +32,8 @@ SHARED_SPACE = 0.99
 """Mean cosine of the texts' embeddings from which the joint space is one."""
 FEWEST = 10
 """Pictures in common, at least."""
+NUMBERED = 2.0
+"""Times chance that neurons of one number overlap where the numbers mean the same neurons."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,10 @@ class Matches:
     """[neuron]: the row of the match in the second bundle, -1 where no top picture is shared."""
     overlap: NDArray[np.float32]
     """[neuron]: with the match, 0 to 1."""
+    dealt: NDArray[np.float32]
+    """[neuron]: what `overlap` would be with the second bundle's top pictures dealt at random."""
+    home: NDArray[np.int64]
+    """[neuron]: the row in the second bundle of the same layer and number."""
     same: NDArray[np.float32]
     """[neuron]: overlap with the neuron of the same layer and number."""
     cosine: NDArray[np.float32] | None
@@ -53,6 +61,17 @@ class Matches:
     pictures: int
     """That both bundles have."""
     layers: list[int]
+
+    @property
+    def numbered(self) -> bool:
+        """Whether a number means the same neuron in both, as before and after a fine-tune."""
+        return bool(self.same.mean() > NUMBERED * self.chance)
+
+    def of_layer(self, layer: int) -> slice:
+        """Return the places of a layer's neurons in the arrays."""
+        width = len(self.rows) // len(self.layers)
+        start = self.layers.index(layer) * width
+        return slice(start, start + width)
 
 
 def match_neurons(first: Bundle, second: Bundle) -> Matches:
@@ -86,31 +105,54 @@ def match_neurons(first: Bundle, second: Bundle) -> Matches:
         parts.append(
             _layer(_tops(first, rows, numbers), _tops(second, others, there), rows, others)
         )
-    found = [np.concatenate(column) for column in zip(*(part[:5] for part in parts), strict=True)]
-    chance = float(np.mean([part[5] for part in parts]))
+    found = [np.concatenate(column) for column in zip(*(part[:-1] for part in parts), strict=True)]
+    rows, best, overlap, dealt, home, same, shown = found
+    chance = float(np.mean([part[-1] for part in parts]))
     return Matches(
-        found[0], found[1], found[2], found[3],
-        _cosines(first, second, layers, width[0]), found[4], chance, pictures, layers,
+        rows, best, overlap, dealt, home, same,
+        _cosines(first, second, layers, width[0]), shown, chance, pictures, layers,
     )  # fmt: skip
 
 
 def _layer(
     own: csr_array, theirs: csr_array, rows: NDArray[np.int64], others: NDArray[np.int64]
 ) -> tuple[Any, ...]:
-    both = (own @ theirs.T).toarray()
-    either = own.sum(axis=1)[:, None] + theirs.sum(axis=1)[None] - both
-    overlap = (both / np.maximum(either, 1)).astype(np.float32)
-    best = overlap.argmax(axis=1)
-    most = overlap[np.arange(len(rows)), best]
+    """Return the arrays of `Matches` for one layer, in their order, and the chance overlap."""
+    overlap = _overlaps(own, theirs)
+    best, most = _largest(overlap)
     off = overlap.sum() - overlap.trace()
     return (
         rows,
         np.where(most > 0, others[best], -1),
         most,
-        overlap.diagonal(),
+        _largest(_overlaps(own, _dealt(theirs)))[1],
+        others,
+        overlap.diagonal().astype(np.float32),
         own.sum(axis=1) > 0,
-        off / max(1, overlap.size - len(rows)),
+        float(off) / max(1, len(rows) * (len(rows) - 1)),
     )
+
+
+def _overlaps(own: csr_array, theirs: csr_array) -> csr_array:
+    """Return [neuron, neuron]: pictures in both, as a share of those in either."""
+    both = (own @ theirs.T).tocoo()
+    either = own.sum(axis=1)[both.row] + theirs.sum(axis=1)[both.col] - both.data
+    return csr_array((both.data / either, (both.row, both.col)), shape=both.shape)
+
+
+def _largest(overlap: csr_array) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the place of each row's largest overlap, the first of several, and the overlap."""
+    most = overlap.max(axis=1).toarray().ravel().astype(np.float32)
+    return np.asarray(overlap.argmax(axis=1)).ravel(), most
+
+
+def _dealt(tops: csr_array) -> csr_array:
+    """Deal the top pictures anew: seeded; what a neuron would hold twice, it holds once."""
+    pictures = np.random.default_rng(0).permutation(tops.indices)
+    dealt = csr_array((tops.data, pictures, tops.indptr), shape=tops.shape, copy=True)
+    dealt.sum_duplicates()
+    dealt.data[:] = 1
+    return dealt
 
 
 def _tops(bundle: Bundle, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> csr_array:
@@ -188,15 +230,16 @@ def match_facts(first: Bundle, second: Bundle, top: int) -> dict[str, Any]:
     """
     found = match_neurons(first, second)
     width = len(found.rows) // len(found.layers)
-    home = np.concatenate([second.row(n, 0) + np.arange(width) for n in found.layers])
-    kept = found.best == home
+    kept = found.best == found.home
     by_layer = []
-    for place, layer in enumerate(found.layers):
-        rows = slice(place * width, (place + 1) * width)
+    for layer in found.layers:
+        rows = found.of_layer(layer)
         facts = {
             "layer": layer,
             "kept": float(kept[rows].mean()),
             "overlap": float(found.same[rows].mean()),
+            "best_overlap": float(np.median(found.overlap[rows])),
+            "best_by_chance": float(np.median(found.dealt[rows])),
         }
         if found.cosine is not None:
             facts["cosine"] = float(found.cosine[rows].mean())

@@ -19,6 +19,7 @@ PAGES = {
     "atlas": ("atlas?bundle=told", "Atlas"),
     "image": ("image?bundle=tiny&image=3&texts=red%2Cblue", "An image under the lens"),
     "compare": ("compare?bundle=told&pins=1.4,1.5,2.7&image=3", "Compare"),
+    "bundles": ("bundles?bundle=told&other=tiny", "Two bundles"),
     "adversarial": (
         "adversarial?bundle=tiny&source=blue+square&target=red+circle&seed=3",
         "Adversarial pictures from polysemy",

@@ -25,6 +25,7 @@ PAGES = {
     "picture": ("search?bundle=tiny&image=3&find=circle", "Search"),
     "concept": ("concept?bundle=tiny&text=red", "“red”"),
     "compare": ("compare?bundle=tiny&pins=1.5,2.7,0.3,0.4&image=3", "Compare"),
+    "bundles": ("bundles?bundle=tiny&other=told", "Two bundles"),
     "table": ("neurons?bundle=tiny&view=table&polysemy=0..&pins=1.5", "Neurons"),
 }
 EVIL = "%3Cimg%20src%3Dx%20onerror%3D%22window.stolen%3D1%22%3E"

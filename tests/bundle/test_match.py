@@ -8,29 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from explorer.build import build
 from explorer.bundle import Bundle
-from explorer.bundle.match import match_facts, match_neurons
+from explorer.bundle.match import _dealt, _layer, match_facts, match_neurons
 from explorer.bundle.pictures import PictureStore
 from explorer.commands.main import main
 from explorer.errors import InputError
-from tests.conftest import draw, facts_of, picture_rows, png, settings_for
-from tests.support.tiny import save_tiny
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of another model, over some of the tiny bundle's pictures, in another order."""
-    folder = tmp_path_factory.mktemp("other")
-    save_tiny(folder / "model", width=32, heads=2, embed=24, seed=5)
-    rows = list(picture_rows())[:36]
-    new = [(facts_of("red", "circle", 0), png(draw("red", "circle", 30, 0)))]
-    PictureStore.write(folder / "store", [*rows[:3:-1], *new])
-    settings = settings_for(
-        folder / "bundle", folder / "model", folder / "store", layers="1,2", nulls=50
-    )
-    return build(settings, lambda line: None)
+from tests.conftest import draw, facts_of, png, settings_for
 
 
 def stronger(bundle: Bundle, row: int) -> set[bytes]:
@@ -40,8 +26,8 @@ def stronger(bundle: Bundle, row: int) -> set[bytes]:
     return {bundle.pictures.encoded(int(image)) for image in images if image >= 0}
 
 
-def test_matches_are_those_of_sets(tiny_bundle: Path, other: Path) -> None:
-    first, second = Bundle.open(tiny_bundle), Bundle.open(other)
+def test_matches_are_those_of_sets(tiny_bundle: Path, other_bundle: Path) -> None:
+    first, second = Bundle.open(tiny_bundle), Bundle.open(other_bundle)
     found = match_neurons(first, second)
     assert found.layers == [1, 2] and found.pictures == 32
     both = {first.pictures.encoded(n) for n in range(36)}
@@ -59,6 +45,7 @@ def test_matches_are_those_of_sets(tiny_bundle: Path, other: Path) -> None:
         assert found.same[place] == pytest.approx(overlaps[place])
     assert found.cosine is None  # random texts of another model
     assert 0 < found.chance < 1
+    assert not found.numbered
 
 
 def test_a_bundle_is_its_own_match(tiny_bundle: Path) -> None:
@@ -66,6 +53,8 @@ def test_a_bundle_is_its_own_match(tiny_bundle: Path) -> None:
     found = match_neurons(bundle, bundle)
     assert (found.same[found.shown] == 1).all()
     assert (found.overlap[found.shown] == 1).all()
+    assert found.numbered and (found.home == found.rows).all()
+    assert np.median(found.dealt[found.shown]) < 0.7
     alive = np.linalg.norm(bundle.directions.astype(np.float32), axis=1) > 0.5
     assert found.cosine is not None
     assert np.allclose(found.cosine[alive], 1, atol=2e-3)
@@ -75,10 +64,10 @@ def test_a_bundle_is_its_own_match(tiny_bundle: Path) -> None:
 
 
 def test_what_cannot_be_compared(
-    tiny_bundle: Path, other: Path, tiny_model: Path, tmp_path: Path,
+    tiny_bundle: Path, other_bundle: Path, tiny_model: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    assert main(["compare", str(tiny_bundle), str(other), "--json", "--top", "5"]) == 0
+    assert main(["compare", str(tiny_bundle), str(other_bundle), "--json", "--top", "5"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert [layer["layer"] for layer in facts["layers"]] == [1, 2]
     overlaps = [neuron["overlap"] for neuron in facts["changed"]]
@@ -95,4 +84,27 @@ def test_what_cannot_be_compared(
     settings = settings_for(tmp_path / "c", tiny_model, tmp_path / "store", layers="0", nulls=50)
     shutil.rmtree(tmp_path / "b")
     with pytest.raises(InputError, match="compare bundles that share one"):
-        match_neurons(Bundle.open(other), Bundle.open(build(settings, lambda line: None)))
+        match_neurons(Bundle.open(other_bundle), Bundle.open(build(settings, lambda line: None)))
+
+
+def test_pictures_are_dealt_to_as_many_neurons_as_before() -> None:
+    draw = np.random.default_rng(3)
+    tops = csr_array((draw.random((200, 400)) < 0.03).astype(np.float64))
+    dealt = _dealt(tops)
+    assert set(dealt.data) == {1.0}
+    lost = tops.sum() - dealt.sum()  # a picture that a neuron would hold twice
+    assert 0 <= lost < 0.05 * tops.sum()
+    assert (dealt.sum(axis=1) <= tops.sum(axis=1)).all()
+    assert (dealt.sum(axis=0) <= tops.sum(axis=0)).all()
+    assert dealt.multiply(tops).sum() < 0.1 * tops.sum()
+
+
+def test_of_two_unrelated_bundles_the_best_match_is_that_of_chance() -> None:
+    draw = np.random.default_rng(5)
+    own, theirs = (csr_array((draw.random((300, 500)) < 0.05).astype(np.float64)) for _ in range(2))
+    rows = np.arange(300)
+    _, best, overlap, dealt, *_ = _layer(own, theirs, rows, rows)
+    assert abs(np.median(overlap) - np.median(dealt)) < 0.02
+    _, _, overlap, dealt, *_ = _layer(own, own, rows, rows)
+    assert overlap.min() == 1 and dealt.max() < 0.5
+    assert best.min() >= 0

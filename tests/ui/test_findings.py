@@ -984,8 +984,8 @@ PLACES: list[tuple[str, dict[str, str]]] = [
 ]
 
 
-BARE = ("home", "search", "concept", "neurons", "atlas", "compare", "image", "adversarial",
-        "evidence", "about", "neuron")  # fmt: skip
+BARE = ("home", "search", "concept", "neurons", "atlas", "compare", "bundles", "image",
+        "adversarial", "evidence", "about", "neuron")  # fmt: skip
 
 
 @pytest.mark.parametrize("page", BARE)

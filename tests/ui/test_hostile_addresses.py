@@ -15,6 +15,7 @@ from explorer.ui.address import area
 from explorer.ui.address.address import parse_jump, read_neurons, read_picture
 from explorer.ui.address.atlas_query import read_atlas
 from explorer.ui.address.attack_query import read_attack, read_scene
+from explorer.ui.address.bundles_query import read_bundles
 from explorer.ui.address.findings_query import read_findings
 from explorer.ui.address.search_query import read_search
 from explorer.ui.data.image_query import read_query
@@ -27,7 +28,7 @@ KEYS = (
     "word", "view", "q", "mode", "show", "by", "rank", "find", "image", "scene", "texts", "text",
     "method", "threshold", "colour", "at", "area", "claim", "source", "target", "seed", "why",
     "pictures", "where", "tag", "author", "agreement", "polysemy", "selectivity", "finding",
-    "attack", "fit", "scale", "exact", "fine", "own",
+    "attack", "fit", "scale", "exact", "fine", "own", "other",
 )  # fmt: skip
 PARTS = (
     "1", "0", "-1", "1.5", "1.5,2.7", "..", "0.5..", "..0.5", "nan", "inf", "1e999", "9" * 40, "²",
@@ -71,6 +72,7 @@ def check_address(view: View, params: dict[str, str]) -> None:
         lambda: read_search(params, 40),
         lambda: read_query(params, view),
         lambda: read_neuron(params, view),
+        lambda: read_bundles(params, "tiny", ["tiny", "other"]),
     ]
     for read in readers:
         found = read()

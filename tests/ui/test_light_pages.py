@@ -28,6 +28,7 @@ PAGES = {
     "search": {"q": "red circle"},
     "atlas": {},
     "compare": {},
+    "bundles": {},
     "evidence": {},
     "findings": {},
     "finding": {},

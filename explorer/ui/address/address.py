@@ -23,6 +23,7 @@ PAGES: dict[str, str] = {
     "search": "pages/search.py",
     "concept": "pages/concept.py",
     "compare": "pages/compare.py",
+    "bundles": "pages/bundles.py",
     "adversarial": "pages/adversarial.py",
     "image": "pages/image.py",
     "evidence": "pages/evidence.py",

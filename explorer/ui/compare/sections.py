@@ -17,7 +17,7 @@ from explorer.ui.data.grouping import NEGATIVE, POSITIVE, strongest
 from explorer.ui.data.loaders import View
 from explorer.ui.html.cards import card
 from explorer.ui.html.elements import NOTHING, caption, figures, joined, muted, notice, table, tag
-from explorer.ui.html.links import actions, chips, concept_link, link
+from explorer.ui.html.links import actions, chips, concept_link, link, pages
 from explorer.ui.html.pictures import strip
 from explorer.ui.shell import frame, pins
 from explorer.ui.shell.frame import Page
@@ -35,7 +35,8 @@ def body(page: Page, image: int | None) -> None:
     """Draw the whole page, or how to pin the first neurons."""
     view = page.view
     frame.title("Compare")
-    frame.draw(tag("h1", "Compare"))
+    kinds = pages("What to compare", frame.COMPARISONS, "compare", bundle=view.key)
+    frame.draw(tag("div", tag("h1", "Compare"), kinds, css="neuron-head"))
     places = pins.pinned()
     if not places:
         frame.draw(_empty(view), css="empty")

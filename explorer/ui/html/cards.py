@@ -30,11 +30,13 @@ def card(
     small: bool = False,
     title: str = "",
     end: int = grouping.POSITIVE,
+    own: bool = True,
 ) -> Markup:
     """Show a neuron in brief, all of it a link to its page.
 
     `pictures`: which images to show instead of the strongest ones of the `end`; `title`: instead of
-    the neuron's own and of what the pictures share; `note`: how it was found, say.
+    the neuron's own and of what the pictures share; `note`: how it was found, say. `own`: whether
+    it is of the bundle that the page shows, to which the pins belong.
     """
     layer, neuron = view.place(row)
     if pictures is None:
@@ -49,6 +51,8 @@ def card(
         note,
         NOTHING if small else measures_line(view, row),
     )
+    if not own:
+        return tag("div", neuron_link(view, row, body, css="card", pins=""), css="cardbox")
     whole = neuron_link(view, row, body, css="card")
     return tag("div", whole, pin_button(layer, neuron), css="cardbox")
 

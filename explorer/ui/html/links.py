@@ -86,6 +86,15 @@ def choices(
     return tag("nav", items, css="choices", aria_label=name)
 
 
+def pages(name: str, options: Mapping[str, str], current: str, /, **params: object) -> Markup:
+    """Offer pages that belong together side by side, each by its text."""
+    items = (
+        anchor(page, params, text, marks={"aria_current": "page" if page == current else None})
+        for page, text in options.items()
+    )
+    return tag("nav", items, css="choices", aria_label=name)
+
+
 def pager(page: str, number: int, pages: int, /, **params: object) -> Markup:
     """Link to the pages of results before and after; nothing where there is only one."""
     if pages == 1:

@@ -50,9 +50,12 @@ NAVIGATION = {
 UNDER = {  # pages without an entry of their own
     "neuron": "neurons",
     "concept": "search",
+    "bundles": "compare",
     "finding": "findings",
     "collection": "findings",
 }
+COMPARISONS = {"compare": "Neurons", "bundles": "Bundles"}
+"""Pages that compare: page -> what."""
 
 _ROUTER = (Path(__file__).parent / "router.js").read_text("utf-8")
 

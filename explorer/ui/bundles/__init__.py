@@ -1,0 +1,1 @@
+"""Two bundles side by side."""
