@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import tomllib
 import urllib.request
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,19 +150,42 @@ def test_variables_of_the_containers_are_those_the_app_reads() -> None:
     assert "healthcheck" in services["database"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment that the Dockerfile makes: its files alone, its `pip install`, nothing else."""
+    place = tmp_path_factory.mktemp("image")
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    for line in re.findall(r"^COPY (.*)$", text, re.MULTILINE):
+        *names, folder = line.split()
+        for name in names:
+            to = place / "app" / (name if folder == "./" else folder)
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            to.parent.mkdir(exist_ok=True)
+            copy(ROOT / name, to)
+    venv.create(place / "venv", with_pip=True)
+    (install,) = re.findall(r"^RUN pip (install .*?) &&", text, re.MULTILINE)
+    command = [str(place / "venv/bin/python"), "-m", "pip", *shlex.split(install)]
+    subprocess.run(command, cwd=place / "app", check=True, capture_output=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EXPLORER_")}
+    path = os.pathsep.join([str(place / "venv/bin"), os.environ["PATH"]])
+    return kept | {"PATH": path, "VIRTUAL_ENV": str(place / "venv")}
+
+
+@pytest.fixture(params=["installed", pytest.param("image", marks=pytest.mark.container)])
 def container(
-    installed: dict[str, str], tmp_path: Path, tiny_bundle: Path
+    request: pytest.FixtureRequest, tmp_path: Path, tiny_bundle: Path
 ) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str], str]]:
     """The command that the container runs, in the installed package, on a port that is free."""
+    environment: dict[str, str] = request.getfixturevalue(request.param)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     places = {BUNDLES_VARIABLE: str(tiny_bundle.parent), FOLDER_VARIABLE: str(tmp_path / "data")}
     command = [port if part == "8501" else part for part in steps("CMD")]
     command[command.index("0.0.0.0")] = "127.0.0.1"
-    process = subprocess.Popen(command, cwd=tmp_path, env=installed | places)
-    yield process, installed, port
+    command[0] = str(shutil.which(command[0], path=environment["PATH"]))
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment | places)
+    yield process, environment, port
     stop(process)
 
 
@@ -167,7 +193,8 @@ def test_the_containers_command_serves_and_its_health_check_passes(
     container: tuple[subprocess.Popen[bytes], dict[str, str], str], tmp_path: Path
 ) -> None:
     process, environment, port = container
-    check = [sys.executable, *(part.replace("8501", port) for part in steps("HEALTHCHECK")[1:])]
+    python = str(shutil.which("python", path=environment["PATH"]))
+    check = [python, *(part.replace("8501", port) for part in steps("HEALTHCHECK")[1:])]
     end = time.monotonic() + PATIENCE
     while run(environment, tmp_path, *check).returncode and time.monotonic() < end:
         assert process.poll() is None, "the server stopped"
