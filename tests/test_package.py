@@ -152,7 +152,7 @@ def test_variables_of_the_containers_are_those_the_app_reads() -> None:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment that the Dockerfile makes: its files alone, its `pip install`, nothing else."""
+    """The environment that the Dockerfile makes: its files and its `pip install` alone."""
     place = tmp_path_factory.mktemp("image")
     text = (ROOT / "Dockerfile").read_text("utf-8")
     for line in re.findall(r"^COPY (.*)$", text, re.MULTILINE):

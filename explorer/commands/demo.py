@@ -1,4 +1,4 @@
-"""The command `demo images|train|bundle`: how the shipped bundle was made."""
+"""The command `demo images|train|bundle|sentences`: how the shipped bundle was made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
         ExplorerError: when a package, a registry client or an earlier step is missing.
     """
     parser = argparse.ArgumentParser(prog="python -m explorer demo", description=__doc__)
-    parser.add_argument("step", choices=["images", "train", "bundle"])
+    parser.add_argument("step", choices=list(STEPS))
     parser.add_argument("--work", type=Path, default=Path("demo-work"), help="working folder")
     parser.add_argument("--photos", type=Path, help="folder with the training photographs")
     parser.add_argument("--first", type=Path, help="folder of a finished first stage to start from")
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path("precomputed/picto"), help="bundle folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)
-    result = {"images": _images, "train": _train, "bundle": _bundle}[options.step](options)
+    result = STEPS[options.step](options)
     print(json.dumps(result) if options.json else "\n".join(f"{k}: {v}" for k, v in result.items()))
     return 0
 
@@ -80,3 +80,19 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
     figures = measure(bundle, ["recall"])
     reseal_evidence(bundle, figures)
     return {"bundle": str(bundle.path), **figures}
+
+
+def _sentences(options: argparse.Namespace) -> dict[str, Any]:
+    from explorer.build.run import to_console
+    from explorer.bundle import Bundle, reseal_evidence
+    from explorer.demo.sentences import SentenceSettings, teach_bundle
+    from explorer.evidence import measure
+
+    tokens = teach_bundle(Bundle.open(options.out), SentenceSettings(), to_console)
+    bundle = Bundle.open(options.out)
+    figures = measure(bundle, ["recall"])
+    reseal_evidence(bundle, figures)
+    return {"bundle": str(bundle.path), "tokens": tokens, **figures}
+
+
+STEPS = {"images": _images, "train": _train, "bundle": _bundle, "sentences": _sentences}

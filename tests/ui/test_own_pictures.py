@@ -99,3 +99,8 @@ def test_originals_are_shown_and_thumbnails_at_their_own_size(
     assert "24 × 24 pixels" in html
     (style,) = re.findall(r'class="patches" style="([^"]*)"', html)
     assert style.endswith("max-width:24px")
+
+
+def test_credits_thank_nobody_for_pictures_without_authors(bundles: Path) -> None:
+    said = html_of(run_page("about"))
+    assert "40 pictures from 1 source. They came without an author or a licence." in said

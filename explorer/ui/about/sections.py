@@ -109,14 +109,19 @@ def credits_table(view: View) -> None:
     rows = sorted(((*key, int(n)) for key, n in counts.items()), key=lambda row: -row[3])
     shown = [(s or "–", a or "–", li or "–", f"{n:,}") for s, a, li, n in rows]
     names = ("Source", "Author", "Licence", "Pictures")
+    sources = listed["source"].nunique()
+    thanks = (
+        "Thanks to all who made them and gave them away."
+        if any(row[1] or row[2] for row in rows)
+        else "They came without an author or a licence."
+    )
     head, tail = shown[:CREDITS_SHOWN], shown[CREDITS_SHOWN:]
     further = f"{len(tail):,} more entries"
     frame.draw(
         tag("h2", "Credits of the pictures"),
         tag(
             "p",
-            f"{len(listed):,} pictures from {listed['source'].nunique():,} sources. Thanks to "
-            "all who drew them and gave them away.",
+            f"{len(listed):,} pictures from {sources:,} source{'s' * (sources != 1)}. {thanks}",
         ),
         table(names, head, right=(3,)),
         _details(further, table(names, tail, right=(3,))) if tail else NOTHING,

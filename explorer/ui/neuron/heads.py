@@ -16,6 +16,7 @@ from explorer.ui.shell import frame
 
 ROW_HEIGHT = 24
 LOW = 16  # where there are many blocks
+BAR = 72  # pixels, so that the scale of a single block can be read
 MANY = 4
 
 
@@ -41,6 +42,8 @@ def section(neuron: Neuron) -> None:
 def heads_figure(blocks: list[int], shares: NDArray[np.float32]) -> go.Figure:
     """Draw blocks down, heads across, coloured by their share."""
     reach = float(np.abs(shares).max())
+    height = (LOW if len(blocks) > MANY else ROW_HEIGHT) * len(blocks)
+    scale = {"thickness": 10, "ticksuffix": " %", "outlinewidth": 0, "nticks": 4}
     percent = [[glossary.share(float(value)) for value in line] for line in shares]
     trace = {
         "type": "heatmap",
@@ -54,12 +57,11 @@ def heads_figure(blocks: list[int], shares: NDArray[np.float32]) -> go.Figure:
         "zmin": -100 * reach,
         "zmax": 100 * reach,
         "showscale": shares.shape[1] > 8,
-        "colorbar": {"thickness": 10, "ticksuffix": " %", "outlinewidth": 0},
+        "colorbar": scale | {"lenmode": "pixels", "len": max(BAR, height)},
         "xgap": 2,
         "ygap": 2,
         "hovertemplate": "%{y}, head %{x}<br><b>%{z:.1f} %</b> of the effect<extra></extra>",
     }
     across = {"title": charts.axis_title("attention head"), "showgrid": False, "type": "category"}
     down = {"autorange": "reversed", "showgrid": False, "type": "category"}
-    height = LOW if len(blocks) > MANY else ROW_HEIGHT
-    return charts.figure(trace, height * len(blocks) + 60, across, down)
+    return charts.figure(trace, height + 60, across, down)
