@@ -100,61 +100,27 @@ def measure_attack(
     Raises:
         InputError: when a method is unknown, or the bundle has too few pictures.
     """
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown or n < 1:
-        raise InputError(
-            f"{unknown[0]!r} is no way to choose concepts: choose among {', '.join(METHODS)}."
-            if unknown
-            else "An attack is measured on at least one scene per pair."
-        )
+    _check(methods, n)
     say = progress or (lambda line: None)
     classes = Classes.of(bundle)
     if isinstance(pairs, int):
         chosen, settings = _attackable(bundle, classes, pairs, settings, seed)
     else:
         chosen = list(pairs)
-    indirect = (
-        measure_indirect(bundle, seed, say) if any("indirect" in name for name in methods) else None
-    )
-    words = vocabulary(bundle)
+    reads_indirect = any("indirect" in name for name in methods)
+    trial = Trial(
+        bundle, classes, methods, n, settings,
+        measure_indirect(bundle, seed, say) if reads_indirect else None,
+    )  # fmt: skip
 
     def take(places: range) -> Mapping[str, NDArray[Any]]:
-        hits, concepts, gained = [], [], []
-        for number in places:
-            pair = chosen[number]
-            ways = choices(bundle, pair, classes, settings, indirect, seed + number)
-            made = {name: ways[name]() for name in methods}
-            hits.append(
-                [
-                    _attack(bundle, classes, pair, made[name].shown, n, seed + number)
-                    for name in methods
-                ]
-            )
-            own = made[OWN].gains if OWN in made else {}
-            lacking = [-1] * (settings.concepts - len(own))
-            concepts.append([words.labels.index(text) for text in own] + lacking)
-            gained.append([*own.values(), *lacking])
-        arrays = {"hits": hits, "concepts": concepts, "gains": gained}
-        return {name: np.array(rows) for name, rows in arrays.items()}
+        rows = [trial.of(chosen[number], seed + number) for number in places]
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     kept = stream(Work(work), f"attack-{n}", len(chosen), 1, take, say)
     hits = {name: kept["hits"][:, place] for place, name in enumerate(methods)}
-    rows = [
-        {
-            "source": pair.source,
-            "target": pair.target,
-            **{name: round(float(found[place, :, 0].mean()), 4) for name, found in hits.items()},
-            "concepts": [words.labels[i] for i in kept["concepts"][place] if i >= 0],
-            "gains": [
-                float(gain)
-                for i, gain in zip(kept["concepts"][place], kept["gains"][place], strict=True)
-                if i >= 0
-            ],
-        }
-        for place, pair in enumerate(chosen)
-    ]
     return {
-        "pairs": len(rows),
+        "pairs": len(chosen),
         "scenes": n,
         "classes": len(classes.labels),
         "recognised": sum(pair.recognised for pair in chosen),
@@ -165,8 +131,72 @@ def measure_attack(
         "bootstrap": {"resamples": RESAMPLES, "over": "pairs"},
         "methods": {name: _figures(found, seed) for name, found in hits.items()},
         "beyond": _beyond({name: found[..., 0] for name, found in hits.items()}, seed),
-        "by_pair": rows,
+        "by_pair": _rows(chosen, hits, kept, vocabulary(bundle).labels),
     }
+
+
+def _check(methods: Sequence[str], n: int) -> None:
+    for name in methods:
+        if name not in METHODS:
+            raise InputError(
+                f"{name!r} is no way to choose concepts: choose among {', '.join(METHODS)}."
+            )
+    if n < 1:
+        raise InputError("An attack is measured on at least one scene per pair.")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tried on every pair."""
+
+    bundle: Bundle
+    classes: Classes
+    methods: Sequence[str]
+    scenes: int
+    settings: AttackSettings
+    indirect: IndirectEffects | None
+
+    def of(self, pair: Pair, seed: int) -> dict[str, list[Any]]:
+        """Return a pair's `hits` [method, scene, outcome], and own `concepts` and `gains`.
+
+        Outcomes are (fooled of two, fooled of all, margin). Concepts are numbers in the bundle's
+        vocabulary, -1 where fewer are found than are wanted.
+        """
+        ways = choices(self.bundle, pair, self.classes, self.settings, self.indirect, seed)
+        made = {name: ways[name]() for name in self.methods}
+        own = made[OWN].gains if OWN in made else {}
+        labels = vocabulary(self.bundle).labels
+        lacking = [-1] * (self.settings.concepts - len(own))
+        return {
+            "hits": [
+                _attack(self.bundle, self.classes, pair, additions.shown, self.scenes, seed)
+                for additions in made.values()
+            ],
+            "concepts": [labels.index(text) for text in own] + lacking,
+            "gains": [*own.values(), *lacking],
+        }
+
+
+def _rows(
+    chosen: Sequence[Pair],
+    hits: Mapping[str, NDArray[np.float64]],
+    kept: Mapping[str, NDArray[Any]],
+    labels: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Return each pair's success between the two classes, by method, and its own concepts."""
+    rows = []
+    for place, pair in enumerate(chosen):
+        found = kept["concepts"][place] >= 0
+        rows.append(
+            {
+                "source": pair.source,
+                "target": pair.target,
+                **{name: round(float(own[place, :, 0].mean()), 4) for name, own in hits.items()},
+                "concepts": [labels[i] for i in kept["concepts"][place][found]],
+                "gains": [float(gain) for gain in kept["gains"][place][found]],
+            }
+        )
+    return rows
 
 
 def _attackable(
