@@ -10,6 +10,7 @@ they are, to the bit.
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -145,6 +146,7 @@ def teach_bundle(bundle: Bundle, settings: SentenceSettings, say: Callable[[str]
     rows[tokens] = model.token_embedding.weight.detach()[tokens].to(rows.dtype)
     changed = file.with_suffix(".new")
     save_file(weights | {TABLE: rows}, changed)
+    shutil.copymode(file, changed)
     changed.replace(file)
     seal_files(bundle, [WEIGHTS])
     return len(tokens)
