@@ -18,6 +18,10 @@ from explorer.bundle.meaning import NOTHING
 from explorer.errors import InputError
 
 
+Head = tuple[int, int]
+"""Block, and number in it."""
+
+
 @dataclass(frozen=True)
 class PairImage:
     """One of a pair's strongest pictures, and its centred effect."""
@@ -30,6 +34,8 @@ class PairImage:
 class Pair:
     """A neuron and one later head."""
 
+    place: int
+    """Among the neuron's pairs, in the order in which they were chosen."""
     block: int
     head: int
     share: float
@@ -81,28 +87,47 @@ def heads_of(bundle: Bundle, layer: int) -> list[tuple[int, int]]:
     ]
 
 
+def head_of(bundle: Bundle, path: int) -> Head:
+    """Return block and head of a number on the axis path."""
+    first, heads = bundle.manifest.layers[0] + 1, int(bundle.manifest.model["heads"])
+    return first + path // heads, path % heads
+
+
+def place_of(bundle: Bundle, row: int, head: Head) -> int | None:
+    """Return the place of a neuron's pair with a head; None where that is none that matters.
+
+    Raises:
+        InputError: when the bundle has no pairs; it says how to add them.
+    """
+    for place, path in enumerate(bundle.pair_paths[row]):
+        if path >= 0 and head_of(bundle, int(path)) == head:
+            return place
+    return None
+
+
 def pairs_of(bundle: Bundle, row: int) -> list[Pair]:
     """Return the pairs of a neuron that matter, in the order in which they were chosen.
 
     Raises:
         InputError: when the bundle has no pairs; it says how to add them.
     """
-    paths = bundle.pair_paths[row]
-    heads = heads_of(bundle, int(bundle.neurons["layer"].iloc[row]))
-    before = bundle.pair_shares.shape[1] - len(heads)
-    return [
-        _pair(bundle, row, place, int(path), heads[int(path) - before])
-        for place, path in enumerate(paths)
-        if path >= 0
-    ]
+    there = np.flatnonzero(bundle.pair_paths[row] >= 0)
+    return [pair_at(bundle, row, int(place)) for place in there]
 
 
-def _pair(bundle: Bundle, row: int, place: int, path: int, head: tuple[int, int]) -> Pair:
+def pair_at(bundle: Bundle, row: int, place: int) -> Pair:
+    """Return one of a neuron's pairs that matter, by its place among them.
+
+    Raises:
+        InputError: when the bundle has no pairs; it says how to add them.
+    """
     at = row, place
+    path = int(bundle.pair_paths[at])
     texts = zip(bundle.pair_texts[at], bundle.pair_weights[at], strict=True)
     images = zip(bundle.pair_images[at], bundle.pair_effects[at], strict=True)
     return Pair(
-        *head,
+        place,
+        *head_of(bundle, path),
         share=float(bundle.pair_shares[row, path]),
         held=float(bundle.pair_held[at]),
         meaning=int(bundle.pair_meanings[at]),
