@@ -1,4 +1,4 @@
-"""Atlas: all neurons on one map, near each other where their directions agree."""
+"""Atlas: all neurons, or their pairs with heads, on one map, by their directions."""
 
 from explorer.ui.address.atlas_query import read_atlas
 from explorer.ui.atlas import sections as atlas
@@ -6,7 +6,8 @@ from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
 with frame.page("atlas") as page:
-    query, problems = read_atlas(page.params, page.view.layers, page.view.has, page.view.usual)
+    view = page.view
+    query, problems = read_atlas(page.params, view.layers, view.has, view.usual, view.unpaired)
     frame.show_problems(page.problems + problems)
     atlas.toolbar(page, query)
     atlas.chart(page, query)

@@ -6,7 +6,8 @@ from explorer.ui.shell import frame
 from explorer.ui.widgets import save_finding
 
 with frame.page("search") as page:
-    query, problems = read_search(page.params, len(page.view.labels), page.view.sieved)
+    view = page.view
+    query, problems = read_search(page.params, len(view.labels), view.sieved, view.unpaired)
     frame.show_problems(page.problems + problems)
     search.toolbar(page, query)
     search.results(page, query)

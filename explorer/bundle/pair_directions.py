@@ -154,7 +154,7 @@ def _from_texts(bundle: Bundle, rows: NDArray[np.int64], places: NDArray[np.int6
     for word in range(ids.shape[1]):
         sums += weights[:, word, None] * atoms[ids[:, word]]
     sizes = np.linalg.norm(sums, axis=1, keepdims=True)
-    unit = sums / np.where(sizes > 0, sizes, 1)
+    unit = np.asarray(sums / np.where(sizes > 0, sizes, 1), np.float32)
     return Part(np.arange(len(rows)), unit, np.eye(atoms.shape[1], dtype=np.float32))
 
 

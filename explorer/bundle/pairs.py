@@ -17,7 +17,8 @@ from explorer.bundle import Bundle
 from explorer.bundle.meaning import NOTHING
 from explorer.errors import InputError
 
-
+NEAREST = 2
+"""Texts that are named where none is more than chance."""
 Head = tuple[int, int]
 """Block, and number in it."""
 
@@ -59,6 +60,11 @@ class Pair:
     images: tuple[PairImage, ...]
 
     @property
+    def key(self) -> Head:
+        """Block and number of its head."""
+        return self.block, self.head
+
+    @property
     def name(self) -> str:
         """Its head's name, such as 10.3."""
         return f"{self.block}.{self.head}"
@@ -72,6 +78,14 @@ class Pair:
     def title(self) -> str:
         """What it may be called: its words, where they are more than chance."""
         return ", ".join(text for text, _ in self.texts[: self.words]) or NOTHING
+
+    @property
+    def said(self) -> str:
+        """Its words that beat chance; else that none does, and the nearest, which claim nothing."""
+        if self.words:
+            return self.title
+        near = ", ".join(text for text, _ in self.texts[:NEAREST])
+        return f"no word above chance (nearest: {near})"
 
 
 def heads_of(bundle: Bundle, layer: int) -> list[tuple[int, int]]:
@@ -91,6 +105,11 @@ def head_of(bundle: Bundle, path: int) -> Head:
     """Return block and head of a number on the axis path."""
     first, heads = bundle.manifest.layers[0] + 1, int(bundle.manifest.model["heads"])
     return first + path // heads, path % heads
+
+
+def path_of(bundle: Bundle, layer: int, head: Head) -> int:
+    """Return the place of a head among the paths of one layer's own neurons."""
+    return (head[0] - layer - 1) * int(bundle.manifest.model["heads"]) + head[1]
 
 
 def place_of(bundle: Bundle, row: int, head: Head) -> int | None:

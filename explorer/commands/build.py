@@ -44,6 +44,9 @@ def add_bundle_commands(add: Adder) -> None:
     search.add_argument("bundle", type=Path)
     search.add_argument("text")
     search.add_argument("--top", type=positive, default=12, help="texts and neurons to list")
+    search.add_argument(
+        "--heads", action="store_true", help="find pairs of a neuron and a later head instead"
+    )
 
 
 def _fill_build(command: argparse.ArgumentParser) -> None:
@@ -113,5 +116,7 @@ def _pairs(options: argparse.Namespace) -> Result:
 def _search(options: argparse.Namespace) -> Result:
     from explorer.bundle import Bundle
     from explorer.search import search_text
+    from explorer.search.pairs import search_pairs
 
-    return search_text(Bundle.open(options.bundle), options.text, options.top)
+    search = search_pairs if options.heads else search_text
+    return search(Bundle.open(options.bundle), options.text, options.top)

@@ -77,10 +77,11 @@ def text_agreement(
     """Return each neuron's agreement with one text instead of its own: [neuron] float32.
 
     text: [embed]; images: [image, embed], embeddings of the corpus; top_images, top_effects: as in
-    `agreement`. The same figure as `agreement` gives with this text for every neuron.
+    `agreement`, or the positive end alone. The same figure as `agreement` gives with this text for
+    every neuron.
     """
     ranks = _ranks(np.asarray(images, np.float32) @ text)[top_images]
-    ranks[:, 1] = 1 - ranks[:, 1]
+    ranks[:, 1:] = 1 - ranks[:, 1:]
     weights = np.where(top_images >= 0, np.square(top_effects, dtype=np.float32), 0)
     total = weights.sum(axis=(1, 2))
     found = np.full(len(total), UNKNOWN, np.float32)

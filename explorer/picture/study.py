@@ -27,6 +27,7 @@ from explorer.picture.discover import Discovery, discover, neuron_maps
 from explorer.picture.framing import Framing
 from explorer.picture.heatmaps import grounded, heatmaps
 from explorer.picture.model import LensModel, open_lens_model
+from explorer.picture.pair_effects import pair_effects
 from explorer.picture.patches import Patch, strongest_at_patches
 from explorer.picture.presence import Presence
 from explorer.picture.reading import Reading, picture_pixels
@@ -89,6 +90,15 @@ class Study:
         """Every neuron's centred effect along its own direction, [neuron], by bundle row."""
         effects: NDArray[np.float32] = self.reading().effects[0]
         return effects
+
+    @cached_property
+    def pair_effects(self) -> NDArray[np.float32]:
+        """The centred effects of all neuron-head pairs that matter: [pair]; see `pair_effects`.
+
+        Raises:
+            InputError: when the bundle has no pairs.
+        """
+        return pair_effects(self.bundle, self.reading())
 
     @cached_property
     def unfamiliar(self) -> bool:

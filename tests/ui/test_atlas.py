@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from explorer.bundle.pair_directions import pair_directions
+from explorer.bundle.pair_map import FARTHEST
 from explorer.lens.models import encode_texts
 from explorer.ui.address import area
 from explorer.ui.address.address import NeuronsQuery, Range
 from explorer.ui.address.atlas_query import AtlasQuery, read_atlas
+from explorer.ui.address.found import HEADS
+from explorer.ui.address.pin import Pin
 from explorer.ui.atlas import sections as atlas
-from explorer.ui.data import export, loaded_model
+from explorer.ui.atlas.figure import Marks, map_figure
+from explorer.ui.atlas.points import points_of, values_of
+from explorer.ui.data import export, loaded_model, loaders
 from explorer.ui.data.loaders import View
 from explorer.ui.shell.frame import Page
 from tests.support.app import html_of, run_page
+from tests.support.told import unpaired
 
 CASES = [
     ({}, "Each of the 384 points", None),
@@ -33,6 +38,16 @@ CASES = [
     ({"word": "red"}, "neurons pass the filters", None),
     ({"neurons": "1.5,2.7,0.3"}, "3 neurons chosen", None),
     ({"neurons": "1.5,9.9,x"}, "1 neurons chosen", "does not have (9.9, x)"),
+    ({"at": "9.9"}, "Each of the 384 points", "cannot point to 9.9"),
+    ({"colour": "block"}, "Each of the 384 points is a neuron", "“block” colours nothing"),
+    ({"of": "tails"}, "points is a neuron", "“tails” is nothing to show"),
+    ({"of": "heads"}, "points is a pair", None),
+    ({"of": "heads", "colour": "text", "text": "red"}, "points is a pair", None),
+    ({"of": "heads", "colour": "text"}, "points is a pair", "Until then blocks are shown"),
+    ({"of": "heads", "layers": "1"}, "pairs’ neurons pass the filters", None),
+    ({"of": "heads", "at": "1.5@2.0"}, "Layer 1 · Neuron 5 · Head 2.0</a>", None),
+    ({"of": "heads", "at": "1.5@9.9"}, "points is a pair", "cannot point to 1.5@9.9"),
+    ({"of": "heads", "neurons": "1.5,2.7,0.3"}, "3 neurons chosen", None),
 ]
 
 
@@ -50,7 +65,8 @@ def test_atlas_shows_what_its_address_says(
 def test_every_living_neuron_has_its_point(view: View) -> None:
     kept = view.neurons["layer"].to_numpy() == 1
     values = view.neurons["polysemy"].to_numpy(np.float32)
-    grey, coloured = atlas.map_figure(view, values, kept, {"colorscale": "Cividis"}).data
+    scale = {"colorscale": "Cividis"}
+    grey, coloured = map_figure(np.asarray(view.bundle.atlas), values, kept, scale).data
     rows = np.asarray(coloured.customdata)
     alive = np.isfinite(view.bundle.atlas).all(1)
     assert rows.tolist() == np.flatnonzero(kept & alive).tolist()
@@ -62,14 +78,14 @@ def test_every_living_neuron_has_its_point(view: View) -> None:
 def test_a_map_of_fifty_thousand_neurons_stays_small() -> None:
     many = 50_000
     drawn = np.random.default_rng(0).uniform(-1, 1, (many, 2)).astype(np.float32)
-    view = cast(View, SimpleNamespace(bundle=SimpleNamespace(atlas=drawn)))
-    figure = atlas.map_figure(view, drawn[:, 0], drawn[:, 1] > -0.9, {"colorscale": "Cividis"})
+    figure = map_figure(drawn, drawn[:, 0], drawn[:, 1] > -0.9, {"colorscale": "Cividis"})
     assert len(figure.to_json()) < 1_300_000  # of the 1.5 MB that a first view may send
     assert {trace.type for trace in figure.data} == {"scattergl"}
 
 
 def test_likeness_is_the_cosine_to_the_centred_text(view: View) -> None:
-    values, problem = atlas._values(view, AtlasQuery("text", "red"))
+    query = AtlasQuery("text", "red")
+    values, problem = values_of(points_of(view, query), query)
     atom = view.bundle.dictionary.atoms()[view.bundle.texts.index("red")]
     assert not problem
     assert np.allclose(values, view.bundle.directions.astype(np.float32) @ atom, atol=1e-5)
@@ -77,7 +93,7 @@ def test_likeness_is_the_cosine_to_the_centred_text(view: View) -> None:
 
 def test_the_address_carries_the_query_there_and_back(view: View) -> None:
     filters = NeuronsQuery(layers=(1, 2), word="blue", ranges=(Range("selectivity", 0.1, None),))
-    query = AtlasQuery("polysemy", "red", filters, ((0, 5), (1, 72)), (), (2, 7))
+    query = AtlasQuery("polysemy", "red", filters, ((0, 5), (1, 72)), (), Pin(2, 7))
     assert query.params() == {
         "colour": "polysemy",
         "text": "red",
@@ -98,7 +114,8 @@ def test_the_address_carries_the_query_there_and_back(view: View) -> None:
 def test_an_area_lists_the_neurons_inside_that_pass_the_filters(view: View) -> None:
     everywhere = area.write([area.box([-2, 2], [-2, 2])])
     query, problems = read_atlas({"area": everywhere, "layers": "1"}, view.layers, view.has)
-    rows = atlas._chosen_rows(view, query, atlas._kept(view, query))
+    points = points_of(view, query)
+    rows = atlas._chosen_rows(points, query, atlas.kept_of(points, query))
     alive = np.isfinite(view.bundle.atlas).all(1) & (view.neurons["layer"] == 1).to_numpy()
     assert not problems
     assert sorted(rows) == np.flatnonzero(alive).tolist()
@@ -159,20 +176,101 @@ def test_a_lasso_over_many_neurons_is_kept_as_an_area(
     said: dict = {}
     monkeypatch.setattr(atlas.st, "session_state", state)
     monkeypatch.setattr(atlas.frame, "address", lambda page, **params: said.update(params))
-    atlas._selected(Page("atlas", view, {}), AtlasQuery())
+    atlas._selected(Page("atlas", view, {}), AtlasQuery(), points_of(view, AtlasQuery()))
     assert said == {"area": "-2,-2,2,-2,2,2,-2,2"}
     drawn["points"] = points[:3]
     said.clear()
-    atlas._selected(Page("atlas", view, {}), AtlasQuery())
+    atlas._selected(Page("atlas", view, {}), AtlasQuery(), points_of(view, AtlasQuery()))
     assert sorted(said["neurons"].split(",")) == ["0.0", "0.1", "0.2"]
     assert not app.exception
+
+
+def test_pairs_stand_beside_their_nearest_neuron(view: View) -> None:
+    points = points_of(view, AtlasQuery(of=HEADS))
+    found = pair_directions(view.bundle)
+    assert points.rows.tolist() == found.rows.tolist()
+    directions = np.asarray(view.bundle.directions, np.float32)
+    alive = np.isfinite(view.bundle.atlas).all(1)
+    cosines = found.cosines(directions)
+    beside = np.where(alive, cosines, -2).argmax(axis=1)
+    away = np.linalg.norm(points.places - np.asarray(view.bundle.atlas)[beside], axis=1)
+    assert (away <= FARTHEST + 1e-6).all()
+    assert len(np.unique(points.places, axis=0)) > 0.99 * len(points.rows), "none hides another"
+    for row in np.unique(beside)[:20]:  # of a neuron's pairs the nearest is innermost
+        around = np.flatnonzero(beside == row)
+        order = around[np.argsort(-cosines[around, row], kind="stable")]
+        assert (np.diff(away[order]) >= -1e-6).all()
+
+
+def test_pairs_are_coloured_by_their_own_head_and_text(view: View) -> None:
+    query = AtlasQuery(of=HEADS)
+    points = points_of(view, query)
+    blocks, _ = values_of(points, query)
+    for number in range(0, len(blocks), 83):
+        head = points.head(number)
+        assert head is not None and head[0] == blocks[number]
+    asked = AtlasQuery("text", "red", of=HEADS)
+    values, _ = values_of(points, asked)
+    direction = loaded_model.text_direction(view, "red")
+    expected = pair_directions(view.bundle).cosines(direction[None])[:, 0]
+    assert np.array_equal(values, expected)
+    layers, _ = values_of(points, AtlasQuery("layer", of=HEADS))
+    assert layers.tolist() == view.column("layer")[points.rows].tolist()
+
+
+def test_a_click_opens_the_head_and_a_lasso_lists_the_neurons(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = points_of(view, AtlasQuery(of=HEADS))
+    went: list[dict] = []
+    drawn: dict = {"points": [{"customdata": 100}]}
+    monkeypatch.setattr(atlas.st, "session_state", {atlas.CHART: {"selection": drawn}})
+    monkeypatch.setattr(atlas.frame, "go", lambda page, **params: went.append(params))
+    monkeypatch.setattr(atlas.frame, "address", lambda page, **params: went.append(params))
+    page, query = Page("atlas", view, {}), AtlasQuery(of=HEADS)
+    atlas._selected(page, query, points)
+    layer, neuron = view.place(int(points.rows[100]))
+    head = "{}.{}".format(*points.head(100) or ())
+    assert went.pop() == {
+        "bundle": "tiny", "layer": layer, "neuron": neuron, "more": "heads", "head": head,
+    }  # fmt: skip
+    drawn["points"] = [{"customdata": number} for number in range(30)]
+    drawn["box"] = [{"x": [-2, 2], "y": [-2, 2]}]
+    atlas._selected(page, query, points)
+    said = went.pop()
+    assert said["of"] == HEADS
+    rows = {view.bundle.row(*map(int, place.split("."))) for place in said["neurons"].split(",")}
+    assert rows == set(points.rows[:30].tolist())
+
+
+def test_a_map_of_pairs_has_an_address(view: View) -> None:
+    filters = NeuronsQuery(layers=(1,))
+    query = AtlasQuery("polysemy", "", filters, (), (), Pin(1, 5, (2, 0)), HEADS)
+    assert query.params() == {"of": "heads", "colour": "polysemy", "layers": "1", "at": "1.5@2.0"}
+    assert read_atlas(query.params(), view.layers, view.has) == (query, [])
+    html = html_of(run_page("atlas", colour="block", of="heads", layers="1"))
+    switch = html.split('aria-label="What is shown"')[1].split("</nav>")[0]
+    assert switch.count("layers=1") == 2
+    assert "colour=" not in switch, "a head’s block colours no neuron"
+
+
+def test_a_bundle_without_pairs_shows_its_neurons(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = unpaired(tiny_bundle, tmp_path / "tiny")
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tmp_path))
+    html = html_of(run_page("atlas", of="heads"))
+    assert "points is a neuron" in html
+    assert f"python -m explorer pairs {folder}" in html
+    assert html.count('class="notice"') == 1
 
 
 def test_the_map_points_to_a_neuron_and_marks_the_chosen(view: View) -> None:
     values = view.neurons["polysemy"].to_numpy(np.float32)
     alive = np.isfinite(view.bundle.atlas).all(1)
-    marks = atlas.Marks(7, frozenset({3, 9}))
-    figure = atlas.map_figure(view, values, alive, {"colorscale": "Cividis"}, marks)
+    places = np.asarray(view.bundle.atlas)
+    marks = Marks(tuple(places[7].tolist()), "0 · 7", frozenset({3, 9}))
+    figure = map_figure(places, values, alive, {"colorscale": "Cividis"}, marks)
     (arrow,) = figure.layout.annotations
     assert (arrow.x, arrow.y) == tuple(map(float, view.bundle.atlas[7]))
     rows = np.asarray(figure.data[1].customdata)

@@ -22,6 +22,8 @@ from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 
 from explorer.bundle import Bundle
+from explorer.bundle.pair_directions import pair_directions
+from explorer.bundle.pairs import pair_at
 from explorer.errors import InputError
 from explorer.picture import model as lens_models
 from explorer.picture.uploads import MAX_BYTES
@@ -95,6 +97,27 @@ def test_a_hint_tells_what_the_neurons_page_tells(view: View) -> None:
         view.labels[image] for image in shown
     ]
     assert get(hint["pictures"][0]["src"])[2] == view.bundle.pictures.encoded(shown[0])
+
+
+def test_a_pair_in_brief_is_sent_and_kept(view: View) -> None:
+    found = pair_directions(view.bundle)
+    number = 77
+    row = int(found.rows[number])
+    status, headers, body = get(f"{served.pair_hints_address(view)}{number}")
+    assert status == 200
+    assert "immutable" in headers["cache-control"]
+    hint = json.loads(body)
+    pair = pair_at(view.bundle, row, int(found.places[number]))
+    assert hint["name"] == glossary.neuron_name(*view.place(row), pair.key)
+    assert hint["title"] == pair.said and not hint["claims"]
+    assert [shown["label"] for shown in hint["pictures"]] == [
+        view.labels[shown.image] for shown in pair.images[: served.HINT_PICTURES]
+    ]
+    assert hint["near"] == [view.bundle.atlas[row].astype(float).round(4).tolist()]
+    status, _, body = get(f"{served.pair_hints_address(view)}{len(found)}")
+    assert (status, body.decode()) == (
+        404, f"There is no pair {len(found)} in this bundle: it has {len(found)}.",
+    )  # fmt: skip
 
 
 def test_neighbours_of_a_hint_are_those_of_the_joint_space(view: View) -> None:

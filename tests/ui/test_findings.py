@@ -979,6 +979,9 @@ PLACES: list[tuple[str, dict[str, str]]] = [
     ("concept", {"text": "red circle"}),
     ("atlas", {"neurons": "2.9,1.5", "colour": "polysemy"}),
     ("compare", {"pins": "1.5,0.7"}),
+    ("search", {"q": "red", "of": "heads", "above": "0"}),
+    ("compare", {"pins": "1.5,1.5@2.0"}),
+    ("atlas", {"of": "heads", "neurons": "2.9,1.5"}),
     ("neurons", {"list": "Mine", "neurons": "2.9,1.5"}),
     ("neurons", {"layers": "1", "sort": "polysemy", "view": "table"}),
 ]

@@ -35,6 +35,12 @@ PAGES = {
     "collection": {},
     "about": {},
 }
+PAIRS: dict[str, dict[str, str]] = {
+    "neuron": {"layer": "1", "neuron": "5", "head": "2.0"},
+    "search": {"q": "red circle", "of": "heads", "above": "0"},
+    "atlas": {"of": "heads"},
+    "compare": {"pins": "1.5,1.5@2.0,2.7"},
+}
 SEARCHING = ("concept", "search")  # these ask the index of texts
 SCRIPT = """
 import json, sys
@@ -68,6 +74,11 @@ def imported(page: str, folder: Path, params: dict[str, str]) -> list[str]:
 def test_browsing_loads_no_model(page: str, tiny_bundle: Path) -> None:
     found = set(imported(page, tiny_bundle.parent, PAGES[page]))
     assert found <= ({INDEX} if page in SEARCHING else set())
+
+
+@pytest.mark.parametrize("page", PAIRS)
+def test_browsing_pairs_loads_no_model(page: str, tiny_bundle: Path) -> None:
+    assert set(imported(page, tiny_bundle.parent, PAIRS[page])) <= {INDEX}
 
 
 def test_the_shipped_evidence_is_drawn_without_the_model() -> None:

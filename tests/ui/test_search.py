@@ -21,6 +21,7 @@ from explorer.ui.address.address import Here, NeuronsQuery, Range, href, read_ne
 from explorer.ui.address.attack_query import AttackQuery
 from explorer.ui.adversarial import sections as adversarial
 from explorer.ui.compare import sections as compare
+from explorer.ui.compare.items import Item, weights_of
 from explorer.ui.concept import sections as concept
 from explorer.ui.core import glossary
 from explorer.ui.data import export, grouping, labelled, loaded_model, loaders, selection, texts
@@ -621,9 +622,7 @@ def test_examples_are_answered(view: View) -> None:
         assert found.towards(1)
     for first, second in texts.carried_together(view):
         held = [
-            row
-            for row in range(len(view.neurons))
-            if {first, second} <= set(compare.weights_of(view, row))
+            row for row in range(len(view.neurons)) if {first, second} <= set(weights_of(view, row))
         ]
         assert held
 
@@ -683,14 +682,14 @@ def test_shared_concepts_are_those_in_two_sets() -> None:
 
 
 def test_cosines_between_directions(view: View) -> None:
-    table = compare.cosine_table(view, [3, 150, 300])
+    table = compare.cosine_table([Item(view, row) for row in (3, 150, 300)])
     directions = view.bundle.directions[[3, 150, 300]].astype(np.float64)
     assert table == pytest.approx(directions @ directions.T, abs=2e-3)
     assert np.diag(table) == pytest.approx(1, abs=1e-5)
 
 
 def test_weights_of_a_neuron_are_its_set(view: View) -> None:
-    held = compare.weights_of(view, 9)
+    held = weights_of(view, 9)
     values = [abs(weight) for weight in held.values()]
     assert values == sorted(values, reverse=True)
     ids = [int(i) for i in view.bundle.concept_ids[9] if i >= 0]

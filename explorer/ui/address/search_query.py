@@ -13,6 +13,7 @@ from explorer.ui.address.address import (
     read_picture,
     write_above,
 )
+from explorer.ui.address.found import HEADS, NEURONS, OF, read_found, write_found
 
 TEXT, PICTURE = "text", "picture"
 MODES = {TEXT: "Texts", PICTURE: "A picture"}
@@ -24,6 +25,8 @@ SHOWN = {
     LABELS: "In its pictures’ labels",
     BOTH: "Carries all",
 }
+OF_HEADS = (TOWARDS, AWAY, SETS)
+"""Kinds of results that there are of pairs of a neuron and a head."""
 EFFECT, RELATIVE = "effect", "relative"
 BY = {EFFECT: "By effect", RELATIVE: "By effect ÷ typical effect"}
 TRUSTED, PLAIN = "trusted", "plain"
@@ -45,6 +48,8 @@ class SearchQuery:
     """Whether only neurons that are more than chance are found."""
     usually: bool = False
     """Whether that is usual in this bundle."""
+    of: str = NEURONS
+    """A key of FOUND: what is found."""
 
     def params(self) -> dict[str, str]:
         """Return the query as address parameters, defaults left out."""
@@ -53,6 +58,7 @@ class SearchQuery:
             "q": "" if picture else self.text,
             "mode": PICTURE if picture and self.image is None else "",
             IMAGE: str(self.image) if picture and self.image is not None else "",
+            OF: write_found(self.of),
             "show": self.show,
             "by": self.by if picture and self.by != EFFECT else "",
             "rank": "" if picture or self.rank == TRUSTED else self.rank,
@@ -63,11 +69,12 @@ class SearchQuery:
 
 
 def read_search(
-    params: Mapping[str, str], pictures: int, usually: bool = False
+    params: Mapping[str, str], pictures: int, usually: bool = False, unpaired: str = ""
 ) -> tuple[SearchQuery, list[str]]:
     """Read the address; what can't be read is left out and named.
 
-    `pictures` is their number, `usually` whether only neurons above chance are found unless told.
+    `pictures` is their number, `usually` whether only neurons above chance are found unless told;
+    of pairs it is only those, unless told. `unpaired` says why there are no pairs, if so.
     """
     image, problems = read_picture(params, pictures)
     text = " ".join(params.get("q", "").split())
@@ -77,9 +84,11 @@ def read_search(
         mode = TEXT
     if text and image is not None:
         problems.append("The address names texts and a picture: only one is searched for.")
+    of = read_found(params, unpaired, problems)
     show, by = params.get("show", ""), params.get("by", EFFECT)
-    if show and show not in SHOWN:
-        problems.append(f"“{show}” is not a kind of result. Possible: {', '.join(SHOWN)}.")
+    kinds = OF_HEADS if of == HEADS else tuple(SHOWN)
+    if show and show not in kinds:
+        problems.append(f"“{show}” is not a kind of result. Possible: {', '.join(kinds)}.")
         show = ""
     if by not in BY:
         problems.append(f"“{by}” is not an order. Possible: {', '.join(BY)}.")
@@ -89,5 +98,6 @@ def read_search(
         problems.append(f"“{rank}” is not a ranking. Possible: {', '.join(RANKS)}.")
         rank = TRUSTED
     number = read_page(params.get("page", ""), problems)
+    usually = usually or of == HEADS
     above = read_above(params, usually, problems, usually)
-    return SearchQuery(mode, text, image, show, by, rank, number, above, usually), problems
+    return SearchQuery(mode, text, image, show, by, rank, number, above, usually, of), problems

@@ -1,54 +1,60 @@
-"""The Atlas page: the map, what colours it, and the neurons chosen on it."""
+"""The Atlas page: the map of neurons or pairs, what colours it, the neurons chosen on it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from explorer.errors import InputError
+from explorer.bundle.pair_directions import pair_directions
+from explorer.bundle.pair_map import pair_map
+from explorer.bundle.pairs import place_of
 from explorer.ui.address import area
 from explorer.ui.address.address import LIST_LENGTH, WORD_LENGTH, write_places
-from explorer.ui.address.atlas_query import COLOURS, LAYER, TEXT, AtlasQuery
+from explorer.ui.address.atlas_query import BLOCK, COLOURS, LAYER, TEXT, AtlasQuery
+from explorer.ui.address.found import FOUND, OF
+from explorer.ui.address.pin import Pin
+from explorer.ui.atlas.figure import MANY, Marks, map_figure, scale_of
+from explorer.ui.atlas.points import Points, points_of, values_of
 from explorer.ui.core import glossary
 from explorer.ui.core.glossary import MEASURES
-from explorer.ui.data import export, loaded_model, selection, served
+from explorer.ui.data import export, selection, served
 from explorer.ui.data.loaders import View
+from explorer.ui.data.neuron import heads_address
 from explorer.ui.html import charts
 from explorer.ui.html.cards import card, cards
 from explorer.ui.html.elements import Child, caption, joined, tag
-from explorer.ui.html.links import actions, anchor, link, neuron_link
+from explorer.ui.html.links import actions, anchor, choices, link, neuron_link
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
 from explorer.ui.widgets import ranges, save_finding, sieve
 
 SHOWN = 24
-HEIGHT = 640
-FADED = "rgba(139,145,154,0.22)"
 CHART = "_atlas"
-MARK = "#5146c9"  # with white on it in light and dark mode
-MANY = 20_000  # points from which they are drawn plainer, so that the map still follows the hand
+SUMMED = " This bundle has no weights of its own: the weighted sum of its texts stands for it."
 _HINTS = (Path(__file__).parent / "atlas.js").read_text("utf-8")
 
 
 def toolbar(page: Page, query: AtlasQuery) -> None:
-    """Draw the choice of colour, text, layers, word and ranges; each change is a new address."""
+    """Draw the choice of points, colour, text, layers, word and ranges; each is a new address."""
     frame.title("Atlas")
-    frame.draw(tag("h1", "Atlas"))
+    frame.draw(tag("div", tag("h1", "Atlas"), _switch(page.view, query), css="neuron-head"))
     state = st.session_state
-    state["_colour"], state["_text"], state["_word"] = query.colour, query.text, query.filters.word
+    state["_colour"], state["_text"] = query.coloured_by, query.text
+    state["_word"] = query.filters.word
     state["_layers"] = [str(layer) for layer in query.filters.layers]
     change: dict[str, Any] = {"on_change": _changed, "args": (page, query)}
     with st.container(key="lens_tools"):
         columns = st.columns([1.2, 1.3, 1.5, 1.2, 0.8], gap="small", vertical_alignment="bottom")
-    columns[0].selectbox("Colour by", COLOURS, format_func=colour_name, key="_colour", **change)
+    columns[0].selectbox(
+        "Colour by", COLOURS[query.of], format_func=colour_name, key="_colour", **change
+    )
     columns[1].text_input(
         "Similarity to a text",
         key="_text",
@@ -72,9 +78,20 @@ def toolbar(page: Page, query: AtlasQuery) -> None:
     )
 
 
+def _switch(view: View, query: AtlasQuery) -> Markup:
+    """Offer neurons, or their pairs with heads, with the same filters."""
+
+    def way(of: str) -> dict[str, str]:
+        colour = query.colour if query.colour in COLOURS[of] else ""
+        return replace(query, of=of, colour=colour).params()
+
+    here = {key: value for key, value in way(query.of).items() if key != OF}
+    return choices("atlas", "What is shown", FOUND, query.of, OF, bundle=view.key, **here)
+
+
 def colour_name(key: str) -> str:
     """Return what a colouring is called."""
-    names = {LAYER: "Layer", TEXT: "Similarity to the text"}
+    names = {LAYER: "Layer", BLOCK: "Block of the head", TEXT: "Similarity to the text"}
     return names.get(key) or MEASURES[key].name
 
 
@@ -89,9 +106,9 @@ def _changed(page: Page, before: AtlasQuery) -> None:
         layers=tuple(sorted(int(layer) for layer in state["_layers"])),
         word=" ".join(state["_word"].split()),
     )
-    query = replace(
-        before, colour=colour if text or colour != TEXT else LAYER, text=text, filters=filters
-    )
+    if colour == before.usual_colour or (colour == TEXT and not text):
+        colour = ""
+    query = replace(before, colour=colour, text=text, filters=filters)
     frame.address(page, **query.params())
 
 
@@ -104,44 +121,61 @@ def _ranged(page: Page, before: AtlasQuery, spans: ranges.Ranges) -> None:
 
 
 def chart(page: Page, query: AtlasQuery) -> None:
-    """Draw the map; a click opens a neuron, a lasso or box makes a list."""
+    """Draw the map; a click opens a neuron, or its head; a lasso or box makes a list."""
     view = page.view
-    kept = _kept(view, query)
-    values, problem = _values(view, query)
-    if problem:
-        frame.show_problems([problem])
+    points = points_of(view, query)
+    kept = kept_of(points, query)
+    values, problem = values_of(points, query)
+    marks, lost = _marks(points, query, kept)
+    frame.show_problems([said for said in (problem, lost) if said])
     frame.draw(
-        caption(
-            f"Each of the {len(view.neurons):,} points is a neuron; points lie near each other "
-            "where the neurons’ directions in the joint space of pictures and texts agree (t-SNE: "
-            "trust neighbourhoods, not distances). Point at one to see what it means, its pictures "
-            "and lines to its nearest neighbours in the joint space itself; click it to open its "
-            "neuron; draw a lasso or a box to list the neurons inside. ",
-            _notes(view, kept, query),
-        ),
+        caption(_said(points), _notes(points, kept, query)),
         sieve.line(view, "atlas", query.params(), query.filters.above, _left_out(view, query)),
     )
-    _mount_hints(view)
-    points = len(view.neurons)
+    _mount_hints(points)
+    shown = query.coloured_by if query.text or query.coloured_by != TEXT else query.usual_colour
+    scale = scale_of(shown, colour_name(shown).lower())
     st.plotly_chart(
-        map_figure(view, values, kept, _scale_of(query), _marks(view, query, kept)),
+        map_figure(points.places, values, kept, scale, marks),
         config=charts.CONFIG
         | {"displayModeBar": True, "scrollZoom": True, "displaylogo": False}
-        | {"plotGlPixelRatio": 1 if points > MANY else 2},
+        | {"plotGlPixelRatio": 1 if len(points.rows) > MANY else 2},
         key=CHART,
-        on_select=lambda: _selected(page, query),
+        on_select=lambda: _selected(page, query, points),
         selection_mode=("points", "box", "lasso"),
         width="stretch",
     )
 
 
-def _kept(view: View, query: AtlasQuery) -> NDArray[np.bool_]:
-    """Return which neurons pass the filters, [neuron]; the others stay on the map in grey."""
-    kept = np.isfinite(view.bundle.atlas[:, 0])
+def _said(points: Points) -> str:
+    """Say what the points are, where they stand, and what can be done with them."""
+    many = f"Each of the {len(points.rows):,} points is a "
+    if not points.heads:
+        return (
+            f"{many}neuron; points lie near each other "
+            "where the neurons’ directions in the joint space of pictures and texts agree (t-SNE: "
+            "trust neighbourhoods, not distances). Point at one to see what it means, its pictures "
+            "and lines to its nearest neighbours in the joint space itself; click it to open its "
+            "neuron; draw a lasso or a box to list the neurons inside. "
+        )
+    own = glossary.share(pair_map(points.view.bundle).own)
+    summed = "" if pair_directions(points.view.bundle).exact else SUMMED
+    return (
+        f"{many}pair: a neuron and a later head that carries much of it. The map is that of the "
+        "neurons, and a pair stands beside the neuron whose direction is nearest to what the pair "
+        f"adds: for {own} that is its own neuron, the others turn into something else.{summed} "
+        "Point at one to see its words and pictures and a line to its own neuron; click it to open "
+        "the head; draw a lasso or a box to list the neurons of the pairs inside. "
+    )
+
+
+def kept_of(points: Points, query: AtlasQuery) -> NDArray[np.bool_]:
+    """Return which points’ neurons pass the filters, [point]; the others are drawn in grey."""
+    kept = points.placed
     if query.filters.above or query.filters.params():
-        passed = np.zeros(len(kept), bool)
-        passed[selection.select(view, query.filters).rows] = True
-        kept &= passed
+        passed = np.zeros(len(points.view.neurons), bool)
+        passed[selection.select(points.view, query.filters).rows] = True
+        kept &= passed[points.rows]
     return kept
 
 
@@ -150,14 +184,15 @@ def _left_out(view: View, query: AtlasQuery) -> int:
     return selection.select(view, query.filters).hidden
 
 
-def _notes(view: View, kept: NDArray[np.bool_], query: AtlasQuery) -> Markup:
-    """Say what the filters leave, where to see it as cards, and which neuron is pointed to."""
-    filters = query.filters.params()
+def _notes(points: Points, kept: NDArray[np.bool_], query: AtlasQuery) -> Markup:
+    """Say what the filters leave, where to see it as cards, and what is pointed to."""
+    view, filters = points.view, query.filters.params()
     as_cards = anchor("neurons", {"bundle": view.key, **filters}, "the same as cards")
+    what = "pairs’ neurons pass" if points.heads else "neurons pass"
     notes: list[Child] = (
         [
             tag("b", f"{int(kept.sum()):,}"),
-            " neurons pass the filters, the others are grey; ",
+            f" {what} the filters, the others are grey; ",
             as_cards,
             ".",
         ]
@@ -165,138 +200,67 @@ def _notes(view: View, kept: NDArray[np.bool_], query: AtlasQuery) -> Markup:
         else ["Without a mouse: ", as_cards, "."]
     )
     if query.at:
-        row = view.bundle.row(*query.at)
+        name = glossary.neuron_name(*query.at)
+        opened = heads_address(query.at.head)
         notes += [
             " The arrow points to ",
-            neuron_link(view, row, glossary.neuron_name(*query.at)),
+            neuron_link(view, view.bundle.row(*query.at.place), name, **opened),
             ".",
         ]
     return joined(notes)
 
 
-def _values(view: View, query: AtlasQuery) -> tuple[NDArray[np.float32], str]:
-    """Return what colours the points, [neuron], and a sentence if there is no embedding."""
-    layers = view.neurons[LAYER].to_numpy(np.float32)
-    if query.colour != TEXT:
-        return view.neurons[query.colour].to_numpy(np.float32), ""
-    if not query.text:
-        return layers, "Enter a text to colour by similarity to it. Until then layers are shown."
-    try:
-        direction = loaded_model.text_direction(view, query.text)
-    except InputError as error:
-        return layers, f"{error} The colours show layers."
-    return np.asarray(view.bundle.directions, np.float32) @ direction, ""
-
-
-def _scale_of(query: AtlasQuery) -> dict[str, Any]:
-    """Return the colour scale: safe for colour-blind readers, diverging for signed likeness."""
-    shown = query.colour if query.text or query.colour != TEXT else LAYER
-    name = colour_name(shown).lower()
-    bar = {"thickness": 10, "len": 0.6, "title": {"text": name, "side": "right"}, "outlinewidth": 0}
-    if shown == TEXT:
-        return {"colorscale": charts.DIVERGING, "cmid": 0, "colorbar": bar}
-    return {"colorscale": "Cividis", "colorbar": bar}
-
-
-@dataclass(frozen=True)
-class Marks:
-    """Rows that stand out on the map: one with an arrow, and the chosen ones."""
-
-    at: int | None = None
-    chosen: frozenset[int] = frozenset()
-
-
-def _marks(view: View, query: AtlasQuery, kept: NDArray[np.bool_]) -> Marks:
-    at = view.bundle.row(*query.at) if query.at else None
-    if at is not None and not np.isfinite(view.bundle.atlas[at]).all():
-        at = None  # a dead neuron has no place
-    return Marks(at, frozenset(_chosen_rows(view, query, kept)))
-
-
-def map_figure(
-    view: View,
-    values: NDArray[np.float32],
-    kept: NDArray[np.bool_],
-    scale: Mapping[str, Any],
-    marks: Marks = Marks(),
-) -> go.Figure:
-    """Draw the map in WebGL: grey points first, then the coloured ones."""
-    places = np.asarray(view.bundle.atlas)
-    many = len(places) > MANY
-    rest = np.isfinite(places).all(axis=1) & ~kept
-    grey = {
-        "type": "scattergl",
-        "mode": "markers",
-        "x": places[rest, 0],
-        "y": places[rest, 1],
-        "marker": {"size": 2.5 if many else 3.5, "color": FADED},
-        "hoverinfo": "skip",
-    }
-    rows = np.flatnonzero(kept)
-    coloured: dict[str, Any] = {
-        "type": "scattergl",
-        "mode": "markers",
-        "x": places[rows, 0],
-        "y": places[rows, 1],
-        "customdata": rows.astype(np.int32),
-        "marker": {"size": 3 if many else 4.5, "color": values[rows], **scale},
-        "hoverinfo": "none",  # atlas.js says more, with pictures
-    }
-    if marks.chosen:
-        coloured["selectedpoints"] = np.flatnonzero(np.isin(rows, list(marks.chosen))).tolist()
-    hidden = {"visible": False}
-    return charts.figure(
-        coloured,
-        HEIGHT,
-        hidden | {"fixedrange": False, "range": [-1.05, 1.05]},
-        hidden | {"fixedrange": False, "range": [-1.05, 1.05]},
-        under=[grey],
-        dragmode="pan",
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        uirevision="atlas",
-        selectionrevision=len(marks.chosen),
-        annotations=[] if marks.at is None else [_pointer(view, marks.at)],
-    )
-
-
-def _pointer(view: View, row: int) -> dict[str, Any]:
-    """Draw an arrow to one neuron."""
-    x, y = np.asarray(view.bundle.atlas)[row].tolist()
-    layer, neuron = view.place(row)
-    return {
-        "x": x,
-        "y": y,
-        "text": f"{layer} · {neuron:,}",
-        "font": {"size": 13, "color": "#ffffff"},
-        "bgcolor": MARK,
-        "borderpad": 4,
-        "arrowcolor": MARK,
-        "arrowwidth": 2,
-        "arrowhead": 2,
-        "ax": 34 if x < 0 else -34,
-        "ay": 46 if y > 0 else -46,
-    }
-
-
-def _mount_hints(view: View) -> None:
-    """Mount the card beside the pointer: concepts, pictures and true neighbours of a neuron."""
-    hints = st.components.v2.component("lens_hints", js=_HINTS)
-    with st.sidebar:  # an element without size; here it takes no gap of the page
-        hints(
-            key="lens_hints", data={"chart": f"st-key-{CHART}", "hints": served.hints_address(view)}
+def _marks(points: Points, query: AtlasQuery, kept: NDArray[np.bool_]) -> tuple[Marks, str]:
+    """Return what stands out, and a sentence where the address points to a pair that is none."""
+    chosen = np.flatnonzero(np.isin(points.rows, _chosen_rows(points, query, kept)))
+    marks = Marks(chosen=frozenset(chosen.tolist()))
+    if query.at is None:
+        return marks, ""
+    place = _place_of(points, query.at)
+    if place is None:
+        return marks, (
+            f"The map cannot point to {query.at.written}, as the head carries little of the "
+            "neuron: its page names its heads under “Head by head”."
         )
+    if not np.isfinite(place).all():
+        return marks, ""  # a dead neuron has no place
+    x, y = place.tolist()
+    return replace(marks, at=(x, y), name=glossary.short_name(*query.at)), ""
 
 
-def _selected(page: Page, query: AtlasQuery) -> None:
+def _place_of(points: Points, at: Pin) -> NDArray[np.float32] | None:
+    """Return where a neuron or a pair stands, [coordinate]; None for a pair that is none."""
+    bundle = points.view.bundle
+    row = bundle.row(*at.place)
+    if at.head is None or not points.heads:
+        place: NDArray[np.float32] = np.asarray(bundle.atlas[row])
+        return place
+    found = place_of(bundle, row, at.head)
+    return None if found is None else points.places[pair_directions(bundle).number(row, found)]
+
+
+def _mount_hints(points: Points) -> None:
+    """Mount the card beside the pointer: words and pictures of a point, and lines from it."""
+    hints = st.components.v2.component("lens_hints", js=_HINTS)
+    view = points.view
+    address = served.pair_hints_address(view) if points.heads else served.hints_address(view)
+    with st.sidebar:  # an element without size; here it takes no gap of the page
+        hints(key="lens_hints", data={"chart": f"st-key-{CHART}", "hints": address})
+
+
+def _selected(page: Page, query: AtlasQuery, points: Points) -> None:
     """Open the one point that was clicked; write several as a list in the address."""
     drawn = st.session_state[CHART]["selection"]
-    rows = [int(point["customdata"]) for point in drawn["points"] if "customdata" in point]
+    numbers = [int(point["customdata"]) for point in drawn["points"] if "customdata" in point]
     outlines = tuple(area.outline(line["x"], line["y"]) for line in drawn.get("lasso", ()))
     outlines += tuple(area.box(line["x"], line["y"]) for line in drawn.get("box", ()))
-    if len(rows) == 1 and not outlines:
-        layer, neuron = page.view.place(rows[0])
-        frame.go("neuron", bundle=page.view.key, layer=layer, neuron=neuron)
+    if len(numbers) == 1 and not outlines:
+        (number,) = numbers
+        layer, neuron = page.view.place(int(points.rows[number]))
+        head = heads_address(points.head(number))
+        frame.go("neuron", bundle=page.view.key, layer=layer, neuron=neuron, **head)
         return
+    rows = np.unique(points.rows[numbers]).tolist()
     named = tuple(page.view.place(row) for row in _ordered(page.view, rows))
     chosen, kept = (named, ()) if len(named) <= LIST_LENGTH else ((), outlines)
     frame.address(page, **replace(query, chosen=chosen, area=kept).params())
@@ -308,14 +272,14 @@ def _ordered(view: View, rows: Sequence[int]) -> list[int]:
     return sorted(rows, key=lambda row: (-polysemy[row], row))
 
 
-def _chosen_rows(view: View, query: AtlasQuery, kept: NDArray[np.bool_]) -> list[int]:
+def _chosen_rows(points: Points, query: AtlasQuery, kept: NDArray[np.bool_]) -> list[int]:
     """Return the neurons of the last lasso, in the order of the list."""
     if query.chosen:
-        return [view.bundle.row(*place) for place in query.chosen]
+        return [points.view.bundle.row(*place) for place in query.chosen]
     if not query.area:
         return []
-    found = kept & area.inside(np.asarray(view.bundle.atlas), query.area)
-    return _ordered(view, np.flatnonzero(found).tolist())
+    found = kept & area.inside(points.places, query.area)
+    return _ordered(points.view, np.unique(points.rows[found]).tolist())
 
 
 def chosen(page: Page, query: AtlasQuery) -> None:
@@ -323,7 +287,8 @@ def chosen(page: Page, query: AtlasQuery) -> None:
     if not (query.chosen or query.area):
         return
     view = page.view
-    rows = _chosen_rows(view, query, _kept(view, query))
+    points = points_of(view, query)
+    rows = _chosen_rows(points, query, kept_of(points, query))
     clear = anchor(
         "atlas",
         {"bundle": view.key, **replace(query, chosen=(), area=()).params()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from explorer.bundle.measures import Measure, measures_of
+from explorer.bundle.pairs import Head
 from explorer.formats import (
     MISSING,
     count,
@@ -26,6 +27,7 @@ __all__ = [
     "number",
     "probability",
     "share",
+    "short_name",
     "signed",
     "size",
 ]
@@ -34,6 +36,15 @@ MEASURES: dict[str, Measure] = {measure.key: measure for measure in measures_of(
 """Key -> measure, of those that pages sort, filter and compare by."""
 
 
-def neuron_name(layer: int, neuron: int) -> str:
-    """Return how a neuron is called everywhere."""
-    return f"Layer {layer} · Neuron {neuron:,}"
+def neuron_name(layer: int, neuron: int, head: Head | None = None) -> str:
+    """Return how a neuron, or its pair with a later head, is called everywhere."""
+    return f"Layer {layer} · Neuron {neuron:,}{_by(head)}"
+
+
+def short_name(layer: int, neuron: int, head: Head | None = None) -> str:
+    """Return how it is called where there is little room."""
+    return f"{layer} · {neuron:,}{_by(head)}"
+
+
+def _by(head: Head | None) -> str:
+    return "" if head is None else " · Head {}.{}".format(*head)

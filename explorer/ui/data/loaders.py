@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from explorer import places
 from explorer.bundle import MANIFEST, Bundle
+from explorer.bundle.arrays import NO_PAIRS
 from explorer.bundle.meaning import Passing, Title, passing, title_of
 from explorer.bundle.measures import TABLE
 from explorer.errors import InputError
@@ -114,6 +115,11 @@ class View:
     def sieved(self) -> bool:
         """Return whether lists can leave out what is no more than chance: some neurons pass."""
         return bool(self.passing.either.any())
+
+    @property
+    def unpaired(self) -> str:
+        """Return that the bundle has no neuron-head pairs, in a sentence; empty where it has."""
+        return "" if self.bundle.paired else NO_PAIRS.format(self.bundle.path)
 
     @property
     def usual(self) -> Usual:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from explorer.bundle.facts import is_dead
 from explorer.bundle.meaning import fitted
-from explorer.bundle.pairs import Pair, find_pair, pairs_of
+from explorer.bundle.pairs import Head, Pair, find_pair, pairs_of
 from explorer.errors import InputError
 from explorer.ui.address.address import IMAGE, Place, whole
 from explorer.ui.core import glossary
@@ -216,6 +216,11 @@ def _read_row(params: Mapping[str, str], view: View) -> tuple[int, list[str]]:
     if problems:
         problems[-1] += f" {glossary.neuron_name(*view.place(row))} is shown instead."
     return row, problems
+
+
+def heads_address(head: Head | None) -> dict[str, str]:
+    """Return the parameters of a neuron's address that open one of its heads; none for None."""
+    return {} if head is None else {MORE: HEADS, HEAD: "{}.{}".format(*head)}
 
 
 def cut(view: View, row: int, clusters: list[Cluster], count: int) -> list[Cluster]:

@@ -2,6 +2,7 @@
 
     pictures/BUNDLE/TICKET/NUMBER    a picture as it was encoded at the build
     hints/BUNDLE/TICKET/ROW          a neuron in brief, as JSON
+    pair-hints/BUNDLE/TICKET/NUMBER  a pair of a neuron and a head in brief, as JSON
     facts/BUNDLE/TICKET/ROW          a neuron whole, as JSON
 
 They are sent as they are needed, without a run of the page, and the browser keeps them: the ticket
@@ -18,11 +19,15 @@ from urllib.parse import quote
 import numpy as np
 
 from explorer.bundle.measures import measures_of
+from explorer.bundle.pair_directions import pair_directions
+from explorer.bundle.pair_map import pair_map
+from explorer.bundle.pairs import pair_at
+from explorer.errors import InputError
 from explorer.ui.core import access, glossary
 from explorer.ui.data import grouping
 from explorer.ui.data.loaders import View
 
-PICTURES, HINTS, FACTS = "pictures", "hints", "facts"
+PICTURES, HINTS, PAIR_HINTS, FACTS = "pictures", "hints", "pair-hints", "facts"
 HINT_PICTURES = 4
 
 
@@ -34,6 +39,11 @@ def picture_address(view: View, number: int) -> str:
 def hints_address(view: View) -> str:
     """Return where neurons are served in brief; a row's number goes behind it."""
     return _folder(view, HINTS)
+
+
+def pair_hints_address(view: View) -> str:
+    """Return where pairs are served in brief; a pair's number goes behind it."""
+    return _folder(view, PAIR_HINTS)
 
 
 def facts_address(view: View) -> str:
@@ -69,6 +79,35 @@ def hint(view: View, row: int) -> dict[str, Any]:
             for image in grouping.strongest(view, row, HINT_PICTURES)
         ],
         "near": places[np.isfinite(places).all(axis=1)].round(4).tolist(),
+    }
+
+
+def pair_hint(view: View, number: int) -> dict[str, Any]:
+    """Describe a pair in brief, by its number: as `hint`, with a line to its own neuron.
+
+    Raises:
+        InputError: when the bundle has no pairs, or no such one.
+    """
+    found = pair_directions(view.bundle)
+    if number >= len(found):
+        raise InputError(f"There is no pair {number} in this bundle: it has {len(found)}.")
+    row = int(found.rows[number])
+    pair, placed = pair_at(view.bundle, row, int(found.places[number])), pair_map(view.bundle)
+    beside = int(placed.beside[number])
+    where = "its own neuron" if beside == row else glossary.neuron_name(*view.place(beside))
+    own = np.asarray(view.bundle.atlas[row], np.float64)
+    return {
+        "name": glossary.neuron_name(*view.place(row), pair.key),
+        "title": pair.said,
+        "claims": pair.words > 0,
+        "shows": "",
+        "measures": f"carries {glossary.share(pair.share)} of its neuron · beside {where}, cosine "
+        f"{glossary.number(float(placed.cosines[number]))}",
+        "pictures": [
+            {"src": picture_address(view, shown.image), "label": view.labels[shown.image]}
+            for shown in pair.images[:HINT_PICTURES]
+        ],
+        "near": [own.round(4).tolist()] if np.isfinite(own).all() else [],
     }
 
 

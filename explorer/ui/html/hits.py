@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
@@ -20,7 +20,7 @@ TRUST_SAID = (
 
 
 def hit_cards(
-    view: View, hits: list[Hit], note: Callable[[Hit], Markup], small: bool = False
+    view: View, hits: Sequence[Hit], note: Callable[[Hit], Markup], small: bool = False
 ) -> Markup:
     """Lay out the neurons that were found, each with the pictures of the end that was."""
     return cards(

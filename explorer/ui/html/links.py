@@ -18,7 +18,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from explorer.ui.address.address import PINS, Place, here, href, read_places, write_places
+from explorer.bundle.pairs import Head
+from explorer.ui.address.address import PINS, here, href
+from explorer.ui.address.pin import Pin, pinned, write_pins
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import NOTHING, Child, Value, joined, muted, tag
@@ -115,39 +117,37 @@ def pager(page: str, number: int, pages: int, /, **params: object) -> Markup:
     )
 
 
-def pin_link(place: Place, pinned: Sequence[Place], text: str, say: str, css: str = "") -> Markup:
+def pin_link(pin: Pin, others: Sequence[Pin], text: str, say: str, css: str = "") -> Markup:
     """Link to the page as it is with other pins, without a jump to its top.
 
-    `place` is what it pins or unpins, `pinned` all pins it leads to; `say` is what a screen reader
+    `pin` is what it pins or unpins, `others` all pins it leads to; `say` is what a screen reader
     says.
     """
     where = here()
-    marks: Marks = {
-        "data_stay": True,
-        "data_pin": write_places([place]),
-        "aria_label": say,
-        "title": say,
-    }
-    params = {**where.params, PINS: write_places(pinned)}
+    marks: Marks = {"data_stay": True, "data_pin": pin.written, "aria_label": say, "title": say}
+    params = {**where.params, PINS: write_pins(others)}
     return anchor(where.page, params, text, css, marks=marks)
 
 
-def pin_button(layer: int, neuron: int, wide: bool = False) -> Markup:
-    """Pin a neuron to compare it, or unpin it; nothing where all pins are taken."""
-    pinned, _ = read_places(here().params.get(PINS, ""))
-    name = glossary.neuron_name(layer, neuron)
-    if (layer, neuron) in pinned:
-        left = [place for place in pinned if place != (layer, neuron)]
+def pin_button(layer: int, neuron: int, head: Head | None = None, wide: bool = False) -> Markup:
+    """Pin a neuron, or its pair with a head, to compare it, or unpin it.
+
+    Nothing where all pins are taken.
+    """
+    pin, others = Pin(layer, neuron, head), pinned()
+    name = glossary.neuron_name(layer, neuron, head)
+    if pin in others:
+        others.remove(pin)
         say, short, long = f"Unpin {name}", "✓", "✓ Pinned"
         css = "pin on"
-    elif len(pinned) < MOST_PINS:
-        left = [*pinned, (layer, neuron)]
+    elif len(others) < MOST_PINS:
+        others.append(pin)
         say, short, long = f"Pin {name} to compare", "+", "+ Pin to compare"
         css = "pin"
     else:
         return NOTHING
     text, css = (long, "button") if wide else (short, css)
-    return pin_link((layer, neuron), left, text, say, css)
+    return pin_link(pin, others, text, say, css)
 
 
 def copy_button(text: str, address: str) -> Markup:

@@ -7,14 +7,13 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
-from explorer.bundle.arrays import NO_PAIRS
 from explorer.bundle.pairs import Pair
 from explorer.ui.core import glossary
 from explorer.ui.data import grouping
 from explorer.ui.data.grouping import Picture
-from explorer.ui.data.neuron import HEAD, HEADS, MORE, Neuron
+from explorer.ui.data.neuron import HEAD, HEADS, MORE, Neuron, heads_address
 from explorer.ui.html.elements import NOTHING, caption, figures, joined, muted, notice, tag
-from explorer.ui.html.links import choices, concept_link, neuron_link
+from explorer.ui.html.links import choices, concept_link, neuron_link, pin_button
 from explorer.ui.html.pictures import dot, strip, tiles
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
@@ -38,8 +37,8 @@ GRID_SAID = (
 def section(page: Page, neuron: Neuron) -> None:
     """Draw the switch between the neuron and its heads, and what it is switched to."""
     frame.draw(tag("h2", "Head by head"))
-    if not neuron.view.bundle.paired:
-        frame.draw(notice(NO_PAIRS.format(neuron.view.bundle.path)))
+    if neuron.view.unpaired:
+        frame.draw(notice(neuron.view.unpaired))
         return
     if not neuron.pairs:
         frame.draw(caption("No head carries an effect of this neuron that varies."))
@@ -94,12 +93,18 @@ def _seen(neuron: Neuron) -> str:
 
 
 def _branch(neuron: Neuron, pair: Pair) -> Markup:
-    name = neuron_link(neuron.view, neuron.row, f"Head {pair.name}", **_address(pair))
+    name = neuron_link(neuron.view, neuron.row, f"Head {pair.name}", **heads_address(pair.key))
     return tag(
         "li",
         tag(
             "div",
-            tag("h3", dot(), name, muted(glossary.share(pair.share), num=True)),
+            tag(
+                "h3",
+                dot(),
+                name,
+                muted(glossary.share(pair.share), num=True),
+                pin_button(*neuron.place, pair.key),
+            ),
             _share_bar(pair),
             _title(neuron, pair),
             css="what",
@@ -107,10 +112,6 @@ def _branch(neuron: Neuron, pair: Pair) -> Markup:
         strip(neuron.view, [shown.image for shown in pair.images[:ROW]]),
         css=f"c{colour_of(pair)}",
     )
-
-
-def _address(pair: Pair) -> dict[str, str]:
-    return {MORE: HEADS, HEAD: pair.name}
 
 
 def _share_bar(pair: Pair) -> Markup:
@@ -126,8 +127,7 @@ def _title(neuron: Neuron, pair: Pair) -> Markup:
             concept_link(neuron.view, text, text, css="") for text, _ in pair.texts[: pair.words]
         )
         return tag("p", joined(words, ", "), css="concepts")
-    near = ", ".join(text for text, _ in pair.texts[:2])
-    return tag("p", f"no word above chance (nearest: {near})", css="concepts unclaimed")
+    return tag("p", pair.said, css="concepts unclaimed")
 
 
 def _one(neuron: Neuron, pair: Pair) -> None:
@@ -143,7 +143,12 @@ def _one(neuron: Neuron, pair: Pair) -> None:
         else "No other of the neuron’s heads adds a direction like it."
     )
     frame.draw(
-        tag("h3", dot(), f" Head {pair.head} of block {pair.block}", css=f"c{colour_of(pair)}"),
+        tag(
+            "div",
+            tag("h3", dot(), f" Head {pair.head} of block {pair.block}", css=f"c{colour_of(pair)}"),
+            pin_button(*neuron.place, pair.key, wide=True),
+            css="neuron-head",
+        ),
         caption(SAID, shared, _seen(neuron)),
         figures(
             [

@@ -36,7 +36,8 @@ def section(page: Page, neuron: Neuron) -> None:
         return
     try:
         effects = chosen.effects(view)
-        source = neuron_maps.on_one_picture(view, [row], chosen.picture(view), effects)[0]
+        subject = neuron_maps.Subject(row, -1 if effects[row] < 0 else 1)
+        source = neuron_maps.on_one_picture(view, [subject], chosen.picture(view))[0]
     except InputError as error:
         frame.draw(notice(str(error)))
         return

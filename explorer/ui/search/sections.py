@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from explorer.errors import InputError
 from explorer.search import Hit, TextSearch
 from explorer.search.query import LONGEST, Term, format_query, parse_query
 from explorer.search.spelling import slips
-from explorer.ui.address.address import LIST_LENGTH, TITLE_LENGTH, write_places
+from explorer.ui.address.found import FOUND, HEADS, OF, write_found
 from explorer.ui.address.search_query import (
     AWAY,
     BOTH,
@@ -35,7 +35,6 @@ from explorer.ui.core import glossary
 from explorer.ui.data import loaded_model, texts
 from explorer.ui.data.labelled import labelled
 from explorer.ui.data.loaders import View
-from explorer.ui.data.selection import PER_PAGE
 from explorer.ui.html.cards import match
 from explorer.ui.html.elements import Child, caption, joined, muted, notice, tag
 from explorer.ui.html.hits import TRUST_SAID, found_by, hit_cards, labels_note
@@ -46,26 +45,29 @@ from explorer.ui.html.links import (
     choices,
     concept_link,
     link,
-    pager,
     text_chips,
 )
 from explorer.ui.html.unknown import any_far, did_you_mean, embedded_live
+from explorer.ui.search import pairs
+from explorer.ui.search.results import LIMIT, paged
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
-from explorer.ui.widgets import picture_choice, save_finding, sieve
+from explorer.ui.widgets import picture_choice, sieve
 from explorer.ui.widgets.picture_choice import ChosenPicture
 
-LIMIT = 5 * PER_PAGE  # neurons listed at most
 NEAR = {True: 12, False: 6}  # texts that pictures show, and others
 
 
 def toolbar(page: Page, query: SearchQuery) -> None:
-    """Draw the heading, and the choice between texts and a picture."""
+    """Draw the heading, what to search with, and what is found: neurons, or pairs with heads."""
     frame.title("Search")
+    of = {OF: write_found(query.of)}
     modes = choices(
-        "search", "What to search with", MODES, query.mode, "mode", bundle=page.view.key
+        "search", "What to search with", MODES, query.mode, "mode", bundle=page.view.key, **of
     )
-    frame.draw(tag("div", tag("h1", "Search"), modes, css="neuron-head"))
+    asked = SearchQuery(query.mode, query.text, query.image).params()
+    found = choices("search", "What is found", FOUND, query.of, OF, bundle=page.view.key, **asked)
+    frame.draw(tag("div", tag("h1", "Search"), actions(found, modes), css="neuron-head"))
 
 
 def results(page: Page, query: SearchQuery) -> None:
@@ -88,7 +90,7 @@ def _text(page: Page, query: SearchQuery) -> None:
         placeholder="ship + car, dog - cat, “a phrase”",
         max_chars=LONGEST,
         on_change=_asked,
-        args=(page,),
+        args=(page, query),
     )
     if not query.text:
         frame.draw(_start(view))
@@ -105,6 +107,9 @@ def _text(page: Page, query: SearchQuery) -> None:
         frame.draw(notice(str(error)), _start(view))
         return
     frame.draw(_near_texts(view, found))
+    if query.of == HEADS:
+        pairs.of_texts(page, query, found)
+        return
     among = view.passing.either if query.above else None
     found = replace(found, among=among)
     if query.rank == TRUSTED:
@@ -119,11 +124,12 @@ def _text(page: Page, query: SearchQuery) -> None:
     order = f" {TRUST_SAID}" if query.rank == TRUSTED and show != LABELS else ""
     frame.draw(actions(nav), caption(f"{_explained(show, found)}{order}"), _left_out(view, query))
     note = labels_note if show == LABELS else found_by
-    _cards(page, query, hits, lambda hit: note(found, hit))
+    paged(page, query, hits, lambda shown: hit_cards(view, shown, lambda hit: note(found, hit)))
 
 
-def _asked(page: Page) -> None:
-    frame.address(page, q=" ".join(st.session_state["_q"].split()))
+def _asked(page: Page, before: SearchQuery) -> None:
+    asked = SearchQuery(text=" ".join(st.session_state["_q"].split()), of=before.of)
+    frame.address(page, **asked.params())
 
 
 def _kinds(found: TextSearch) -> dict[str, str]:
@@ -227,7 +233,8 @@ def _picture(page: Page, query: SearchQuery) -> None:
     if chosen is None:
         frame.draw(
             caption(
-                "Choose a picture: every neuron is then ranked by its second-order effect on it."
+                "Choose a picture: every neuron, or pair of one with a head, is then ranked by its "
+                "second-order effect on it."
             )
         )
         return
@@ -236,14 +243,23 @@ def _picture(page: Page, query: SearchQuery) -> None:
     except InputError as error:
         frame.draw(notice(str(error)))
         return
-    relative = relative_effects(view.bundle, effects)
     show = AWAY if query.show == AWAY else TOWARDS
-    frame.draw(_chosen(page, query, chosen, show), _left_out(view, query))
+    frame.draw(_chosen(page, query, chosen, show))
+    if query.of == HEADS:
+        pairs.of_picture(page, query, chosen, show)
+        return
+    relative = relative_effects(view.bundle, effects)
+    frame.draw(_left_out(view, query))
     scores = effects if query.by == EFFECT else np.where(view.silent, 0, relative)
     if query.above:
         scores = np.where(view.passing.either, scores, 0)
     hits = ranked(scores, 1 if show == TOWARDS else -1)
-    _cards(page, query, hits, lambda hit: _effect_note(effects, relative, hit.row))
+    paged(
+        page,
+        query,
+        hits,
+        lambda shown: hit_cards(view, shown, lambda h: _effect_note(effects, relative, h.row)),
+    )
 
 
 def ranked(scores: NDArray[np.float32], sign: int, most: int = LIMIT) -> list[Hit]:
@@ -261,8 +277,9 @@ def _chosen(page: Page, query: SearchQuery, chosen: ChosenPicture, show: str) ->
         if chosen.image >= 0
         else "Your picture stays in this session: the address cannot hold it."
     )
+    what = "Pairs" if query.of == HEADS else "Neurons"
     said = caption(
-        "Neurons by the second-order effect of this picture along their own direction, minus its "
+        f"{what} by the second-order effect of this picture along their own direction, minus its "
         f"mean over all pictures, in units of the output before normalisation. {kept}"
     )
     ways = actions(
@@ -281,34 +298,3 @@ def _effect_note(effects: NDArray[np.float32], relative: NDArray[np.float32], ro
     size = glossary.effect(float(effects[row]))
     times = glossary.signed(float(relative[row]))
     return match(tag("b", "effect"), f" {size} · {times} × its typical effect")
-
-
-# --- cards ----------------------------------------------------------------------------------------
-
-
-def _cards(page: Page, query: SearchQuery, hits: list[Hit], note: Callable[[Hit], Markup]) -> None:
-    """Draw one page of neurons as cards, the way to the others, and to all of them as a list."""
-    view = page.view
-    if not hits:
-        none = tag("p", "No neuron matches this search.")
-        frame.draw(tag("h2", "Nothing found"), none, css="empty")
-        return
-    pages = -(-len(hits) // PER_PAGE)
-    number = min(query.page, pages)
-    if number != query.page:
-        frame.show_problems([f"There are {pages} pages of results: the last is shown."])
-    shown = hits[(number - 1) * PER_PAGE : number * PER_PAGE]
-    frame.draw(hit_cards(view, shown, note))
-    title = query.text or "Neurons of a picture"
-    places = [view.place(hit.row) for hit in hits[:LIST_LENGTH]]
-    as_list = link(
-        "neurons",
-        f"These {len(places)} as a list",
-        css="button",
-        bundle=view.key,
-        list=title[:TITLE_LENGTH],
-        neurons=write_places(places),
-    )
-    params = {"bundle": view.key, **query.params()}
-    save_finding.of_neurons(page, [hit.row for hit in shown], title)
-    frame.draw(pager("search", number, pages, **params), tag("div", as_list, css="pager"))

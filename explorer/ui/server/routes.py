@@ -22,7 +22,12 @@ def routes() -> list[Route]:
     Streamlit puts its own routes below `server.baseUrlPath`, but not those it is given.
     """
     base = (st.get_option("server.baseUrlPath") or "").strip("/")
-    answers = {served.PICTURES: _picture, served.HINTS: _hint, served.FACTS: _facts}
+    answers = {
+        served.PICTURES: _picture,
+        served.HINTS: _hint,
+        served.PAIR_HINTS: _pair_hint,
+        served.FACTS: _facts,
+    }
     return [
         Route(f"{f'/{base}' if base else ''}/{kind}/{{bundle}}/{{ticket}}/{{number:int}}", answer)
         for kind, answer in answers.items()
@@ -71,6 +76,15 @@ async def _hint(request: Request) -> Response:
     except ExplorerError as error:
         return PlainTextResponse(str(error), 404)
     return JSONResponse(served.hint(view, row), headers=KEPT)
+
+
+async def _pair_hint(request: Request) -> Response:
+    try:
+        view, number = _asked(request)
+        hint = served.pair_hint(view, number)
+    except ExplorerError as error:
+        return PlainTextResponse(str(error), 404)
+    return JSONResponse(hint, headers=KEPT)
 
 
 async def _facts(request: Request) -> Response:

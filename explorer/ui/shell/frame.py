@@ -26,6 +26,7 @@ from streamlit.delta_generator import DeltaGenerator
 from explorer.errors import BundleError, ExplorerError, InputError
 from explorer.places import CHECKOUT, WHERE_SHIPPED
 from explorer.ui.address.address import PINS, arrive, href, parse_jump
+from explorer.ui.address.pin import pinned
 from explorer.ui.core.theme import FAVICON, STYLE
 from explorer.ui.data import loaders
 from explorer.ui.data.loaders import View
@@ -129,7 +130,7 @@ def _begin(name: str) -> Page:
     params, lost = pins.settle(view, params)
     arrive(name, params)
     opened = Page(name, view, params, problems + lost)
-    _navigation(name, key, pins.bar(view) if pins.pinned() and name != "compare" else NOTHING)
+    _navigation(name, key, pins.bar(view) if pinned() and name != "compare" else NOTHING)
     _sidebar(opened, list(found))
     said = standing.sentence(view)
     if said:

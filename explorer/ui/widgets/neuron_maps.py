@@ -1,17 +1,17 @@
-"""Where in a picture one neuron's effect comes from: over its top pictures, and over any other."""
+"""Where in a picture an effect comes from: over a neuron's top pictures, and over any other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import streamlit as st
 from markupsafe import Markup
-from numpy.typing import NDArray
 from PIL import Image
 
 from explorer.bundle import Bundle
+from explorer.bundle.pairs import Pair
 from explorer.ui.address.address import Place
 from explorer.ui.data import loaded_model, studies
 from explorer.ui.data.grouping import Picture
@@ -20,6 +20,8 @@ from explorer.ui.html.elements import tag
 from explorer.ui.html.pictures import picture_source
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from explorer.picture.reading import Reading
 
 SIDE = 112  # pixels of a small map's long side
@@ -55,51 +57,61 @@ def _painted(
 
     pictures = [studies.whole(_bundle, image) for image in images]
     reading = read(open_lens_model(_bundle), pictures)
-    return _painted_reading(reading, (layer, neuron), pictures, signs, SIDE)
+    return _painted_shares(reading, _shares(reading, (layer, neuron)), pictures, signs, SIDE)
 
 
-def on_one_picture(
-    view: View, rows: Sequence[int], picture: Image.Image, effects: NDArray[np.float32]
-) -> list[str]:
-    """Lay the map of each of some neurons over one picture; one reading serves all.
+@dataclass(frozen=True)
+class Subject:
+    """What a map is of: a neuron, or its pair with a head."""
 
-    Args:
-        view: the bundle.
-        rows: of the neurons.
-        picture: the picture, RGB.
-        effects: every neuron's effect on it, [neuron] float32.
+    row: int
+    sign: int
+    """1 to show what drives it, -1 what drives the other end."""
+    pair: Pair | None = None
 
-    Returns:
-        A source for each row.
+
+def on_one_picture(view: View, subjects: Sequence[Subject], picture: Image.Image) -> list[str]:
+    """Lay the map of each subject over one picture, RGB; one reading serves all.
+
+    Returns a source for each.
 
     Raises:
         InputError: when the model cannot be loaded.
     """
+    from explorer.picture.pair_effects import own_shares
+
     reading = studies.study(view, picture).reading()
-    signs = [-1 if effects[row] < 0 else 1 for row in rows]
-    files = [
-        _painted_reading(reading, view.place(row), [picture], [sign], LARGE)[0]
-        for row, sign in zip(rows, signs, strict=True)
-    ]
+    files = []
+    for subject in subjects:
+        if subject.pair is None:
+            shares = _shares(reading, view.place(subject.row))
+        else:
+            shares = own_shares(view.bundle, reading, subject.row, subject.pair)
+        files += _painted_shares(reading, shares, [picture], [subject.sign], LARGE)
     return [picture_source(file) for file in files]
 
 
-def _painted_reading(
+def _shares(reading: Reading, place: Place) -> Tensor:
+    """Return each token's share of a neuron's effect: [image, token]."""
+    from explorer.picture.reading import neuron_shares
+
+    layer, neuron = place
+    return neuron_shares(reading, layer, [neuron])[:, 0]
+
+
+def _painted_shares(
     reading: Reading,
-    place: Place,
+    shares: Tensor,
     pictures: Sequence[Image.Image],
     signs: Sequence[int],
     side: int,
 ) -> list[bytes]:
-    """Lay one neuron's map over each picture of a reading; return WebP files."""
+    """Lay shares of tokens, [image, token], over each picture of a reading; return WebP files."""
     from explorer.picture import painting
     from explorer.picture.framing import Framing
-    from explorer.picture.reading import neuron_shares
     from explorer.picture.segment import scaled
 
-    layer, neuron = place
-    patches = neuron_shares(reading, layer, [neuron])[:, 0, 1:]
-    grids = patches.unflatten(1, reading.lens_model.grid)
+    grids = shares[:, 1:].unflatten(1, reading.lens_model.grid)
     files = []
     for picture, sign, grid in zip(pictures, signs, grids, strict=True):
         width, height = picture.size

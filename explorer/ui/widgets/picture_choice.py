@@ -45,6 +45,14 @@ class ChosenPicture:
         """
         return studies.study(view, self.picture(view)).effects
 
+    def pair_effects(self, view: View) -> NDArray[np.float32]:
+        """Return the effect of every neuron-head pair that matters for it: [pair].
+
+        Raises:
+            InputError: when the picture cannot be read, or the model cannot be loaded.
+        """
+        return studies.study(view, self.picture(view)).pair_effects
+
     def picture(self, view: View) -> Image.Image:
         """Return the picture itself.
 
