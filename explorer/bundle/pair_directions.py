@@ -138,14 +138,14 @@ def _directions(bundle: Bundle) -> PairDirections:
     paths = np.asarray(bundle.pair_paths)
     rows, places = np.nonzero(paths >= 0)
     found = _from_weights(bundle, rows, paths[rows, places].astype(np.int64))
-    parts = (_from_texts(bundle, rows, places),) if found is None else found
+    parts = (from_texts(bundle, rows, places),) if found is None else found
     return PairDirections(rows, places, parts, exact=found is not None)
 
 
 # --- from texts -----------------------------------------------------------------------------------
 
 
-def _from_texts(bundle: Bundle, rows: NDArray[np.int64], places: NDArray[np.int64]) -> Part:
+def from_texts(bundle: Bundle, rows: NDArray[np.int64], places: NDArray[np.int64]) -> Part:
     """Return every pair's direction as the weighted sum of its texts, at unit norm."""
     ids = np.asarray(bundle.pair_texts)[rows, places]
     weights = np.where(ids >= 0, np.asarray(bundle.pair_weights, np.float32)[rows, places], 0)

@@ -29,6 +29,7 @@ BENCHMARKS = (
     Benchmark("shortlist", "ShortlistBench", "bench_shortlist", "pursuits in large dictionaries"),
     Benchmark("app", "AppBench", "bench_app", "the app's times, bytes and memory"),
     Benchmark("load", "LoadBench", "bench_load", "many visitors at once on all pages"),
+    Benchmark("pairs", "PairsBench", "bench_pairs", "pages with pairs, rules to place them by"),
     Benchmark(
         "atlas", "AtlasBench", "bench_atlas", "dragging and zooming the map in a real browser"
     ),

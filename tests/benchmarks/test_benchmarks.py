@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,11 @@ from benchmarks.build import BuildBench, bench_build
 from benchmarks.lens import LensBench, bench_lens
 from benchmarks.maps import MapsBench, bench_maps
 from benchmarks.omp import OmpBench, bench_omp
+from benchmarks.pairs import PairsBench, bench_pairs
+from explorer.bundle import MODEL_FOLDER
 from explorer.errors import InputError
+from explorer.ui.data.loaders import FOLDER_VARIABLE
+from tests.support.told import rewrite
 
 MAP_ROWS = {
     "one_text": 1.25, "one_text_refined": 1.25, "ten_texts": 1.5, "ten_texts_refined": 1.5,
@@ -98,3 +103,23 @@ def test_settings_that_measure_nothing_are_refused() -> None:
         OmpBench(targets=4, sklearn_targets=5)
     with pytest.raises(InputError, match="at least one view"):
         AppBench(sessions=0)
+
+
+def test_bench_pairs(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tiny_bundle.parent))
+    result = bench_pairs(PairsBench(views=1, pairs=50))
+    assert set(result["server_ms"]) == {"search", "atlas"}
+    for times in result["server_ms"].values():
+        assert times["ratio"] == pytest.approx(times["pairs"] / times["neurons"], abs=0.006)
+    assert all(0 <= share <= 1 for share in result["kept"].values())
+    assert result["kept"]["neurons themselves"] > 0.3
+    assert -1 < result["texts_cosine"] < 0.999
+    assert json.loads(json.dumps(result)) == result
+    shutil.copytree(tiny_bundle, tmp_path / "bare")
+    shutil.rmtree(tmp_path / "bare" / MODEL_FOLDER)
+    rewrite(tmp_path / "bare")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    with pytest.raises(InputError, match="no weights"):
+        bench_pairs(PairsBench())
+    with pytest.raises(InputError, match="at least one"):
+        PairsBench(views=0)

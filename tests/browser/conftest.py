@@ -12,7 +12,7 @@ import pytest
 
 from explorer.bundle import Manifest, seal
 from tests.support.browser import EVIL, FLAGS, NAMES, Visit, serving, sync_api
-from tests.support.told import told
+from tests.support.told import told_pairs
 
 
 @pytest.fixture(scope="package")
@@ -30,7 +30,7 @@ def bundles(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """The tiny bundle, as it is, as if some neurons passed, and with markup for its texts."""
     folder = tmp_path_factory.mktemp("bundles")
     shutil.copytree(tiny_bundle, folder / "tiny")
-    told(tiny_bundle, folder / "told")
+    told_pairs(tiny_bundle, folder / "told")
     untrusted = Path(shutil.copytree(tiny_bundle, folder / "untrusted"))
     images = pd.read_parquet(untrusted / "images.parquet").assign(label=EVIL, author=EVIL)
     images.to_parquet(untrusted / "images.parquet", index=False)

@@ -10,6 +10,7 @@ import pytest
 
 from explorer.bundle import Bundle
 from explorer.bundle.meaning import title_of
+from explorer.bundle.pair_directions import pair_directions
 from tests.support.browser import CONTRAST, EVERYWHERE, Visit, sync_api
 
 HEADING = "Atlas"
@@ -51,9 +52,13 @@ def lonely(points: dict[int, tuple[float, float]], width: int, height: int) -> i
 
 @pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
 def test_page_opens_cleanly(visit: Visit) -> None:
-    opened(visit, "atlas?bundle=tiny&colour=polysemy&layers=1&neurons=1.5,1.6,1.7")
-    visit.check()
-    assert visit.page.evaluate(CONTRAST) >= 4.5
+    for address in (
+        "atlas?bundle=tiny&colour=polysemy&layers=1&neurons=1.5,1.6,1.7",
+        "atlas?bundle=tiny&of=heads&at=1.5@2.0",
+    ):
+        opened(visit, address)
+        visit.check()
+        assert visit.page.evaluate(CONTRAST) >= 4.5
 
 
 def test_hovering_shows_concepts_and_pictures_without_a_run(visit: Visit, bundles: Path) -> None:
@@ -111,6 +116,28 @@ def test_a_click_opens_the_neuron_and_the_card_goes(visit: Visit) -> None:
     visit.page.mouse.click(*points[row])
     visit.settled(name)
     assert visit.page.locator(".lens-hint").count() == 0
+    visit.page.go_back()
+    visit.settled(HEADING)
+    visit.check()
+
+
+def test_a_pair_is_hovered_and_opens_its_head(visit: Visit, bundles: Path) -> None:
+    points = opened(visit, "atlas?bundle=tiny&of=heads&layers=1")
+    found = pair_directions(Bundle.open(bundles / "tiny"))
+    assert len(points) < len(found)
+    number = lonely(points, 1440, 900)
+    visit.page.mouse.move(*points[number])
+    card = visit.page.locator(CARD)
+    card.wait_for()
+    name = card.locator(".where").inner_text()
+    assert " · Head " in name
+    assert "no word above chance" in card.inner_text()
+    assert card.locator("img").count() == 4
+    assert visit.page.locator(f"{MAP} .lens-near line").count() == 1  # to its own neuron
+    visit.page.mouse.click(*points[number])
+    visit.page.wait_for_selector(".heads-switch")
+    assert visit.page.locator("h1").inner_text() == name.rsplit(" · ", 1)[0]
+    assert visit.query()["head"] == name.rsplit(" ", 1)[1]
     visit.page.go_back()
     visit.settled(HEADING)
     visit.check()

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,9 @@ PAGES = {
     "concept": ("concept?bundle=tiny&text=red", "“red”"),
     "compare": ("compare?bundle=tiny&pins=1.5,2.7,0.3,0.4&image=3", "Compare"),
     "bundles": ("bundles?bundle=tiny&other=told", "Two bundles"),
+    "pairs": ("search?bundle=told&q=red+circle&of=heads", "Search"),
+    "pairs without claims": ("search?bundle=tiny&q=red&of=heads&pins=1.5@2.0", "Search"),
+    "pairs compared": ("compare?bundle=tiny&pins=1.5,1.5@2.0,2.7@3.1&image=3", "Compare"),
     "table": ("neurons?bundle=tiny&view=table&polysemy=0..&pins=1.5", "Neurons"),
 }
 EVIL = "%3Cimg%20src%3Dx%20onerror%3D%22window.stolen%3D1%22%3E"
@@ -98,6 +102,34 @@ def test_pins_lead_to_a_comparison_that_is_an_address(visit: Visit) -> None:
     visit.page.get_by_role("link", name=f"Unpin {names[9]}").first.click()
     visit.page.wait_for_selector("text=One neuron is pinned")
     assert visit.query() == {"bundle": "tiny", "pins": "0.1"}
+    visit.check()
+
+
+def test_pairs_are_found_pinned_and_compared(visit: Visit) -> None:
+    visit.open("search?bundle=tiny&q=red+circle", "Search")
+    visit.page.get_by_role("link", name="Neurons and heads").click()
+    visit.page.get_by_role("link", name=re.compile("Show all [0-9,]+ pairs")).click()
+    visit.page.wait_for_selector("a.card .share-line")
+    asked = {"bundle": "tiny", "q": "red circle", "of": "heads", "above": "0"}
+    assert visit.query() == asked
+    names = visit.page.locator("a.card .where").all_inner_texts()
+    assert all(re.fullmatch(r"Layer \d · Neuron \d+ · Head \d\.\d", name) for name in names)
+    visit.page.get_by_role("link", name=f"Pin {names[1]} to compare").click()
+    visit.page.wait_for_selector(".pins .chip")
+    layer, neuron, head = re.findall(r"[\d.]+", names[1])
+    assert visit.query() == asked | {"pins": f"{layer}.{neuron}@{head}"}
+    visit.page.locator("a.card").first.click()
+    visit.page.wait_for_selector(".heads-switch")
+    shown = re.findall(r"[\d.]+", names[0])
+    assert visit.page.locator("h1").inner_text() == names[0].rsplit(" · ", 1)[0]
+    assert visit.query()["head"] == shown[2]
+    visit.page.get_by_role("link", name=f"Pin {names[0]} to compare").click()
+    visit.page.wait_for_function("() => document.querySelectorAll('.pins .chip').length === 2")
+    visit.page.locator(".pins").get_by_role("link", name="Compare").click()
+    visit.settled("Compare")
+    assert visit.page.locator(".compare a.card .where").all_inner_texts() == [names[1], names[0]]
+    pins = f"{layer}.{neuron}@{head},{shown[0]}.{shown[1]}@{shown[2]}"
+    assert visit.query() == {"bundle": "tiny", "pins": pins}
     visit.check()
 
 
