@@ -85,7 +85,7 @@ def test_pairs_without_claims_are_one_sentence_and_one_link_away() -> None:
     assert found[1] == "search?bundle=tiny&amp;q=red+circle&amp;of=heads&amp;above=0"
     shown = html_of(run_page("search", q="red circle", of="heads", above="0"))
     assert len(cards_of(shown)) == 24
-    assert "No pair’s words are above chance: read cosines" in shown
+    assert "No pair’s words are above chance: read numbers" in shown
 
 
 def test_claims_are_shown_alone_unless_told(

@@ -115,7 +115,7 @@ def _named_columns(items: Sequence[Item], cells: Sequence[Markup]) -> Markup:
 def _table(first: str, items: Sequence[Item], lines: list[list[str]], last: str = "") -> Markup:
     """Show a line for each fact and a column for each item."""
     head = [first, *(item.short for item in items), *([last] if last else [])]
-    return table(head, lines, right=range(1, len(head)))
+    return tag("div", table(head, lines, right=range(1, len(head))), css="named")
 
 
 def _cosines(items: Sequence[Item]) -> Markup:

@@ -151,7 +151,7 @@ def _drawn(
             tag(
                 "p",
                 f"None of this bundle’s {len(passing):,} pairs has words that pass the test, so "
-                "none is listed by name. Their cosines and pictures can still be read.",
+                "none is listed by name. Their numbers and pictures can still be read.",
             ),
             anchor("search", everything, f"Show all {len(passing):,} pairs", "button first"),
             css="empty",
@@ -172,7 +172,7 @@ def _sieve(view: View, query: SearchQuery, passing: NDArray[np.bool_]) -> Markup
             anchor("search", here | {ABOVE: "0"}, "Show all", marks=stay),
         )
     if not passing.any():
-        return caption("No pair’s words are above chance: read cosines and pictures, not names.")
+        return caption("No pair’s words are above chance: read numbers and pictures, not names.")
     return caption(
         "Pairs whose words are no more than chance are among them. ",
         anchor("search", here | {ABOVE: "1"}, "Show only those above chance", marks=stay),
