@@ -74,4 +74,4 @@ def around(beside: NDArray[np.int64], cosines: NDArray[np.float32]) -> NDArray[n
     ranks[order] = np.arange(len(order)) - starts
     radius = np.minimum(STEP * np.sqrt(ranks + 0.5), FARTHEST)
     offsets = radius[:, None] * np.column_stack([np.cos(TURN * ranks), np.sin(TURN * ranks)])
-    return offsets.astype(np.float32)
+    return np.asarray(offsets, np.float32)
