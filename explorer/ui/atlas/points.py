@@ -12,7 +12,8 @@ from explorer.bundle.pair_directions import pair_directions
 from explorer.bundle.pair_map import pair_map
 from explorer.bundle.pairs import Head, pair_at
 from explorer.errors import InputError
-from explorer.ui.address.atlas_query import BLOCK, HEADS, TEXT, AtlasQuery
+from explorer.ui.address.atlas_query import BLOCK, TEXT, AtlasQuery
+from explorer.ui.address.found import HEADS
 from explorer.ui.data import loaded_model
 from explorer.ui.data.loaders import View
 
@@ -32,8 +33,7 @@ class Points:
     @property
     def placed(self) -> NDArray[np.bool_]:
         """Return which points have a place, [point]."""
-        placed: NDArray[np.bool_] = np.isfinite(self.places).all(axis=1)
-        return placed
+        return np.asarray(np.isfinite(self.places).all(axis=1))
 
     def head(self, number: int) -> Head | None:
         """Return block and head of a point that is a pair."""
@@ -48,8 +48,8 @@ class Points:
             bundle, places = self.view.bundle, pair_directions(self.view.bundle).places
             paths = np.asarray(bundle.pair_paths)[self.rows, places].astype(np.int64)
             heads = int(bundle.manifest.model["heads"])
-            return (paths // heads + bundle.manifest.layers[0] + 1).astype(np.float32)
-        return self.view.neurons[key].to_numpy(np.float32)[self.rows]
+            return np.asarray(paths // heads + bundle.manifest.layers[0] + 1, np.float32)
+        return np.asarray(self.view.neurons[key].to_numpy(np.float32)[self.rows], np.float32)
 
     def likeness(self, direction: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return each point's cosine with a text's direction [embed]: [point]."""
