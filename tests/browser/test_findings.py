@@ -15,8 +15,9 @@ from explorer.bundle import Bundle
 from explorer.findings import archive, html_file
 from explorer.findings.database import FILE
 from explorer.findings.model import Collection, SavedCollection, SavedFinding
+from explorer.findings.queries import Wanted
 from explorer.findings.snapshot import reference, take
-from explorer.findings.store import Store, Wanted
+from explorer.findings.store import Store
 from tests.conftest import draw
 from tests.support.browser import EVIL, Visit, serving
 from tests.support.findings import sample

@@ -17,11 +17,12 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 
 from explorer.errors import ConflictError, InputError, StoreError
-from explorer.findings import migrations
-from explorer.findings import store as stores
+from explorer.findings import changes, migrations
+from explorer.findings.changes import new_id
 from explorer.findings.database import FILE, Database, database_url
 from explorer.findings.model import Collection, NeuronRef, SavedFinding, clean_line
-from explorer.findings.store import Facets, Store, Wanted, new_id
+from explorer.findings.queries import Wanted
+from explorer.findings.store import Facets, Store
 from explorer.findings.tables import METADATA
 from tests.support import findings as samples
 from tests.support.findings import BUNDLE, own_picture, picture, postgres, sample, view
@@ -620,7 +621,7 @@ def test_a_clock_that_jumps_back_turns_no_times_round(
 ) -> None:
     saved = store.add(sample())
     group = store.add_collection(Collection("Group", (saved.id,)))
-    monkeypatch.setattr(stores, "_now", lambda: "2001-01-01T00:00:00.000+00:00")
+    monkeypatch.setattr(changes, "now", lambda: "2001-01-01T00:00:00.000+00:00")
     early = store.add(sample("before all"))
     assert early.created == early.changed < saved.created
     edited = store.save(saved.id, 1, replace(saved.content, title="edited"))

@@ -31,8 +31,9 @@ from explorer.findings.model import (
     NeuronRef,
     SavedFinding,
 )
+from explorer.findings.queries import Wanted
 from explorer.findings.snapshot import reference, take
-from explorer.findings.store import Store, Wanted
+from explorer.findings.store import Store
 from explorer.ui.address.address import PAGES, href
 from explorer.ui.core import access
 from explorer.ui.data import findings_data, loaders

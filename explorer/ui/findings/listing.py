@@ -18,7 +18,8 @@ from explorer.findings.model import (
     SavedFinding,
     clean_line,
 )
-from explorer.findings.store import PER_PAGE, Facets, Merged, Store, Wanted
+from explorer.findings.queries import Wanted
+from explorer.findings.store import PER_PAGE, Facets, Merged, Store
 from explorer.ui.address.address import WORD_LENGTH
 from explorer.ui.address.findings_query import (
     COLLECTIONS,

@@ -14,6 +14,7 @@ import streamlit as st
 from PIL import Image
 
 from explorer.errors import ExplorerError
+from explorer.findings.changes import new_id
 from explorer.findings.copy import LONGEST, copy_of
 from explorer.findings.model import (
     AUTHOR_LENGTH,
@@ -29,7 +30,7 @@ from explorer.findings.model import (
     clean_line,
     clean_tags,
 )
-from explorer.findings.store import Wanted, new_id
+from explorer.findings.queries import Wanted
 from explorer.ui.address.findings_query import format_neurons, linkable, parse_neurons
 from explorer.ui.core import glossary
 from explorer.ui.data import findings_data
