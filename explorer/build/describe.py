@@ -75,7 +75,7 @@ def describe_directions(
     writer.write("neighbours", neighbours.astype(np.int32))
     writer.write("neighbour_cosines", cosines.astype(np.float16))
     images = found.image_embeddings.astype(np.float32)
-    meaning = _meanings(code, atoms, images - images.mean(0), top, store, say)
+    meaning = meanings(code, atoms, images - images.mean(0), top, store, say)
     writer.write("concept_clusters", meaning.concept_labels)
     writer.write("top_clusters", meaning.image_labels)
     table = _neuron_table(found.directions).assign(**meaning.columns)
@@ -129,7 +129,7 @@ class Meanings:
     """Name -> [neuron]."""
 
 
-def _meanings(
+def meanings(
     code: SparseCode[NDArray[Any]],
     atoms: NDArray[np.float32],
     images: NDArray[np.float32],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from explorer.build.settings import RECORDED, BuildSettings, parse_layers
+from explorer.build.settings import AUTO, RECORDED, BuildSettings, parse_layers
 from explorer.bundle import MANIFEST, MODEL_FOLDER, Bundle, Manifest
 
 
@@ -36,7 +36,11 @@ def _asked(settings: BuildSettings, manifest: Manifest) -> dict[str, Any]:
         "model": MODEL_FOLDER if local else settings.model,
         "pretrained": settings.pretrained,
         "layers": parse_layers(settings.layers, manifest.model["blocks"]),
-        **{name: getattr(settings, name) for name in RECORDED},
+        **{
+            name: getattr(settings, name)
+            for name in RECORDED
+            if name != "batch_size" or settings.batch_size != AUTO
+        },
     }
 
 

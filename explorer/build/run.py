@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from explorer.build.batch import with_batch
 from explorer.build.chance import SecondLook, drawings, look_again
 from explorer.build.corpus import Corpus
 from explorer.build.corpus_pass import NAME, PassResult, run_pass
@@ -119,6 +120,7 @@ def _build(settings: BuildSettings, say: Say) -> Path:
     texts = gather_texts(settings, store)
     halves = split_halves(drawings(store), settings.seed)
     corpus = Corpus(loaded, layers, source, store.corpus_size, halves, views.open())
+    settings = with_batch(settings, loaded, layers, store.corpus_size, work)
     found = run_pass(corpus, settings, work, say)
     writer = ArrayWriter(settings.out)
     _write_means(writer, found)

@@ -9,7 +9,7 @@ from typing import Any
 from explorer.errors import InputError
 
 AT_LEAST_ONE = (
-    "significant_cap", "nonzero", "words", "warm_up", "batch_size", "thumbnail", "sample", "nulls",
+    "significant_cap", "nonzero", "words", "warm_up", "thumbnail", "sample", "nulls",
 )  # fmt: skip
 RECORDED = (
     "significant", "significant_cap", "nonzero", "warm_up", "batch_size", "dtype", "seed", "texts",
@@ -20,6 +20,9 @@ RECORDED = (
 FREE = ("out", "save_minutes", "workers", "memory")
 """Settings that a resumed build may change: its arrays don't follow from them."""
 
+AUTO = 0
+"""The batch size that a build finds itself (`explorer.build.batch`)."""
+
 PURSUITS = ("coherent", "nonnegative", "omp")
 """Ways to choose a direction's texts (`explorer.describe.pursuits`); omp is the paper's."""
 PURSUIT = "coherent"
@@ -27,6 +30,18 @@ PURSUIT = "coherent"
 
 See the table of pursuits in `docs/chance.md`, and in the evidence's section `controls`.
 """
+
+
+def _batch(text: str) -> int:
+    """Read `--batch-size`.
+
+    Raises:
+        ValueError: when it is neither a number above 0 nor "auto".
+    """
+    size = AUTO if text == "auto" else int(text)
+    if size < 1 and text != "auto":
+        raise ValueError(text)
+    return size
 
 
 def _option(text: str, **more: Any) -> dict[str, Any]:
@@ -88,12 +103,15 @@ class BuildSettings:
         default=2000, metadata=_option("null directions per layer, which say what chance gives")
     )
     warm_up: int = field(default=256, metadata=_option("images that set the first mean"))
-    batch_size: int = field(default=32, metadata=_option("images of one forward pass"))
+    batch_size: int = field(
+        default=32,
+        metadata=_option("images of one forward pass; auto: as many as memory allows", read=_batch),
+    )
     thumbnail: int = field(default=160, metadata=_option("side of the bundle's pictures, pixels"))
     device: str = field(default="cpu", metadata=_option("torch device, such as cuda"))
     dtype: str = field(
         default="float32",
-        metadata=_option("the model's numbers", choices=["float32", "bfloat16"]),
+        metadata=_option("the model's numbers", choices=["float32", "bfloat16", "float16"]),
     )
     memory: float | None = field(
         default=None,
@@ -129,6 +147,8 @@ class BuildSettings:
             raise InputError(f"--memory is {self.memory} GiB: give more than 0.")
         if self.workers is not None and self.workers < 0:
             raise InputError(f"--workers is {self.workers}: give 0 or more.")
+        if self.batch_size < AUTO:
+            raise InputError(f"--batch-size must be at least 1, or auto; got {self.batch_size}.")
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}: give 0 or more.")
         if not self.name and not self.out.name.isprintable():

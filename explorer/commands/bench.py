@@ -24,10 +24,14 @@ class Benchmark:
 BENCHMARKS = (
     Benchmark("lens", "LensBench", "bench_lens", "what the lens adds to a forward pass"),
     Benchmark("build", "BuildBench", "bench_build", "a build's pass beside the forward pass"),
+    Benchmark(
+        "precision", "PrecisionBench", "bench_precision", "directions in low precision, and time"
+    ),
     Benchmark("maps", "MapsBench", "bench_maps", "what heatmaps add to a forward pass"),
     Benchmark("omp", "OmpBench", "bench_omp", "the pursuit against scikit-learn"),
     Benchmark("shortlist", "ShortlistBench", "bench_shortlist", "pursuits in large dictionaries"),
     Benchmark("app", "AppBench", "bench_app", "the app's times, bytes and memory"),
+    Benchmark("bundle", "BundleBench", "bench_bundle", "a large model's bundle beside picto"),
     Benchmark("load", "LoadBench", "bench_load", "many visitors at once on all pages"),
     Benchmark("pairs", "PairsBench", "bench_pairs", "pages with pairs, rules to place them by"),
     Benchmark(

@@ -104,6 +104,8 @@ def _option(field: Field[Any], hint: Any) -> dict[str, Any]:
         asked |= {"type": kinds[0], "nargs": "+"}
     else:
         asked["type"] = kinds[0] if get_origin(hint) in (Union, types.UnionType) else hint
+    if "read" in field.metadata:
+        asked["type"] = field.metadata["read"]
     if "choices" in field.metadata:
         asked["choices"] = field.metadata["choices"]
     if field.default is MISSING:

@@ -28,7 +28,10 @@ from explorer.pixels import to_rgb
 _PRECISIONS = {
     "float32": (torch.float32, "fp32"),
     "bfloat16": (torch.bfloat16, "bf16"),
+    "float16": (torch.float16, "fp16"),
 }
+_LOW = (torch.bfloat16, torch.float16)
+HOLLOW = 0.01  # what every number of a hollow model is
 
 _Item = TypeVar("_Item")
 
@@ -79,8 +82,8 @@ def load_model(
     """Load a CLIP model in eval mode; see `explorer.lens.origin` for `source` and `pretrained`.
 
     `pretrained_text` is the file of the text tower where that of `pretrained` holds the image tower
-    alone. `dtype` is "float32" or "bfloat16" (open_clip's mixed precision: LayerNorms stay
-    float32). Random weights are drawn from torch's global generator: seed it first.
+    alone. `dtype` is "float32", "bfloat16" or "float16" (open_clip's mixed precision:
+    LayerNorms stay float32). Random weights are drawn from torch's global generator: seed it first.
 
     Raises:
         InputError: when a name, tag or file is unknown, weights do not fit, or the device or dtype
@@ -89,6 +92,7 @@ def load_model(
     """
     target = _device(device)
     torch_dtype, precision = _precision(dtype)
+    _check_arithmetic(target, torch_dtype)
     origin = find_origin(source, pretrained)
     _check_config(origin.config["vision_cfg"])
     state, warnings = _read_state(origin, pretrained_text)
@@ -108,8 +112,8 @@ def load_model(
             f"Model {source} takes images of {height} x {width} pixels, and only square inputs are "
             "supported: choose a model with a square input."
         )
-    if torch_dtype is torch.bfloat16:
-        _lower_layer_scale(model)
+    if torch_dtype in _LOW:
+        _lower_layer_scale(model, torch_dtype)
     model.eval().requires_grad_(False)
     block = visual.transformer.resblocks[0]
     return LoadedModel(
@@ -129,6 +133,36 @@ def load_model(
         heads=block.attn.num_heads,
         neurons=block.mlp.c_proj.in_features,
     )
+
+
+def hollow_model(
+    source: str,
+    pretrained: str | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: str | torch.dtype = "float32",
+) -> Any:
+    """Return a model whose image tower holds the same number everywhere, for its time alone.
+
+    No weights are read or drawn, and the text tower takes no memory: it stays on the device "meta".
+
+    Raises:
+        InputError: when a name or tag is unknown, or the device or dtype cannot be had.
+        UnsupportedModelError: when the lens is not exact for the model's image tower.
+    """
+    target = _device(device)
+    torch_dtype, precision = _precision(dtype)
+    _check_arithmetic(target, torch_dtype)
+    with torch.device("meta"):
+        model = create(find_origin(source, pretrained), precision, torch.device("meta"))
+    check_supported(model)
+    if torch_dtype in _LOW:
+        _lower_layer_scale(model, torch_dtype)
+    model.eval().requires_grad_(False)
+    model.visual.to_empty(device=target)
+    for parameter in model.visual.parameters():
+        parameter.fill_(HOLLOW)
+    return model
 
 
 def _read_state(
@@ -299,11 +333,23 @@ def _precision(dtype: str | torch.dtype) -> tuple[torch.dtype, str]:
     return _PRECISIONS[name]
 
 
-def _lower_layer_scale(model: nn.Module) -> None:
-    """Bring LayerScale to bfloat16: open_clip leaves it float32, which widens the stream after it.
+def _check_arithmetic(device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse a dtype that torch cannot compute a layer with on the device."""
+    try:
+        ones = torch.ones(2, 2, 2, device=device, dtype=dtype)
+        nn.functional.gelu(torch.baddbmm(ones, ones, ones)).softmax(-1)
+    except RuntimeError as error:
+        name = str(dtype).removeprefix("torch.")
+        raise InputError(
+            f"This torch cannot compute in {name} on {device} ({error}): use float32 or bfloat16."
+        ) from error
 
-    The widened stream would then meet bfloat16 weights in the next block and fail.
+
+def _lower_layer_scale(model: nn.Module, dtype: torch.dtype) -> None:
+    """Bring LayerScale to a low dtype: open_clip leaves it float32, which widens the stream.
+
+    The widened stream would then meet the next block's weights of that dtype and fail.
     """
     for module in model.modules():
         if isinstance(module, LayerScale):
-            module.gamma.data = module.gamma.data.to(torch.bfloat16)
+            module.gamma.data = module.gamma.data.to(dtype)

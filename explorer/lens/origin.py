@@ -126,8 +126,8 @@ def create(origin: Origin, precision: str, device: torch.device) -> Any:
         **config, cast_dtype=open_clip.get_cast_dtype(precision)
     )
     made.to(device)
-    if precision == "bf16":
-        open_clip.convert_weights_to_lp(made, dtype=torch.bfloat16)
+    if (low := open_clip.get_cast_dtype(precision)) is not None:
+        open_clip.convert_weights_to_lp(made, dtype=low)
     return made
 
 

@@ -20,6 +20,7 @@ from explorer.lens.models import (
     check_supported,
     encode_images,
     encode_texts,
+    hollow_model,
     load_model,
 )
 from explorer.lens.origin import find_origin
@@ -130,12 +131,15 @@ def test_openai_weights_are_known_to_be_quick_gelu() -> None:
 
 
 @pytest.mark.parametrize("layer_scale", [False, True])
-def test_bfloat16_is_close_to_float32(tmp_path: Path, layer_scale: bool) -> None:
-    """bfloat16 keeps 8 bits: embeddings to cosine 0.999, effects to 4 % of the largest."""
+@pytest.mark.parametrize(("dtype", "off"), [("bfloat16", 0.04), ("float16", 0.005)])
+def test_low_precision_is_close_to_float32(
+    tmp_path: Path, layer_scale: bool, dtype: str, off: float
+) -> None:
+    """bfloat16 keeps 8 bits, float16 11: effects to a share of the largest, cosines to 0.999."""
     save_tiny(tmp_path, layer_scale=layer_scale)
     full = load_model(f"local-dir:{tmp_path}")
-    low = load_model(f"local-dir:{tmp_path}", dtype="bfloat16")
-    assert low.dtype == torch.bfloat16
+    low = load_model(f"local-dir:{tmp_path}", dtype=dtype)
+    assert low.dtype == getattr(torch, dtype)
     images = tiny_images(3)
     embeddings = encode_images(low, images)
     assert embeddings.dtype == torch.float32
@@ -145,10 +149,34 @@ def test_bfloat16_is_close_to_float32(tmp_path: Path, layer_scale: bool) -> None
     assert ((texts * encode_texts(full, ["a cat", "a dog"])).sum(dim=1) > 0.999).all()
     expected = SecondOrderLens(full.model, 1).effects(images)
     lens = SecondOrderLens(low.model, 1)
-    assert lens.trace(images).activations[1].dtype == torch.bfloat16
+    assert lens.trace(images).activations[1].dtype == low.dtype
     effects = lens.effects(images)
     assert effects.dtype == torch.float32
-    assert (effects - expected).abs().max() < 0.04 * expected.abs().max()
+    assert (effects - expected).abs().max() < off * expected.abs().max()
+
+
+def test_what_torch_cannot_compute_in_is_said_in_a_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*args: object) -> None:
+        raise RuntimeError("\"baddbmm\" not implemented for 'Half'")
+
+    monkeypatch.setattr(torch, "baddbmm", missing)
+    with pytest.raises(InputError, match="cannot compute in float16 on cpu") as error:
+        load_model(f"local-dir:{folder}", dtype="float16")
+    sentence(error)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_hollow_model_runs_and_holds_no_text_tower(folder: Path, dtype: str) -> None:
+    model = hollow_model(f"local-dir:{folder}", dtype=dtype)
+    weight = model.visual.conv1.weight
+    assert weight.dtype == getattr(torch, dtype)
+    assert model.token_embedding.weight.device.type == "meta"
+    full = load_model(f"local-dir:{folder}")
+    images = tiny_images(2)
+    shapes = [SecondOrderLens(m, 1).coefficients(images).shape for m in (model, full.model)]
+    assert shapes[0] == shapes[1]
 
 
 def test_encode_images_of_pictures_and_tensors(loaded: LoadedModel) -> None:
@@ -322,7 +350,7 @@ def test_folders_that_cannot_be_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"dtype": "float16"}, "float32, bfloat16"),
+        ({"dtype": "float8"}, "float32, bfloat16, float16"),
         ({"dtype": torch.float64}, "'float64'"),
         ({"device": "toaster"}, "no device"),
         ({"device": "meta"}, "use cpu or cuda"),
