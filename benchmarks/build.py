@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from explorer.build.corpus import Corpus
-from explorer.build.corpus_pass import Gathering, stream
+from explorer.build.gathering import Gathering, stream
 from explorer.build.listed import ListedSource, Reading
 from explorer.build.listings import FolderListing
 from explorer.build.settings import BuildSettings

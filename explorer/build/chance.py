@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from explorer.build.corpus import Corpus
-from explorer.build.corpus_pass import PassResult
+from explorer.build.gathering import PassResult
 from explorer.build.pair_pass import PairEffects, sampled
 from explorer.build.polysemy import added_meanings, driving_meanings, passing_polysemy
 from explorer.build.settings import BuildSettings

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from explorer.build.chance import SecondLook, measure_chance
-from explorer.build.corpus_pass import PassResult
+from explorer.build.gathering import PassResult
 from explorer.build.settings import BuildSettings
 from explorer.bundle.pictures import PictureStore
 from explorer.bundle.writer import ArrayWriter

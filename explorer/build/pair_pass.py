@@ -33,9 +33,19 @@ Coefficients = Mapping[int, Tensor]
 class PairsOfLayers:
     """The pair statistics of all layers, with their state as one set of arrays."""
 
-    def __init__(self, lens: MultiLayerLens) -> None:
-        """Start empty."""
-        self.layers = {layer: PairStatistics(lens.paths[layer]) for layer in lens.layers}
+    def __init__(self, lens: MultiLayerLens, images: int) -> None:
+        """Start empty, for at most so many images."""
+        self.layers = {layer: PairStatistics(lens.paths[layer], images) for layer in lens.layers}
+
+    def beginning(self) -> Arrays:
+        """Return what pairs of other images need, so that both merge: see `begin`."""
+        parts = {layer: statistics.beginning() for layer, statistics in self.layers.items()}
+        return _joined(parts)
+
+    def begin(self, beginning: Arrays) -> None:
+        """Start anew, with the reference of other pairs of the same layers."""
+        for layer, statistics in self.layers.items():
+            statistics.begin(_of_layer(beginning, layer))
 
     def take(self, numbers: NDArray[np.int64], coefficients: Coefficients) -> None:
         """Take in a batch; numbers: [image], whose coefficients they are."""
@@ -44,11 +54,7 @@ class PairsOfLayers:
 
     def state(self) -> Arrays:
         """Return everything that `restore` needs."""
-        return {
-            f"{layer}/{name}": values
-            for layer, statistics in self.layers.items()
-            for name, values in statistics.state().items()
-        }
+        return _joined({layer: statistics.state() for layer, statistics in self.layers.items()})
 
     def restore(self, state: Arrays) -> None:
         """Go on from a state.
@@ -57,11 +63,16 @@ class PairsOfLayers:
             InputError: when it is of other layers or neurons.
         """
         for layer, statistics in self.layers.items():
-            marker = f"{layer}/"
-            own = {k.removeprefix(marker): v for k, v in state.items() if k.startswith(marker)}
-            if not own:
-                raise InputError(f"The saved pairs lack layer {layer}: start anew.")
-            statistics.restore(own)
+            statistics.restore(_of_layer(state, layer))
+
+    def absorb(self, state: Arrays) -> None:
+        """Take in the state of pairs of other images.
+
+        Raises:
+            InputError: when it is of other layers or neurons, or began otherwise.
+        """
+        for layer, statistics in self.layers.items():
+            statistics.absorb(_of_layer(state, layer))
 
     @property
     def seen(self) -> int:
@@ -71,6 +82,24 @@ class PairsOfLayers:
     def finish(self) -> dict[int, LayerPairs]:
         """Return the pairs of each layer."""
         return {layer: statistics.finish() for layer, statistics in self.layers.items()}
+
+
+def _joined(layers: Mapping[int, Arrays]) -> Arrays:
+    """Return the arrays of all layers as one set."""
+    return {f"{layer}/{name}": own[name] for layer, own in layers.items() for name in own}
+
+
+def _of_layer(state: Arrays, layer: int) -> Arrays:
+    """Return one layer's arrays of such a set.
+
+    Raises:
+        InputError: when there are none.
+    """
+    marker = f"{layer}/"
+    own = {k.removeprefix(marker): v for k, v in state.items() if k.startswith(marker)}
+    if not own:
+        raise InputError(f"The saved pairs lack layer {layer}: start anew.")
+    return own
 
 
 class KeptSample:
@@ -120,7 +149,7 @@ def stream_pairs(
         InputError: when the saved state is damaged.
         Interrupted: after Ctrl-C, with the state saved.
     """
-    found, done, file = PairsOfLayers(lens), 0, work / STATE
+    found, done, file = PairsOfLayers(lens, corpus.images), 0, work / STATE
     if file.is_file():
         state = load_arrays(file)
         done = int(state.pop("done"))

@@ -14,9 +14,11 @@ import numpy as np
 from explorer.build.batch import with_batch
 from explorer.build.chance import SecondLook, drawings, look_again
 from explorer.build.corpus import Corpus
-from explorer.build.corpus_pass import NAME, PassResult, run_pass
+from explorer.build.corpus_pass import run_pass
 from explorer.build.describe import describe_directions, write_texts
+from explorer.build.engine import Engine, open_engine
 from explorer.build.finished import differences
+from explorer.build.gathering import NAME, PassResult
 from explorer.build.listed import READING, Reading
 from explorer.build.lock import held, tidy
 from explorer.build.pairs import write_pairs
@@ -59,7 +61,8 @@ def build(settings: BuildSettings, progress: Say | None = None) -> Path:
         with needing_room(settings.out), held(settings.out):
             if (settings.out / MANIFEST).is_file():  # another build has finished it meanwhile
                 return settings.out
-            return _build(settings, say)
+            with open_engine(settings, say) as engine:
+                return _build(settings, engine, say)
     except Interrupted:
         raise
     except KeyboardInterrupt as stop:
@@ -94,7 +97,7 @@ def _check_ready(settings: BuildSettings) -> None:
         raise InputError(f"{out} is not empty; remove it or name another --out.")
 
 
-def _build(settings: BuildSettings, say: Say) -> Path:
+def _build(settings: BuildSettings, engine: Engine, say: Say) -> Path:
     source = open_source(
         settings.images,
         SHIPPED,
@@ -121,7 +124,7 @@ def _build(settings: BuildSettings, say: Say) -> Path:
     halves = split_halves(drawings(store), settings.seed)
     corpus = Corpus(loaded, layers, source, store.corpus_size, halves, views.open())
     settings = with_batch(settings, loaded, layers, store.corpus_size, work)
-    found = run_pass(corpus, settings, work, say)
+    found = run_pass(corpus, settings, work, say, engine)
     writer = ArrayWriter(settings.out)
     _write_means(writer, found)
     say("sample: looking again with the final directions")

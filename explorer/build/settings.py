@@ -9,7 +9,8 @@ from typing import Any
 from explorer.errors import InputError
 
 AT_LEAST_ONE = (
-    "significant_cap", "nonzero", "words", "warm_up", "thumbnail", "sample", "nulls",
+    "significant_cap", "nonzero", "words", "warm_up", "thumbnail", "sample", "nulls", "ray_cpus",
+    "ray_part",
 )  # fmt: skip
 RECORDED = (
     "significant", "significant_cap", "nonzero", "warm_up", "batch_size", "dtype", "seed", "texts",
@@ -17,11 +18,16 @@ RECORDED = (
 )  # fmt: skip
 """Settings that the manifest keeps."""
 
-FREE = ("out", "save_minutes", "workers", "memory")
+FREE = (
+    "out", "save_minutes", "workers", "memory", "engine", "ray_address", "ray_cpus", "ray_part",
+)  # fmt: skip
 """Settings that a resumed build may change: its arrays don't follow from them."""
 
 AUTO = 0
 """The batch size that a build finds itself (`explorer.build.batch`)."""
+
+ENGINES = ("local", "ray")
+"""Where the work of a build is done (`explorer.build.engine`)."""
 
 PURSUITS = ("coherent", "nonnegative", "omp")
 """Ways to choose a direction's texts (`explorer.describe.pursuits`); omp is the paper's."""
@@ -128,6 +134,25 @@ class BuildSettings:
         default=0, metadata=_option("random seed of the image order and of the sample")
     )
     save_minutes: float = field(default=3.0, metadata=_option("minutes between two saves"))
+    engine: str = field(
+        default="local",
+        metadata=_option("where the work is done: here, or on a Ray cluster", choices=list(ENGINES)),
+    )
+    ray_address: str | None = field(
+        default=None,
+        metadata=_option(
+            "the cluster's, such as ray://HOST:10001 or HOST:6379; by default RAY_ADDRESS, the "
+            "cluster that this machine belongs to, or a new one of this machine alone"
+        ),
+    )
+    ray_cpus: int | None = field(
+        default=None,
+        metadata=_option("cores, and threads, of a Ray worker; by default the smallest machine's"),
+    )
+    ray_part: int | None = field(
+        default=None,
+        metadata=_option("images that a Ray worker takes at once; by default a 64th, or 1,024"),
+    )
 
     def __post_init__(self) -> None:
         """Refuse numbers no build can use.
@@ -154,10 +179,9 @@ class BuildSettings:
         if not self.name and not self.out.name.isprintable():
             raise InputError(f"The name of --out is no UTF-8: {self.out.name!r}; give --name too.")
         for name in AT_LEAST_ONE:
-            if getattr(self, name) < 1:
-                raise InputError(
-                    f"--{name.replace('_', '-')} must be at least 1; got {getattr(self, name)}."
-                )
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"--{name.replace('_', '-')} must be at least 1; got {value}.")
 
     def identity(self) -> dict[str, Any]:
         """Return what a resumed build must share with the interrupted one."""

@@ -56,7 +56,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.describe.exact import ExactSum
+from explorer.describe.exact import ExactSum, ranked
 from explorer.errors import InputError
 
 BLOCK = 128
@@ -67,6 +67,8 @@ DEAD = 1e-6
 """Spread over size of the effects below which a neuron is constant to float32 rounding."""
 RANKS = 3
 """Explained variances that are kept."""
+BEGINNING = ("warm_mean", "warm_scale", "warm_direction")
+"""What the warm-up sets."""
 
 _NEURON_CHUNK = 64  # neurons in float64, or in the cache, at once
 _RIDGE = 1e-13  # of a Gram matrix, in units of its trace
@@ -244,6 +246,32 @@ class LayerStatistics:
             strongest = norms.topk(min(count, norms.shape[1]), dim=1).indices
             _, vectors = _principal(_take(whitened, strongest))
             self._factor[part, :, -1:] = factor @ vectors[..., -1:].float()
+        self._warm = True
+
+    def beginning(self) -> dict[str, np.ndarray]:
+        """Return what statistics of other images need, so that both merge: see `begin`.
+
+        Raises:
+            InputError: before `warm_up`.
+        """
+        self._check_warm()
+        tensors = self._state_tensors()
+        return {name: tensors[name].cpu().numpy().copy() for name in BEGINNING}
+
+    def begin(self, beginning: dict[str, np.ndarray]) -> None:
+        """Start anew, with the warm-up of other statistics of the same paths and settings.
+
+        Raises:
+            InputError: when the arrays do not fit.
+        """
+        self._make_room()
+        tensors = self._state_tensors()
+        for name in BEGINNING:
+            _require(
+                beginning[name].shape == tuple(tensors[name].shape),
+                f"The warm-up is of other neurons or paths ({name}): give that of this layer.",
+            )
+            tensors[name].copy_(torch.from_numpy(beginning[name]))
         self._warm = True
 
     def update(self, image_ids: Tensor, coefficients: Tensor) -> None:
@@ -566,7 +594,7 @@ class _Candidates:
         """
         slots = self.scores.shape[1]
         ids = ids.expand(scores.shape)
-        both = torch.cat([_ranked(self.scores, self.ids), _ranked(scores, ids)], dim=1)
+        both = torch.cat([ranked(self.scores, self.ids), ranked(scores, ids)], dim=1)
         best = both.topk(slots, dim=1, sorted=False).indices
         kept = torch.zeros_like(both, dtype=torch.bool).scatter_(1, best, True)
         leaving = (~kept[:, :slots]).flatten().nonzero()[:, 0]
@@ -575,13 +603,6 @@ class _Candidates:
         self.ids.view(-1)[leaving] = ids.flatten()[entering]
         rows = deltas.flatten(0, 1).index_select(0, entering)
         self.deltas.flatten(0, 1).index_copy_(0, leaving, rows)
-
-
-def _ranked(scores: Tensor, ids: Tensor) -> Tensor:
-    """Return int64 numbers in the order of float32 scores and, among equal ones, of falling ids."""
-    bits = (scores + 0.0).contiguous().view(torch.int32).long()  # 0.0: no negative zero
-    rising = torch.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))
-    return rising * 2**31 - ids
 
 
 def _require(condition: bool, message: str) -> None:

@@ -22,6 +22,11 @@ direction is fixed, so its effect rises with `c`, whatever the mean, and the lar
 are its strongest pictures. They are those where the neuron fires for that head; a pair's direction
 is `u` itself, never turned round. Results depend on the batches by rounding alone.
 
+Statistics of some batches, with one reference, merge exactly in any order (`absorb`): sums are
+rounded to a unit that the first batch sets (`explorer.describe.exact`), and pictures have one order,
+by coefficient and then by number. Only a coefficient whose variance is above 2^`HEADROOM` times
+that of the first batch is summed as floats are.
+
 Memory is neurons x paths^2 x 8 bytes for the moments and neurons x paths x places x 8 for the
 pictures; it does not grow with the images.
 
@@ -30,6 +35,7 @@ Axes: image, path, neuron, pair, place, embed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -37,6 +43,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from explorer.describe.exact import BoundedSum, ranked
 from explorer.errors import InputError
 
 HELD = 0.9
@@ -47,6 +54,12 @@ PLACES = 10
 """Pictures of a pair."""
 CHUNK = 64
 """Neurons that are finished at once."""
+HEADROOM = 16
+"""Powers of two that a mean square may be above that of the first batch."""
+LEAST = 2.0**-6
+"""Of a coefficient's mean, its deviation that is reckoned with at least."""
+SMALLEST = 2.0**-100
+"""The same of a coefficient that is 0."""
 DEAD = 1e-12
 """Of the squared size of the mean effect: below, an effect is constant to float32 rounding."""
 
@@ -80,18 +93,43 @@ class LayerPairs:
 class PairStatistics:
     """The statistics of one layer's pairs over a stream of images; see the module."""
 
-    def __init__(self, paths: Tensor, places: int = PLACES) -> None:
-        """Keep `paths`, [neuron, path, embed] float32; nothing has been seen yet."""
+    def __init__(self, paths: Tensor, images: int, places: int = PLACES) -> None:
+        """Keep `paths`, [neuron, path, embed] float32; nothing of `images` in all has been seen."""
         self.paths, self.seen = paths.detach().cpu(), 0
         neurons, heads = paths.shape[:2]
+        room = 2.0 ** math.ceil(math.log2(max(images, 1)))
         self._reference = torch.zeros(heads, neurons)
-        self._sums = torch.zeros(neurons, heads, dtype=torch.float64)
-        self._moments = torch.zeros(neurons, heads, heads, dtype=torch.float64)
+        self._sizes = torch.zeros(neurons, heads, dtype=torch.float64)
+        self._sums = BoundedSum(
+            (neurons, heads), lambda rows: self._sizes[rows] * room * 2.0 ** (HEADROOM // 2)
+        )
+        self._moments = BoundedSum(
+            (neurons, heads, heads),
+            lambda rows: (
+                self._sizes[rows, :, None] * self._sizes[rows, None] * room * 2.0**HEADROOM
+            ),
+        )
         self._scores = torch.full((heads, neurons, places), -torch.inf)
         self._ids = torch.full((heads, neurons, places), -1, dtype=torch.int32)
 
+    def beginning(self) -> dict[str, NDArray[np.generic]]:
+        """Return what statistics of other images need, so that both merge: see `begin`."""
+        return {"reference": self._reference.numpy().copy(), "sizes": self._sizes.numpy().copy()}
+
+    def begin(self, beginning: dict[str, NDArray[np.generic]]) -> None:
+        """Start anew, with the reference of other statistics of the same paths."""
+        self._reference.copy_(torch.from_numpy(beginning["reference"]))
+        self._sizes.copy_(torch.from_numpy(beginning["sizes"]))
+        self._sums.clear()
+        self._moments.clear()
+        self._scores.fill_(-torch.inf)
+        self._ids.fill_(-1)
+        self.seen = 0
+
     def update(self, image_ids: NDArray[np.integer], coefficients: Tensor) -> None:
         """Take in images: their numbers [image], and [image, path, neuron] float32.
+
+        The first ones give the reference that sums are about, and the unit of their rounding.
 
         Raises:
             InputError: when a shape is wrong.
@@ -103,25 +141,43 @@ class PairStatistics:
                 f"Coefficients have shape {list(coefficients.shape)}: pass [image, path, neuron], "
                 f"{list(wanted)}."
             )
-        if not self.seen:
-            self._reference = coefficients.mean(dim=0)
+        if not self._sizes.any():
+            self.begin(_beginning(coefficients))
         deltas = (coefficients - self._reference).permute(2, 1, 0).contiguous()
-        self._sums += deltas.sum(dim=2)
-        for part in range(0, len(deltas), CHUNK):
-            rows = deltas[part : part + CHUNK]
-            self._moments[part : part + CHUNK] += torch.bmm(rows, rows.mT)
+        self._sums.add(deltas.sum(dim=2), slice(None))
+        for part in self._moments.parts():
+            rows = deltas[part]
+            self._moments.add(torch.bmm(rows, rows.mT), part)
         ids = torch.from_numpy(np.asarray(image_ids, np.int32))
         self._merge(coefficients.permute(1, 2, 0), ids)
         self.seen += len(coefficients)
 
+    def absorb(self, state: dict[str, NDArray[np.generic]]) -> None:
+        """Take in what statistics of other images hold, as their `state` says.
+
+        Raises:
+            InputError: when they are of other neurons or paths, or began otherwise.
+        """
+        theirs = self._fitting(state)
+        for name in ("reference", "sizes"):
+            if not torch.equal(theirs[name], self._tensors()[name]):
+                raise InputError("Pairs were seen about another reference: give all parts one.")
+        self._sums.merge(theirs["sums"])
+        self._moments.merge(theirs["moments"])
+        self._merge(theirs["scores"], theirs["ids"])
+        self.seen += int(state["seen"])
+
     def _merge(self, scores: Tensor, ids: Tensor) -> None:
-        """Let images in that score higher, [path, neuron, image], than what is held."""
-        beyond = (scores.amax(dim=2) > self._scores[..., -1]).nonzero(as_tuple=True)
+        """Let images in that score higher than what is held; of equal scores, the lower id.
+
+        `scores` is [path, neuron, image], `ids` the same or [image].
+        """
+        beyond = (scores.amax(dim=2) >= self._scores[..., -1]).nonzero(as_tuple=True)
         both = torch.cat([self._scores[beyond], scores[beyond]], dim=1)
-        best = both.topk(self._scores.shape[2], dim=1)
-        new = ids.expand(len(both), -1)
-        self._scores[beyond] = best.values
-        self._ids[beyond] = torch.cat([self._ids[beyond], new], dim=1).gather(1, best.indices)
+        numbers = torch.cat([self._ids[beyond], ids.expand(scores.shape)[beyond]], dim=1)
+        best = ranked(both, numbers.long()).topk(self._scores.shape[2], dim=1).indices
+        self._scores[beyond] = both.gather(1, best)
+        self._ids[beyond] = numbers.gather(1, best)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Return everything that `restore` needs, but for the paths."""
@@ -135,18 +191,29 @@ class PairStatistics:
         Raises:
             InputError: when it is of other neurons or paths.
         """
+        theirs = self._fitting(state)
         for name, held in self._tensors().items():
-            values = torch.from_numpy(state[name])
-            if values.shape != held.shape:
-                raise InputError(f"The saved pairs hold {name} of another shape: start anew.")
-            held.copy_(values)
+            held.copy_(theirs[name])
         self.seen = int(state["seen"])
+
+    def _fitting(self, state: dict[str, NDArray[np.generic]]) -> dict[str, Tensor]:
+        """Return the tensors of a state.
+
+        Raises:
+            InputError: when one has another shape.
+        """
+        found = {name: torch.from_numpy(state[name]) for name in self._tensors()}
+        for name, held in self._tensors().items():
+            if found[name].shape != held.shape:
+                raise InputError(f"The saved pairs hold {name} of another shape: start anew.")
+        return found
 
     def _tensors(self) -> dict[str, Tensor]:
         return {
             "reference": self._reference,
-            "sums": self._sums,
-            "moments": self._moments,
+            "sizes": self._sizes,
+            "sums": self._sums.held,
+            "moments": self._moments.held,
             "scores": self._scores,
             "ids": self._ids,
         }
@@ -169,8 +236,8 @@ class PairStatistics:
     def _finish(self, part: slice) -> LayerPairs:
         """Return the statistics of some neurons: in float64 they take much memory."""
         paths = self.paths[part].double()
-        shift = self._sums[part] / self.seen
-        covariance = self._moments[part] / self.seen - shift[:, :, None] * shift[:, None]
+        shift = self._sums.value(part) / self.seen
+        covariance = self._moments.value(part) / self.seen - shift[:, :, None] * shift[:, None]
         energies = covariance * (paths @ paths.mT)
         means = self._reference.T[part].double() + shift
         sizes = paths.norm(dim=2)
@@ -196,6 +263,18 @@ class PairStatistics:
             images=torch.where(shown, ids, -1).numpy(),
             effects=torch.where(shown, moved, 0.0).float().numpy(),
         )
+
+
+def _beginning(coefficients: Tensor) -> dict[str, NDArray[np.generic]]:
+    """Return the mean of [image, path, neuron], and powers of two above the deviations."""
+    wide = coefficients.double()
+    mean = wide.mean(dim=0)
+    squares = (wide - mean).square().mean(dim=0) + (LEAST * mean).square()
+    roots = squares.sqrt().clamp(min=SMALLEST)
+    return {
+        "reference": coefficients.mean(dim=0).numpy(),
+        "sizes": torch.exp2(roots.log2().ceil()).T.contiguous().numpy(),
+    }
 
 
 def matter(energies: Tensor, held: float = HELD, most: int = MOST) -> tuple[Tensor, Tensor]:

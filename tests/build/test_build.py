@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from explorer.build import Interrupted, build, corpus_pass, run
+from explorer.build import Interrupted, build, gathering, run
 from explorer.build import texts as build_texts
 from explorer.build.run import to_console
 from explorer.build.settings import parse_layers
@@ -160,16 +160,16 @@ def test_held_out_pictures_come_along_and_count_nowhere(tiny_bundle: Path) -> No
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     """Press Ctrl-C while a batch, counted from 1, is added to the statistics."""
-    real, count = corpus_pass.Gathering.take, 0
+    real, count = gathering.Gathering.take, 0
 
-    def take(self: corpus_pass.Gathering, numbers: np.ndarray, output: LensOutput) -> None:
+    def take(self: gathering.Gathering, numbers: np.ndarray, output: LensOutput) -> None:
         nonlocal count
         count += 1
         if count == batch:
             os.kill(os.getpid(), signal.SIGINT)
         real(self, numbers, output)
 
-    monkeypatch.setattr(corpus_pass.Gathering, "take", take)
+    monkeypatch.setattr(gathering.Gathering, "take", take)
 
 
 def test_stopped_and_resumed_is_the_same_to_the_bit(
@@ -208,13 +208,13 @@ def test_a_state_is_saved_now_and_then(
 ) -> None:
     settings = settings_for(tmp_path, tiny_model, tiny_store, layers="2", save_minutes=0.0)
     saved: list[list[str]] = []
-    real = corpus_pass.Gathering.save
+    real = gathering.Gathering.save
 
-    def save(self: corpus_pass.Gathering, work: Path) -> None:
+    def save(self: gathering.Gathering, work: Path) -> None:
         real(self, work)
         saved.append([folder.name for folder in work.glob("pass-*")])
 
-    monkeypatch.setattr(corpus_pass.Gathering, "save", save)
+    monkeypatch.setattr(gathering.Gathering, "save", save)
     build(settings, quiet)
     assert saved[:2] == [[], []]  # still warming up
     assert saved[2:4] == [["pass-000000015"], ["pass-000000020"]]

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from explorer.build.chance import SecondLook, drawings, measure_chance
-from explorer.build.corpus_pass import PassResult
+from explorer.build.gathering import PassResult
 from explorer.build.pair_pass import PairEffects
 from explorer.bundle import Bundle
 from explorer.bundle.facts import neuron_facts

@@ -12,7 +12,7 @@ import torch
 
 from explorer.build import BuildSettings, Interrupted, build
 from explorer.build.corpus import Corpus
-from explorer.build.corpus_pass import Gathering
+from explorer.build.gathering import Gathering
 from explorer.build.memory import GIB, grouped, needed, parts_of, statistics_settings
 from explorer.build.plan import plan
 from explorer.bundle import WORK, Manifest

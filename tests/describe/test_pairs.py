@@ -33,7 +33,7 @@ def seen() -> tuple[torch.Tensor, torch.Tensor]:
 
 def statistics(seen: tuple[torch.Tensor, torch.Tensor], batch: int) -> PairStatistics:
     paths, coefficients = seen
-    found = PairStatistics(paths)
+    found = PairStatistics(paths, IMAGES)
     order = np.random.default_rng(1).permutation(IMAGES)
     for start in range(0, IMAGES, batch):
         part = order[start : start + batch]
@@ -104,10 +104,10 @@ def test_batches_and_stops_do_not_matter(seen: tuple[torch.Tensor, torch.Tensor]
     assert np.array_equal(whole.images, other.images)
     np.testing.assert_allclose(whole.shares, other.shares, atol=1e-5)
     paths, coefficients = seen
-    first = PairStatistics(paths)
+    first = PairStatistics(paths, IMAGES)
     first.update(np.arange(30), coefficients[:30])
     state = {name: values.copy() for name, values in first.state().items()}
-    second = PairStatistics(paths)
+    second = PairStatistics(paths, IMAGES)
     second.restore(state)
     for one in (first, second):
         one.update(np.arange(30, IMAGES), coefficients[30:])
@@ -118,12 +118,12 @@ def test_batches_and_stops_do_not_matter(seen: tuple[torch.Tensor, torch.Tensor]
 def test_wrong_shapes_and_no_images_are_refused(
     seen: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
-    found = PairStatistics(seen[0])
+    found = PairStatistics(seen[0], IMAGES)
     with pytest.raises(InputError, match="saw no image"):
         found.finish()
     with pytest.raises(InputError, match=r"pass \[image, path, neuron\], \[3, 8, 5\]"):
         found.update(np.arange(3), seen[1][:4])
-    other = PairStatistics(seen[0][:3])
+    other = PairStatistics(seen[0][:3], IMAGES)
     with pytest.raises(InputError, match="another shape"):
         found.restore(other.state())
 
