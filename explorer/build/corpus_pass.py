@@ -66,9 +66,7 @@ def run_pass(
     )
 
 
-def _groups(
-    corpus: Corpus, settings: BuildSettings, work: Path, engine: Engine
-) -> list[list[int]]:
+def _groups(corpus: Corpus, settings: BuildSettings, work: Path, engine: Engine) -> list[list[int]]:
     """Return the layers of each pass; a resumed build keeps to those that it began with."""
     record = work / "passes.json"
     if record.is_file():

@@ -5,7 +5,7 @@ Writes the arrays and tables of `explorer.bundle.arrays` that depend on directio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from explorer.build.chance import SecondLook, measure_chance
+from explorer.build.engine import Engine
 from explorer.build.gathering import PassResult
 from explorer.build.settings import BuildSettings
 from explorer.bundle.pictures import PictureStore
@@ -31,11 +32,12 @@ from explorer.describe.polysemy import (
     label_diversity,
     related_cosine,
 )
-from explorer.describe.pursuits import pursue
+from explorer.describe.pursuits import Code, pursue
 from explorer.resumable import Say
 
 INDEX = "texts.faiss"
 NEIGHBOURS = 12
+PIECE = 1024  # neurons that are described at once
 LEADING = 6  # concepts named in the neuron table
 
 
@@ -54,6 +56,7 @@ def describe_directions(
     dictionary: TextDictionary,
     store: PictureStore,
     settings: BuildSettings,
+    engine: Engine,
     say: Say,
 ) -> None:
     """Write every array of neurons, and `neurons.parquet`, for the layers in `found`."""
@@ -61,11 +64,10 @@ def describe_directions(
     directions = np.concatenate([layer.directions for layer in layers]).astype(np.float32)
     atoms = dictionary.atoms()
     m = min(settings.nonzero, *atoms.shape)
-    notify = _every(say, "sparse sets", len(directions))
     choose = partial(pursue, settings.pursuit)
-    code = choose(directions, atoms, m, notify)
+    code = _sparse_sets(directions, partial(choose, dictionary=atoms, n_nonzero=m), engine, say)
     top = _write_layers(writer, layers)
-    neighbours, cosines = nearest(directions, min(NEIGHBOURS, len(directions) - 1))
+    neighbours, cosines = nearest(directions, min(NEIGHBOURS, len(directions) - 1), engine)
     writer.write("directions", directions.astype(np.float16))
     say("describing: atlas")
     writer.write("atlas", lay_out(directions))
@@ -85,26 +87,56 @@ def describe_directions(
     table.to_parquet(writer.folder / "neurons.parquet", index=False)
 
 
+def _sparse_sets(
+    directions: NDArray[np.float32],
+    choose: Callable[[NDArray[np.float32]], Code],
+    engine: Engine,
+    say: Say,
+) -> Code:
+    """Return the texts of all directions [neuron, embed], a piece at a time."""
+    notify = _every(say, "sparse sets", len(directions))
+    pieces = [directions[part] for part in _pieces(len(directions))]
+    found: list[Code] = []
+    for piece in engine.map(choose, pieces):
+        found.append(piece)
+        notify(sum(len(code.ids) for code in found))
+    return SparseCode(
+        np.concatenate([code.ids for code in found]),
+        np.concatenate([code.weights for code in found]),
+        np.concatenate([code.cosines for code in found]),
+    )
+
+
 def nearest(
-    directions: NDArray[np.float32], count: int, chunk: int = 1024
+    directions: NDArray[np.float32], count: int, engine: Engine
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return (rows, cosines) [neuron, count] of the nearest other directions, nearest first.
 
     directions: [neuron, embed] unit or zero rows; a zero row has neighbours -1 and is nobody's.
     """
-    unit = torch.from_numpy(np.ascontiguousarray(directions, np.float32))
+    work = partial(_nearest, np.ascontiguousarray(directions, np.float32), count)
+    rows, cosines = zip(*engine.map(work, list(_pieces(len(directions)))), strict=True)
+    return np.concatenate(rows), np.concatenate(cosines)
+
+
+def _nearest(
+    directions: NDArray[np.float32], count: int, part: slice
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return those of some neurons."""
+    unit = torch.from_numpy(directions)
     dead = unit.norm(dim=1) < 0.5
-    rows, cosines = [], []
-    for start in range(0, len(unit), chunk):
-        products = unit[start : start + chunk] @ unit.T
-        products[:, dead] = -2
-        own = torch.arange(start, start + len(products))
-        products[torch.arange(len(products)), own] = -3
-        best = products.topk(count, dim=1)
-        lost = dead[own][:, None] | (best.values < -1.5)
-        rows.append(best.indices.masked_fill(lost, -1))
-        cosines.append(best.values.masked_fill(lost, 0))
-    return torch.cat(rows).numpy(), torch.cat(cosines).numpy()
+    products = unit[part] @ unit.T
+    products[:, dead] = -2
+    own = torch.arange(part.start, part.start + len(products))
+    products[torch.arange(len(products)), own] = -3
+    best = products.topk(count, dim=1)
+    lost = dead[own][:, None] | (best.values < -1.5)
+    return best.indices.masked_fill(lost, -1).numpy(), best.values.masked_fill(lost, 0).numpy()
+
+
+def _pieces(neurons: int) -> Iterator[slice]:
+    for start in range(0, neurons, PIECE):
+        yield slice(start, min(start + PIECE, neurons))
 
 
 @dataclass(frozen=True, eq=False)

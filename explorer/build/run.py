@@ -136,8 +136,9 @@ def _build(settings: BuildSettings, engine: Engine, say: Say) -> Path:
     say("describing: texts")
     vocabulary = make_vocabulary(texts, loaded, found.image_embeddings, store, settings, say)
     write_texts(writer, vocabulary.dictionary, vocabulary.table)
-    describe_directions(writer, found, look, vocabulary.dictionary, store, settings, say)
-    _write_pairs(writer, corpus, found, look, vocabulary.dictionary, settings, say)
+    dictionary = vocabulary.dictionary
+    describe_directions(writer, found, look, dictionary, store, settings, engine, say)
+    _write_pairs(writer, corpus, found, look, dictionary, settings, say)
     _copy_model(settings)
     manifest = seal(settings.out, **_manifest_content(settings, corpus, store, vocabulary))
     shutil.rmtree(work)

@@ -136,7 +136,9 @@ class BuildSettings:
     save_minutes: float = field(default=3.0, metadata=_option("minutes between two saves"))
     engine: str = field(
         default="local",
-        metadata=_option("where the work is done: here, or on a Ray cluster", choices=list(ENGINES)),
+        metadata=_option(
+            "where the work is done: here, or on a Ray cluster", choices=list(ENGINES)
+        ),
     )
     ray_address: str | None = field(
         default=None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +113,35 @@ class KeptViews:
         """Say where each image's view is, [image]: number of the view in the order written."""
         save_arrays(self._places, {"places": np.asarray(places, np.int64)})
 
-    def open(self) -> Callable[[NDArray[np.integer[Any]]], NDArray[np.uint8]] | None:
-        """Return a function from image numbers to their views; None where none are kept."""
+    def open(self) -> StoredViews | None:
+        """Return the views by image number; None where none are kept."""
         if not self._places.is_file():
             return None
         with np.load(self._places) as saved:
-            places = saved["places"]
-        views = np.memmap(self._blob, np.uint8, "r").reshape(-1, *self.shape)
-        return lambda images: np.ascontiguousarray(views[places[images]])
+            return StoredViews(self._blob.absolute(), saved["places"], self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredViews:
+    """A file of views, which each process that gets this opens for itself."""
+
+    blob: Path
+    places: NDArray[np.int64]
+    """[image]: number of its view in the file."""
+    shape: tuple[int, int, int]
+
+    def __call__(self, images: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """Return the views of some images, [image, row, column, channel].
+
+        Raises:
+            OSError: when the file is not there.
+        """
+        return np.ascontiguousarray(self._views[self.places[images]])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the map of the file behind."""
+        return {name: value for name, value in self.__dict__.items() if name != "_views"}
+
+    @cached_property
+    def _views(self) -> NDArray[np.uint8]:
+        return np.memmap(self.blob, np.uint8, "r").reshape(-1, *self.shape)

@@ -97,6 +97,10 @@ class PictureStore:
         (folder / f"{TABLE}.new").replace(folder / TABLE)
         return cls.open(folder)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the map of the file behind: a process that gets the store opens its own."""
+        return {"folder": self.folder, "table": self.table}
+
     def __len__(self) -> int:
         """Return the number of pictures, held-out ones included."""
         return len(self.table)

@@ -2,7 +2,7 @@
 
 `ExactSum` cuts a number in double precision into digits of 32 bits at fixed places and sums each
 place in 64-bit integers: nothing is rounded until the sum is read, and 2^31 numbers may be added.
-What lies below 2^-160 is cut off, of each number alike. It takes nine times the memory of a float64.
+What lies below 2^-160 is cut off, of each number alike. It takes the memory of nine float64.
 
 `BoundedSum` takes no more than one, for sums whose size is known beforehand. It starts so large
 that whatever is added to it is rounded to a fixed unit, and sums of such roundings are exact
