@@ -24,8 +24,8 @@ is `u` itself, never turned round. Results depend on the batches by rounding alo
 
 Statistics of some batches, with one reference, merge exactly in any order (`absorb`): sums are
 rounded to a unit that the first batch sets (`explorer.describe.exact`), and pictures have one
-order, by coefficient and then by number. Only a coefficient whose variance is above 2^`HEADROOM` times
-that of the first batch is summed as floats are.
+order, by coefficient and then by number. Only a coefficient whose variance is above 2^`HEADROOM`
+times that of the first batch is summed as floats are.
 
 Memory is neurons x paths^2 x 8 bytes for the moments and neurons x paths x places x 8 for the
 pictures; it does not grow with the images.

@@ -24,3 +24,13 @@ def write_many(folder: Path, count: int = MANY) -> Path:
     """Write a picture store of so many."""
     PictureStore.write(folder, many_rows(count))
     return folder
+
+
+def write_files(store: Path, folder: Path) -> Path:
+    """Write a store's pictures as files, a sub-folder for each label."""
+    pictures = PictureStore.open(store)
+    for number, label in enumerate(pictures.table["label"]):
+        file = folder / label / f"{number:04}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(pictures.encoded(number))
+    return folder
