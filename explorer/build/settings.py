@@ -143,8 +143,8 @@ class BuildSettings:
     ray_address: str | None = field(
         default=None,
         metadata=_option(
-            "the cluster's, such as ray://HOST:10001 or HOST:6379; by default RAY_ADDRESS, the "
-            "cluster that this machine belongs to, or a new one of this machine alone"
+            "the cluster's, HOST:6379; by default RAY_ADDRESS, the cluster that this machine "
+            "belongs to, or a new one of this machine alone"
         ),
     )
     ray_cpus: int | None = field(
