@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.app import Session, memory_mb, opened_bundle, random_address, running_app
 from benchmarks.synthetic import Sizes, write_bundle
 from explorer.build.describe import NEIGHBOURS, TopImages, meanings, nearest
+from explorer.build.engine import LocalEngine
 from explorer.bundle import Bundle
 from explorer.decompose import SparseCode
 from explorer.describe.atlas import lay_out
@@ -157,7 +158,7 @@ def _described(bundle: Bundle, count: int) -> dict[str, Any]:
     atoms = bundle.dictionary.atoms()
     steps: dict[str, Callable[[], object]] = {
         "meanings": lambda: meanings(code, atoms, images, top, bundle.pictures, _nothing),
-        "neighbours": lambda: nearest(directions, min(NEIGHBOURS, count - 1)),
+        "neighbours": lambda: nearest(directions, min(NEIGHBOURS, count - 1), LocalEngine()),
         "layout": lambda: lay_out(directions),
     }
     seconds = {name: _taken(step) for name, step in steps.items()}
