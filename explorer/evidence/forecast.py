@@ -3,7 +3,7 @@
 A section's work is counted in passes of one picture through the lens, in products of one direction
 with the dictionary, in maps that are scored, and in scenes composed. The first two are timed; for
 the others a usual machine stands in. The counts follow from what each section computes; those of
-`texts` and `discovery` were brought to a run on a ViT-B/32 with random weights.
+`texts`, `discovery` and `kinds` were brought to a run on a ViT-B/32 with random weights.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from explorer.evidence.context import Context
+from explorer.evidence.measures.kinds import FIT, TEST
 from explorer.evidence.registry import Section
 from explorer.evidence.settings import EvidenceSettings
 from explorer.lens import trace
@@ -41,6 +42,8 @@ class Cost:
     """Products for each layer that controls look at."""
     neuron: float = 0.0
     """Products for each neuron that ways of choosing texts are compared on."""
+    kind: float = 0.0
+    """Passes for every neuron that kinds of effects are compared on, in every picture."""
     scenes: float = 0.0
     """Scenes composed, for each one of the setting `scenes`."""
     most: float = float("inf")
@@ -64,7 +67,7 @@ COSTS = {
     "selectivity": Cost(each=1),
     "rank": Cost(each=1),
     "texts": Cost(each=3, neuron=2400, fixed=100),
-    "kinds": Cost(each=3),
+    "kinds": Cost(each=1, kind=0.025),
     "predict": Cost(each=3, means=1),
     "pairs": Cost(each=1.5),
     "fit": Cost(each=1),
@@ -117,10 +120,12 @@ def forecast(context: Context, name: str, speed: Speed) -> float:
     held = table["split"] == "heldout"
     corpus = context.bundle.pictures.corpus_size
     scenes = _scenes(cost, settings, int(table["label"][held].nunique()))
+    shown = min(settings.pictures, int(held.sum()) or settings.pictures)
     passes = (
-        cost.each * min(settings.pictures, int(held.sum()) or settings.pictures)
+        cost.each * shown
         + cost.means * min(settings.means, corpus)
         + cost.controls * min(settings.control_pictures, corpus)
+        + cost.kind * len(context.kind_neurons) * (min(FIT, corpus) + min(TEST, shown))
         + cost.per_scene * scenes
         + cost.fixed
     )

@@ -83,6 +83,8 @@ def test_the_forecast_counts_what_a_section_computes(tiny_bundle: Path) -> None:
     )
     more = seconds("controls", control_pictures=36) - seconds("controls")
     assert more == pytest.approx(16 * COST_OF["controls"].controls)
+    few, some = (seconds("kinds", kind_neurons=n) for n in (2, 12))
+    assert some - few == pytest.approx(10 * COST_OF["kinds"].kind * (36 + 4)), "all of them"
     assert seconds("controls", scenes=100) == seconds("controls", scenes=900)
 
 
