@@ -38,7 +38,7 @@ UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, TypeError)
 """What reading weights raises where they are missing, damaged, or another model's."""
 SLACK = 0.02
 """Of a pair's size: a build in half precision stays within."""
-CHUNK = 1024
+CHUNK = 256
 """Pairs that are compared with all neurons at once."""
 
 Floats = NDArray[np.float32]

@@ -16,9 +16,12 @@ PAGES = {
     "texts": ("neuron?bundle=told&layer=1&neuron=4&more=texts", "Layer 1 · Neuron 4"),
     "concept": ("concept?bundle=told&text=red", "“red”"),
     "search": ("search?bundle=told&q=red", "Search"),
+    "pairs": ("search?bundle=told&q=red&of=heads", "Search"),
     "atlas": ("atlas?bundle=told", "Atlas"),
+    "pairs on the map": ("atlas?bundle=told&of=heads&at=1.5@2.0", "Atlas"),
+    "heads": ("neuron?bundle=told&layer=1&neuron=4&more=heads", "Layer 1 · Neuron 4"),
     "image": ("image?bundle=tiny&image=3&texts=red%2Cblue", "An image under the lens"),
-    "compare": ("compare?bundle=told&pins=1.4,1.5,2.7&image=3", "Compare"),
+    "compare": ("compare?bundle=told&pins=1.4,1.5,2.7,1.5@2.0&image=3", "Compare"),
     "bundles": ("bundles?bundle=told&other=tiny", "Two bundles"),
     "adversarial": (
         "adversarial?bundle=tiny&source=blue+square&target=red+circle&seed=3",

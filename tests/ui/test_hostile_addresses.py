@@ -29,12 +29,13 @@ KEYS = (
     "method", "threshold", "colour", "at", "area", "claim", "source", "target", "seed", "why",
     "pictures", "where", "tag", "author", "agreement", "polysemy", "selectivity", "finding",
     "attack", "fit", "scale", "exact", "fine", "own", "other",
+    "of", "head", "above",
 )  # fmt: skip
 PARTS = (
     "1", "0", "-1", "1.5", "1.5,2.7", "..", "0.5..", "..0.5", "nan", "inf", "1e999", "9" * 40, "²",
     "١", "𝟛", "1_0", "+1", " 1", "red", "red + blue", "a - b", '"', "“x”", "−", ",", ";", ">",
     "\x00", "\u202e", "e\u0301", "<b>", "tiny", "true", "asc", "table", "0,0,1,0,1,1", "%",
-    "&", "=",
+    "&", "=", "heads", "1.5@2.0", "@", "2.0",
 )  # fmt: skip
 values = st.text(max_size=12) | st.lists(st.sampled_from(PARTS), max_size=4).map("".join)
 addresses = st.dictionaries(st.sampled_from(KEYS), values.filter(bool), max_size=6)

@@ -146,6 +146,9 @@ def test_every_control_keeps_what_is_found(view: View) -> None:
     assert all(nav.count("of=heads") == nav.count("<a ") for nav in (modes, kinds, ranking))
     app.text_input(key="_q").set_value("blue").run()
     assert app.query_params == {"bundle": "tiny", "q": "blue", "of": "heads"}
+    start = html_of(run_page("search", of="heads")).split("For example")[1]
+    tries = re.findall(r'href="(search[^"]*q=[^"]*)"', start)
+    assert len(tries) > 1 and all("of=heads" in address for address in tries)
 
 
 def test_a_picture_moves_pairs_as_the_lens_says(view: View) -> None:
@@ -239,6 +242,7 @@ def test_a_pair_is_pinned_from_its_head(view: View) -> None:
     pin = f"1.5@{pairs[0].name}"
     assert f'data-pin="{pin}"' in html
     assert f"Pin Layer 1 · Neuron 5 · Head {pairs[0].name} to compare" in html
+    assert f"atlas?bundle=tiny&amp;of=heads&amp;at=1.5%40{pairs[0].name}&amp;pins=2.7" in html
     tree = html_of(run_page("neuron", layer="1", neuron="5", more="heads", pins=pin))
     assert f"Unpin Layer 1 · Neuron 5 · Head {pairs[0].name}" in tree
     assert all(f'data-pin="1.5@{pair.name}"' in tree for pair in pairs)

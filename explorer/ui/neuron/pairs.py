@@ -8,12 +8,14 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from explorer.bundle.pairs import Pair
+from explorer.ui.address.found import HEADS as FOUND_HEADS
+from explorer.ui.address.pin import Pin
 from explorer.ui.core import glossary
 from explorer.ui.data import grouping
 from explorer.ui.data.grouping import Picture
 from explorer.ui.data.neuron import HEAD, HEADS, MORE, Neuron, heads_address
 from explorer.ui.html.elements import NOTHING, caption, figures, joined, muted, notice, tag
-from explorer.ui.html.links import choices, concept_link, neuron_link, pin_button
+from explorer.ui.html.links import actions, choices, concept_link, link, neuron_link, pin_button
 from explorer.ui.html.pictures import dot, strip, tiles
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
@@ -146,7 +148,17 @@ def _one(neuron: Neuron, pair: Pair) -> None:
         tag(
             "div",
             tag("h3", dot(), f" Head {pair.head} of block {pair.block}", css=f"c{colour_of(pair)}"),
-            pin_button(*neuron.place, pair.key, wide=True),
+            actions(
+                link(
+                    "atlas",
+                    "Show on the atlas",
+                    css="button",
+                    bundle=view.key,
+                    of=FOUND_HEADS,
+                    at=Pin(*neuron.place, pair.key).written,
+                ),
+                pin_button(*neuron.place, pair.key, wide=True),
+            ),
             css="neuron-head",
         ),
         caption(SAID, shared, _seen(neuron)),

@@ -44,7 +44,6 @@ from explorer.ui.html.links import (
     chips,
     choices,
     concept_link,
-    link,
     text_chips,
 )
 from explorer.ui.html.unknown import any_far, did_you_mean, embedded_live
@@ -93,7 +92,7 @@ def _text(page: Page, query: SearchQuery) -> None:
         args=(page, query),
     )
     if not query.text:
-        frame.draw(_start(view))
+        frame.draw(_start(view, query))
         loaded_model.prepare(view)
         return
     try:
@@ -104,7 +103,7 @@ def _text(page: Page, query: SearchQuery) -> None:
             return
         found = loaded_model.search(view, query.text)
     except InputError as error:
-        frame.draw(notice(str(error)), _start(view))
+        frame.draw(notice(str(error)), _start(view, query))
         return
     frame.draw(_near_texts(view, found))
     if query.of == HEADS:
@@ -209,11 +208,12 @@ def _own(view: View, found: TextSearch) -> Iterator[Markup]:
         yield concept_link(view, term.text, shown)
 
 
-def _start(view: View) -> Markup:
+def _start(view: View, query: SearchQuery) -> Markup:
     """Say what to try, from the bundle's own texts."""
+    asked = (SearchQuery(text=text, of=query.of) for text in texts.example_queries(view))
     tries = (
-        link("search", query, css="chip", bundle=view.key, q=query)
-        for query in texts.example_queries(view)
+        anchor("search", {"bundle": view.key} | query.params(), query.text, "chip")
+        for query in asked
     )
     said = caption(
         "A word or a phrase finds the neurons that stand for it. “+” between texts finds neurons "
