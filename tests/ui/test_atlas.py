@@ -44,7 +44,7 @@ CASES = [
     ({"of": "heads"}, "points is a pair", None),
     ({"of": "heads", "colour": "text", "text": "red"}, "points is a pair", None),
     ({"of": "heads", "colour": "text"}, "points is a pair", "Until then blocks are shown"),
-    ({"of": "heads", "layers": "1"}, "pairs’ neurons pass the filters", None),
+    ({"of": "heads", "layers": "1"}, "</b> pairs pass the filters", None),
     ({"of": "heads", "at": "1.5@2.0"}, "Layer 1 · Neuron 5 · Head 2.0</a>", None),
     ({"of": "heads", "at": "1.5@9.9"}, "points is a pair", "cannot point to 1.5@9.9"),
     ({"of": "heads", "neurons": "1.5,2.7,0.3"}, "3 neurons chosen", None),

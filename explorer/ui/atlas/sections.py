@@ -188,14 +188,12 @@ def _notes(points: Points, kept: NDArray[np.bool_], query: AtlasQuery) -> Markup
     """Say what the filters leave, where to see it as cards, and what is pointed to."""
     view, filters = points.view, query.filters.params()
     as_cards = anchor("neurons", {"bundle": view.key, **filters}, "the same as cards")
-    what = "pairs’ neurons pass" if points.heads else "neurons pass"
+    shown = tag("b", f"{int(kept.sum()):,}")
+    passed: list[Child] = (
+        ["The neurons of ", shown, " pairs"] if points.heads else [shown, " neurons"]
+    )
     notes: list[Child] = (
-        [
-            tag("b", f"{int(kept.sum()):,}"),
-            f" {what} the filters, the others are grey; ",
-            as_cards,
-            ".",
-        ]
+        [*passed, " pass the filters, the others are grey; ", as_cards, "."]
         if filters
         else ["Without a mouse: ", as_cards, "."]
     )
