@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import socket
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,7 @@ WARM_UP = "warm-up"
 TRIES = 3
 """Times that a piece of work is given out before its workers' deaths are no accident."""
 LACKING = r"No module named '(\w+)"
+REACHED_WITHIN = 10.0  # seconds, a cluster's first machine
 POLL = 1.0  # seconds between two looks at Ctrl-C
 
 Item = TypeVar("Item")
@@ -109,7 +111,7 @@ def connected(settings: BuildSettings, say: Say) -> Iterator[RayEngine]:
     """
     mine = not ray.is_initialized()
     if mine:
-        _connect(settings.ray_address)
+        connect(settings.ray_address)
     try:
         crew = Crew.of(settings)
         say(f"ray: {crew}")
@@ -119,22 +121,40 @@ def connected(settings: BuildSettings, say: Say) -> Iterator[RayEngine]:
             ray.shutdown()
 
 
-def _connect(address: str | None) -> None:
+def connect(address: str | None) -> None:
+    """Connect this process to a cluster; see `--ray-address`.
+
+    Raises:
+        InputError: when none answers there, or it refuses.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of the other
+    named = address or os.environ.get("RAY_ADDRESS", "")
     try:
+        _knock(named)
         ray.init(
             address=address,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        named = address or os.environ.get("RAY_ADDRESS") or "this machine"
+    except (OSError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"No Ray cluster answers at {named} ({brief(error)}): start one with "
-            "'ray start --head', or leave --ray-address and RAY_ADDRESS out."
+            f"No Ray cluster answers at {named or 'this machine'} ({brief(error)}): start one with "
+            "'ray start --head', leave --ray-address and RAY_ADDRESS out, or, where it asks for a "
+            "token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN."
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Look whether anyone listens at HOST:PORT; Ray itself would try for minutes.
+
+    Raises:
+        OSError: when nobody does.
+    """
+    host, _, port = address.partition("://")[2 if "://" in address else 0].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=REACHED_WITHIN).close()
 
 
 class RayEngine:
