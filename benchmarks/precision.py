@@ -28,6 +28,7 @@ from explorer.lens.models import LoadedModel, load_model
 EXACT = "float32"
 AUTOCAST = "autocast"
 LOW = ("bfloat16", "float16", AUTOCAST)
+FEWEST = 50  # pictures
 LEAST = 0.01  # quantile of the cosines that is told beside the median
 
 
@@ -52,8 +53,8 @@ class PrecisionBench:
         """
         if odd := [name for name in self.dtypes if name not in LOW]:
             raise InputError(f"Compare {', '.join(LOW)}, not {odd[0]}.")
-        if self.pictures < 50 or self.batch < 1:
-            raise InputError("Directions need 50 pictures at least, and batches an image.")
+        if self.pictures < FEWEST or self.batch < 1:
+            raise InputError(f"Directions need {FEWEST} pictures at least, and batches an image.")
 
 
 def bench_precision(settings: PrecisionBench) -> dict[str, Any]:

@@ -135,46 +135,6 @@ def sparse_codes(
     return SparseCode(_like(ids, like), _like(weights, like), _like(cosines, like))
 
 
-@torch.no_grad()
-def shortlist_codes(
-    targets: NDArray[Any], dictionary: Array, shortlists: NDArray[np.integer[Any]], n_nonzero: int
-) -> SparseCode[NDArray[Any]]:
-    """Describe each target by at most `n_nonzero` atoms of its own shortlist, chosen greedily.
-
-    `shortlists` is [target, atom], rows of the dictionary in any order, -1 for none; the rest is as
-    for `sparse_codes`, which gives the same where every shortlist is the whole dictionary.
-
-    Raises:
-        InputError: as `sparse_codes` does, and when a shortlist holds too few atoms.
-    """
-    y_all, atoms = _checked(targets, "targets"), _checked(dictionary, "dictionary")
-    _check_shapes(y_all, atoms)
-    lists = _checked_ids(shortlists, len(y_all), len(atoms)).numpy()
-    fewest = min((len(np.unique(row[row >= 0])) for row in lists), default=n_nonzero)
-    if not 1 <= n_nonzero <= min(fewest, atoms.shape[1]):
-        raise InputError(
-            f"Cannot choose {n_nonzero} atoms from shortlists of {fewest} texts in "
-            f"{atoms.shape[1]} dimensions: ask for fewer, or for longer shortlists."
-        )
-    tolerance = 1e-10 if y_all.dtype == atoms.dtype == torch.float64 else 1e-6
-    ids = torch.full((len(y_all), n_nonzero), -1, dtype=torch.int64)
-    weights = torch.zeros((len(y_all), n_nonzero), dtype=torch.float64)
-    cosines = torch.zeros_like(weights)
-
-    def pursue(rows: slice) -> slice:
-        for row in range(rows.start, rows.stop):
-            own = torch.from_numpy(np.unique(lists[row][lists[row] >= 0]))  # so ties go to lower
-            y = y_all[row : row + 1].to(atoms.device, torch.float64)
-            found = _pursue(y, _Screen(atoms[own.to(atoms.device)]), n_nonzero, tolerance)
-            ids[row] = torch.where(found[0][0] >= 0, own[found[0][0].clamp_min(0)], -1)
-            weights[row], cosines[row] = found[1][0], found[2][0]
-        return rows
-
-    for _ in _in_parallel(pursue, len(y_all), CHUNK, atoms.device):
-        pass
-    return SparseCode(_like(ids, targets), _like(weights, targets), _like(cosines, targets))
-
-
 def reconstruct(dictionary: A, ids: Array, weights: Array) -> A:
     """Sum the weighted unit-norm atoms: [text, embed], [target, m] twice -> [target, embed].
 

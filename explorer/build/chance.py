@@ -36,8 +36,8 @@ from explorer.bundle.pictures import PictureStore, picture_words
 from explorer.decompose import SparseCode
 from explorer.describe.chance import LONGEST, null_directions, passing
 from explorer.describe.drivers import SIDE, WordTable, find_drivers
+from explorer.describe.pursuits import Choose
 from explorer.describe.sample import draw_sample, effects_along_directions
-from explorer.describe.shortlist import Choose
 from explorer.describe.words import half_sums, judge_words
 from explorer.lens import MultiLayerLens
 from explorer.resumable import Say

@@ -29,7 +29,6 @@ BENCHMARKS = (
     ),
     Benchmark("maps", "MapsBench", "bench_maps", "what heatmaps add to a forward pass"),
     Benchmark("omp", "OmpBench", "bench_omp", "the pursuit against scikit-learn"),
-    Benchmark("shortlist", "ShortlistBench", "bench_shortlist", "pursuits in large dictionaries"),
     Benchmark("app", "AppBench", "bench_app", "the app's times, bytes and memory"),
     Benchmark("bundle", "BundleBench", "bench_bundle", "a large model's bundle beside picto"),
     Benchmark("load", "LoadBench", "bench_load", "many visitors at once on all pages"),

@@ -14,8 +14,11 @@ The same can be asked of any text that is searched for: do a neuron's pictures s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 CHUNK = 512
 UNKNOWN = 0.5  # of a neuron without texts or pictures
@@ -62,10 +65,47 @@ def agreement(
             weights = np.where(held, top_effects[neuron].astype(np.float64), 0) ** 2
             if not weights.any() or along.min() == along.max():
                 continue
-            rank = _ranks(along)[top_images[neuron]]
+            rank = _ranks(along, along[top_images[neuron]])
             rank[1] = 1 - rank[1]
             found[neuron] = (weights * rank).sum() / weights.sum()
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class TopWeights:
+    """What each picture's rank counts for in the agreement of every neuron with a text."""
+
+    signed: csr_array
+    """[neuron, image]: shares of a neuron's squared effects, negative at the negative end."""
+    base: NDArray[np.float32]
+    """[neuron]: the share of the negative end; 0.5 for a neuron without pictures."""
+
+    @classmethod
+    def of(
+        cls,
+        top_images: NDArray[np.integer],
+        top_effects: NDArray[np.floating],
+        images: int,
+    ) -> TopWeights:
+        """Take the top pictures of so many images, as in `agreement`; the second end may lack."""
+        weights = np.where(top_images >= 0, np.square(top_effects, dtype=np.float32), 0)
+        total = weights.sum(axis=(1, 2))
+        weights /= np.where(total > 0, total, 1)[:, None, None]
+        base = np.where(total > 0, weights[:, 1:].sum(axis=(1, 2)), UNKNOWN).astype(np.float32)
+        weights[:, 1:] *= -1
+        neurons, columns = len(weights), weights[0].size
+        starts = np.arange(0, neurons * columns + 1, columns)
+        numbers = np.maximum(top_images, 0).astype(np.int32).ravel()
+        shape = (neurons, images)
+        return cls(csr_array((weights.ravel(), numbers, starts), shape=shape), base)
+
+    def agreement(
+        self, text: NDArray[np.float32], images: NDArray[np.floating]
+    ) -> NDArray[np.float32]:
+        """Return each neuron's agreement with a text, [neuron] float32; see `text_agreement`."""
+        along = np.asarray(images, np.float32) @ text
+        found: NDArray[np.float32] = self.base + self.signed @ _ranks(along, along)
+        return found
 
 
 def text_agreement(
@@ -77,22 +117,14 @@ def text_agreement(
     """Return each neuron's agreement with one text instead of its own: [neuron] float32.
 
     text: [embed]; images: [image, embed], embeddings of the corpus; top_images, top_effects: as in
-    `agreement`, or the positive end alone. The same figure as `agreement` gives with this text for
-    every neuron.
+    `agreement`. The same figure as `agreement` gives with this text for every neuron.
     """
-    ranks = _ranks(np.asarray(images, np.float32) @ text)[top_images]
-    ranks[:, 1:] = 1 - ranks[:, 1:]
-    weights = np.where(top_images >= 0, np.square(top_effects, dtype=np.float32), 0)
-    total = weights.sum(axis=(1, 2))
-    found = np.full(len(total), UNKNOWN, np.float32)
-    held = total > 0
-    found[held] = np.einsum("nei,nei->n", weights, ranks)[held] / total[held]
-    return found
+    return TopWeights.of(top_images, top_effects, len(images)).agreement(text, images)
 
 
-def _ranks(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the share of values below each, equal ones counted half: [value]."""
+def _ranks(values: NDArray[np.float32], asked: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the share of `values` [value] below each that is asked for, equal ones by half."""
     ordered = np.sort(values)
-    below, above = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    below, above = (np.searchsorted(ordered, asked, side) for side in ("left", "right"))
     ranks: NDArray[np.float32] = ((below + above) / 2 / len(values)).astype(np.float32)
     return ranks

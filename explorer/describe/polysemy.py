@@ -130,7 +130,13 @@ def related_cosine(
             f"Cannot take the {quantile} quantile of {pairs} pairs of {list(embeddings.shape)}: "
             "give [row, embed], a quantile between 0 and 1 and at least one pair."
         )
-    lengths = np.array([np.linalg.norm(row.astype(np.float32)) for row in embeddings])
+    lengths = np.concatenate(
+        [
+            np.linalg.norm(embeddings[start : start + 8192].astype(np.float32), axis=1)
+            for start in range(0, len(embeddings), 8192)
+        ]
+        or [np.zeros(0)]
+    )
     usable = np.flatnonzero(lengths > 0)
     if len(usable) < 2:
         raise InputError(f"Relatedness needs two rows that are not zero, got {len(usable)}.")

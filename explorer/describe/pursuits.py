@@ -32,6 +32,8 @@ from explorer.errors import InputError
 
 Rows = NDArray[np.floating[Any]]
 Code = SparseCode[NDArray[Any]]
+Choose = Callable[..., Code]
+"""(targets, dictionary, m, progress=None) -> code."""
 CHUNK = 256
 """Targets that are pursued at once."""
 LEAST = 1e-6

@@ -30,17 +30,19 @@ image embed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_array
 
 from explorer.bundle import Bundle
 from explorer.bundle.meaning import title_of
-from explorer.describe.agreement import text_agreement
+from explorer.describe.agreement import TopWeights
 from explorer.errors import InputError
+from explorer.kept import kept
 from explorer.search.known import Neighbour, known_row, nearest_known, pictured
 from explorer.search.query import Term, parse_query
 from explorer.search.spelling import likely_meant
@@ -50,7 +52,10 @@ NEAR_COSINE = 0.4  # between centred texts; one random pair in a hundred reaches
 CANCELLED = 1e-3  # norm below which a combination is nothing but rounding
 LEAST_WEIGHT = 0.005  # a weight that rounds to nothing is no match
 CHUNK = 4096  # rows that are widened to float32 at once
+WIDE = 2**28  # bytes of rows that are kept widened: ten times as fast
 ENDS = {1: "positive", -1: "negative"}
+
+Rows = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -127,9 +132,12 @@ class TextSearch:
         pictures of the negative end); 0.5 is guessing. See `explorer.describe.agreement`.
         """
         held = self.bundle
-        return text_agreement(
-            self.direction, held.image_embeddings, held.top_images, held.top_effects
+        weights = kept(
+            held,
+            "top weights",
+            lambda: TopWeights.of(held.top_images, held.top_effects, held.sizes["image"]),
         )
+        return weights.agreement(self.direction, wide(held, "image_embeddings"))
 
     @cached_property
     def told(self) -> NDArray[np.float32]:
@@ -137,9 +145,17 @@ class TextSearch:
         told: NDArray[np.float32] = np.clip(np.sign(self.cosines) * (2 * self.shown - 1), 0, 1)
         return told
 
+    def by_pictures(self) -> TextSearch:
+        """Return the same search, with neurons whose pictures show the text first."""
+        found = replace(self, trust=self.told)
+        derived = vars(self).keys() - {field.name for field in fields(self)}
+        vars(found).update({name: vars(self)[name] for name in derived})  # computed once
+        return found
+
     @cached_property
     def _products(self) -> NDArray[np.float32]:
-        return products(self.bundle.directions, np.vstack([self.atoms, self.direction]))
+        vectors = np.vstack([self.atoms, self.direction])
+        return products(wide(self.bundle, "directions"), vectors)
 
     @cached_property
     def text_weights(self) -> NDArray[np.float32]:
@@ -239,7 +255,7 @@ class TextSearch:
 
     def pictures(self, top: int) -> list[tuple[int, float]]:
         """Return numbers and cosines of the corpus pictures nearest to the query, nearest first."""
-        scores = products(self.bundle.image_embeddings, self.embedding[None])[:, 0]
+        scores = products(wide(self.bundle, "image_embeddings"), self.embedding[None])[:, 0]
         best = np.argsort(-scores, kind="stable")[:top]
         return [(int(i), float(scores[i])) for i in best]
 
@@ -265,12 +281,12 @@ class TextSearch:
 
     def _set_weights(self, places: tuple[int, ...] | list[int]) -> NDArray[np.float32]:
         """Return weights of dictionary rows in the sparse sets, [neuron, row]."""
-        ids, held = np.asarray(self.bundle.concept_ids), self.bundle.concept_weights
-        weights = np.zeros((len(ids), len(places)), np.float32)
+        sets = kept(self.bundle, "sets by text", lambda: _sets_by_text(self.bundle))
+        weights = np.zeros((sets.shape[0], len(places)), np.float32)
         for column, place in enumerate(places):
             if place >= 0:
-                rows, slots = np.nonzero(ids == place)
-                weights[rows, column] = held[rows, slots]
+                part = slice(sets.indptr[place], sets.indptr[place + 1])
+                weights[sets.indices[part], column] = sets.data[part]
         return weights
 
 
@@ -355,6 +371,22 @@ def _unknown(found: TextSearch, term: int) -> dict[str, Any]:
         "nearest": {"text": found.bundle.texts[near.row], "cosine": _round(near.cosine)},
         "far": near.far,
     }
+
+
+def wide(bundle: Bundle, name: Literal["directions", "image_embeddings"]) -> Rows:
+    """Return stored rows in single precision, kept in memory; as they are stored above `WIDE`."""
+    rows: Rows = getattr(bundle, name)
+    if rows.size * 4 > WIDE:
+        return rows
+    return kept(bundle, f"wide {name}", lambda: np.asarray(rows, np.float32))
+
+
+def _sets_by_text(bundle: Bundle) -> csc_array:
+    """Return the weights of all sparse sets by text: [neuron, text] float32."""
+    ids, weights = np.asarray(bundle.concept_ids), bundle.concept_weights
+    neurons, slots = np.nonzero(ids >= 0)
+    held = (np.asarray(weights[neurons, slots], np.float32), (neurons, ids[neurons, slots]))
+    return csc_array(held, shape=(len(ids), len(bundle.texts)))
 
 
 def products(rows: NDArray[np.floating[Any]], vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,13 +11,17 @@ import torch
 
 from benchmarks.app import AppBench
 from benchmarks.build import BuildBench, bench_build
+from benchmarks.bundle import BundleBench, _described
 from benchmarks.lens import LensBench, bench_lens
 from benchmarks.maps import MapsBench, bench_maps
 from benchmarks.omp import OmpBench, bench_omp
 from benchmarks.pairs import PairsBench, bench_pairs
-from explorer.bundle import MODEL_FOLDER
+from benchmarks.precision import PrecisionBench, bench_precision
+from benchmarks.synthetic import Sizes, write_bundle
+from explorer.bundle import MODEL_FOLDER, Bundle, verify
 from explorer.errors import InputError
 from explorer.ui.data.loaders import FOLDER_VARIABLE
+from tests.support.app import run_page
 from tests.support.told import rewrite
 
 MAP_ROWS = {
@@ -123,3 +127,41 @@ def test_bench_pairs(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.Monk
         bench_pairs(PairsBench())
     with pytest.raises(InputError, match="at least one"):
         PairsBench(views=0)
+
+
+def test_bench_precision(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tiny_bundle.parent))
+    with pytest.raises(InputError, match="50 pictures at least"):
+        PrecisionBench(pictures=20)
+    with pytest.raises(InputError, match="not float8"):
+        PrecisionBench(dtypes=("float8",))
+    monkeypatch.setattr("benchmarks.precision.FEWEST", 30)
+    found = bench_precision(PrecisionBench(pictures=36, batch=7))
+    assert found["pictures"] == 36
+    assert list(found["dtypes"]) == ["float32", "bfloat16", "float16", "autocast"]
+    for dtype in ("bfloat16", "float16"):
+        layers = found["dtypes"][dtype]["layers"]
+        assert [layer["layer"] for layer in layers] == [0, 1, 2]
+        assert all(layer["percentile_1"] <= layer["median"] <= 1.0001 for layer in layers)
+        assert all(layer["median"] > 0.99 and layer["shared"] > 0.7 for layer in layers)
+    medians = [found["dtypes"][dtype]["layers"][1]["median"] for dtype in ("bfloat16", "float16")]
+    assert medians[0] < medians[1]  # more bits, nearer
+
+
+def test_a_made_up_bundle_is_whole_and_its_pages_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = write_bundle(tmp_path / "made-up", Sizes(3, 40, 120, 150, 32))
+    assert verify(made) == []
+    bundle = Bundle.open(made)
+    assert (len(bundle.neurons), bundle.directions.shape) == (120, (120, 32))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    for page in ("neurons", "atlas"):
+        run_page(page)
+    run_page("neuron", layer="2", neuron="39")
+    described = _described(bundle, 60)
+    assert described["neurons"] == 60 and described["extrapolated"]
+    assert described["whole_minutes"] >= 0
+    assert _described(bundle, 0) == {}
+    with pytest.raises(InputError, match="neurons to describe"):
+        BundleBench(layers=1, width=8, described=9)

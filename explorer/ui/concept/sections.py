@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -66,7 +65,7 @@ def body(page: Page) -> None:
             frame.draw(did_you_mean([term], meant, lambda *way: _way(view, *way)))
             return
         found = loaded_model.search(view, format_query([term]))
-        found = replace(found, trust=found.told)
+        found = found.by_pictures()
     except InputError as error:
         frame.draw(notice(str(error)))
         return

@@ -112,7 +112,7 @@ def _text(page: Page, query: SearchQuery) -> None:
     among = view.passing.either if query.above else None
     found = replace(found, among=among)
     if query.rank == TRUSTED:
-        found = replace(found, trust=found.told)
+        found = found.by_pictures()
     kinds = _kinds(found)
     show = query.show if query.show in kinds else next(iter(kinds))
     here = {"bundle": view.key} | replace(query, page=1).params()
