@@ -9,7 +9,7 @@ MISSING = "–"
 
 def number(value: float, digits: int = 2) -> str:
     """Write fixed decimals, thousands with commas; a dash for what is not there."""
-    return f"{value:,.{digits}f}" if math.isfinite(value) else MISSING
+    return f"{value:z,.{digits}f}" if math.isfinite(value) else MISSING
 
 
 def count(value: float) -> str:
