@@ -113,17 +113,21 @@ def teach_sentences(
 class _Moved(nn.Module):
     """Token embeddings, of which some are changed."""
 
+    row: Tensor
+    """[token]: its row in `change`, the row of zeros behind it for the others."""
+
     def __init__(self, embedding: nn.Embedding, tokens: Tensor) -> None:
         super().__init__()
         self.embedding = embedding
         self.change = nn.Parameter(torch.zeros(len(tokens), embedding.weight.shape[1]))
-        row = torch.full((len(embedding.weight),), len(tokens))  # the last one is no change
+        row = torch.full((len(embedding.weight),), len(tokens))
         row[tokens] = torch.arange(len(tokens))
         self.register_buffer("row", row)
 
     def forward(self, tokens: Tensor) -> Tensor:
         changes = torch.cat([self.change, torch.zeros_like(self.change[:1])])
-        return self.embedding(tokens) + changes[self.row[tokens]]
+        found: Tensor = self.embedding(tokens) + changes[self.row[tokens]]
+        return found
 
 
 def teach_bundle(bundle: Bundle, settings: SentenceSettings, say: Callable[[str], object]) -> int:

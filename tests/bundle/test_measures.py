@@ -12,6 +12,7 @@ import pytest
 
 from explorer.bundle import Bundle
 from explorer.bundle.measures import TABLE, Place, keys_of, measures_of
+from explorer.formats import number
 
 ADDED = """
 import sys
@@ -35,7 +36,7 @@ bundle = Bundle.open(sys.argv[1])
 bundle.__dict__["neurons"] = bundle.neurons.assign(oddness=0.25)
 view = View("tiny", bundle)
 assert "oddness" in SORTS
-assert "oddness" in COLOURS
+assert all("oddness" in colours for colours in COLOURS.values())
 assert "How odd it is." in cards.measures(view, 5)
 assert "odd</span>" in cards.measures_line(view, 5)
 assert "odd 0.25" in hint(view, 5)["measures"]
