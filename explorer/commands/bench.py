@@ -29,6 +29,7 @@ BENCHMARKS = (
     ),
     Benchmark("maps", "MapsBench", "bench_maps", "what heatmaps add to a forward pass"),
     Benchmark("omp", "OmpBench", "bench_omp", "the pursuit against scikit-learn"),
+    Benchmark("index", "IndexBench", "bench_index", "the search index of a large dictionary"),
     Benchmark("app", "AppBench", "bench_app", "the app's times, bytes and memory"),
     Benchmark("bundle", "BundleBench", "bench_bundle", "a large model's bundle beside picto"),
     Benchmark("load", "LoadBench", "bench_load", "many visitors at once on all pages"),

@@ -6,12 +6,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks.app import AppBench
 from benchmarks.build import BuildBench, bench_build
 from benchmarks.bundle import BundleBench, _described
+from benchmarks.index import IndexBench, bench_index, recall
 from benchmarks.lens import LensBench, bench_lens
 from benchmarks.maps import MapsBench, bench_maps
 from benchmarks.omp import OmpBench, bench_omp
@@ -98,7 +100,21 @@ def test_bench_omp_compares_and_reports() -> None:
     assert scaled["sklearn_scaled"] is True
 
 
+def test_bench_index_finds_the_nearest_texts() -> None:
+    result = bench_index(IndexBench(texts=200, embed=16, queries=20, near=12))
+    assert result["exact"] is True
+    assert result["recall"] == 1
+    assert 0 < result["p50_ms"] <= result["p95_ms"]
+    assert result["file_mb"] > 200 * 16 * 2 / 1e6
+    rows = np.linspace(0, 1, 30, dtype=np.float16)[:, None]  # the nearest are 20 to 29
+    queries = np.ones((2, 1), np.float32)
+    found = np.array([[*range(20, 25), *range(5)], [*range(20, 29), -1]])
+    assert recall(rows, queries, found) == pytest.approx((0.5 + 0.9) / 2)
+
+
 def test_settings_that_measure_nothing_are_refused() -> None:
+    with pytest.raises(InputError, match="10 texts"):
+        IndexBench(texts=9)
     with pytest.raises(InputError, match="measures nothing"):
         LensBench(repeats=0)
     with pytest.raises(InputError, match="measures nothing"):
