@@ -37,7 +37,7 @@ def test_page_opens_cleanly(visit: Visit, name: str) -> None:
     assert visit.page.evaluate(CONTRAST) >= 4.5
 
 
-@pytest.mark.parametrize("visit", EVERYWHERE[:2], indirect=True, ids=str)
+@pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
 def test_figures_on_axes_can_be_read(visit: Visit) -> None:
     """A bug: axes were pale grey on white, with a contrast of 3.6."""
     visit.open(*PAGES["texts"])

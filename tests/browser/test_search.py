@@ -190,7 +190,7 @@ def test_bench_app_measures_a_real_server(bundles: Path, chromium: str) -> None:
             command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )
 
-    done = bench("--views=2", "--memory-views=3", "--sessions=2", "--bundle=tiny")
+    done = bench("--views=1", "--memory-views=1", "--sessions=1", "--bundle=tiny")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["neurons"] == len(Bundle.open(bundles / "tiny").neurons)
