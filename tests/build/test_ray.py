@@ -140,7 +140,7 @@ def test_a_local_build_goes_on_where_ray_stopped(
 
     def press(line: str) -> None:
         if line.startswith("pass ["):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # to this thread: Ray has others
 
     with pytest.raises(KeyboardInterrupt, match="run the same command to go on"):
         build(settings, press)
