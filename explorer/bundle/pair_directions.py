@@ -84,6 +84,9 @@ class PairDirections:
         """Return which direction [neuron, embed] is nearest to each pair's, and the cosine: [pair].
 
         Directions have unit norm; one of zeros is nearest to none.
+
+        Raises:
+            InputError: when all are zeros.
         """
         alive = np.flatnonzero(directions.any(axis=1))
         if not len(alive):

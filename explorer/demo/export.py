@@ -9,6 +9,7 @@ from typing import Any
 
 import open_clip
 import torch
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME
 from safetensors.torch import save_file
 
 from explorer.demo.tower import IMAGE_MEAN, IMAGE_STD, model_config
@@ -29,7 +30,7 @@ def export_model(model: open_clip.CLIP, image_size: int, out: Path) -> None:
     weights = {
         name: w.detach().to(torch.float16).contiguous() for name, w in model.state_dict().items()
     }
-    save_file(weights, out / "open_clip_model.safetensors")
+    save_file(weights, out / HF_SAFE_WEIGHTS_NAME)
     preprocess = {
         "size": image_size,
         "mean": IMAGE_MEAN,

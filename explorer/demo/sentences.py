@@ -18,6 +18,7 @@ import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -43,7 +44,7 @@ SENTENCES = (
 )  # fmt: skip
 """Ways of writing a name that add nothing to it."""
 TABLE = "token_embedding.weight"
-WEIGHTS = f"{MODEL_FOLDER}/open_clip_model.safetensors"
+WEIGHTS = f"{MODEL_FOLDER}/{HF_SAFE_WEIGHTS_NAME}"
 SPECIAL = (0, 49406, 49407)  # of open_clip's tokenizer: padding, start, end
 
 Tokenize = Callable[[list[str]], Tensor]

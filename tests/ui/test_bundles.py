@@ -120,7 +120,7 @@ def test_the_ranking_is_that_of_sorted_overlaps(tiny_bundle: Path, other_bundle:
             pairs = [
                 pair
                 for page in range(1, pages + 1)
-                for pair in matches.ranking(view, told, query.at(page)).pairs
+                for pair in matches.ranking(view, told, query.at(page)).beside
             ]
             assert len(pairs) == shown == len({pair.row for pair in pairs})
             overlaps = [pair.overlap for pair in pairs]
@@ -131,7 +131,7 @@ def test_the_ranking_is_that_of_sorted_overlaps(tiny_bundle: Path, other_bundle:
                 assert pair.other == (found.home if by_number else found.best)[place]
                 assert pair.match == found.best[place]
     one = matches.ranking(view, found, BundlesQuery("other", layer=2))
-    assert {int(first.neurons["layer"].iloc[pair.row]) for pair in one.pairs} == {2}
+    assert {int(first.neurons["layer"].iloc[pair.row]) for pair in one.beside} == {2}
 
 
 def test_boxes_stand_at_the_quantiles(tiny_bundle: Path, other_bundle: Path) -> None:

@@ -21,7 +21,7 @@ from explorer.ui.bundles.plot import BEST, overlap_figure
 from explorer.ui.core import glossary
 from explorer.ui.data import loaders, matches
 from explorer.ui.data.loaders import View
-from explorer.ui.data.matches import Pair
+from explorer.ui.data.matches import Beside
 from explorer.ui.html import charts
 from explorer.ui.html.cards import card
 from explorer.ui.html.elements import caption, command, joined, muted, notice, table, tag
@@ -180,7 +180,7 @@ def _neurons(page: Page, second: View, found: Matches, query: BundlesQuery) -> N
             css="choices-line",
         ),
         caption(_order(second, found, query, ranked.neurons)),
-        tag("div", (_pair(page.view, second, pair) for pair in ranked.pairs), css="beside"),
+        tag("div", (_beside(page.view, second, one) for one in ranked.beside), css="beside"),
         pager(PAGE, ranked.page, ranked.pages, **params),
     )
 
@@ -196,18 +196,18 @@ def _order(second: View, found: Matches, query: BundlesQuery, count: int) -> str
     return f"{count:,} neurons, each beside {beside}, the {first} overlap first."
 
 
-def _pair(first: View, second: View, pair: Pair) -> Markup:
-    sides = [_side(first, card(first, pair.row, small=True))]
-    if pair.other >= 0:
-        sides.append(_side(second, card(second, pair.other, small=True, own=False)))
+def _beside(first: View, second: View, one: Beside) -> Markup:
+    sides = [_side(first, card(first, one.row, small=True))]
+    if one.other >= 0:
+        sides.append(_side(second, card(second, one.other, small=True, own=False)))
     else:
         sides.append(_side(second, caption("No neuron of its layer has one of its pictures.")))
-    said = [tag("b", glossary.number(pair.overlap)), muted(" overlap")]
-    if pair.match not in (-1, pair.other):
-        layer, neuron = second.place(pair.match)
+    said = [tag("b", glossary.number(one.overlap)), muted(" overlap")]
+    if one.match not in (-1, one.other):
+        layer, neuron = second.place(one.match)
         name = glossary.neuron_name(layer, neuron)
-        now = neuron_link(second, pair.match, name, pins="")
-        said.append(muted(f" · most like it, {glossary.number(pair.match_overlap)}: ", now))
+        now = neuron_link(second, one.match, name, pins="")
+        said.append(muted(f" · most like it, {glossary.number(one.match_overlap)}: ", now))
     return tag("section", tag("p", said, css="caption"), tag("div", sides, css="cards small"))
 
 

@@ -20,7 +20,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass(frozen=True)
-class Pair:
+class Beside:
     """A neuron of the first bundle beside one of the second."""
 
     row: int
@@ -32,9 +32,9 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """One page of pairs in order."""
+    """One page of neurons, each beside one of the second bundle, in order."""
 
-    pairs: tuple[Pair, ...]
+    beside: tuple[Beside, ...]
     neurons: int
     page: int
     pages: int
@@ -72,8 +72,8 @@ def ranking(view: View, found: Matches, query: BundlesQuery) -> Ranking:
     places = places[np.lexsort((places, plain[places], order[places]))]
     pages = max(1, math.ceil(len(places) / PER_PAGE))
     page = min(query.page, pages)
-    pairs = tuple(
-        Pair(
+    beside = tuple(
+        Beside(
             int(found.rows[place]),
             int(found.home[place] if numbered else found.best[place]),
             float(overlap[place]),
@@ -82,7 +82,7 @@ def ranking(view: View, found: Matches, query: BundlesQuery) -> Ranking:
         )
         for place in places[(page - 1) * PER_PAGE : page * PER_PAGE]
     )
-    return Ranking(pairs, len(places), page, pages)
+    return Ranking(beside, len(places), page, pages)
 
 
 def _in_layer(found: Matches, layer: int | None) -> NDArray[np.bool_]:
