@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from PIL import Image, ImageDraw
 
 from explorer.build import BuildSettings, build
@@ -93,20 +94,38 @@ def settings_for(out: Path, model: Path, store: Path, /, **changes: object) -> B
     return BuildSettings(**(settings | changes))
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that `make` fills once for all processes of the run; do not change it.
+
+    The first process that asks fills it, the others wait.
+    """
+    top = factory.getbasetemp()
+    folder = (top.parent if "PYTEST_XDIST_WORKER" in os.environ else top) / "shared" / name
+    whole = folder.with_suffix(".whole")
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed on the way
+            folder.mkdir()
+            make(folder)
+            whole.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random CLIP of four layers, 32-pixel input, 128 neurons a layer."""
-    folder = tmp_path_factory.mktemp("model") / "model"
-    save_tiny(folder, width=32, heads=2, embed=24)
-    return folder
+    return made_once(
+        tmp_path_factory, "model", lambda folder: save_tiny(folder, width=32, heads=2, embed=24)
+    )
 
 
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A picture store of 36 drawn pictures and four held-out ones."""
-    folder = tmp_path_factory.mktemp("store")
-    PictureStore.write(folder, picture_rows())
-    return folder
+    return made_once(
+        tmp_path_factory, "store", lambda folder: PictureStore.write(folder, picture_rows())
+    )
 
 
 @pytest.fixture(scope="session")
@@ -117,8 +136,12 @@ def tiny_bundle(
 
     Shared by all tests: copy it (`bundle_copy`) before changing it.
     """
-    out = tmp_path_factory.mktemp("precomputed") / "tiny"
-    path = build(settings_for(out, tiny_model, tiny_store), progress=lambda line: None)
+
+    def make(folder: Path) -> None:
+        settings = settings_for(folder / "tiny", tiny_model, tiny_store)
+        build(settings, progress=lambda line: None)
+
+    path = made_once(tmp_path_factory, "precomputed", make) / "tiny"
     manifest = (path / MANIFEST).read_bytes()
     yield path
     assert (path / MANIFEST).read_bytes() == manifest, "a test changed the shared bundle"
@@ -128,15 +151,18 @@ def tiny_bundle(
 @pytest.fixture(scope="session")
 def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of another model, over some of the tiny bundle's pictures, in another order."""
-    folder = tmp_path_factory.mktemp("other")
-    save_tiny(folder / "model", width=32, heads=2, embed=24, seed=5)
-    rows = list(picture_rows())[:36]
-    new = [(facts_of("red", "circle", 0), png(draw("red", "circle", 30, 0)))]
-    PictureStore.write(folder / "store", [*rows[:3:-1], *new])
-    settings = settings_for(
-        folder / "bundle", folder / "model", folder / "store", layers="1,2", nulls=50
-    )
-    return build(settings, lambda line: None)
+
+    def make(folder: Path) -> None:
+        save_tiny(folder / "model", width=32, heads=2, embed=24, seed=5)
+        rows = list(picture_rows())[:36]
+        new = [(facts_of("red", "circle", 0), png(draw("red", "circle", 30, 0)))]
+        PictureStore.write(folder / "store", [*rows[:3:-1], *new])
+        settings = settings_for(
+            folder / "bundle", folder / "model", folder / "store", layers="1,2", nulls=50
+        )
+        build(settings, lambda line: None)
+
+    return made_once(tmp_path_factory, "other", make) / "bundle"
 
 
 @pytest.fixture(scope="session")
@@ -153,21 +179,24 @@ def untested_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def measured(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the tiny bundle that holds all evidence."""
+    """A copy of the tiny bundle that holds all evidence; shared too."""
     from explorer.evidence import EvidenceSettings, measure
     from explorer.evidence.measures.discovery import measure_discovery
     from explorer.evidence.measures.segmentation import measure_segmentation
-    from tests.support.evidence import SMALL
+    from tests.support.evidence import SMALL, few_resamples
 
-    path = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("measured") / "tiny"))
-    bundle = Bundle.open(path)
-    found = measure(bundle, ["claims"], EvidenceSettings(**SMALL))
-    found["segmentation"] = measure_segmentation(
-        bundle, scenes=3, photographic=0, calibration=2, methods=("second-order", "rollout")
-    )
-    found["discovery"] = measure_discovery(bundle, scenes=3)
-    reseal_evidence(bundle, found)
-    return path
+    def make(folder: Path) -> None:
+        bundle = Bundle.open(Path(shutil.copytree(tiny_bundle, folder / "tiny")))
+        found = measure(bundle, ["claims"], EvidenceSettings(**SMALL))
+        found["segmentation"] = measure_segmentation(
+            bundle, scenes=3, photographic=0, calibration=2, methods=("second-order", "rollout")
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            few_resamples(patch)
+            found["discovery"] = measure_discovery(bundle, scenes=3)
+        reseal_evidence(bundle, found)
+
+    return made_once(tmp_path_factory, "measured", make) / "tiny"
 
 
 @pytest.fixture

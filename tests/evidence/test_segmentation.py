@@ -27,6 +27,7 @@ from explorer.evidence.measures.map_scores import (
 )
 from explorer.evidence.measures.segmentation import measure_segmentation
 from explorer.scenes.seeded import SceneSet, draw_scene
+from tests.support.evidence import few_resamples
 
 FIGURES = {
     "pixel_accuracy",
@@ -182,7 +183,8 @@ def test_what_cannot_be_measured(bundle: Bundle) -> None:
         measure_discovery(bundle, scenes=1)
 
 
-def test_discovery_is_measured(bundle: Bundle) -> None:
+def test_discovery_is_measured(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    few_resamples(monkeypatch)
     found = measure_discovery(bundle, scenes=4, top=(1, 3))
     for kind in ("pictogram, single", "pictogram, multiple"):
         part = found[kind]
@@ -205,7 +207,8 @@ def test_unfamiliar_scenes_are_counted_apart(bundle: Bundle) -> None:
     assert found["named_elsewhere"]["value"] == 1
 
 
-def test_confidence_is_scored_as_by_counting_pairs() -> None:
+def test_confidence_is_scored_as_by_counting_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    few_resamples(monkeypatch)
     nan = np.nan
     present = np.array([[0.99, 0.2, nan], [0.9, nan, nan], [0.7, 0.95, 0.86]])
     absent = np.array([[0.1, nan, nan], [nan, nan, nan], [0.9, 0.84, nan]])

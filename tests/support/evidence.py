@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
 from explorer.bundle import Bundle
+from explorer.evidence import figures
 from explorer.evidence.context import Context
 from explorer.evidence.lenspass import LayerView, PassBatch
 from explorer.evidence.settings import EvidenceSettings
@@ -19,6 +21,12 @@ from explorer.lens import SecondOrderLens, trace
 SMALL: dict[str, Any] = {
     "means": 20, "text_neurons": 30, "kind_neurons": 6, "batch_size": 3, "scenes": 5,
 }  # fmt: skip
+
+
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take intervals from 50 resamples: an interval of AUC, ranked in each, takes seconds."""
+    every = figures.resample_weights
+    monkeypatch.setattr(figures, "resample_weights", lambda units, seed: every(units, seed)[:50])
 
 
 def context_of(path: Path, work: Path | None = None, **changes: Any) -> Context:
