@@ -91,9 +91,7 @@ def test_browsing_loads_no_model(page: str, imported: dict[str, set[str]]) -> No
 
 
 @pytest.mark.parametrize("page", SEARCHING)
-def test_searching_loads_no_model_but_the_index(
-    page: str, imported: dict[str, set[str]]
-) -> None:
+def test_searching_loads_no_model_but_the_index(page: str, imported: dict[str, set[str]]) -> None:
     assert imported[page] <= {INDEX}
 
 
