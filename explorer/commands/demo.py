@@ -1,4 +1,4 @@
-"""The command `demo images|train|bundle|sentences`: how the shipped bundle was made."""
+"""The command `demo images|train|bundle|names|sentences`: how the shipped bundle was made."""
 
 from __future__ import annotations
 
@@ -82,6 +82,16 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
     return {"bundle": str(bundle.path), **figures}
 
 
+def _names(options: argparse.Namespace) -> dict[str, Any]:
+    from explorer.build.run import to_console
+    from explorer.bundle import Bundle
+    from explorer.demo.names import NameSettings, move_names
+
+    out = options.work / "model"
+    recall = move_names(Bundle.open(options.out), out, NameSettings(), to_console)
+    return {"model": str(out), "recall@1": recall}
+
+
 def _sentences(options: argparse.Namespace) -> dict[str, Any]:
     from explorer.build.run import to_console
     from explorer.bundle import Bundle, reseal_evidence
@@ -95,4 +105,10 @@ def _sentences(options: argparse.Namespace) -> dict[str, Any]:
     return {"bundle": str(bundle.path), "tokens": tokens, **figures}
 
 
-STEPS = {"images": _images, "train": _train, "bundle": _bundle, "sentences": _sentences}
+STEPS = {
+    "images": _images,
+    "train": _train,
+    "bundle": _bundle,
+    "names": _names,
+    "sentences": _sentences,
+}
