@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -71,7 +72,8 @@ def bench_build(settings: BuildBench) -> dict[str, Any]:
 
     Returns `model`, `layers`, `pictures`, `planned`, `batch`, `threads`, `workers`; `forward_s` and
     `build_s`, medians [seconds]; `ratio`, the median of the turns' forward_s / build_s: how busy
-    the pass keeps the model; `cpu_ratio`, the same of processor time, workers' included; `read_s`
+    the pass keeps the model; `cpu_ratio`, the same of processor time, workers' included;
+    `pairs_ratio`, the passes' seconds over those without the statistics of pairs; `read_s`
     to read and shrink all pictures once, `save_s` to save the state once; `model_rss_mb`, memory
     before the statistics were made, `peak_rss_mb` at most, `workers_rss_mb` of the largest worker.
 
@@ -99,7 +101,11 @@ def bench_build(settings: BuildBench) -> dict[str, Any]:
 
 def _turns(corpus: Corpus, settings: BuildBench, folder: Path) -> dict[str, Any]:
     how = BuildSettings(
-        model=settings.model, out=folder, batch_size=settings.batch, workers=settings.workers
+        model=settings.model,
+        out=folder,
+        batch_size=settings.batch,
+        workers=settings.workers,
+        warm_up=min(BuildSettings.warm_up, settings.pictures),
     )
     numbers = np.arange(settings.repeats * settings.pictures, dtype=np.int64)
     starts = range(0, settings.pictures, settings.batch)
@@ -115,13 +121,21 @@ def _turns(corpus: Corpus, settings: BuildBench, folder: Path) -> dict[str, Any]
     before = _peak(resource.RUSAGE_SELF)
     gather = Gathering(corpus, how)
     times: list[tuple[float, float, float, float]] = []
+    of_pairs = 0.0
+
+    def take_pairs(*batch: Any) -> None:
+        nonlocal of_pairs
+        of_pairs += _taken(lambda: take(*batch), corpus.loaded)[0]
+
+    take = gather.pairs.take
     for turn in range(1, settings.repeats + 1):
         order = numbers[: turn * settings.pictures]
         plain = _taken(forward, corpus.loaded)
-        whole = _taken(
-            lambda order=order: stream(corpus, gather, order, how, _nothing, _nothing),
-            corpus.loaded,
-        )
+        with patch.object(gather.pairs, "take", take_pairs):
+            whole = _taken(
+                lambda order=order: stream(corpus, gather, order, how, _nothing, _nothing),
+                corpus.loaded,
+            )
         times.append((*plain, *whole))
     saving, _ = _taken(lambda: gather.save(folder), corpus.loaded)
     forward_s, forward_cpu, build_s, build_cpu = np.array(times).T
@@ -130,6 +144,7 @@ def _turns(corpus: Corpus, settings: BuildBench, folder: Path) -> dict[str, Any]
         "build_s": float(np.median(build_s)),
         "ratio": float(np.median(forward_s / build_s)),
         "cpu_ratio": float(np.median(forward_cpu / np.maximum(build_cpu, 1e-9))),
+        "pairs_ratio": float(build_s.sum() / (build_s.sum() - of_pairs)),
         "save_s": saving,
         "model_rss_mb": before,
     }

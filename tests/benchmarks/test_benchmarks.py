@@ -82,6 +82,7 @@ def test_bench_build(tiny_model: Path) -> None:
         )  # fmt: skip
         result = bench_build(settings)
         assert {"forward_s", "build_s", "ratio", "cpu_ratio", "peak_rss_mb"} <= set(result)
+        assert 1 < result["pairs_ratio"] < 5
         assert min(v for v in result.values() if isinstance(v, float)) >= 0
         assert result["peak_rss_mb"] >= result["model_rss_mb"] > 0
         assert json.loads(json.dumps(result)) == result
