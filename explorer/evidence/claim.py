@@ -20,8 +20,9 @@ PICTOGRAMS = ("pictogram, single", "pictogram, multiple")
 """The scenes on which maps and discovery are judged: of a style the model never saw."""
 LEAD = percent("of what the effects add to the lead")
 BY_LEAD = (
-    " Where ablation costs no recall@1, the same is asked of what the effects add to the right "
-    "answer's lead over the mean candidate, and the answer is partly at most."
+    " Where ablation costs no recall@1, or too little to take a share of, the same is asked of "
+    "what the effects add to the right answer's lead over the mean candidate, and the answer is "
+    "partly at most."
 )
 ORACLE = (
     "Checked on a small model with random weights, where every effect can be formed and every "
@@ -81,15 +82,24 @@ def outcome_of(share: Figure) -> str:
     return HOLDS if reaches(share, MOST) else PARTLY if reaches(share, HALF) else FAILS
 
 
+def has_share(drop: Figure, share: Figure) -> bool:
+    """Return whether a share of what ablation costs says anything: the cost is not near 0.
+
+    A share has no interval where the cost is 0 or less in some resample.
+    """
+    return is_positive(drop) and share["interval"] is not None
+
+
 def by_lead(drop: Figure, lead: Result | None, judge: Callable[[Result], Verdict]) -> Verdict:
-    """Judge by the right answer's lead where ablating the effects costs no recall.
+    """Judge by the right answer's lead where ablating the effects costs (almost) no recall.
 
     `lead` has what the effects add to it as "carried"; `judge` judges what is kept of that. A model
     that answers without these effects shows a claim partly at most.
     """
+    little = "too little to take a share of"
     spared = (
-        f"mean-ablating all these effects changes recall@1 by {in_points(drop)} points, which "
-        "cannot be distinguished from 0"
+        f"mean-ablating all these effects changes recall@1 by {in_points(drop)} points, "
+        f"{little if is_positive(drop) else 'which cannot be distinguished from 0'}"
     )
     if lead is None or not is_positive(lead["carried"]):
         return Verdict(FAILS, f"{spared}: there is nothing to keep.")

@@ -67,17 +67,23 @@ def test_rank_is_a_share_of_what_is_lost(kept: float, expected: str) -> None:
     assert outcome("rank", result | {"drop": of(-0.2)}) == FAILS
 
 
+@pytest.mark.parametrize("drop", [of(0.0), of(0.016, 0.001, 0.031)], ids=["none", "little"])
 @pytest.mark.parametrize(("share", "expected"), [(0.95, PARTLY), (0.6, PARTLY), (0.3, FAILS)])
 def test_where_recall_stays_the_lead_decides_and_nothing_holds_wholly(
-    share: float, expected: str
+    drop: dict, share: float, expected: str
 ) -> None:
-    spared, lead = {"drop": of(0.0)}, {"carried": of(0.2)}
+    """A bug: where ablation cost so little that its share had no interval, claims failed."""
+    whole = {"value": 1.06, "interval": None, "count": 10}
+    kept = {"rank_1": {"kept": whole}}
+    kept |= {"kept_by_significant": whole, "lost_without_significant": whole}
+    spared, lead = {"drop": drop, "all_layers": kept}, {"carried": of(0.2)}
     rank = spared | {"lead": lead | {"rank_1": of(share)}}
     assert outcome("rank", rank) == expected
     assert outcome("rank", rank | {"lead": {"carried": of(0.0), "rank_1": of(share)}}) == FAILS
     some = lead | {"only_significant": of(share), "without_significant": of(0.9)}
     assert outcome("selectivity", spared | {"lead": some}) == expected
-    texts = spared | {"lead": lead | {"of_direction": of(share)}, "rows": []}
+    rows = [{"method": "omp", "m": 64, "of_direction": whole}]
+    texts = spared | {"lead": lead | {"of_direction": of(share)}, "rows": rows}
     for beyond, found in ((0.2, expected), (0.0, FAILS)):
         strongest = {"omp_beyond_random": [{"cosine": of(beyond)}]}
         assert outcome("texts", {"all_neurons": texts, "strongest": strongest}) == found

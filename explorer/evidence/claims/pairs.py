@@ -15,6 +15,7 @@ from explorer.evidence.claim import (
     Result,
     Verdict,
     by_lead,
+    has_share,
     in_percent,
 )
 from explorer.evidence.drawing import (
@@ -44,14 +45,14 @@ WAYS = (
 def judge(result: Result) -> Verdict:
     """Judge what the strongest tenth of the pairs keeps, against as many in whole neurons."""
     row = result["kept"][_place(result)]
-    if not is_positive(result["drop"]):
+    own, whole = row["strongest"]["kept"], row["whole_neurons"]["kept"]
+    if not has_share(result["drop"], own):
         lead = {
             "carried": result["carried"],
             "own": row["strongest"]["lead"],
             "whole": row["whole_neurons"]["lead"],
         }
         return by_lead(result["drop"], lead, _judge_lead)
-    own, whole = row["strongest"]["kept"], row["whole_neurons"]["kept"]
     return _judged(own, whole, is_positive(row["beyond_whole_neurons"]), "the recall that "
                    "second-order effects carry")  # fmt: skip
 

@@ -11,6 +11,7 @@ from explorer.evidence.claim import (
     Verdict,
     by_lead,
     by_share,
+    has_share,
     in_percent,
     lead_numbers,
 )
@@ -27,15 +28,15 @@ from explorer.evidence.drawing import (
     Tone,
     percent,
 )
-from explorer.evidence.figures import is_positive
 
 
 def judge(result: Result) -> Verdict:
     """Judge what projections on one direction per neuron keep."""
-    if not is_positive(result["drop"]):
+    kept = result["all_layers"]["rank_1"]["kept"]
+    if not has_share(result["drop"], kept):
         return by_lead(result["drop"], result.get("lead"), _judge_lead)
     return by_share(
-        result["all_layers"]["rank_1"]["kept"],
+        kept,
         "of the recall that second-order effects carry, one direction per neuron keeps {}.",
     )
 

@@ -15,6 +15,7 @@ from explorer.evidence.claim import (
     Result,
     Verdict,
     by_lead,
+    has_share,
     in_percent,
     lead_numbers,
 )
@@ -31,15 +32,15 @@ from explorer.evidence.drawing import (
     Tone,
     percent,
 )
-from explorer.evidence.figures import is_above, is_positive, reaches, stays_below
+from explorer.evidence.figures import is_above, reaches, stays_below
 
 
 def judge(result: Result) -> Verdict:
     """Judge what significant effects keep alone, and what is lost without them."""
-    if not is_positive(result["drop"]):
-        return by_lead(result["drop"], result.get("lead"), _judge_lead)
     every = result["all_layers"]
     kept, lost = every["kept_by_significant"], every["lost_without_significant"]
+    if not has_share(result["drop"], kept):
+        return by_lead(result["drop"], result.get("lead"), _judge_lead)
     said = (
         f"of the recall that second-order effects carry, significant ones alone keep "
         f"{in_percent(kept)}; without them {in_percent(lost)} is lost."

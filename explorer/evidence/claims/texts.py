@@ -14,6 +14,7 @@ from explorer.evidence.claim import (
     Verdict,
     by_lead,
     by_share,
+    has_share,
     in_percent,
     lead_numbers,
     outcome_of,
@@ -45,11 +46,11 @@ def judge(result: Result) -> Verdict:
     """Judge what the bundle's sparse sets keep, and whether choosing texts matters."""
     part = result["all_neurons"]
     above = all(is_positive(row["cosine"]) for row in result["strongest"]["omp_beyond_random"])
-    if not is_positive(part["drop"]):
-        found = by_lead(part["drop"], part.get("lead"), _judge_lead)
-        return found if above else replace(found, outcome=FAILS)
     last = max((r for r in part["rows"] if r["method"] == "omp"), key=lambda row: row["m"])
     share = last["of_direction"]
+    if not has_share(part["drop"], share):
+        found = by_lead(part["drop"], part.get("lead"), _judge_lead)
+        return found if above else replace(found, outcome=FAILS)
     said = (
         f"{last['m']} texts keep {in_percent(share)} of the recall that the directions themselves "
         f"keep, and chosen texts are {'' if above else 'not '}nearer than random ones at every "
