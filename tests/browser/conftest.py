@@ -18,6 +18,7 @@ from tests.support.told import told_pairs
 @pytest.fixture(scope="package")
 def chromium() -> str:
     pytest.importorskip("playwright.sync_api")
+    pytest.importorskip("axe_playwright_python")
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if not found:
         say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
@@ -48,8 +49,14 @@ def bundles(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="package")
-def server(bundles: Path, chromium: str) -> Iterator[str]:
-    with serving(bundles, Path(os.environ["EXPLORER_DATA"])) as address:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the server keeps findings."""
+    return tmp_path_factory.mktemp("findings") / "data"
+
+
+@pytest.fixture(scope="package")
+def server(bundles: Path, data: Path, chromium: str) -> Iterator[str]:
+    with serving(bundles, data) as address:
         yield address
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.browser import CONTRAST, EVERYWHERE, Visit
+from tests.support.browser import EVERYWHERE, Visit
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -15,8 +15,7 @@ PAGE = "adversarial?bundle=tiny&source=blue+square&target=red+circle&seed=3"
 @pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
 def test_adversarial_page_opens_cleanly(visit: Visit) -> None:
     visit.open(PAGE, HEADING)
-    visit.check()
-    assert visit.page.evaluate(CONTRAST) >= 4.5
+    visit.clean()
 
 
 def test_the_address_keeps_pair_and_seed(visit: Visit) -> None:

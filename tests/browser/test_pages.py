@@ -8,13 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.browser import (
-    CONTRAST,
-    EVERYWHERE,
-    PATIENCE,
-    Visit,
-    sync_api,
-)
+from tests.support.browser import EVERYWHERE, PATIENCE, Visit, sync_api
 
 PAGES = {
     "home": ("", "What does a neuron of CLIP mean?"),
@@ -23,25 +17,28 @@ PAGES = {
     "told": ("?bundle=told", "What does a neuron of CLIP mean?"),
     "above": ("neurons?bundle=told", "Neurons"),
     "answered": ("neuron?bundle=told&layer=1&neuron=4", "Layer 1 · Neuron 4"),
-    "texts": ("neuron?bundle=tiny&layer=1&neuron=5&more=texts", "Layer 1 · Neuron 5"),
+    "heads": ("neuron?bundle=told&layer=1&neuron=4&more=heads", "Layer 1 · Neuron 4"),
     "files": ("neuron?bundle=tiny&layer=1&neuron=5&more=files", "Layer 1 · Neuron 5"),
     "about": ("about?bundle=tiny", "About & credits"),
 }
+NARROW = ("told", "above", "answered")
+"""Where axe-core looks on a phone and in the dark too."""
+TEXTS = ("neuron?bundle=told&layer=1&neuron=4&more=texts", "Layer 1 · Neuron 4")
 
 
 @pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
 @pytest.mark.parametrize("name", PAGES)
 def test_page_opens_cleanly(visit: Visit, name: str) -> None:
     visit.open(*PAGES[name])
-    visit.check()
-    assert visit.page.evaluate(CONTRAST) >= 4.5
+    visit.clean(axe=name in NARROW)
 
 
 @pytest.mark.parametrize("visit", EVERYWHERE, indirect=True, ids=str)
 def test_figures_on_axes_can_be_read(visit: Visit) -> None:
     """A bug: axes were pale grey on white, with a contrast of 3.6."""
-    visit.open(*PAGES["texts"])
+    visit.open(*TEXTS)
     visit.page.wait_for_selector(".js-plotly-plot .xtick text")
+    visit.clean()
     pale = visit.page.evaluate(_AXES)
     assert len(pale) > 20
     assert min(pale) >= 4.5
@@ -63,7 +60,6 @@ _AXES = """() => {
 }"""
 
 
-# the least contrast between a text's colour and the first opaque ground behind it
 def test_first_visit_to_a_neighbour_and_back(visit: Visit) -> None:
     """The striking neuron of the first page, a neuron like it, and the way back."""
     visit.open(*PAGES["told"])
@@ -276,8 +272,6 @@ def test_script_in_a_text_never_runs(visit: Visit, path: str) -> None:
     visit.page.goto(visit.server + path)
     visit.page.wait_for_selector(".lens h1")
     visit.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
-    visit.page.wait_for_timeout(500)
-    assert visit.page.evaluate("window.stolen") is None
-    assert visit.page.locator('img[src="x"]').count() == 0
+    visit.harmless()
     assert "<img src=x" in visit.page.locator('[data-testid="stMain"]').inner_text()
     assert not visit.errors, visit.errors

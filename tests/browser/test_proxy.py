@@ -58,10 +58,10 @@ def proxied(
 
 
 @pytest.fixture
-def visit(engine: sync_api.Browser, proxied: str) -> Iterator[Visit]:
-    context = engine.new_context()
-    yield Visit(context, proxied, 1440, "light")
-    context.close()
+def visit(browser: sync_api.BrowserContext, proxied: str) -> Iterator[Visit]:
+    opened = Visit(browser, proxied, 1440, "light")
+    yield opened
+    opened.page.close()
 
 
 # every picture of the page, and whether it has arrived
@@ -78,7 +78,7 @@ def broken(visit: Visit) -> tuple[int, list[str]]:
     return len(found), [address for address in found if address]
 
 
-def test_pages_under_a_path_have_their_pictures(visit: Visit) -> None:
+def test_pages_under_a_path_have_their_pictures_facts_and_hints(visit: Visit) -> None:
     visit.open("neurons?bundle=tiny", "Neurons")
     count, lost = broken(visit)
     assert count > 20
@@ -87,11 +87,6 @@ def test_pages_under_a_path_have_their_pictures(visit: Visit) -> None:
     count, lost = broken(visit)
     assert count > 20
     assert not lost
-    visit.check()
-
-
-def test_facts_and_hints_are_served_under_the_path(visit: Visit) -> None:
-    visit.open("neuron?bundle=tiny&layer=1&neuron=5", "Layer 1 · Neuron 5")
     source = visit.page.locator('.lens img[src*="pictures/"]').first.get_attribute("src")
     assert source is not None
     for kind in ("facts", "hints"):
@@ -100,6 +95,7 @@ def test_facts_and_hints_are_served_under_the_path(visit: Visit) -> None:
         assert found
     answer = visit.page.request.get(visit.server + source)
     assert answer.headers["content-type"].startswith("image/")
+    visit.check()
 
 
 def test_links_stay_under_the_path(visit: Visit) -> None:

@@ -10,27 +10,29 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.atlas import widen
 from explorer.bundle import Bundle
+from explorer.commands.main import main
 from explorer.errors import InputError
 from explorer.ui.data.loaders import FOLDER_VARIABLE
-from tests.support.browser import CONTRAST, EVERYWHERE, ROOT, Visit
+from tests.support.browser import EVERYWHERE, ROOT, Visit
 
 QUERY = "search?bundle=tiny&q=red+%2B+circle+-+blue"
 PAGES = {
-    "texts": (QUERY, "Search"),
+    "texts": ("search?bundle=told&q=red+%2B+circle+-+blue", "Search"),
     "picture": ("search?bundle=tiny&image=3&find=circle", "Search"),
-    "concept": ("concept?bundle=tiny&text=red", "“red”"),
-    "compare": ("compare?bundle=tiny&pins=1.5,2.7,0.3,0.4&image=3", "Compare"),
+    "concept": ("concept?bundle=told&text=red", "“red”"),
+    "compare": ("compare?bundle=told&pins=1.4,1.5,2.7,0.3&image=3", "Compare"),
     "bundles": ("bundles?bundle=tiny&other=told", "Two bundles"),
     "pairs": ("search?bundle=told&q=red+circle&of=heads", "Search"),
     "pairs without claims": ("search?bundle=tiny&q=red&of=heads&pins=1.5@2.0", "Search"),
     "pairs compared": ("compare?bundle=tiny&pins=1.5,1.5@2.0,2.7@3.1&image=3", "Compare"),
-    "table": ("neurons?bundle=tiny&view=table&polysemy=0..&pins=1.5", "Neurons"),
+    "table": ("neurons?bundle=told&view=table&polysemy=0..&pins=1.5", "Neurons"),
 }
 EVIL = "%3Cimg%20src%3Dx%20onerror%3D%22window.stolen%3D1%22%3E"
 
@@ -39,8 +41,7 @@ EVIL = "%3Cimg%20src%3Dx%20onerror%3D%22window.stolen%3D1%22%3E"
 @pytest.mark.parametrize("name", PAGES)
 def test_page_opens_cleanly(visit: Visit, name: str) -> None:
     visit.open(*PAGES[name])
-    visit.check()
-    assert visit.page.evaluate(CONTRAST) >= 4.5
+    visit.clean()
 
 
 def test_text_search_to_a_neuron_and_back(visit: Visit) -> None:
@@ -176,39 +177,14 @@ def test_script_in_a_text_never_runs(visit: Visit, path: str) -> None:
     visit.page.goto(visit.server + path)
     visit.page.wait_for_selector(".lens h1")
     visit.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
-    visit.page.wait_for_timeout(500)
-    assert visit.page.evaluate("window.stolen") is None
-    assert visit.page.locator('img[src="x"]').count() == 0
+    visit.harmless()
     assert not visit.errors, visit.errors
 
 
-def test_bench_app_measures_a_real_server(bundles: Path, chromium: str) -> None:
-    def bench(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "explorer", "bench", "app", "--json", *options]
-        environment = os.environ | {FOLDER_VARIABLE: str(bundles)}
-        return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-
-    done = bench("--views=1", "--memory-views=1", "--sessions=1", "--bundle=tiny")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["neurons"] == len(Bundle.open(bundles / "tiny").neurons)
-    for times in found["server_ms"].values():
-        assert 0 < times["median"] <= times["p95"]
-    for page in found["first_view"].values():
-        assert page["bytes"] > 10_000
-        assert page["scripts_bytes"] > 100_000
-    assert found["memory_mb"]["warm"] > 50
-    refused = bench("--bundle=nowhere")
-    assert refused.returncode == 2
-    assert "no bundle nowhere" in refused.stderr
-
-
-def test_bench_atlas_moves_on_a_map_of_more_neurons(bundles: Path, chromium: str) -> None:
-    command = [sys.executable, "-m", "explorer", "bench", "atlas", "--json", "--bundle=tiny"]
+def bench(bundles: Path, *options: str) -> dict[str, Any]:
+    """What a benchmark of the app prints, run in a process of its own."""
     done = subprocess.run(
-        [*command, "--neurons=3000"],
+        [sys.executable, "-m", "explorer", "bench", *options, "--json", "--bundle=tiny"],
         cwd=ROOT,
         env=os.environ | {FOLDER_VARIABLE: str(bundles)},
         capture_output=True,
@@ -216,7 +192,30 @@ def test_bench_atlas_moves_on_a_map_of_more_neurons(bundles: Path, chromium: str
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    return dict(json.loads(done.stdout))
+
+
+def test_bench_app_measures_a_real_server(bundles: Path, chromium: str) -> None:
+    found = bench(bundles, "app", "--views=1", "--memory-views=1", "--sessions=1")
+    assert found["neurons"] == len(Bundle.open(bundles / "tiny").neurons)
+    for times in found["server_ms"].values():
+        assert 0 < times["median"] <= times["p95"]
+    for page in found["first_view"].values():
+        assert page["bytes"] > 10_000
+        assert page["scripts_bytes"] > 100_000
+    assert found["memory_mb"]["warm"] > 50
+
+
+def test_bench_app_needs_a_bundle(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(bundles))
+    assert main(["bench", "app", "--bundle=nowhere"]) == 2
+    assert "no bundle nowhere" in capsys.readouterr().err
+
+
+def test_bench_atlas_moves_on_a_map_of_more_neurons(bundles: Path, chromium: str) -> None:
+    found = bench(bundles, "atlas", "--neurons=3000")
     assert 1 < found["chosen"] < 3000
     for frames in found["frames_ms"].values():
         assert 0 < frames["median"] <= frames["p95"]

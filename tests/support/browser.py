@@ -18,6 +18,7 @@ import pytest
 from benchmarks.app import stop
 
 try:
+    from axe_playwright_python.sync_playwright import Axe
     from playwright import sync_api
 except ModuleNotFoundError:
     sync_api = None  # the fixture `chromium` skips every test that needs it
@@ -40,6 +41,8 @@ PATIENCE = 90_000  # ms; a shared machine may be slow
 WIDTHS = {1440: 900, 390: 844}
 EVERYWHERE = [(1440, "light"), (390, "dark")]
 """Each width and each scheme once: a width changes places alone, and a scheme colours alone."""
+GRAVE = {"serious", "critical"}
+"""What axe-core may not find."""
 
 
 def await_server(address: str, process: subprocess.Popen[bytes]) -> None:
@@ -98,6 +101,7 @@ class Visit:
         self, browser: sync_api.BrowserContext, server: str, width: int, scheme: str
     ) -> None:
         self.server = server
+        self.width = width
         self.page = browser.new_page()
         self.page.set_viewport_size({"width": width, "height": WIDTHS[width]})
         self.page.emulate_media(color_scheme=scheme)
@@ -126,6 +130,29 @@ class Visit:
     def query(self) -> dict[str, str]:
         return {key: values[0] for key, values in parse_qs(urlsplit(self.page.url).query).items()}
 
+    def harmless(self) -> None:
+        """What the page holds of a stranger's has run nothing, and there is nothing left to run."""
+        health = self.server + "_stcore/health"
+        self.page.evaluate(_ROUND_TRIPS, health)  # a picture that fails has failed by then
+        assert self.page.evaluate("window.stolen") is None
+        assert self.page.locator('img[src="x"]').count() == 0
+        assert self.page.locator('a[href^="javascript"]').count() == 0
+
+    def clean(self, axe: bool = False) -> None:
+        """`check`, and every text can be told from its ground; wide or `axe`: nothing serious."""
+        self.check()
+        assert self.page.evaluate(CONTRAST) >= 4.5
+        if not axe and self.width == min(WIDTHS):
+            return
+        found = Axe().run(self.page)
+        grave = [
+            f"{broken['id']}: {broken['help']}: {node['html'][:200]} {node['target']}"
+            for broken in found.response["violations"]
+            if broken["impact"] in GRAVE
+            for node in broken["nodes"]
+        ]
+        assert not grave, "\n".join(grave)
+
     def check(self) -> None:
         """Nothing raised, nothing wider than the window, every picture with a text."""
         assert not self.errors, self.errors
@@ -139,6 +166,9 @@ class Visit:
         assert silent == 0, f"{silent} pictures without alternative text"
 
 
+_ROUND_TRIPS = """async (address) => {
+  for (let n = 0; n < 3; n += 1) await (await fetch(address, { cache: "no-store" })).text();
+}"""
 # the least contrast of any text with what lies behind it
 CONTRAST = """() => {
   const read = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
