@@ -28,8 +28,9 @@ from urllib.parse import urlencode
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.places import bundles_folder
 from explorer.ui.core.glossary import MEASURES
-from explorer.ui.data.loaders import FOLDER_VARIABLE, bundles_folder, find_bundles
+from explorer.ui.data.loaders import FOLDER_VARIABLE, find_bundles
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120.0  # seconds for a page, or for the server to start

@@ -51,9 +51,11 @@ def recall_of(evidence: Mapping[str, Any]) -> Recall | None:
         return None
 
 
-def stored_evidence(bundle: Bundle) -> dict[str, Result]:
-    """Return {section: result} of what was measured on a bundle."""
-    return upgraded(bundle.manifest.evidence)
+def stored_evidence(bundle: Bundle, *sections: str) -> dict[str, Result]:
+    """Return {section: result} of what was measured on a bundle: all of it, or these sections."""
+    evidence = bundle.manifest.evidence
+    chosen = {name: evidence[name] for name in sections or evidence if name in evidence}
+    return upgraded(chosen)
 
 
 def upgraded(evidence: Mapping[str, Any]) -> dict[str, Result]:

@@ -36,12 +36,6 @@ ACTIVATION_NEURONS = 200
 STRONGEST = 0.1  # share of the patches whose mean says how strongly a text is there
 
 
-def default_layers(lens_model: LensModel) -> tuple[int, ...]:
-    """Return the layers of the model's later half, from which meanings come; else all there are."""
-    later = tuple(n for n in lens_model.layers if n >= lens_model.loaded.layers // 2)
-    return later or lens_model.layers
-
-
 def second_order(reading: Reading, directions: Tensor, settings: MapSettings) -> Tensor:
     """Return the patches' exact shares: [image, text, patch]."""
     return text_shares(reading, directions, settings)[:, :, 1:]
@@ -122,8 +116,8 @@ def refinement(reading: Reading, directions: Tensor, settings: MapSettings = EXA
 def concept_maps(reading: Reading, directions: Tensor, image: int = 0) -> Tensor:
     """Return the refined shares of every patch along directions [text, embed]: [text, patch].
 
-    The neurons are those of `default_layers`; the sum over patches is their effect along the text
-    but for the class token's part. One product for any number of texts.
+    The neurons are those of `LensModel.later_layers`; the sum over patches is their effect along
+    the text but for the class token's part. One product for any number of texts.
     """
     vectors = token_vectors(reading)[image, 1:]  # [patch, embed]
     spread = reading.affinity[image].to(vectors) @ vectors
@@ -173,7 +167,7 @@ def chosen_layers(lens_model: LensModel, settings: MapSettings) -> tuple[int, ..
         InputError: when settings name none, or the model was not opened with one.
     """
     if settings.layers is None:
-        return default_layers(lens_model)
+        return lens_model.later_layers
     if not settings.layers:
         raise InputError("A map needs at least one layer: name one, or leave the layers out.")
     lens_model.check_layers(settings.layers)

@@ -66,6 +66,12 @@ class LensModel:
         rows, columns = self.loaded.model.visual.grid_size
         return int(rows), int(columns)
 
+    @cached_property
+    def later_layers(self) -> tuple[int, ...]:
+        """The layers of the model's later half, from which meanings come; else all there are."""
+        later = tuple(layer for layer in self.layers if layer >= self.loaded.layers // 2)
+        return later or self.layers
+
     @property
     def mean_writes(self) -> dict[int, Tensor]:
         """Layer -> [path, width]: what the mean coefficients write to the stream."""

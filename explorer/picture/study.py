@@ -32,7 +32,7 @@ from explorer.picture.patches import Patch, strongest_at_patches
 from explorer.picture.presence import Presence
 from explorer.picture.reading import Reading, picture_pixels
 from explorer.picture.segment import Segmentation
-from explorer.picture.settings import USUAL, SegmentSettings, calibrated_threshold
+from explorer.picture.settings import USUAL, SegmentSettings, calibrated_threshold, check_shape
 from explorer.pixels import to_rgb
 
 MOST_SEGMENTATIONS = 24  # that are kept
@@ -57,7 +57,7 @@ class Study:
         Raises:
             InputError: when the bundle's model cannot be loaded, or the picture is too long.
         """
-        Framing.of(picture.size)
+        check_shape(picture.size)
         return cls(open_lens_model(bundle), to_rgb(picture), bundle)
 
     def framing(self, fit: str = "pad") -> Framing:

@@ -17,7 +17,6 @@ from explorer.picture.heatmaps import direction_maps, grounded, heatmaps
 from explorer.picture.maps import (
     aligned_neurons,
     concept_maps,
-    default_layers,
     refinement,
     text_shares,
     token_vectors,
@@ -389,8 +388,8 @@ def test_a_model_without_a_bundle_has_maps_too(lens_model: LensModel) -> None:
     assert bare.layers == (0, 1, 2)
     maps = heatmaps(read(bare, tiny_images(1)), ["red"], settings=MapSettings(refine=True))
     assert maps.abs().sum() > 0
-    assert default_layers(bare) == (2,)
-    assert default_layers(bare_lens_model(lens_model.loaded, [0])) == (0,)
+    assert bare.later_layers == (2,)
+    assert bare_lens_model(lens_model.loaded, [0]).later_layers == (0,)
 
 
 def test_a_bundle_is_opened_once(bundle: Bundle, lens_model: LensModel) -> None:

@@ -70,7 +70,7 @@ def closed(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> Iterat
 
 def test_pictures_are_sent_as_they_are_stored_and_kept(view: View) -> None:
     for number in (0, 35, 39):  # the last one is held out
-        status, headers, body = get(served.picture_address(view, number))
+        status, headers, body = get(f"{served.pictures_address(view)}{number}")
         assert status == 200
         assert body == view.bundle.pictures.encoded(number)
         assert headers["content-type"] == "image/png"
@@ -79,7 +79,7 @@ def test_pictures_are_sent_as_they_are_stored_and_kept(view: View) -> None:
 
 def test_pages_name_the_files(view: View) -> None:
     shown = image(view, 3)
-    assert f'src="{served.picture_address(view, 3)}"' in shown
+    assert f'src="{served.pictures_address(view)}3"' in shown
     assert f'alt="{view.labels[3]}"' in shown
 
 
@@ -155,19 +155,19 @@ def test_what_is_not_there_is_refused_in_one_sentence(view: View, path: str, rea
 def test_the_ticket_needs_the_password(
     view: View, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = served.picture_address(view, 1)
+    free = f"{served.pictures_address(view)}1"
     with closed(monkeypatch, access.PASSWORD_VARIABLE, "open sesame"):
         loaders._open.clear()  # another server
         inside = View("tiny", Bundle.open(tiny_bundle))
         assert get(free)[0] == 404
         assert served.ticket(inside) != served.ticket(view)
-        assert get(served.picture_address(inside, 1))[0] == 200
+        assert get(f"{served.pictures_address(inside)}1")[0] == 200
     loaders._open.clear()
     assert get(free)[0] == 200
 
 
 def test_who_no_proxy_names_gets_nothing(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = served.picture_address(view, 1)
+    address = f"{served.pictures_address(view)}1"
     with closed(monkeypatch, access.HEADER_VARIABLE, "X-Forwarded-User"):
         assert get(address)[0] == 404
         assert get(address, X_Forwarded_User="ada")[0] == 200

@@ -19,10 +19,9 @@ from explorer.picture.reading import neuron_shares, read
 from explorer.ui.core import glossary
 from explorer.ui.data import export, grouping, loaders
 from explorer.ui.data.grouping import Picture
-from explorer.ui.data.heads import head_shares
 from explorer.ui.data.intervals import intervals
 from explorer.ui.data.loaders import View
-from explorer.ui.data.neuron import TABS, cut, read_neuron
+from explorer.ui.data.neuron import TABS, cut, head_shares, read_neuron
 from explorer.ui.html.pictures import image
 from explorer.ui.neuron.downloads import vector_file
 from explorer.ui.neuron.pairs import colour_of, coloured

@@ -16,7 +16,7 @@ from explorer.ui.html.links import chips, link
 
 def measured(view: View) -> Markup:
     """Say how often such pictures fool this model; nothing where that was not measured."""
-    found = stored_evidence(view.bundle).get("attack", {})
+    found = stored_evidence(view.bundle, "attack").get("attack", {})
     rates = {name: row["two_way"]["value"] for name, row in found.get("methods", {}).items()}
     if not {"second-order", "random", "none"} <= rates.keys():
         return NOTHING
@@ -46,7 +46,7 @@ def proposals(view: View, listed: Sequence[Proposal], seed: int) -> Markup:
             "such class for the first."
         )
     else:
-        found = stored_evidence(view.bundle)["attack"]
+        found = stored_evidence(view.bundle, "attack")["attack"]
         where = (
             f"Of the {found['pairs']:,} pairs that were measured, those most often taken for the "
             f"second class: the share of {found['scenes']:,} pictures."

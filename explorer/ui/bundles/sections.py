@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from explorer.bundle.match import Matches
 from explorer.errors import BundleError, InputError
+from explorer.places import bundles_folder
 from explorer.ui.address.bundles_query import (
     CHANGED,
     SHOWS,
@@ -39,7 +40,7 @@ def body(page: Page) -> None:
     frame.title("Two bundles")
     kinds = pages("What to compare", frame.COMPARISONS, PAGE, bundle=page.view.key)
     frame.draw(tag("div", tag("h1", "Two bundles"), kinds, css="neuron-head"))
-    folder = loaders.bundles_folder()
+    folder = bundles_folder()
     found = loaders.find_bundles(folder)
     query, problems = read_bundles(page.params, page.view.key, list(found))
     frame.show_problems(page.problems + problems)

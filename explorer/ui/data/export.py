@@ -16,9 +16,9 @@ from explorer.bundle.pairs import pair_facts
 from explorer.findings.neuron_table import plain
 from explorer.ui.address.address import NeuronsQuery
 from explorer.ui.data import grouping
-from explorer.ui.data.heads import head_shares
 from explorer.ui.data.intervals import intervals
 from explorer.ui.data.loaders import View
+from explorer.ui.data.neuron import head_shares
 from explorer.ui.data.selection import match_strength, matching_texts, select
 
 LABELS = "; "  # between the labels of a neuron's pictures

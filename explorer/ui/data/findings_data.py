@@ -15,6 +15,7 @@ from explorer.errors import BundleError, ExplorerError
 from explorer.findings.database import database_url
 from explorer.findings.model import ORIGIN, BundleRef, Finding, Saved, SavedFinding
 from explorer.findings.store import Store
+from explorer.places import bundles_folder
 from explorer.ui.address.address import PAGES, href
 from explorer.ui.address.findings_query import linkable
 from explorer.ui.data import loaders
@@ -89,7 +90,7 @@ def reference(view: View) -> BundleRef:
 
 def view_of(ref: BundleRef) -> View | None:
     """Return the view of a finding's bundle; None where it is not here or cannot be opened."""
-    found = loaders.find_bundles(loaders.bundles_folder())
+    found = loaders.find_bundles(bundles_folder())
     for key, path in found.items():
         if _identity(str(path), _stamp(path)) == ref.digest:
             try:
@@ -102,7 +103,7 @@ def view_of(ref: BundleRef) -> View | None:
 def bundles() -> dict[str, Bundle]:
     """Return every bundle that can be opened, by its manifest's identity."""
     opened: dict[str, Bundle] = {}
-    for key, path in loaders.find_bundles(loaders.bundles_folder()).items():
+    for key, path in loaders.find_bundles(bundles_folder()).items():
         try:
             view = loaders.open_view(key, path)
         except BundleError:

@@ -109,7 +109,8 @@ def _examine(view: View, row: int, merit: float) -> Highlight:
     agreeing = np.array([group.agreeing for group in kept[:MEANINGS]])
     telling = np.mean([_telling(view, group) for group in kept[:MEANINGS]])
     pure = agreeing.sum() / sum(len(group.pictures) for group in kept[:MEANINGS])
-    told = max(2 * view.agreement(row) - 1, 0.0)  # 0 where texts don't tell its pictures
+    agreement = float(view.column("agreement")[row])
+    told = max(2 * agreement - 1, 0.0)  # 0 where texts don't tell its pictures
     score = merit * told * float(_spread(agreeing, len(pictures)) * telling * pure)
     return Highlight(row, score, tuple(kept[:MEANINGS]))
 

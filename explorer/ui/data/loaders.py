@@ -27,12 +27,7 @@ T = TypeVar("T")
 
 FOLDER_VARIABLE = places.BUNDLES_VARIABLE
 SHORTEST_WORD = 3  # letters; shorter parts of a label say nothing
-QUIET = 0.02  # of its layer's median effect; below it a neuron says nothing
-
-
-def bundles_folder() -> Path:
-    """Return the folder that bundles are looked for in."""
-    return places.bundles_folder()
+QUIET = 0.02  # of its layer's median effect; below it a neuron counts as silent
 
 
 def find_bundles(folder: Path) -> dict[str, Path]:
@@ -54,11 +49,6 @@ class View:
     def neurons(self) -> pd.DataFrame:
         """Return the neuron table."""
         return self.bundle.neurons
-
-    @property
-    def quiet_below(self) -> float:
-        """Return the share of its layer's median effect below which a neuron counts as silent."""
-        return QUIET
 
     @cached_property
     def layers(self) -> list[int]:
@@ -106,12 +96,17 @@ class View:
         """Return the dictionary's texts in lower case."""
         return [text.casefold() for text in self.bundle.texts]
 
-    @property
+    @cached_property
     def passing(self) -> Passing:
         """Return which neurons are more than chance."""
         return passing(self.bundle)
 
-    @property
+    @cached_property
+    def says_nothing(self) -> bool:
+        """Return whether the bundle was compared with chance and no neuron's words pass."""
+        return self.bundle.tested and not self.passing.words.any()
+
+    @cached_property
     def sieved(self) -> bool:
         """Return whether lists can leave out what is no more than chance: some neurons pass."""
         return bool(self.passing.either.any())
@@ -129,10 +124,6 @@ class View:
     def title(self, row: int) -> Title:
         """Return what a neuron may be called; see `explorer.bundle.meaning`."""
         return title_of(self.bundle, row)
-
-    def agreement(self, row: int) -> float:
-        """Return how well a neuron's texts tell its pictures; see `explorer.describe.agreement`."""
-        return float(self.neurons["agreement"].iloc[row])
 
     @cached_property
     def trust(self) -> NDArray[np.float32]:

@@ -81,7 +81,7 @@ class Neuron:
     @property
     def agreement(self) -> float:
         """Return how well its texts tell its pictures."""
-        return self.view.agreement(self.row)
+        return self.measure("agreement")
 
     @property
     def doubtful(self) -> bool:
@@ -216,6 +216,19 @@ def _read_row(params: Mapping[str, str], view: View) -> tuple[int, list[str]]:
     if problems:
         problems[-1] += f" {glossary.neuron_name(*view.place(row))} is shown instead."
     return row, problems
+
+
+def head_shares(view: View, row: int) -> tuple[list[int], NDArray[np.float32]]:
+    """Return the later blocks, and each of their heads' share of the strong effects.
+
+    The shares, [block, head] float32, add up to 1; one below 0 works against the rest.
+    """
+    model = view.bundle.manifest.model
+    layer, _ = view.place(row)
+    blocks = list(range(layer + 1, int(model["blocks"])))
+    heads = int(model["heads"])
+    stored = np.asarray(view.bundle.path_shares[row], np.float32)
+    return blocks, stored[len(stored) - len(blocks) * heads :].reshape(len(blocks), heads)
 
 
 def heads_address(head: Head | None) -> dict[str, str]:

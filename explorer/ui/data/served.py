@@ -31,9 +31,12 @@ PICTURES, HINTS, PAIR_HINTS, FACTS = "pictures", "hints", "pair-hints", "facts"
 HINT_PICTURES = 4
 
 
-def picture_address(view: View, number: int) -> str:
-    """Return where a picture of the bundle is served, relative to every page."""
-    return f"{_folder(view, PICTURES)}{number}"
+def pictures_address(view: View) -> str:
+    """Return where pictures of the bundle are served, relative to every page.
+
+    A picture's number goes behind it.
+    """
+    return _folder(view, PICTURES)
 
 
 def hints_address(view: View) -> str:
@@ -68,6 +71,7 @@ def hint(view: View, row: int) -> dict[str, Any]:
         for measure in measures_of("hint")
         if measure.key in view.neurons
     ]
+    pictures = pictures_address(view)
     return {
         "name": glossary.neuron_name(layer, neuron),
         "title": title.text,
@@ -75,7 +79,7 @@ def hint(view: View, row: int) -> dict[str, Any]:
         "shows": ", ".join(f"{word} {n}" for word, n in grouping.shared_words(view, row)),
         "measures": " · ".join(measures),
         "pictures": [
-            {"src": picture_address(view, image), "label": view.labels[image]}
+            {"src": f"{pictures}{image}", "label": view.labels[image]}
             for image in grouping.strongest(view, row, HINT_PICTURES)
         ],
         "near": places[np.isfinite(places).all(axis=1)].round(4).tolist(),
@@ -96,6 +100,7 @@ def pair_hint(view: View, number: int) -> dict[str, Any]:
     beside = int(placed.beside[number])
     where = "its own neuron" if beside == row else glossary.neuron_name(*view.place(beside))
     own = np.asarray(view.bundle.atlas[row], np.float64)
+    pictures = pictures_address(view)
     return {
         "name": glossary.neuron_name(*view.place(row), pair.key),
         "title": pair.said,
@@ -104,7 +109,7 @@ def pair_hint(view: View, number: int) -> dict[str, Any]:
         "measures": f"carries {glossary.share(pair.share)} of its neuron · beside {where}, cosine "
         f"{glossary.number(float(placed.cosines[number]))}",
         "pictures": [
-            {"src": picture_address(view, shown.image), "label": view.labels[shown.image]}
+            {"src": f"{pictures}{shown.image}", "label": view.labels[shown.image]}
             for shown in pair.images[:HINT_PICTURES]
         ],
         "near": [own.round(4).tolist()] if np.isfinite(own).all() else [],

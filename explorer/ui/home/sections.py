@@ -137,7 +137,7 @@ def _figures(view: View) -> list[tuple[str, str, str]]:
             f"of strong effects by one direction, median{_untrained('explained_variance', view)}",
         ),
     ]
-    recall = recall_of(stored_evidence(view.bundle))
+    recall = recall_of(stored_evidence(view.bundle, "recall"))
     if recall and recall.top_1["value"] is not None:
         items.append(
             (

@@ -28,12 +28,12 @@ def picture_mark(svg: str) -> Markup:
     return tag("img", src=f"data:image/svg+xml;base64,{source}", alt="")
 
 
-def image(view: View, number: int, source: str | None = None) -> Markup:
-    """Show one picture, or another in its place, its label as alternative text."""
+def image(view: View, number: int, source: str = "") -> Markup:
+    """Show one picture, its label as alternative text; `source`: its address, or another's."""
     label = view.labels[number]
     return tag(
         "img",
-        src=source or served.picture_address(view, number),
+        src=source or f"{served.pictures_address(view)}{number}",
         alt=label,
         title=label,
         loading="lazy",
@@ -58,11 +58,15 @@ def tiles(
 
     `sources` are drawn in place of the pictures, by their number.
     """
-    cells = (_tile(view, picture, (sources or {}).get(picture.image)) for picture in pictures)
+    folder, painted = served.pictures_address(view), sources or {}
+    cells = (
+        _tile(view, picture, painted.get(picture.image, f"{folder}{picture.image}"))
+        for picture in pictures
+    )
     return tag("div", cells, css="pics")
 
 
-def _tile(view: View, picture: Picture, source: str | None) -> Markup:
+def _tile(view: View, picture: Picture, source: str) -> Markup:
     colour = f" c{picture.colour}" if picture.colour != grouping.REST else ""
     shown = image(view, picture.image, source)
     return tile(
@@ -101,7 +105,8 @@ def group_heading(group: PictureGroup) -> Markup:
 
 def strip(view: View, images: Iterable[int], wide: bool = False) -> Markup:
     """Lay pictures side by side, without captions; `wide`: as many in a row as fit."""
-    cells = (tag("span", image(view, int(number)), css="cell") for number in images)
+    folder = served.pictures_address(view)
+    cells = (tag("span", image(view, int(n), f"{folder}{n}"), css="cell") for n in images)
     return tag("div", cells, css="strip pics" if wide else "strip")
 
 

@@ -28,7 +28,6 @@ from explorer.ui.html.pictures import dot, picture_source
 from explorer.ui.html.pictures import image as bundle_picture
 from explorer.ui.html.shots import preview_size
 from explorer.ui.image.source import Example, Source
-from explorer.ui.shell import standing
 
 SMALL = 168
 NAMED = 3  # neurons named at a patch
@@ -64,16 +63,16 @@ def strip(
 
 def _named(view: View, text: str) -> Markup:
     """Write a text that a list names: bold, but where texts fit no better than chance."""
-    return muted(text) if standing.says_nothing(view) else tag("b", text)
+    return muted(text) if view.says_nothing else tag("b", text)
 
 
 def _css(view: View, name: str) -> str:
-    return f"{name} unsure" if standing.says_nothing(view) else name
+    return f"{name} unsure" if view.says_nothing else name
 
 
 def no_better(view: View) -> Markup:
     """Say what lists of texts are worth where no words pass."""
-    if not standing.says_nothing(view):
+    if not view.says_nothing:
         return NOTHING
     return caption(
         "In this bundle texts fit no better than chance: those listed here are the nearest, and "
@@ -103,7 +102,7 @@ def likely(view: View, texts: Sequence[str], mapped: Linked) -> Markup:
 
 def hit_rates(view: View) -> Markup:
     """Say how often discovery names what is there, as measured; nothing where it wasn't."""
-    measured = stored_evidence(view.bundle).get("discovery", {})
+    measured = stored_evidence(view.bundle, "discovery").get("discovery", {})
 
     def named(pool: str) -> str:
         alone, among = (
@@ -149,12 +148,21 @@ def _concept(view: View, concept: FoundConcept, share: float, mapped: Linked) ->
     )
 
 
-def neuron_card(view: View, found: FoundNeuron, patches: Tensor, study: Study) -> Markup:
-    """Show a neuron with its own map on the picture, all of it a link to its page."""
-    strength = torch.sign(torch.tensor(found.effect)) * patches
-    size = preview_size(study.picture.size, SMALL)
-    drawn = scaled(study.framing().to_picture(strength[None, None], size))[0].numpy()
-    painted = painting.paint(study.picture, drawn, painting.colour_of(0))
+def neuron_maps(
+    study: Study, maps: Tensor, effects: Sequence[float], longest: int, opacity: float = 0.8
+) -> list[Image.Image]:
+    """Paint neurons' maps [neuron, patch_row, patch_column], each towards its own effect's side.
+
+    The pictures are at most `longest` pixels long.
+    """
+    size = preview_size(study.picture.size, longest)
+    strengths = torch.tensor(effects).sign()[:, None, None] * maps
+    drawn = scaled(study.framing().to_picture(strengths[None], size)).numpy()
+    return [painting.paint(study.picture, one, painting.colour_of(0), opacity) for one in drawn]
+
+
+def neuron_card(view: View, found: FoundNeuron, painted: Image.Image) -> Markup:
+    """Show a neuron with its own map, `painted`, all of it a link to its page."""
     name = glossary.neuron_name(found.layer, found.neuron)
     source = picture_source(painting.encode(painted, "WEBP"))
     times = f"{glossary.number(abs(found.strength), 1)} × its threshold"

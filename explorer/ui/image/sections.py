@@ -11,9 +11,7 @@ from markupsafe import Markup
 from streamlit.delta_generator import DeltaGenerator
 
 from explorer.errors import ExplorerError, InputError
-from explorer.picture import painting
 from explorer.picture.methods import METHODS
-from explorer.picture.segment import scaled
 from explorer.picture.settings import calibrated_threshold
 from explorer.picture.study import Study
 from explorer.picture.uploads import MAX_BYTES
@@ -323,6 +321,8 @@ def _neurons(page: Page, query: ImageQuery, study: Study) -> None:
         _one_neuron(page, query, study, query.neuron)
     neurons = study.discovery().neurons
     maps = study.neuron_maps([neuron.row for neuron in neurons])
+    effects = [neuron.effect for neuron in neurons]
+    painted = image_parts.neuron_maps(study, maps, effects, image_parts.SMALL)
     frame.draw(
         tag("h2", "Neurons it drives most"),
         caption(
@@ -331,8 +331,8 @@ def _neurons(page: Page, query: ImageQuery, study: Study) -> None:
         ),
         cards(
             (
-                image_parts.neuron_card(page.view, neuron, maps[place], study)
-                for place, neuron in enumerate(neurons)
+                image_parts.neuron_card(page.view, neuron, shown)
+                for neuron, shown in zip(neurons, painted, strict=True)
             ),
             small=True,
         ),
@@ -345,10 +345,9 @@ def _one_neuron(page: Page, query: ImageQuery, study: Study, place: tuple[int, i
     view = page.view
     patches = study.neuron_maps([view.bundle.row(layer, neuron)])
     total = float(patches.sum())
-    sign = 1 if total >= 0 else -1
-    size = shots.preview_size(study.picture.size)
-    drawn = scaled(study.framing().to_picture(sign * patches[None], size))[0].numpy()
-    painted = painting.paint(study.picture, drawn, painting.colour_of(0), query.opacity / 100)
+    (painted,) = image_parts.neuron_maps(
+        study, patches, [total], shots.PREVIEW, query.opacity / 100
+    )
     name = glossary.neuron_name(layer, neuron)
     away = "" if total >= 0 else "; it points away from its direction, and that is shown"
     frame.draw(

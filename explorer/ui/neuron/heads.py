@@ -8,8 +8,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from explorer.ui.core import glossary
-from explorer.ui.data.heads import head_shares
-from explorer.ui.data.neuron import Neuron
+from explorer.ui.data.neuron import Neuron, head_shares
 from explorer.ui.html import charts
 from explorer.ui.html.elements import caption, tag
 from explorer.ui.shell import frame

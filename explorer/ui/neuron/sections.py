@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from explorer.ui.address.address import IMAGE, write_places
 from explorer.ui.core import glossary
+from explorer.ui.data.loaders import QUIET
 from explorer.ui.data.neuron import HEAD, HEADS, MORE, PICTURES, TABS, TEXTS, WHERE, Neuron
 from explorer.ui.html import charts
 from explorer.ui.html.cards import card, cards, match, measures, named
@@ -135,7 +136,7 @@ def _silence(neuron: Neuron) -> str:
         )
     return (
         "This neuron is all but silent: its typical effect is under "
-        f"{glossary.share(neuron.view.quiet_below)} of what is usual in its layer. Read what "
+        f"{glossary.share(QUIET)} of what is usual in its layer. Read what "
         "follows as noise."
     )
 

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from explorer.bundle.pictures import picture_kind
 from explorer.errors import ExplorerError, InputError
+from explorer.places import bundles_folder
 from explorer.ui.core import access
 from explorer.ui.data import export, loaders, served
 from explorer.ui.data.loaders import View
@@ -44,7 +45,7 @@ def _asked(request: Request) -> tuple[View, int]:
     if header and not access.named(request.headers.getlist(header)):
         raise InputError(f"The proxy in front of this server named no user in {header}.")
     key = request.path_params["bundle"]
-    path = loaders.find_bundles(loaders.bundles_folder()).get(key)
+    path = loaders.find_bundles(bundles_folder()).get(key)
     if path is None:
         raise InputError(f"There is no bundle “{key}” here.")
     view = loaders.open_view(key, path)

@@ -25,6 +25,7 @@ import streamlit as st
 from starlette.formparsers import MultiPartParser
 
 from explorer.errors import ExplorerError, InputError
+from explorer.places import bundles_folder
 from explorer.ui.core import access
 from explorer.ui.data import highlights, loaders
 
@@ -56,7 +57,7 @@ def warn() -> None:
 
 def warm_up() -> None:
     """Open the first bundle and derive what every page needs, while the first browser loads."""
-    found = loaders.find_bundles(loaders.bundles_folder())
+    found = loaders.find_bundles(bundles_folder())
     for key, path in list(found.items())[:1]:
         with suppress(ExplorerError):  # the page that opens it says what is wrong
             view = loaders.open_view(key, path)

@@ -24,7 +24,7 @@ from markupsafe import Markup
 from streamlit.delta_generator import DeltaGenerator
 
 from explorer.errors import BundleError, ExplorerError, InputError
-from explorer.places import CHECKOUT, WHERE_SHIPPED
+from explorer.places import CHECKOUT, WHERE_SHIPPED, bundles_folder
 from explorer.ui.address.address import PINS, arrive, href, parse_jump
 from explorer.ui.address.pin import pinned
 from explorer.ui.core.theme import FAVICON, STYLE
@@ -112,7 +112,7 @@ def _begin(name: str) -> Page:
     asked = st.query_params.to_dict()
     params = {key: unicodedata.normalize("NFC", value) for key, value in asked.items() if value}
     arrive(name, {})
-    folder = loaders.bundles_folder()
+    folder = bundles_folder()
     found = loaders.find_bundles(folder)
     if not found:
         _navigation(name, "")

@@ -15,12 +15,7 @@ NO_BETTER = "In this bundle words describe neurons no better than chance."
 
 def sentence(view: View) -> Markup:
     """Say on every page of a bundle that none of its neurons' words pass; else nothing."""
-    return caption(NO_BETTER, css="standing") if says_nothing(view) else NOTHING
-
-
-def says_nothing(view: View) -> bool:
-    """Return whether a bundle was compared with chance and no neuron's words pass."""
-    return view.bundle.tested and not view.passing.words.any()
+    return caption(NO_BETTER, css="standing") if view.says_nothing else NOTHING
 
 
 def what_it_lacks(view: View) -> Markup:
