@@ -130,7 +130,7 @@ class Bundle(Arrays):
     @cached_property
     def texts(self) -> list[str]:
         """The dictionary's texts, [text]."""
-        return list(self.text_table["text"])
+        return self.text_table["text"].tolist()
 
     @cached_property
     def pictures(self) -> PictureStore:

@@ -11,7 +11,7 @@ import io
 import mmap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +201,7 @@ def picture_kind(data: bytes) -> str:
 
 def _order_problem(table: pd.DataFrame, size: int) -> str:
     """Return what is wrong with the pictures' splits, or with their places in `size` bytes."""
-    if odd := sorted(set(table["split"]) - set(SPLITS)):
+    if odd := sorted(set(table["split"].unique()) - set(SPLITS)):
         return f"column 'split': expected one of {', '.join(SPLITS)}, found {odd[0]!r:.40}"
     held = (table["split"] == SPLITS[1]).to_numpy()
     if np.any(held[:-1] & ~held[1:]):
@@ -226,12 +226,15 @@ def picture_words(table: pd.DataFrame, columns: Sequence[str]) -> list[frozenset
     """Return the words of each picture in some columns of its table, [image], in lower case.
 
     Commas part the words of keywords and looks; a label or concept is one word, whatever its form.
+    Equal texts are read once.
     """
-    listed = [
-        [
-            {part.strip() for part in (text.split(",") if name in LISTS else [text])}
-            for text in table[name].fillna("").astype(str).str.lower()
-        ]
-        for name in columns
-    ]
-    return [frozenset().union(*words) - {""} for words in zip(*listed, strict=True)]
+
+    def words(name: str) -> Iterable[frozenset[str]]:
+        @cache
+        def parted(text: str) -> frozenset[str]:
+            parts = text.split(",") if name in LISTS else [text]
+            return frozenset(part.strip() for part in parts) - {""}
+
+        return map(parted, table[name].fillna("").str.lower().tolist())
+
+    return list(map(frozenset[str].union, *map(words, columns)))

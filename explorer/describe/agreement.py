@@ -94,17 +94,21 @@ class TopWeights:
         base = np.where(total > 0, weights[:, 1:].sum(axis=(1, 2)), UNKNOWN).astype(np.float32)
         weights[:, 1:] *= -1
         neurons, columns = len(weights), weights[0].size
-        starts = np.arange(0, neurons * columns + 1, columns)
+        starts = np.arange(0, neurons * columns + 1, columns, np.int32)
         numbers = np.maximum(top_images, 0).astype(np.int32).ravel()
         shape = (neurons, images)
         return cls(csr_array((weights.ravel(), numbers, starts), shape=shape), base)
 
-    def agreement(
-        self, text: NDArray[np.float32], images: NDArray[np.floating]
-    ) -> NDArray[np.float32]:
-        """Return each neuron's agreement with a text, [neuron] float32; see `text_agreement`."""
-        along = np.asarray(images, np.float32) @ text
-        found: NDArray[np.float32] = self.base + self.signed @ _ranks(along, along)
+    def agreement(self, along: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return each neuron's agreement with a text, [neuron] float32; see `text_agreement`.
+
+        along: [image], products of the images' embeddings with the text.
+        """
+        order = np.argsort(along)
+        _, equal = np.unique(along[order], return_counts=True)
+        ranks = np.empty_like(along)
+        ranks[order] = np.repeat(np.cumsum(equal) - equal / 2, equal) / len(along)
+        found: NDArray[np.float32] = self.base + self.signed @ ranks
         return found
 
 
@@ -119,7 +123,8 @@ def text_agreement(
     text: [embed]; images: [image, embed], embeddings of the corpus; top_images, top_effects: as in
     `agreement`. The same figure as `agreement` gives with this text for every neuron.
     """
-    return TopWeights.of(top_images, top_effects, len(images)).agreement(text, images)
+    along = np.asarray(images, np.float32) @ text
+    return TopWeights.of(top_images, top_effects, len(images)).agreement(along)
 
 
 def _ranks(values: NDArray[np.float32], asked: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -51,7 +51,7 @@ from explorer.search.texts import Embed, text_embeddings
 NEAR_COSINE = 0.4  # between centred texts; one random pair in a hundred reaches it
 CANCELLED = 1e-3  # norm below which a combination is nothing but rounding
 LEAST_WEIGHT = 0.005  # a weight that rounds to nothing is no match
-CHUNK = 4096  # rows that are widened to float32 at once
+CHUNK = 2**18  # values that are multiplied at once: too few for BLAS to wait for a second thread
 WIDE = 2**28  # bytes of rows that are kept widened: ten times as fast
 ENDS = {1: "positive", -1: "negative"}
 
@@ -117,12 +117,24 @@ class TextSearch:
     @cached_property
     def cosines(self) -> NDArray[np.float32]:
         """Cosine of every neuron's direction with the combined text, [neuron]."""
-        return self._products[:, -1]
+        cosines: NDArray[np.float32] = self.text_cosines @ self._shares
+        return cosines
 
     @cached_property
     def text_cosines(self) -> NDArray[np.float32]:
         """Cosine of every neuron's direction with each centred text, [neuron, text]."""
-        return self._products[:, :-1]
+        return products(wide(self.bundle, "directions"), self.atoms)
+
+    @cached_property
+    def _shares(self) -> NDArray[np.float32]:
+        """What the combined text takes of each centred text, [text]."""
+        shares: NDArray[np.float32] = self.signs / np.linalg.norm(self.signs @ self.atoms)
+        return shares
+
+    @cached_property
+    def _image_products(self) -> NDArray[np.float32]:
+        """Products of every picture's embedding with each centred text, [image, text]."""
+        return products(wide(self.bundle, "image_embeddings"), self.atoms)
 
     @cached_property
     def shown(self) -> NDArray[np.float32]:
@@ -137,7 +149,7 @@ class TextSearch:
             "top weights",
             lambda: TopWeights.of(held.top_images, held.top_effects, held.sizes["image"]),
         )
-        return weights.agreement(self.direction, wide(held, "image_embeddings"))
+        return weights.agreement(self._image_products @ self._shares)
 
     @cached_property
     def told(self) -> NDArray[np.float32]:
@@ -151,11 +163,6 @@ class TextSearch:
         derived = vars(self).keys() - {field.name for field in fields(self)}
         vars(found).update({name: vars(self)[name] for name in derived})  # computed once
         return found
-
-    @cached_property
-    def _products(self) -> NDArray[np.float32]:
-        vectors = np.vstack([self.atoms, self.direction])
-        return products(wide(self.bundle, "directions"), vectors)
 
     @cached_property
     def text_weights(self) -> NDArray[np.float32]:
@@ -176,9 +183,13 @@ class TextSearch:
         wanted = pictured(self.bundle) == shown
         wanted[[place for place in self.places if place >= 0]] = False
         rows = np.flatnonzero(wanted)
-        scores = products(self.bundle.text_embeddings, self.embedding[None])[rows, 0]
-        best = np.argsort(-scores, kind="stable")[:top]
-        return [(int(rows[i]), float(scores[i])) for i in best]
+        best = rows[least(-self._nearness[rows], top)]
+        return [(int(row), float(self._nearness[row])) for row in best]
+
+    @cached_property
+    def _nearness(self) -> NDArray[np.float32]:
+        """Cosine of every text of the dictionary with the query, [text]."""
+        return products(wide(self.bundle, "text_embeddings"), self.embedding[None])[:, 0]
 
     def neighbour(self, term: int) -> Neighbour:
         """Return the known text nearest to the query's text of that number."""
@@ -198,17 +209,15 @@ class TextSearch:
 
     def towards(self, top: int) -> list[Hit]:
         """Return the neurons whose direction is nearest to the combined text, nearest first."""
-        best = self._first(np.argsort(-self.cosines * self.trust, kind="stable"), top)
-        return [Hit(int(r), float(self.cosines[r])) for r in best]
+        return self._along(1, top)
 
     def away(self, top: int) -> list[Hit]:
         """Return the neurons whose direction points most strongly away from the combined text."""
-        best = self._first(np.argsort(self.cosines * self.trust, kind="stable"), top)
-        return [Hit(int(r), float(self.cosines[r])) for r in best]
+        return self._along(-1, top)
 
     def sets(self, top: int) -> list[Hit]:
         """Return neurons whose sparse set holds texts of the query, heaviest signed sum first."""
-        best = self._first(_heaviest(self.weights, self.trust), top)
+        best = self._heaviest(self.weights)[:top]
         return [Hit(int(r), float(self.weights[r]), self._own_texts(int(r))) for r in best]
 
     def near_sets(self, top: int, near: int = 12) -> list[Hit]:
@@ -231,37 +240,55 @@ class TextSearch:
                 float(strength[r]),
                 ((texts[rows[places[r]]], float(weights[r, places[r]])),),
             )
-            for r in self._first(_heaviest(strength, self.trust), top)
+            for r in self._heaviest(strength)[:top]
         ]
 
     def carriers(self, top: int) -> list[Hit]:
         """Return neurons that carry all added texts; [] unless there are two or more."""
-        added, taken = self.signs > 0, self.signs < 0
-        if added.sum() < 2:
+        added, taken = (self.text_cosines.T[self.signs == sign] for sign in (1, -1))
+        if len(added) < 2:
             return []
-        ends = np.array([1, -1], np.float32)
-        signed = self.text_cosines[:, None, :] * ends[:, None]  # [neuron, end, text]
-        carried = signed[:, :, added].min(axis=2)
-        scores = carried - np.maximum(signed[:, :, taken].max(axis=2, initial=0), 0)
-        scores = np.where(carried > 0, scores, 0)
-        side = scores.argmax(axis=1)
-        strength = scores.max(axis=1)
-        best = self._first(np.argsort(-strength * self.trust, kind="stable"), top)
+        carried = np.stack([added.min(axis=0), -added.max(axis=0)])  # [end, neuron]
+        against = np.stack([taken.max(axis=0, initial=0), -taken.min(axis=0, initial=0)])
+        scores = np.where(carried > 0, carried - against, 0)
+        side = scores.argmax(axis=0)
+        strength = scores.max(axis=0)
+        best = self._least(-strength * self.trust, top)
         return [
-            Hit(int(r), float(strength[r]), self._own_cosines(int(r)), int(ends[side[r]]))
+            Hit(int(r), float(strength[r]), self._own_cosines(int(r)), 1 - 2 * int(side[r]))
             for r in best
             if strength[r] > 0
         ]
 
     def pictures(self, top: int) -> list[tuple[int, float]]:
         """Return numbers and cosines of the corpus pictures nearest to the query, nearest first."""
-        scores = products(wide(self.bundle, "image_embeddings"), self.embedding[None])[:, 0]
-        best = np.argsort(-scores, kind="stable")[:top]
-        return [(int(i), float(scores[i])) for i in best]
+        images, mean = wide(self.bundle, "image_embeddings"), np.asarray(self.bundle.text_mean)
+        shared = kept(self.bundle, "pictures by mean", lambda: products(images, mean[None])[:, 0])
+        apart = self.embeddings - mean
+        lengths = np.linalg.norm(apart, axis=1)
+        scores = shared + self._image_products @ (self.signs * lengths)
+        scores /= np.linalg.norm(mean + self.signs @ apart)
+        return [(int(i), float(scores[i])) for i in least(-scores, top)]
 
-    def _first(self, order: NDArray[np.int64], top: int) -> NDArray[np.int64]:
-        """Return the first rows of an order that may be found."""
-        return (order if self.among is None else order[self.among[order]])[:top]
+    def _along(self, sign: int, top: int) -> list[Hit]:
+        """Return the neurons with the strongest cosines of one sign."""
+        best = self._least(-sign * self.cosines * self.trust, top)
+        return [Hit(int(r), float(self.cosines[r])) for r in best]
+
+    def _least(self, values: NDArray[np.float32], top: int) -> NDArray[np.int64]:
+        """Return the rows of the least `values` [neuron] among the neurons that may be found."""
+        if self.among is None:
+            return least(values, top)
+        rows = np.flatnonzero(self.among)
+        return rows[least(values[rows], top)]
+
+    def _heaviest(self, scores: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the rows of scores [neuron] that are no rounding, the heaviest first."""
+        strength = np.abs(scores)
+        held = strength >= LEAST_WEIGHT
+        rows = np.flatnonzero(held if self.among is None else held & self.among)
+        strength, counted = strength[rows], (strength * self.trust)[rows]
+        return rows[np.lexsort((-strength, -counted))]
 
     def _own_texts(self, row: int) -> tuple[tuple[str, float], ...]:
         pairs = zip(self.terms, self.text_weights[row], strict=True)
@@ -373,7 +400,9 @@ def _unknown(found: TextSearch, term: int) -> dict[str, Any]:
     }
 
 
-def wide(bundle: Bundle, name: Literal["directions", "image_embeddings"]) -> Rows:
+def wide(
+    bundle: Bundle, name: Literal["directions", "image_embeddings", "text_embeddings"]
+) -> Rows:
     """Return stored rows in single precision, kept in memory; as they are stored above `WIDE`."""
     rows: Rows = getattr(bundle, name)
     if rows.size * 4 > WIDE:
@@ -385,21 +414,34 @@ def _sets_by_text(bundle: Bundle) -> csc_array:
     """Return the weights of all sparse sets by text: [neuron, text] float32."""
     ids, weights = np.asarray(bundle.concept_ids), bundle.concept_weights
     neurons, slots = np.nonzero(ids >= 0)
-    held = (np.asarray(weights[neurons, slots], np.float32), (neurons, ids[neurons, slots]))
+    places = neurons.astype(np.int32), ids[neurons, slots]
+    held = np.asarray(weights[neurons, slots], np.float32), places
     return csc_array(held, shape=(len(ids), len(bundle.texts)))
 
 
-def products(rows: NDArray[np.floating[Any]], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def products(rows: Rows, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return inner products of stored rows with vectors: [row, vector] float32.
 
-    `rows` is [row, embed], `vectors` [vector, embed]. The rows, float16
-    and memory-mapped perhaps, are widened a chunk at a time.
+    `rows` is [row, embed], `vectors` [vector, embed]. The rows, float16 and memory-mapped perhaps,
+    are widened a chunk at a time, and then taken from the cache for one vector after the other:
+    BLAS is faster with each than with a few together.
     """
-    found = np.empty((len(rows), len(vectors)), np.float32)
-    for start in range(0, len(rows), CHUNK):
-        part = slice(start, start + CHUNK)
-        found[part] = np.asarray(rows[part], np.float32) @ vectors.T
-    return found
+    found = np.empty((len(vectors), len(rows)), np.float32)
+    step = max(1, CHUNK // rows.shape[1])
+    for start in range(0, len(rows), step):
+        part = np.asarray(rows[start : start + step], np.float32)
+        for place, vector in enumerate(vectors):
+            np.dot(part, vector, out=found[place, start : start + step])
+    return found.T
+
+
+def least(values: NDArray[np.floating[Any]], top: int) -> NDArray[np.int64]:
+    """Return the places of the `top` least values, least first, as a stable sort gives them."""
+    if not 0 < top < len(values):
+        return np.argsort(values, kind="stable")[:top]
+    last = np.partition(values, top - 1)[top - 1]
+    places = np.flatnonzero(values <= last)
+    return places[np.argsort(values[places], kind="stable")][:top]
 
 
 def _unit(vector: NDArray[np.float32], query: str) -> NDArray[np.float32]:
@@ -408,12 +450,6 @@ def _unit(vector: NDArray[np.float32], query: str) -> NDArray[np.float32]:
         raise InputError(f"The texts of “{query}” cancel out; combine different ones.")
     unit: NDArray[np.float32] = (vector / norm).astype(np.float32)
     return unit
-
-
-def _heaviest(scores: NDArray[np.float32], trust: NDArray[np.float32] | float) -> NDArray[np.int64]:
-    strength = np.abs(scores)
-    order = np.lexsort((-strength, -strength * trust))
-    return order[strength[order] >= LEAST_WEIGHT]
 
 
 def _entry(bundle: Bundle, hit: Hit, score: str, texts: str = "") -> dict[str, Any]:

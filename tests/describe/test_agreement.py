@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from explorer.describe.agreement import UNKNOWN, agreement, text_agreement, text_sums
+from explorer.describe.agreement import UNKNOWN, TopWeights, agreement, text_agreement, text_sums
 
 
 @pytest.fixture
@@ -79,3 +79,12 @@ def test_agreement_with_a_text_is_that_of_neurons_that_say_it(rng: np.random.Gen
     expected = agreement(np.tile(text, (60, 1)), images, top, effects)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found[6] == UNKNOWN
+
+
+def test_equal_products_count_by_half() -> None:
+    top = np.array([[[0, 1]], [[2, 3]]])
+    weights = TopWeights.of(top, np.ones(top.shape), 4)
+    assert weights.agreement(np.array([1, 2, 1, 1], np.float32)).tolist() == [
+        (1.5 / 4 + 3.5 / 4) / 2,
+        1.5 / 4,
+    ]

@@ -18,7 +18,15 @@ from explorer.picture.model import open_lens_model
 from explorer.picture.reading import read
 from explorer.picture.study import Study
 from explorer.pixels import to_rgb
-from explorer.search import NEAR_COSINE, open_search, search_text, unknown_texts
+from explorer.search import (
+    CHUNK,
+    NEAR_COSINE,
+    least,
+    open_search,
+    products,
+    search_text,
+    unknown_texts,
+)
 from explorer.search.query import MOST_TEXTS, Term, format_query, parse_query
 from tests.conftest import TINY_LAYERS, draw
 from tests.support.tiny import tiny_clip
@@ -98,6 +106,27 @@ def centred(bundle: Bundle, text: str) -> np.ndarray:
     row = bundle.text_embeddings[bundle.texts.index(text)].astype(np.float64)
     row = row - bundle.text_mean
     return row / np.linalg.norm(row)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 500])
+def test_the_least_values_are_those_of_a_stable_sort(count: int) -> None:
+    rng = np.random.default_rng(count)
+    for values in (rng.normal(size=count), rng.integers(0, 4, count), np.zeros(count)):
+        for top in (0, 1, 6, count, count + 3):
+            expected = np.argsort(values, kind="stable")[:top]
+            assert least(values.astype(np.float32), top).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize(("rows", "embed"), [(1, 3), (5000, 64), (3, 2 * CHUNK)])
+def test_products_by_chunks_equal_one_product(rows: int, embed: int, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    stored = (rng.normal(size=(rows, embed)) / np.sqrt(embed)).astype(dtype)
+    vectors = rng.normal(size=(3, embed)).astype(np.float32)
+    expected = stored.astype(np.float64) @ vectors.T.astype(np.float64)
+    found = products(stored, vectors)
+    assert found.shape == (rows, 3) and found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_directions_follow_the_combined_text(bundle: Bundle) -> None:
@@ -229,7 +258,7 @@ def test_polysemy_search_finds_neurons_that_carry_all(
     ]
     constructed(bundle, monkeypatch, rows)
     found = open_search(bundle, "red + blue")
-    hits = {hit.row: hit for hit in found.carriers(20)}
+    hits = {hit.row: hit for hit in found.carriers(20) if hit.score > 1e-6}
     assert set(hits) == {0, 1, 4, 5}
     assert hits[0].score == pytest.approx(hits[1].score, abs=1e-5)
     assert (hits[0].end, hits[1].end) == (1, -1)
@@ -237,7 +266,9 @@ def test_polysemy_search_finds_neurons_that_carry_all(
     assert hits[4].score == pytest.approx(min(v for _, v in hits[4].found), abs=1e-6)
     assert [name for name, _ in hits[0].found] == ["red", "blue"]
     without = {
-        hit.row: hit.score for hit in open_search(bundle, "red + blue - triangle").carriers(20)
+        hit.row: hit.score
+        for hit in open_search(bundle, "red + blue - triangle").carriers(20)
+        if hit.score > 1e-6
     }
     assert set(without) == {0, 1, 4}  # row 5 carries the triangle as much as the others
     assert without[0] == pytest.approx(hits[0].score, abs=1e-4)

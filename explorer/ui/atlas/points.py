@@ -12,6 +12,7 @@ from explorer.bundle.pair_directions import pair_directions
 from explorer.bundle.pair_map import pair_map
 from explorer.bundle.pairs import Head, pair_at
 from explorer.errors import InputError
+from explorer.search import products, wide
 from explorer.ui.address.atlas_query import BLOCK, TEXT, AtlasQuery
 from explorer.ui.address.found import HEADS
 from explorer.ui.data import loaded_model
@@ -55,7 +56,7 @@ class Points:
         """Return each point's cosine with a text's direction [embed]: [point]."""
         if self.heads:
             return pair_directions(self.view.bundle).cosines(direction[None])[:, 0]
-        return np.asarray(self.view.bundle.directions, np.float32) @ direction
+        return products(wide(self.view.bundle, "directions"), direction[None])[:, 0]
 
 
 def points_of(view: View, query: AtlasQuery) -> Points:

@@ -173,15 +173,13 @@ def kept_of(points: Points, query: AtlasQuery) -> NDArray[np.bool_]:
     """Return which points’ neurons pass the filters, [point]; the others are drawn in grey."""
     kept = points.placed
     if query.filters.above or query.filters.params():
-        passed = np.zeros(len(points.view.neurons), bool)
-        passed[selection.select(points.view, query.filters).rows] = True
-        kept &= passed[points.rows]
+        kept &= selection.filtered(points.view, query.filters).mask[points.rows]
     return kept
 
 
 def _left_out(view: View, query: AtlasQuery) -> int:
     """Return how many neurons are grey for being no more than chance alone."""
-    return selection.select(view, query.filters).hidden
+    return selection.filtered(view, query.filters).hidden
 
 
 def _notes(points: Points, kept: NDArray[np.bool_], query: AtlasQuery) -> Markup:

@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ from explorer.ui.address.address import Usual
 T = TypeVar("T")
 
 FOLDER_VARIABLE = places.BUNDLES_VARIABLE
+TOLD = ("label", "concept", "keywords", "looks")  # columns of the picture table
 SHORTEST_WORD = 3  # letters; shorter parts of a label say nothing
 QUIET = 0.02  # of its layer's median effect; below it a neuron counts as silent
 
@@ -59,26 +61,18 @@ class View:
     def labels(self) -> list[str]:
         """Return the label of each picture; its name where it has none."""
         table = self.bundle.pictures.table
-        labels = table["label"].fillna("").astype(str)
-        names = table["name"].fillna("").astype(str)
-        return [label or name or "unlabelled" for label, name in zip(labels, names, strict=True)]
+        named = zip(table["label"].tolist(), table["name"].tolist(), strict=True)
+        return [label or name or "unlabelled" for label, name in named]
 
     @cached_property
     def words(self) -> list[frozenset[str]]:
-        """Return each picture's label and its words, concept, keywords and looks, in lower case."""
+        """Return each picture's label and its words, concept, keywords and looks, in lower case.
+
+        Pictures of which the same is told share one set.
+        """
         table = self.bundle.pictures.table
-        labels, concepts, keywords, looks = (
-            table[name].fillna("").astype(str).str.lower()
-            for name in ("label", "concept", "keywords", "looks")
-        )
-        return [
-            frozenset(
-                {label, concept, *(part.strip() for part in f"{listed},{seen}".split(","))}
-                | {part for part in label.split() if len(part) >= SHORTEST_WORD}
-            )
-            - {""}
-            for label, concept, listed, seen in zip(labels, concepts, keywords, looks, strict=True)
-        ]
+        told = zip(*(table[name].str.lower().tolist() for name in TOLD), strict=True)
+        return list(starmap(cache(_words), told))
 
     @cached_property
     def looks(self) -> frozenset[str]:
@@ -89,7 +83,7 @@ class View:
     @cached_property
     def word_counts(self) -> Counter[str]:
         """Return how many pictures carry each word."""
-        return Counter(word for words in self.words for word in words)
+        return Counter(chain.from_iterable(self.words))
 
     @cached_property
     def folded_texts(self) -> list[str]:
@@ -196,6 +190,12 @@ class View:
     @cached_property
     def _places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return self.neurons["layer"].to_numpy(), self.neurons["neuron"].to_numpy()
+
+
+def _words(label: str, concept: str, keywords: str, looks: str) -> frozenset[str]:
+    listed = (part.strip() for part in f"{keywords},{looks}".split(","))
+    parts = (part for part in label.split() if len(part) >= SHORTEST_WORD)
+    return frozenset({label, concept, *listed, *parts} - {""})
 
 
 def open_view(key: str, path: Path) -> View:

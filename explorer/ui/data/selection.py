@@ -40,8 +40,38 @@ class Selection:
         return self.rows[(page - 1) * self.per_page : page * self.per_page]
 
 
+@dataclass(frozen=True, eq=False)
+class Filtered:
+    """What the filters of a query leave, in no order, and what matched its word."""
+
+    mask: NDArray[np.bool_]
+    """[neuron]: which pass."""
+    hidden: int
+    """Neurons that pass all filters but are no more than chance."""
+    texts: list[str]
+    near: list[str]
+    """As in a `Selection`."""
+    strength: NDArray[np.float32]
+    """[neuron]: the weight of the matching concept; 0 without a word."""
+    place: NDArray[np.int64]
+    """[neuron]: where it stands in the neuron's set."""
+
+
 def select(view: View, query: NeuronsQuery) -> Selection:
     """Select by list, layers, ranges and word, then sort; rows without a value come last."""
+    found = filtered(view, query)
+    rows = _ordered(view, np.flatnonzero(found.mask), query, found.strength)
+    per_page = TABLE_PAGE if query.view == TABLE else PER_PAGE
+    selection = Selection(rows, {}, found.texts, found.near, found.hidden, per_page)
+    if query.word:
+        shown = selection.page(min(query.page, selection.pages))
+        matched = {int(row): _matched(view, int(row), int(found.place[row])) for row in shown}
+        selection.matched.update(matched)
+    return selection
+
+
+def filtered(view: View, query: NeuronsQuery) -> Filtered:
+    """Select by list, layers, ranges and word."""
     mask = _listed(view, query)
     if query.layers:
         mask &= np.isin(view.neurons["layer"].to_numpy(), query.layers)
@@ -60,13 +90,7 @@ def select(view: View, query: NeuronsQuery) -> Selection:
     if query.above:
         hidden = int((mask & ~view.passing.either).sum())
         mask &= view.passing.either
-    rows = _ordered(view, np.flatnonzero(mask), query, strength)
-    per_page = TABLE_PAGE if query.view == TABLE else PER_PAGE
-    selection = Selection(rows, {}, texts, near, hidden, per_page)
-    if query.word:
-        shown = selection.page(min(query.page, selection.pages))
-        selection.matched.update({int(r): _matched(view, int(r), int(place[r])) for r in shown})
-    return selection
+    return Filtered(mask, hidden, texts, near, strength, place)
 
 
 def _listed(view: View, query: NeuronsQuery) -> NDArray[np.bool_]:
