@@ -130,7 +130,8 @@ class Bundle(Arrays):
     @cached_property
     def texts(self) -> list[str]:
         """The dictionary's texts, [text]."""
-        return self.text_table["text"].tolist()
+        texts: list[str] = self.text_table["text"].tolist()
+        return texts
 
     @cached_property
     def pictures(self) -> PictureStore:

@@ -94,7 +94,7 @@ class TopWeights:
         base = np.where(total > 0, weights[:, 1:].sum(axis=(1, 2)), UNKNOWN).astype(np.float32)
         weights[:, 1:] *= -1
         neurons, columns = len(weights), weights[0].size
-        starts = np.arange(0, neurons * columns + 1, columns, np.int32)
+        starts = np.arange(0, neurons * columns + 1, columns, dtype=np.int32)
         numbers = np.maximum(top_images, 0).astype(np.int32).ravel()
         shape = (neurons, images)
         return cls(csr_array((weights.ravel(), numbers, starts), shape=shape), base)
