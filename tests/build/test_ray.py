@@ -142,8 +142,12 @@ def test_a_local_build_goes_on_where_ray_stopped(
         if line.startswith("pass ["):
             signal.raise_signal(signal.SIGINT)  # to this thread: Ray has others
 
-    with pytest.raises(KeyboardInterrupt, match="run the same command to go on"):
-        build(settings, press)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt, match="run the same command to go on"):
+            build(settings, press)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert list((settings.out / WORK).glob("pass-*"))
     lines: list[str] = []
     build(settings_for(settings.out, tiny_model, many, **SAME), lines.append)
