@@ -1,4 +1,4 @@
-"""The command `demo images|train|bundle|names|sentences`: how the shipped bundle was made."""
+"""The command `demo images|train|bundle|names|sentences|card`: how the shipped bundle was made."""
 
 from __future__ import annotations
 
@@ -105,10 +105,21 @@ def _sentences(options: argparse.Namespace) -> dict[str, Any]:
     return {"bundle": str(bundle.path), "tokens": tokens, **figures}
 
 
+def _card(options: argparse.Namespace) -> dict[str, Any]:
+    from explorer.bundle import Bundle
+    from explorer.demo.train import renew_card
+
+    bundle, work = Bundle.open(options.out), options.work
+    went_on = options.earlier is not None
+    figures = renew_card(bundle, work / "pictures", options.photos, work, went_on)
+    return {"bundle": str(bundle.path), "figures": figures}
+
+
 STEPS = {
     "images": _images,
     "train": _train,
     "bundle": _bundle,
     "names": _names,
     "sentences": _sentences,
+    "card": _card,
 }

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from explorer.demo.tower import IMAGE_MEAN, IMAGE_STD, model_config
 
 CARD = Path(__file__).with_name("model_card.md")
+CARD_FILES = ("README.md", "figures.json")
 TRIALS = Path(__file__).with_name("trials.md")
 WENT_ON = """
    The shipped weights did not start from nothing: blocks 8-10 went on from an earlier run with the

@@ -81,7 +81,7 @@ def drawings_in(bundle: Bundle) -> tuple[list[str], Sights, Sights]:
     First those that names are fitted to, then those of `CHOOSING_STYLE`.
     """
     table = bundle.pictures.table[: bundle.pictures.corpus_size]
-    rows = np.flatnonzero(table["concept"].fillna("") != "")
+    rows = np.flatnonzero(table["concept"] != "")
     names, answers = np.unique(table["concept"].iloc[rows].astype(str), return_inverse=True)
     embeddings = torch.from_numpy(np.asarray(bundle.image_embeddings)[rows].astype(np.float32))
     every = Sights(F.normalize(embeddings, dim=-1), torch.from_numpy(answers))
@@ -127,7 +127,7 @@ def teach_names(
 
     `moved` [name, embed] are unit embeddings; `dictionary` the texts that stay. The loss is
     1 - cosine to what the tower said before, moved by as much as the name in the text has moved.
-    Token embeddings of words in none of these texts stay as they are, to the bit.
+    Token embeddings of words in neither these texts nor phrases stay as they are, to the bit.
     """
     before = copy.deepcopy(model).eval()
     shift = moved - embed_texts(before, tokenize, names)
@@ -214,3 +214,4 @@ def _write(model: open_clip.CLIP, folder: Path, out: Path) -> None:
         for name, old in weights.items()
     }
     save_file(changed, out / HF_SAFE_WEIGHTS_NAME)
+    shutil.copymode(folder / HF_SAFE_WEIGHTS_NAME, out / HF_SAFE_WEIGHTS_NAME)

@@ -17,16 +17,17 @@ from typing import Any
 import open_clip
 from safetensors.torch import load_file
 
+from explorer.bundle import MODEL_FOLDER, Bundle, seal_files
 from explorer.demo.captions import minilm_embed
 from explorer.demo.composer import Stock
 from explorer.demo.evaluate import all_test_sets, measure_recall
-from explorer.demo.export import export_model, write_card
-from explorer.demo.features import read_corpus
+from explorer.demo.export import CARD_FILES, export_model, write_card
+from explorer.demo.features import Corpus, read_corpus
 from explorer.demo.first import FirstSettings, train_first
 from explorer.demo.later import open_model, train_later_blocks
 from explorer.demo.lexicon import cached_lexicon, read_lexicon
 from explorer.demo.objective import ObjectiveSettings
-from explorer.demo.photographs import pack_photographs
+from explorer.demo.photographs import Photographs, pack_photographs
 from explorer.demo.phrases import read_emoji
 from explorer.demo.readable import ReadableSettings
 from explorer.demo.sources import Sources
@@ -78,10 +79,7 @@ def train(
     Raises:
         ExplorerError: a package of the recipe is missing, or there are no photographs.
     """
-    if photos is None:
-        raise ExplorerError(
-            "the later blocks are trained on photographs too: name their folder with --photos."
-        )
+    photos = _named(photos)
     corpus = read_corpus(pictures, photos)
     photographs = pack_photographs(photos, out / "photographs")
     if first is None:
@@ -107,11 +105,48 @@ def train(
     emoji = read_emoji(sources.emojibase, lexicon.captions.labels)
     size = model.visual.image_size[0]
     train_words(model, stock, lexicon, emoji, settings.words, _made(out / f"words-{size}"))
-    tokenize = open_clip.SimpleTokenizer(context_length=model.context_length)
-    figures = measure_recall(model, tokenize, all_test_sets(corpus, photographs, size))
+    figures = _measured(model, corpus, photographs)
     export_model(model, size, out / "model")
     write_card(out / "model", size, figures, stages[-1].objective.read, earlier is not None)
     return figures
+
+
+def renew_card(
+    bundle: Bundle, pictures: Path, photos: Path | None, out: Path, went_on: bool
+) -> dict[str, Any]:
+    """Measure a bundle's own model on all that was held out; write its card and figures anew.
+
+    ``went_on``: whether its second stage went on from an earlier run's tower. Returns the figures
+    (recall per test set).
+
+    Raises:
+        ExplorerError: the bundle has no model of its own, or there are no photographs.
+    """
+    folder = bundle.path / MODEL_FOLDER
+    if not folder.is_dir():
+        raise ExplorerError(f"{bundle.path} has no model of its own whose card could be written.")
+    model, photos = open_model(folder), _named(photos)
+    corpus = read_corpus(pictures, photos)
+    photographs = pack_photographs(photos, _made(out / "photographs"))
+    figures = _measured(model, corpus, photographs)
+    size = model.visual.image_size[0]
+    write_card(folder, size, figures, LARGE.objective.read, went_on)
+    seal_files(bundle, [f"{MODEL_FOLDER}/{name}" for name in CARD_FILES])
+    return figures
+
+
+def _named(photos: Path | None) -> Path:
+    if photos is None:
+        raise ExplorerError(
+            "the later blocks are trained on photographs too: name their folder with --photos."
+        )
+    return photos
+
+
+def _measured(model: open_clip.CLIP, corpus: Corpus, photographs: Photographs) -> dict[str, Any]:
+    tokenize = open_clip.SimpleTokenizer(context_length=model.context_length)
+    tests = all_test_sets(corpus, photographs, model.visual.image_size[0])
+    return measure_recall(model, tokenize, tests)
 
 
 def _until(stages: Sequence[ReadableSettings], size: int | None) -> Sequence[ReadableSettings]:

@@ -49,6 +49,7 @@ from explorer.search.spelling import likely_meant
 from explorer.search.texts import Embed, text_embeddings
 
 NEAR_COSINE = 0.4  # between centred texts; one random pair in a hundred reaches it
+ROUNDING = 1e-6  # cosines up to here are the rounding of 0
 CANCELLED = 1e-3  # norm below which a combination is nothing but rounding
 LEAST_WEIGHT = 0.005  # a weight that rounds to nothing is no match
 CHUNK = 2**18  # values that are multiplied at once: too few for BLAS to wait for a second thread
@@ -257,17 +258,13 @@ class TextSearch:
         return [
             Hit(int(r), float(strength[r]), self._own_cosines(int(r)), 1 - 2 * int(side[r]))
             for r in best
-            if strength[r] > 0
+            if strength[r] > ROUNDING
         ]
 
     def pictures(self, top: int) -> list[tuple[int, float]]:
         """Return numbers and cosines of the corpus pictures nearest to the query, nearest first."""
-        images, mean = wide(self.bundle, "image_embeddings"), np.asarray(self.bundle.text_mean)
-        shared = kept(self.bundle, "pictures by mean", lambda: products(images, mean[None])[:, 0])
-        apart = self.embeddings - mean
-        lengths = np.linalg.norm(apart, axis=1)
-        scores = shared + self._image_products @ (self.signs * lengths)
-        scores /= np.linalg.norm(mean + self.signs @ apart)
+        images = wide(self.bundle, "image_embeddings")
+        scores = products(images, self.embedding[None])[:, 0]
         return [(int(i), float(scores[i])) for i in least(-scores, top)]
 
     def _along(self, sign: int, top: int) -> list[Hit]:

@@ -1,6 +1,7 @@
 """The first stage's parts against slow oracles, and the whole recipe once on a toy corpus."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from explorer.bundle import verify
 from explorer.commands import demo as cli
 from explorer.demo import tower
 from explorer.demo import train as train_module
@@ -40,6 +42,7 @@ from explorer.errors import ExplorerError
 from explorer.lens.tokens import encode_tokens
 from explorer.resumable import Interrupted
 from tests.demo.toys import SIZE, encoded, toy_pictures, toy_settings
+from tests.support.altered import reseal
 
 BLOCKS, WIDTH, HEADS = 6, 32, 2
 LANGUAGE_WIDTH = 384  # of the sentence encoder's vectors
@@ -466,6 +469,34 @@ def test_the_recipe_asks_for_photographs(toy_recipe):
     arguments, _ = toy_recipe
     with pytest.raises(ExplorerError, match="--photos"):
         cli.main(arguments[:3])
+
+
+def test_a_bundles_card_is_measured_anew_on_what_was_held_out(toy_recipe, bundle_copy, capsys):
+    arguments, _ = toy_recipe
+    folder = bundle_copy / "model"
+    weights = (folder / "open_clip_model.safetensors").read_bytes()
+    command = ["card", *arguments[1:], "--out", str(bundle_copy)]
+    assert cli.main(command) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])["figures"]
+    assert figures["twemoji full frame"]["pictures"] == 1
+    assert json.loads((folder / "figures.json").read_text("utf-8")) == figures
+    card = (folder / "README.md").read_text("utf-8")
+    assert "| names left out | 2 | 2 |" in card
+    assert "went on from an earlier run" not in card
+    assert not verify(bundle_copy)
+    assert (folder / "open_clip_model.safetensors").read_bytes() == weights
+    assert cli.main([*command, "--earlier", "tower.safetensors"]) == 0
+    assert "went on from an earlier run" in (folder / "README.md").read_text("utf-8")
+
+
+def test_a_card_needs_a_model_and_photographs(toy_recipe, bundle_copy):
+    arguments, _ = toy_recipe
+    with pytest.raises(ExplorerError, match="--photos"):
+        cli.main(["card", *arguments[1:3], "--out", str(bundle_copy)])
+    shutil.rmtree(bundle_copy / "model")
+    reseal(bundle_copy)
+    with pytest.raises(ExplorerError, match="no model of its own"):
+        cli.main(["card", *arguments[1:], "--out", str(bundle_copy)])
 
 
 def test_the_second_stage_ends_at_a_size_it_has():
