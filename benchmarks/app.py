@@ -29,6 +29,7 @@ from urllib.parse import urlencode
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.places import bundles_folder
+from explorer.ui.address.address import PAGES
 from explorer.ui.core.glossary import MEASURES
 from explorer.ui.data.loaders import FOLDER_VARIABLE, find_bundles
 
@@ -38,7 +39,13 @@ LIMITS_MS = {"neurons": 150, "neuron": 150, "search": 300, "atlas": 300}
 LIMIT_BYTES = 1_500_000  # of a page's own, beside the app's scripts and styles
 LIMIT_GROWTH_MB = 150
 SESSION_VIEWS = 4  # pages that each of the concurrent sessions opens
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
 
 
 @dataclass(frozen=True)
@@ -49,16 +56,22 @@ class AppBench:
     views: int = field(default=50, metadata={"help": "timed views per page"})
     memory_views: int = field(default=200, metadata={"help": "views in one session"})
     sessions: int = field(default=20, metadata={"help": "sessions open at once"})
+    pages: tuple[str, ...] = field(
+        default=(), metadata={"help": "pages loaded in the browser; all of them unless told"}
+    )
     seed: int = field(default=0, metadata={"help": "of the addresses"})
 
     def __post_init__(self) -> None:
         """Refuse what measures nothing.
 
         Raises:
-            InputError: when a number is less than 1.
+            InputError: when a number is less than 1, or there is no such page.
         """
         if min(self.views, self.memory_views, self.sessions) < 1:
             raise InputError("Ask for at least one view, memory view and session.")
+        for page in self.pages:
+            if page not in PAGES:
+                raise InputError(f"There is no page “{page}”; there are {', '.join(PAGES)}.")
 
 
 def bench_app(settings: AppBench) -> dict[str, Any]:
@@ -77,7 +90,7 @@ def bench_app(settings: AppBench) -> dict[str, Any]:
     draw = random.Random(settings.seed)
     with running_app() as (address, process):
         times = _server_times(address, opened, settings.views, draw)
-        first = _first_views(address, opened, chromium, draw)
+        first = _first_views(address, opened, chromium, settings.pages or tuple(PAGES), draw)
         memory = _memory(address, process, opened, settings.memory_views, settings.sessions, draw)
     within = {
         "server_ms": all(t["p95"] <= t["limit"] for t in times.values()),
@@ -312,19 +325,17 @@ def _server_times(
 
 
 def _first_views(
-    address: str, bundle: Bundle, chromium: str, draw: random.Random
+    address: str, bundle: Bundle, chromium: str, pages: Iterable[str], draw: random.Random
 ) -> dict[str, dict[str, int]]:
     """Page -> bytes and milliseconds of one visit with an empty cache."""
     from playwright.sync_api import sync_playwright
-
-    from explorer.ui.address.address import PAGES
 
     found = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
         )
-        for page in PAGES:
+        for page in pages:
             params = urlencode(random_address(page, bundle, draw))
             target = f"http://{address}/{'' if page == 'home' else page}?{params}"
             found[page] = _first_view(browser, target)

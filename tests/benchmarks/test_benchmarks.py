@@ -124,6 +124,8 @@ def test_settings_that_measure_nothing_are_refused() -> None:
         OmpBench(targets=4, sklearn_targets=5)
     with pytest.raises(InputError, match="at least one view"):
         AppBench(sessions=0)
+    with pytest.raises(InputError, match="no page “nowhere”; there are home, "):
+        AppBench(pages=("nowhere",))
 
 
 def test_bench_pairs(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks.app import CHROMIUM
 from explorer.bundle import Manifest, seal
-from tests.support.browser import EVIL, FLAGS, NAMES, Visit, serving, sync_api
+from tests.support.browser import EVIL, FLAGS, Visit, serving, sync_api
 from tests.support.told import told_pairs
 
 
@@ -19,10 +20,10 @@ from tests.support.told import told_pairs
 def chromium() -> str:
     pytest.importorskip("playwright.sync_api")
     pytest.importorskip("axe_playwright_python")
-    found = next(filter(None, map(shutil.which, NAMES)), None)
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if not found:
         say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        say("no Chromium is installed: apt-get install chromium")
+        say("no Chromium is installed: apt-get install chromium-headless-shell")
     return str(found)
 
 

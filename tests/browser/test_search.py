@@ -196,10 +196,12 @@ def bench(bundles: Path, *options: str) -> dict[str, Any]:
 
 
 def test_bench_app_measures_a_real_server(bundles: Path, chromium: str) -> None:
-    found = bench(bundles, "app", "--views=1", "--memory-views=1", "--sessions=1")
+    few = ("--views=1", "--memory-views=1", "--sessions=1", "--pages", "about", "neuron")
+    found = bench(bundles, "app", *few)
     assert found["neurons"] == len(Bundle.open(bundles / "tiny").neurons)
     for times in found["server_ms"].values():
         assert 0 < times["median"] <= times["p95"]
+    assert set(found["first_view"]) == {"about", "neuron"}
     for page in found["first_view"].values():
         assert page["bytes"] > 10_000
         assert page["scripts_bytes"] > 100_000

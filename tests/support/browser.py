@@ -24,7 +24,6 @@ except ModuleNotFoundError:
     sync_api = None  # the fixture `chromium` skips every test that needs it
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 EVIL = "<img src=x onerror=\"window.stolen='yes'\">"
 FLAGS = [
     "--no-sandbox",

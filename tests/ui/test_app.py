@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -206,32 +204,6 @@ def test_dead_neuron_says_so(bundle_copy: Path, monkeypatch: pytest.MonkeyPatch)
     assert "Similar neurons" not in html
     gallery = html_of(run_page("neurons", sort="layer"))
     assert "Neuron 0 · silent" in gallery
-
-
-# Search loads the model ahead of a query
-LIVE = ("image", "adversarial", "search", "evidence")
-_BROWSE = """
-import sys
-from tests.support.app import run_page
-for page in sys.argv[1:]:
-    run_page(page, **{"bundle": "tiny"})
-    heavy = {"torch", "open_clip", "faiss", "explorer.picture.model", "explorer.lens"}
-    found = heavy & set(sys.modules)
-    assert not found, f"{page} imports {found}"
-"""
-
-
-def test_pages_that_only_browse_load_no_model_code() -> None:
-    """One process for all: what the first page loads, the next would have as well."""
-    browsing = [page for page in address.PAGES if page not in LIVE]
-    done = subprocess.run(
-        [sys.executable, "-c", _BROWSE, *browsing],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 # --- the pure parts ---------------------------------------------------------------------------

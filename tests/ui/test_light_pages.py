@@ -45,8 +45,10 @@ SEARCHING: dict[str, tuple[str, dict[str, str]]] = {
 """Those that ask the index of texts."""
 OUTSIDE = {"a text outside the dictionary": ("search", {"q": "a yellow star"})}
 SCRIPT = """
-import json, os, sys
+import functools, json, os, sys
+from streamlit.components.v2 import manifest_scanner as packages
 from streamlit.testing.v1 import AppTest
+packages.scan_component_manifests = functools.cache(packages.scan_component_manifests)
 pages, names = json.loads(sys.argv[1])
 found = {}
 for name, (folder, page, params) in pages.items():
@@ -83,6 +85,11 @@ def imported(tiny_bundle: Path) -> dict[str, set[str]]:
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     return {name: set(new) for name, new in json.loads(ran.stderr.splitlines()[-1]).items()}
+
+
+def test_only_pages_that_read_pictures_are_left_out() -> None:
+    shown = {page for page, _ in (PAGES | SEARCHING).values()}
+    assert set(address.PAGES) - shown == {"image", "adversarial"}
 
 
 @pytest.mark.parametrize("page", PAGES)
