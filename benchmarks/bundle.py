@@ -69,9 +69,9 @@ def bench_bundle(settings: BundleBench) -> dict[str, Any]:
     `open_cpu_s`, the server's processor seconds in it,
     `memory_mb` of the server after many views of it alone (`resident` with the mapped files that
     are in memory, `own` without), `pages` (page -> median milliseconds of either bundle, `ratio`);
-    `describe`: processor seconds of `meanings`, `neighbours` and `layout` of so many `neurons`, and
-    `whole_minutes`, those of all neurons: measured, or extrapolated (`extrapolated`) linearly, by
-    the square, and by n log n; `limits`, and `within_limits` for each.
+    `describe`: seconds and processor seconds of `meanings`, `neighbours` and `layout` of so many
+    `neurons`, and `whole_minutes`, those of all neurons: measured, or extrapolated (`extrapolated`)
+    linearly, by the square, and by n log n; `limits`, and `within_limits` for each.
 
     Raises:
         InputError: when no other bundle is there, or no /proc to read memory from.
@@ -164,20 +164,23 @@ def _described(bundle: Bundle, count: int) -> dict[str, Any]:
     seconds = {name: _taken(step) for name, step in steps.items()}
     more = len(bundle.neurons) / count
     growth = math.log(len(bundle.neurons)) / math.log(max(2, count))
-    scale = {"meanings": more, "neighbours": more**2, "layout": more * growth}
-    whole = sum(seconds[name] * scale[name] for name in steps)
+    scale = np.array([more, more**2, more * growth])
+    whole, whole_cpu = (scale @ [*seconds.values()] / 60).tolist()
     return {
         "neurons": count,
-        **{f"{name}_s": round(taken, 1) for name, taken in seconds.items()},
-        "whole_minutes": round(whole / 60, 1),
+        **{f"{name}_s": round(taken, 1) for name, (taken, _) in seconds.items()},
+        **{f"{name}_cpu_s": round(taken, 1) for name, (_, taken) in seconds.items()},
+        "whole_minutes": round(whole, 1),
+        "whole_cpu_minutes": round(whole_cpu, 1),
         "extrapolated": more > 1,
     }
 
 
-def _taken(run: Callable[[], object]) -> float:
-    start = time.process_time()
+def _taken(run: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds and the processor seconds of a step."""
+    start, start_cpu = time.perf_counter(), time.process_time()
     run()
-    return time.process_time() - start
+    return time.perf_counter() - start, time.process_time() - start_cpu
 
 
 def _processor_s(process: int) -> float:

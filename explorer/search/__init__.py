@@ -30,8 +30,10 @@ image embed.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -52,6 +54,8 @@ NEAR_COSINE = 0.4  # between centred texts; one random pair in a hundred reaches
 ROUNDING = 1e-6  # cosines up to here are the rounding of 0
 CANCELLED = 1e-3  # norm below which a combination is nothing but rounding
 LEAST_WEIGHT = 0.005  # a weight that rounds to nothing is no match
+THREADS = min(4, os.cpu_count() or 1)
+SHARED = 2**23  # values from which on threads share them
 CHUNK = 2**18  # values that are multiplied at once: too few for BLAS to wait for a second thread
 WIDE = 2**28  # bytes of rows that are kept widened: ten times as fast
 ENDS = {1: "positive", -1: "negative"}
@@ -421,15 +425,28 @@ def products(rows: Rows, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
     `rows` is [row, embed], `vectors` [vector, embed]. The rows, float16 and memory-mapped perhaps,
     are widened a chunk at a time, and then taken from the cache for one vector after the other:
-    BLAS is faster with each than with a few together.
+    BLAS is faster with each than with a few together. Threads share the chunks of many rows.
     """
     found = np.empty((len(vectors), len(rows)), np.float32)
     step = max(1, CHUNK // rows.shape[1])
-    for start in range(0, len(rows), step):
-        part = np.asarray(rows[start : start + step], np.float32)
-        for place, vector in enumerate(vectors):
-            np.dot(part, vector, out=found[place, start : start + step])
+
+    def fill(starts: range) -> None:
+        for start in starts:
+            part = np.asarray(rows[start : start + step], np.float32)
+            for place, vector in enumerate(vectors):
+                np.dot(part, vector, out=found[place, start : start + step])
+
+    starts = range(0, len(rows), step)
+    if rows.size < SHARED:
+        fill(starts)
+    else:
+        list(_threads().map(fill, [starts[first::THREADS] for first in range(THREADS)]))
     return found.T
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS)
 
 
 def least(values: NDArray[np.floating[Any]], top: int) -> NDArray[np.int64]:

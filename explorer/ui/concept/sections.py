@@ -157,11 +157,11 @@ def layer_counts(view: View, found: TextSearch) -> tuple[NDArray[np.int64], NDAr
         least = np.sort(np.abs(found.cosines))[-count]
         strength = np.where(np.abs(found.cosines) >= least, found.cosines, 0)
     layers = view.neurons["layer"].to_numpy()
-    counts = [
-        np.array([np.count_nonzero(layers[strength * sign > 0] == n) for n in view.layers])
-        for sign in (1, -1)
-    ]
-    return counts[0], counts[1]
+    towards, away = (
+        np.bincount(layers[side], minlength=view.layers[-1] + 1)[view.layers]
+        for side in (strength > 0, strength < 0)
+    )
+    return towards, away
 
 
 def _layers(view: View, found: TextSearch) -> None:
