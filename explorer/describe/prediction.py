@@ -31,6 +31,8 @@ from explorer.errors import InputError
 Rows = NDArray[np.floating[Any]]
 TOP = 0.02
 """Share of the pictures, by effect, that scores should find."""
+CHUNK = 1024
+"""Neurons, or pairs, that are looked at together: a layer may have ten thousands of pairs."""
 FLAT = 1e-12
 """Spread below which effects or scores are constant and correlate with nothing."""
 
@@ -84,20 +86,19 @@ def layer_prediction(ways: Sequence[tuple[Rows, Rows]]) -> Prediction:
             "Predictions need effects and scores of the same neurons and pictures, one pair for "
             "each way."
         )
-    tables, precisions, tested = [], [], []
-    for effects, scores in ways:
-        one, other = _standard(effects), _standard(scores)
-        tables.append(one @ other.T / max(1, effects.shape[1]))  # [neuron, whose words]
-        precisions.append(average_precision(effects, scores))
-        tested.append(one.any(axis=1) & other.any(axis=1))
-    correlations = np.mean(tables, axis=0)
-    own = correlations.diagonal().copy()
-    usable = np.all(tested, axis=0)
-    rivals = correlations[:, usable]
-    better = (rivals >= own[:, None]).sum(axis=1)  # itself among them
+    standard = [(_standard(effects), _standard(scores)) for effects, scores in ways]
+    usable = np.all([one.any(axis=1) & other.any(axis=1) for one, other in standard], axis=0)
+    count = len(usable)
+    own, better = np.empty(count, np.float32), np.empty(count, np.int64)
+    for start in range(0, count, CHUNK):
+        rows = np.arange(start, min(start + CHUNK, count))
+        tables = [one[rows] @ other.T / max(1, one.shape[1]) for one, other in standard]
+        correlations = np.mean(tables, axis=0)  # [neuron, whose words]
+        own[rows] = correlations[np.arange(len(rows)), rows]
+        better[rows] = (correlations[:, usable] >= own[rows, None]).sum(axis=1)  # itself among them
     p = np.where(usable, better / max(1, int(usable.sum())), np.nan)
-    precision = np.mean(precisions, axis=0)
-    return Prediction(own.astype(np.float32), p.astype(np.float32), precision.astype(np.float32))
+    precision = np.mean([average_precision(*way) for way in ways], axis=0)
+    return Prediction(own, p.astype(np.float32), precision.astype(np.float32))
 
 
 def prefix_sums(
@@ -111,10 +112,12 @@ def prefix_sums(
     """
     sums = np.zeros(directions.shape, np.float32)
     for count in np.unique(counts[counts > 0]):
-        rows = np.flatnonzero((counts == count) & (ids[:, :count] >= 0).all(axis=1))
-        basis = np.linalg.qr(atoms[ids[rows, :count]].transpose(0, 2, 1)).Q
-        weights = np.einsum("nem,ne->nm", basis, directions[rows])
-        sums[rows] = np.einsum("nem,nm->ne", basis, weights)
+        told = np.flatnonzero((counts == count) & (ids[:, :count] >= 0).all(axis=1))
+        for start in range(0, len(told), CHUNK):
+            rows = told[start : start + CHUNK]
+            basis = np.linalg.qr(atoms[ids[rows, :count]].transpose(0, 2, 1)).Q
+            weights = np.einsum("nem,ne->nm", basis, directions[rows])
+            sums[rows] = np.einsum("nem,nm->ne", basis, weights)
     return sums
 
 

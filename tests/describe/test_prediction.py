@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
 from sklearn.metrics import average_precision_score
 
+from explorer.describe import prediction
 from explorer.describe.prediction import average_precision, layer_prediction, split_halves
 from explorer.errors import InputError
 
@@ -49,6 +52,36 @@ def test_correlation_and_p_against_plain_loops(rng: np.random.Generator) -> None
     for n in range(12):
         assert found.p[n] == pytest.approx((table[n] >= table[n, n]).sum() / 12)
     assert found.p[3] == pytest.approx(1 / 12)
+
+
+def test_the_table_of_all_neurons_by_all_words_is_never_held(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer of ViT-L/14 has 20,480 pairs: such a table, and its copies, took 8 GB."""
+    ways = [(rng.normal(size=(3000, 40)), rng.normal(size=(3000, 40))) for _ in range(2)]
+    whole = layer_prediction(ways)
+    monkeypatch.setattr(prediction, "CHUNK", 128)
+    tracemalloc.start()
+    found = layer_prediction(ways)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3000 * 3000 * 4 / 2
+    np.testing.assert_allclose(found.correlation, whole.correlation, atol=1e-6)
+    np.testing.assert_allclose(found.p, whole.p, atol=1.5 / 3000)
+
+
+def test_sums_over_first_texts_are_projections_on_them(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "CHUNK", 4)
+    directions, atoms = rng.normal(size=(30, 16)), rng.normal(size=(50, 16))
+    ids = np.array([rng.permutation(50)[:3] for _ in range(30)])
+    counts = rng.integers(0, 4, 30)
+    sums = prediction.prefix_sums(directions, atoms, ids, counts)
+    for row, count in enumerate(counts):
+        basis = atoms[ids[row, :count]].T
+        wanted = basis @ np.linalg.lstsq(basis, directions[row])[0] if count else np.zeros(16)
+        np.testing.assert_allclose(sums[row], wanted, atol=1e-5)
 
 
 def test_words_dealt_to_other_neurons_predict_nothing(rng: np.random.Generator) -> None:
