@@ -104,5 +104,7 @@ def _unpack(target: Path, downloads: Path, client: list[str], pattern: str) -> N
         zipfile.ZipFile(archive).extractall(partial)
     else:
         with tarfile.open(archive) as tar:
-            tar.extractall(partial, filter="data")
+            # Python has filters from 3.11.4 on
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(partial)
     partial.rename(target)
