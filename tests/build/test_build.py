@@ -351,7 +351,7 @@ def test_bad_inputs_are_one_sentence(
         ({"significant": 0.6}, "--significant is a share"),
         ({"unseen": float("nan")}, "--unseen is a share"),
         ({"nulls": 0}, "--nulls must be at least 1"),
-        ({"batch_size": 0}, "--batch-size must be at least 1"),
+        ({"batch_size": -1}, "--batch-size must be at least 1, or auto"),
         ({"nonzero": -1}, "--nonzero must be"),
     ],
 )
