@@ -269,7 +269,9 @@ def find_chromium() -> str:
             "Install tests/requirements.txt: playwright drives the browser."
         ) from error
     if not found:
-        raise InputError("No Chromium is installed; install one, for example 'chromium'.")
+        raise InputError(
+            "No Chromium is installed; install one: apt-get install chromium-headless-shell."
+        )
     return found
 
 

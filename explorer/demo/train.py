@@ -79,7 +79,7 @@ def train(
     Raises:
         ExplorerError: a package of the recipe is missing, or there are no photographs.
     """
-    photos = _named(photos)
+    photos = _given(photos)
     corpus = read_corpus(pictures, photos)
     photographs = pack_photographs(photos, out / "photographs")
     if first is None:
@@ -112,12 +112,12 @@ def train(
 
 
 def renew_card(
-    bundle: Bundle, pictures: Path, photos: Path | None, out: Path, went_on: bool
+    bundle: Bundle, pictures: Path, photos: Path | None, work: Path, went_on: bool
 ) -> dict[str, Any]:
     """Measure a bundle's own model on all that was held out; write its card and figures anew.
 
-    ``went_on``: whether its second stage went on from an earlier run's tower. Returns the figures
-    (recall per test set).
+    ``work``: the recipe's folder, where the photographs are decoded once; ``went_on``: whether the
+    second stage went on from an earlier run's tower. Returns the figures (recall per test set).
 
     Raises:
         ExplorerError: the bundle has no model of its own, or there are no photographs.
@@ -125,20 +125,24 @@ def renew_card(
     folder = bundle.path / MODEL_FOLDER
     if not folder.is_dir():
         raise ExplorerError(f"{bundle.path} has no model of its own whose card could be written.")
-    model, photos = open_model(folder), _named(photos)
-    corpus = read_corpus(pictures, photos)
-    photographs = pack_photographs(photos, _made(out / "photographs"))
-    figures = _measured(model, corpus, photographs)
+    model, photos = open_model(folder), _given(photos)
+    photographs = pack_photographs(photos, work / "photographs")
+    figures = _measured(model, read_corpus(pictures, photos), photographs)
     size = model.visual.image_size[0]
     write_card(folder, size, figures, LARGE.objective.read, went_on)
     seal_files(bundle, [f"{MODEL_FOLDER}/{name}" for name in CARD_FILES])
     return figures
 
 
-def _named(photos: Path | None) -> Path:
+def _given(photos: Path | None) -> Path:
+    """Return the folder of photographs.
+
+    Raises:
+        ExplorerError: there is none.
+    """
     if photos is None:
         raise ExplorerError(
-            "the later blocks are trained on photographs too: name their folder with --photos."
+            "the model is trained and measured on photographs too: name their folder with --photos."
         )
     return photos
 

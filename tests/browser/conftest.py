@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.app import CHROMIUM
+from benchmarks.app import find_chromium
 from explorer.bundle import Manifest, seal
+from explorer.errors import InputError
 from tests.support.browser import EVIL, FLAGS, Visit, serving, sync_api
 from tests.support.told import told_pairs
 
@@ -20,11 +21,11 @@ from tests.support.told import told_pairs
 def chromium() -> str:
     pytest.importorskip("playwright.sync_api")
     pytest.importorskip("axe_playwright_python")
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if not found:
+    try:
+        return find_chromium()
+    except InputError as error:
         say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        say("no Chromium is installed: apt-get install chromium-headless-shell")
-    return str(found)
+        return say(str(error))
 
 
 @pytest.fixture(scope="package")

@@ -22,9 +22,6 @@ from explorer.ui.html.elements import figures, notice, table
 from explorer.ui.html.pictures import group_heading, meanings, tiles
 from tests.support.app import html_of, run_page
 
-ROOT = Path(__file__).parents[2]
-
-
 CASES = [
     ("home", {}, "What does a neuron of CLIP mean?", None),
     ("home", {"bundle": "tiny"}, "Browse all neurons", None),
