@@ -26,7 +26,6 @@ from explorer.errors import InputError
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-STEPS = 40  # pointer moves of one gesture
 BESIDE = 0.01  # standard deviation of a copy's place; the map spans 2
 _MAP = ".js-plotly-plot"
 _COUNT = """() => {
@@ -52,6 +51,7 @@ class AtlasBench:
 
     bundle: str = field(default="", metadata={"help": "the bundle's folder name"})
     neurons: int = field(default=50_000, metadata={"help": "neurons on the map"})
+    moves: int = field(default=40, metadata={"help": "of the pointer in one gesture"})
     seed: int = field(default=0, metadata={"help": "of their places"})
 
 
@@ -71,7 +71,8 @@ def bench_atlas(settings: AtlasBench) -> dict[str, Any]:
         draw = np.random.default_rng(settings.seed)
         widen(opened_bundle(settings.bundle), settings.neurons, folder / "wide", draw)
         with running_app(folder) as (address, _):
-            return {"neurons": settings.neurons, **_measure(f"http://{address}/atlas", chromium)}
+            target = f"http://{address}/atlas"
+            return {"neurons": settings.neurons, **_measure(target, chromium, settings.moves)}
 
 
 def widen(bundle: Bundle, neurons: int, folder: Path, draw: np.random.Generator) -> Bundle:
@@ -114,7 +115,7 @@ def widen(bundle: Bundle, neurons: int, folder: Path, draw: np.random.Generator)
     return Bundle.open(folder)
 
 
-def _measure(target: str, chromium: str) -> dict[str, Any]:
+def _measure(target: str, chromium: str, moves: int) -> dict[str, Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -134,10 +135,10 @@ def _measure(target: str, chromium: str) -> dict[str, Any]:
         frames = {
             name: _frames(page, gesture)
             for name, gesture in (
-                ("hover", lambda: _hover(page, x, y)),
-                ("pan", lambda: _pan(page, x, y)),
+                ("hover", lambda: _hover(page, x, y, moves)),
+                ("pan", lambda: _pan(page, x, y, moves)),
                 ("zoom", lambda: _zoom(page, x, y)),
-                ("lasso", lambda: _lasso(page, x, y)),
+                ("lasso", lambda: _lasso(page, x, y, moves)),
             )
         }
         heading = page.wait_for_selector("text=neurons chosen")
@@ -162,15 +163,15 @@ def _frames(page: Page, gesture: Callable[[], None]) -> dict[str, float]:
     }
 
 
-def _hover(page: Page, x: float, y: float) -> None:
-    for step in range(STEPS):
+def _hover(page: Page, x: float, y: float, moves: int) -> None:
+    for step in range(moves):
         page.mouse.move(x - 200 + 8 * step, y - 60 + 3 * step)
 
 
-def _pan(page: Page, x: float, y: float) -> None:
+def _pan(page: Page, x: float, y: float, moves: int) -> None:
     page.mouse.move(x, y)
     page.mouse.down()
-    for step in range(STEPS):
+    for step in range(moves):
         page.mouse.move(x + 3 * step, y + step)
     page.mouse.up()
 
@@ -182,9 +183,9 @@ def _zoom(page: Page, x: float, y: float) -> None:
         page.wait_for_timeout(50)
 
 
-def _lasso(page: Page, x: float, y: float) -> None:
+def _lasso(page: Page, x: float, y: float, moves: int) -> None:
     page.locator(f'{_MAP} [data-val="lasso"]').click()
-    turns = [2 * math.pi * step / STEPS for step in range(STEPS)]
+    turns = [2 * math.pi * step / moves for step in range(moves)]
     page.mouse.move(x + 120, y)
     page.mouse.down()
     for turn in turns:

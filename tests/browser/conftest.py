@@ -71,8 +71,10 @@ def engine(chromium: str) -> Iterator[sync_api.Browser]:
 
 
 @pytest.fixture(scope="package")
-def browser(engine: sync_api.Browser) -> Iterator[sync_api.BrowserContext]:
-    context = engine.new_context()  # one for all tests: they share its cache
+def browser(engine: sync_api.Browser, server: str) -> Iterator[sync_api.BrowserContext]:
+    """One for all tests: they share its cache and, by a tab that stays, its process."""
+    context = engine.new_context()
+    context.new_page().goto(server + "_stcore/health")
     yield context
     context.close()
 

@@ -217,7 +217,7 @@ def test_bench_app_needs_a_bundle(
 
 
 def test_bench_atlas_moves_on_a_map_of_more_neurons(bundles: Path, chromium: str) -> None:
-    found = bench(bundles, "atlas", "--neurons=3000")
+    found = bench(bundles, "atlas", "--neurons=3000", "--moves=10")
     assert 1 < found["chosen"] < 3000
     for frames in found["frames_ms"].values():
         assert 0 < frames["median"] <= frames["p95"]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import random
 import resource
 import shutil
-import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -61,25 +60,26 @@ def test_builds_killed_at_any_moment(tiny_model: Path, tiny_store: Path, tmp_pat
 # Two builds.
 
 
-def hold(out: Path, ready: object, stop: object) -> None:
-    with held(out):
-        ready.set()
-        stop.wait()
+HOLD = """
+import sys
+from pathlib import Path
+from explorer.build.lock import held
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_a_second_build_is_refused_until_the_first_ones_process_ends(
     tiny_model: Path, tiny_store: Path, tmp_path: Path
 ) -> None:
     settings = settings_for(tmp_path / "b", tiny_model, tiny_store, layers="2", nulls=50)
-    context = multiprocessing.get_context("spawn")
-    ready, stop = context.Event(), context.Event()
-    first = context.Process(target=hold, args=(settings.out, ready, stop))
-    first.start()
-    assert ready.wait(120)
-    with pytest.raises(InputError, match=r"Another build is working in .*another --out"):
-        build(settings, quiet)
-    os.kill(first.pid, signal.SIGKILL)
-    first.join()
+    command = [sys.executable, "-c", HOLD, str(settings.out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match=r"Another build is working in .*another --out"):
+            build(settings, quiet)
+        first.kill()
     build(settings, quiet)
     assert verify(settings.out) == []
 
@@ -134,30 +134,27 @@ def test_what_a_kill_left_of_a_manifest_is_none_of_the_bundle(
 # No room.
 
 
-def build_in_little_room(settings: dict, paths: tuple[Path, Path, Path], room: int) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+@contextmanager
+def little_room(most: int) -> Iterator[None]:
+    """Let this process write no file longer than so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
     try:
-        build(settings_for(*paths, **settings), quiet)
-    except InputError as error:
-        os._exit(7 if "The disk is full" in str(error) and "\n" not in str(error) else 1)
-    os._exit(0)
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("room", [2_000, 40_000])
 def test_a_build_without_room_says_so_and_goes_on_later(
     room: int, tiny_model: Path, tiny_store: Path, tmp_path: Path
 ) -> None:
-    changes = {"layers": "2", "nulls": 50}
-    paths = (tmp_path / "b", tiny_model, tiny_store)
-    cramped = multiprocessing.get_context("spawn").Process(
-        target=build_in_little_room, args=(changes, paths, room)
-    )
-    cramped.start()
-    cramped.join()
-    assert cramped.exitcode == 7
-    assert not opens(tmp_path / "b")
-    build(settings_for(*paths, **changes), quiet)
-    assert verify(tmp_path / "b") == []
+    settings = settings_for(tmp_path / "b", tiny_model, tiny_store, layers="2", nulls=50)
+    with pytest.raises(InputError, match=r"^The disk is full .*$"), little_room(room):
+        build(settings, quiet)
+    assert not opens(settings.out)
+    build(settings, quiet)
+    assert verify(settings.out) == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
