@@ -16,7 +16,7 @@ from torch import Tensor
 
 from explorer.demo.features import Corpus, normalise
 from explorer.demo.lexicon import embed_texts
-from explorer.demo.photographs import Photographs, photo_squares
+from explorer.demo.photographs import CHOSEN_BY, Photographs, photo_squares
 from explorer.demo.pictures import HELD_OUT_SETS
 from explorer.scenes.compose import SceneObject, SceneSettings, compose
 
@@ -60,20 +60,43 @@ def held_out_style(corpus: Corpus, source: str, size: int, scenes: bool, seed: i
 
 
 def photograph_tests(photographs: Photographs, size: int) -> list[TestSet]:
-    """Return the test photographs: of trained names, and of names that nothing else shows.
+    """Return the test photographs: of trained names, of everyday things, of names nothing shows.
 
-    Candidates are the names of the set's own photographs, written as their source writes them.
+    Candidates are the names of the set's own photographs, written as their source writes them;
+    of everyday things all names of photographs that were trained on. Those of everyday things
+    that settings are chosen by are left out.
     """
-    table, sets = photographs.table, []
-    for name, source in (("held-out photographs", "tiny"), ("names left out", "samples")):
-        rows = np.flatnonzero((table["source"] == source) & (table["part"] == "test"))
-        if len(rows):
-            names = table["names"].iloc[rows].tolist()
-            candidates = sorted(set(names))
-            place = {text: row for row, text in enumerate(candidates)}
-            pixels = photo_squares(photographs, rows, size)
-            sets.append(TestSet(name, pixels, candidates, np.array([place[n] for n in names])))
-    return sets
+    table = photographs.table
+    of, tested = table["source"], table["part"] == "test"
+    place = table.groupby(["source", "part", "label"]).cumcount()
+    everyday = (of == "everyday") & (table["part"] == "known") & (place >= CHOSEN_BY)
+    trained = sorted(set(table["label"][table["part"] == "train"]))
+    sets = (
+        ("held-out photographs", (of == "tiny") & tested, "names", None),
+        ("everyday photographs", everyday, "label", trained),
+        ("names left out", (of == "samples") & tested, "names", None),
+    )
+    return [
+        _named(photographs, np.flatnonzero(chosen), name, column, candidates, size)
+        for name, chosen, column, candidates in sets
+        if chosen.any()
+    ]
+
+
+def _named(
+    photographs: Photographs,
+    rows: np.ndarray,
+    name: str,
+    column: str,
+    candidates: list[str] | None,
+    size: int,
+) -> TestSet:
+    """Return photographs by a column that names them, among their own names unless told."""
+    names = photographs.table[column].iloc[rows].tolist()
+    candidates = candidates or sorted(set(names))
+    place = {text: row for row, text in enumerate(candidates)}
+    pixels = photo_squares(photographs, rows, size)
+    return TestSet(name, pixels, candidates, np.array([place[text] for text in names]))
 
 
 def all_test_sets(corpus: Corpus, photographs: Photographs, size: int) -> list[TestSet]:
@@ -88,14 +111,14 @@ def all_test_sets(corpus: Corpus, photographs: Photographs, size: int) -> list[T
 
 
 def recall(images: Tensor, texts: Tensor, answers: np.ndarray) -> dict[str, float]:
-    """Return recall@1 and @10 of unit embeddings: images [image, embed], texts [text, embed]."""
+    """Return recall@1, @5 and @10 of unit embeddings.
+
+    ``images`` is [image, embed], ``texts`` [text, embed], ``answers`` [image] into texts.
+    """
     scores = images.float() @ texts.float().T
     right = torch.from_numpy(np.asarray(answers)).long()
     rank = (scores > scores.gather(1, right[:, None])).sum(1)
-    return {
-        "recall@1": float((rank < 1).float().mean()),
-        "recall@10": float((rank < 10).float().mean()),
-    }
+    return {f"recall@{top}": float((rank < top).float().mean()) for top in (1, 5, 10)}
 
 
 @torch.inference_mode()

@@ -29,6 +29,7 @@ TINY, SAMPLES, EVERYDAY = (
 SIDES = {"small": 64, "large": 192}
 TESTED_A_CLASS, KNOWN_A_CLASS = 10, 10  # of Tiny ImageNet, from the end of each class
 KNOWN_A_THING = 40  # of each everyday name
+CHOSEN_BY = 3  # of each name's photographs kept aside, settings are chosen by the first ones
 TEST_NAMES = 300
 
 

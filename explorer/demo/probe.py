@@ -12,7 +12,7 @@ from torch import Tensor
 from explorer.demo.features import Corpus
 from explorer.demo.lexicon import CHOOSING_STYLE, Lexicon
 from explorer.demo.measures import Probe, Quiz
-from explorer.demo.photographs import Photographs, photo_squares
+from explorer.demo.photographs import CHOSEN_BY, Photographs, photo_squares
 
 CORPUS_PICTURES = 1000
 
@@ -23,7 +23,7 @@ def make_probe(
     lexicon: Lexicon,
     embed: Callable[[list[str]], Tensor],
     size: int,
-    photos_a_name: int = 3,
+    photos_a_name: int = CHOSEN_BY,
 ) -> Probe:
     """Return the probe at ``size`` pixels; ``embed`` gives the texts' unit embeddings."""
     table = corpus.pictures

@@ -23,7 +23,7 @@ from explorer.demo.captions import (
     name_variants,
     synonym_mask,
 )
-from explorer.demo.evaluate import recall
+from explorer.demo.evaluate import photograph_tests, recall
 from explorer.demo.features import (
     View,
     ViewMaker,
@@ -33,6 +33,7 @@ from explorer.demo.features import (
     read_corpus,
 )
 from explorer.demo.first import FirstSettings
+from explorer.demo.photographs import Photographs
 from explorer.demo.sources import Sources
 from explorer.demo.text import FinishSettings, TextSettings
 from explorer.demo.tower import dino_state, load_dino, make_model, resize_tower
@@ -239,7 +240,21 @@ def test_recall_counts_ranks():
     images[1, 5] = 1.0  # text 5 wins over the right one, which is second
     images[2, 6:18] = 1.0  # twelve win
     found = recall(images, texts, np.array([0, 1, 2]))
-    assert found == {"recall@1": pytest.approx(1 / 3), "recall@10": pytest.approx(2 / 3)}
+    third, twice = pytest.approx(1 / 3), pytest.approx(2 / 3)
+    assert found == {"recall@1": third, "recall@5": twice, "recall@10": twice}
+
+
+def test_everyday_photographs_are_asked_by_what_was_trained_but_not_by_what_was_chosen():
+    row = {"source": "everyday", "part": "known", "names": "cat, tabby", "label": "cat"}
+    rows = [{**row, "row": number} for number in range(5)]
+    rows += [{**row, "part": "train", "label": name, "row": 5} for name in ("cat", "dog")]
+    rows += [{**row, "part": "train", "source": "tiny", "label": "abacus", "row": 5}]
+    squares = np.full((6, 8, 8, 3), np.arange(6, dtype=np.uint8)[:, None, None, None])
+    table = pd.DataFrame(rows).assign(size="small")
+    (found,) = photograph_tests(Photographs(table, {"small": squares}), 8)
+    assert (found.name, found.candidates) == ("everyday photographs", ["abacus", "cat", "dog"])
+    assert found.answers.tolist() == [1, 1]
+    assert found.pixels[:, 0, 0, 0].tolist() == [3, 4]
 
 
 def test_interrupted_features_resume_to_the_same_numbers(corpus_folders, tmp_path, model):
