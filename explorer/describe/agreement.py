@@ -99,17 +99,29 @@ class TopWeights:
         shape = (neurons, images)
         return cls(csr_array((weights.ravel(), numbers, starts), shape=shape), base)
 
-    def agreement(self, along: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return each neuron's agreement with a text, [neuron] float32; see `text_agreement`.
+    def agreement(
+        self, ranks: NDArray[np.float32], rows: NDArray[np.integer] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the agreement of every neuron, or of some `rows`, with a text: [neuron] float32.
 
-        along: [image], products of the images' embeddings with the text.
+        ranks: [image], of the images' products with the text, see `rank_shares`.
         """
-        order = np.argsort(along)
-        _, equal = np.unique(along[order], return_counts=True)
-        ranks = np.empty_like(along)
-        ranks[order] = np.repeat(np.cumsum(equal) - equal / 2, equal) / len(along)
-        found: NDArray[np.float32] = self.base + self.signed @ ranks
-        return found
+        if rows is None:
+            found: NDArray[np.float32] = self.base + self.signed @ ranks
+            return found
+        held = self.signed.data.reshape(len(self.base), -1)[rows]
+        numbers = self.signed.indices.reshape(len(self.base), -1)[rows]
+        some: NDArray[np.float32] = self.base[rows] + np.einsum("ni,ni->n", held, ranks[numbers])
+        return some
+
+
+def rank_shares(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the share of `values` [value] below each of them, equal ones by half: [value]."""
+    order = np.argsort(values)
+    _, equal = np.unique(values[order], return_counts=True)
+    ranks = np.empty_like(values)
+    ranks[order] = np.repeat(np.cumsum(equal) - equal / 2, equal) / len(values)
+    return ranks
 
 
 def text_agreement(
@@ -124,7 +136,8 @@ def text_agreement(
     `agreement`. The same figure as `agreement` gives with this text for every neuron.
     """
     along = np.asarray(images, np.float32) @ text
-    return TopWeights.of(top_images, top_effects, len(images)).agreement(along)
+    weights = TopWeights.of(top_images, top_effects, len(images))
+    return weights.agreement(rank_shares(along))
 
 
 def _ranks(values: NDArray[np.float32], asked: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,8 +19,8 @@ so that of a single text `q` is its embedding. Neurons are found in three ways:
 
    and counts only if every added text lies at that end and the result is positive.
 
-Scores are cosines and weights; with `trust` the order is that of score times trust. The pages give
-`told`: where a direction points need not be what the neuron's pictures show, so neurons whose
+Scores are cosines and weights. Where a direction points need not be what the neuron's pictures
+show: in a search `by_pictures` the order is that of score times `told`, so that neurons whose
 pictures do not show the text come later.
 
 A text is the dictionary's if that has it, its singular or its plural, unless it stands in quotation
@@ -42,7 +42,7 @@ from scipy.sparse import csc_array
 
 from explorer.bundle import Bundle
 from explorer.bundle.meaning import title_of
-from explorer.describe.agreement import TopWeights
+from explorer.describe.agreement import TopWeights, rank_shares
 from explorer.errors import InputError
 from explorer.kept import kept
 from explorer.search.known import Neighbour, known_row, nearest_known, pictured
@@ -56,6 +56,7 @@ CANCELLED = 1e-3  # norm below which a combination is nothing but rounding
 LEAST_WEIGHT = 0.005  # a weight that rounds to nothing is no match
 THREADS = min(4, os.cpu_count() or 1)
 SHARED = 2**23  # values from which on threads share them
+PROBED = 8  # times as many neurons as are listed have their pictures looked at first
 CHUNK = 2**18  # values that are multiplied at once: too few for BLAS to wait for a second thread
 WIDE = 2**28  # bytes of rows that are kept widened: ten times as fast
 ENDS = {1: "positive", -1: "negative"}
@@ -89,8 +90,8 @@ class TextSearch:
     """Row of each text in the dictionary (see `explorer.search.known`), -1 outside it."""
     embeddings: NDArray[np.float32]
     """[text, embed], unit norm."""
-    trust: NDArray[np.float32] | float = 1.0
-    """[neuron], from 0 to 1: what a neuron's score counts for in the order of results."""
+    trusted: bool = False
+    """Whether neurons come in the order of score times `told`."""
     among: NDArray[np.bool_] | None = None
     """[neuron]: which neurons may be found; all where it is None."""
 
@@ -142,8 +143,12 @@ class TextSearch:
         return products(wide(self.bundle, "image_embeddings"), self.atoms)
 
     @cached_property
-    def shown(self) -> NDArray[np.float32]:
-        """How well every neuron's pictures show the combined text, [neuron] in [0, 1].
+    def _image_ranks(self) -> NDArray[np.float32]:
+        """The share of pictures farther from the combined text than each, [image]."""
+        return rank_shares(self._image_products @ self._shares)
+
+    def shown(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return how well neurons' pictures show the combined text, [row] in [0, 1].
 
         The chance that a top picture lies nearer to it than a random one (farther from it, for
         pictures of the negative end); 0.5 is guessing. See `explorer.describe.agreement`.
@@ -154,17 +159,18 @@ class TextSearch:
             "top weights",
             lambda: TopWeights.of(held.top_images, held.top_effects, held.sizes["image"]),
         )
-        return weights.agreement(self._image_products @ self._shares)
+        return weights.agreement(self._image_ranks, rows)
 
-    @cached_property
-    def told(self) -> NDArray[np.float32]:
-        """How far above guessing pictures show what the direction says, [neuron] in [0, 1]."""
-        told: NDArray[np.float32] = np.clip(np.sign(self.cosines) * (2 * self.shown - 1), 0, 1)
+    def told(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return how far above guessing pictures show what the direction says, [row] in [0, 1]."""
+        told: NDArray[np.float32] = np.clip(
+            np.sign(self.cosines[rows]) * (2 * self.shown(rows) - 1), 0, 1
+        )
         return told
 
     def by_pictures(self) -> TextSearch:
         """Return the same search, with neurons whose pictures show the text first."""
-        found = replace(self, trust=self.told)
+        found = replace(self, trusted=True)
         derived = vars(self).keys() - {field.name for field in fields(self)}
         vars(found).update({name: vars(self)[name] for name in derived})  # computed once
         return found
@@ -258,7 +264,7 @@ class TextSearch:
         scores = np.where(carried > 0, carried - against, 0)
         side = scores.argmax(axis=0)
         strength = scores.max(axis=0)
-        best = self._least(-strength * self.trust, top)
+        best = self._greatest(strength, top)
         return [
             Hit(int(r), float(strength[r]), self._own_cosines(int(r)), 1 - 2 * int(side[r]))
             for r in best
@@ -273,22 +279,36 @@ class TextSearch:
 
     def _along(self, sign: int, top: int) -> list[Hit]:
         """Return the neurons with the strongest cosines of one sign."""
-        best = self._least(-sign * self.cosines * self.trust, top)
+        best = self._greatest(sign * self.cosines, top)
         return [Hit(int(r), float(self.cosines[r])) for r in best]
 
-    def _least(self, values: NDArray[np.float32], top: int) -> NDArray[np.int64]:
-        """Return the rows of the least `values` [neuron] among the neurons that may be found."""
-        if self.among is None:
-            return least(values, top)
-        rows = np.flatnonzero(self.among)
-        return rows[least(values[rows], top)]
+    def _greatest(self, strength: NDArray[np.float32], top: int) -> NDArray[np.int64]:
+        """Return the rows that `strength` [neuron] puts first among those that may be found."""
+        rows = np.arange(len(strength)) if self.among is None else np.flatnonzero(self.among)
+        if not self.trusted:
+            return rows[least(-strength[rows], top)]
+        rows = self._within_reach(strength, rows, top)
+        return rows[least(-strength[rows] * self.told(rows), top)]
+
+    def _within_reach(
+        self, strength: NDArray[np.float32], rows: NDArray[np.int64], top: int
+    ) -> NDArray[np.int64]:
+        """Leave out the rows that no `told`, at most 1, could bring among the `top`.
+
+        So that the pictures of few of very many neurons are looked at.
+        """
+        leading = rows[least(-strength[rows], PROBED * top)]
+        scores = np.sort(strength[leading] * self.told(leading))
+        last = scores[-top] if 0 < top <= len(scores) else 0.0
+        return rows[strength[rows] >= last] if last > 0 else rows
 
     def _heaviest(self, scores: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the rows of scores [neuron] that are no rounding, the heaviest first."""
         strength = np.abs(scores)
         held = strength >= LEAST_WEIGHT
         rows = np.flatnonzero(held if self.among is None else held & self.among)
-        strength, counted = strength[rows], (strength * self.trust)[rows]
+        strength = strength[rows]
+        counted = strength * self.told(rows) if self.trusted else strength
         return rows[np.lexsort((-strength, -counted))]
 
     def _own_texts(self, row: int) -> tuple[tuple[str, float], ...]:

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from explorer.describe.agreement import UNKNOWN, TopWeights, agreement, text_agreement, text_sums
+from explorer.describe.agreement import (
+    UNKNOWN,
+    TopWeights,
+    agreement,
+    rank_shares,
+    text_agreement,
+    text_sums,
+)
 
 
 @pytest.fixture
@@ -84,7 +91,20 @@ def test_agreement_with_a_text_is_that_of_neurons_that_say_it(rng: np.random.Gen
 def test_equal_products_count_by_half() -> None:
     top = np.array([[[0, 1]], [[2, 3]]])
     weights = TopWeights.of(top, np.ones(top.shape), 4)
-    assert weights.agreement(np.array([1, 2, 1, 1], np.float32)).tolist() == [
+    ranks = rank_shares(np.array([1, 2, 1, 1], np.float32))
+    assert ranks.tolist() == [1.5 / 4, 3.5 / 4, 1.5 / 4, 1.5 / 4]
+    assert weights.agreement(ranks).tolist() == [
         (1.5 / 4 + 3.5 / 4) / 2,
         1.5 / 4,
     ]
+
+
+def test_some_neurons_agreement_is_theirs_among_all(rng: np.random.Generator) -> None:
+    top = np.stack([rng.permutation(50)[:8].reshape(2, 4) for _ in range(30)])
+    top[4, 1, 2:] = -1
+    top[6] = -1
+    weights = TopWeights.of(top, rng.normal(size=top.shape), 50)
+    ranks = rank_shares(rng.normal(size=50).astype(np.float32))
+    rows = np.array([6, 29, 4, 4])
+    expected = weights.agreement(ranks)[rows]
+    np.testing.assert_allclose(weights.agreement(ranks, rows), expected, atol=1e-6)

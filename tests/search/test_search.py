@@ -185,20 +185,22 @@ def test_sets_sum_signed_weights(bundle: Bundle) -> None:
 def test_what_pictures_show_counts_at_the_end_where_the_direction_points(bundle: Bundle) -> None:
     found = open_search(bundle, "red circle")
     mirrored = replace(found, terms=(Term("red circle", -1),))
-    np.testing.assert_allclose(mirrored.shown, 1 - found.shown, atol=1e-5)
-    np.testing.assert_allclose(mirrored.told, found.told, atol=1e-5)
-    agreeing = (found.cosines > 0) == (found.shown > 0.5)
-    assert not found.told[~agreeing].any()
+    every = np.arange(len(bundle.neurons))
+    shown, told = found.shown(every), found.told(every)
+    np.testing.assert_allclose(mirrored.shown(every), 1 - shown, atol=1e-5)
+    np.testing.assert_allclose(mirrored.told(every), told, atol=1e-5)
+    agreeing = (found.cosines > 0) == (shown > 0.5)
+    assert not told[~agreeing].any()
     assert 0 < agreeing.sum() < len(agreeing)
-    expected = np.abs(2 * found.shown[agreeing] - 1)
-    np.testing.assert_allclose(found.told[agreeing], expected, atol=1e-6)
+    np.testing.assert_allclose(told[agreeing], np.abs(2 * shown[agreeing] - 1), atol=1e-6)
 
 
 def test_trust_orders_results_and_changes_no_score(bundle: Bundle) -> None:
     plain = open_search(bundle, "red + circle")
     trust = np.random.default_rng(3).random(len(bundle.neurons)).astype(np.float32)
     trust[::7] = 0
-    found = replace(plain, trust=trust)
+    found = plain.by_pictures()
+    vars(found)["told"] = lambda rows: trust[rows]
     everyone = len(trust)
     for kind in ("towards", "away", "sets", "near_sets", "carriers"):
         before = {hit.row: hit.score for hit in getattr(plain, kind)(everyone)}
@@ -211,6 +213,28 @@ def test_trust_orders_results_and_changes_no_score(bundle: Bundle) -> None:
     assert [hit.row for hit in first] == np.argsort(-counted, kind="stable")[:10].tolist()
     last = found.away(10)
     assert [hit.row for hit in last] == np.argsort(counted, kind="stable")[:10].tolist()
+
+
+@pytest.mark.parametrize("probed", [1, 2, 1000])
+def test_pictures_of_few_neurons_are_looked_at_and_the_order_is_that_of_all(
+    bundle: Bundle, probed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("explorer.search.PROBED", probed)
+    found = open_search(bundle, "red circle").by_pictures()
+    every = np.arange(len(bundle.neurons))
+    told = found.told(every)
+    asked: list[int] = []
+
+    def telling(rows: np.ndarray) -> np.ndarray:
+        asked.append(len(rows))
+        return told[rows]
+
+    vars(found)["told"] = telling
+    for kind, sign in (("towards", 1), ("away", -1)):
+        order = np.argsort(-sign * found.cosines * told, kind="stable")
+        assert [hit.row for hit in getattr(found, kind)(7)] == order[:7].tolist(), kind
+        assert len(getattr(found, kind)(len(every))) == len(every)
+    assert min(asked) < len(every)
 
 
 def test_near_sets_hold_a_near_text_and_none_of_the_query(bundle: Bundle) -> None:

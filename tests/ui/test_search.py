@@ -495,8 +495,9 @@ def test_cards_are_marked_by_how_they_were_found(view: View) -> None:
 def test_what_is_said_of_pictures_is_said_of_the_end_that_is_shown(view: View) -> None:
     """A bug: a neuron found at its negative end was given the figure of its positive one."""
     found = open_search(view.bundle, "red + circle")
-    row = int(np.argmin(found.shown))  # its negative end shows the texts
-    nearer = float(found.shown[row])
+    shown = found.shown(np.arange(len(view.neurons)))
+    row = int(np.argmin(shown))  # its negative end shows the texts
+    nearer = float(shown[row])
     assert nearer < 0.4
     for end, said in ((1, nearer), (-1, 1 - nearer)):
         note = found_by(found, Hit(row, 0.1, (), end))
@@ -716,7 +717,8 @@ def test_neurons_whose_pictures_show_the_text_come_first(view: View) -> None:
     plain = html_of(run_page("search", q="red circle", rank="plain"))
     assert "weighs this" not in plain
     found = open_search(view.bundle, "red circle")
-    counted = found.cosines * np.clip(np.sign(found.cosines) * (2 * found.shown - 1), 0, 1)
+    shown = found.shown(np.arange(len(view.neurons)))
+    counted = found.cosines * np.clip(np.sign(found.cosines) * (2 * shown - 1), 0, 1)
     for html, scores in ((trusted, counted), (plain, found.cosines)):
         layer, neuron = view.place(int(np.argmax(scores)))
         card = html[html.index('class="card') :]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from markupsafe import Markup
 
 from explorer.search import Hit, TextSearch
@@ -40,7 +41,7 @@ def found_by(found: TextSearch, hit: Hit) -> Markup:
         texts = ", ".join(f"{text} {glossary.signed(cosine)}" for text, cosine in hit.found)
         marks.append([tag("b", "all"), f" {glossary.number(hit.score)} at its {end} end: {texts}"])
     marks.append([tag("b", "direction"), f" {glossary.signed(float(found.cosines[hit.row]))}"])
-    nearer = float(found.shown[hit.row])
+    (nearer,) = found.shown(np.array([hit.row])).tolist()
     shown = glossary.share(1 - nearer if hit.end < 0 else nearer)
     marks.append([tag("b", "pictures"), f" {shown}"])
     held = [
