@@ -99,8 +99,9 @@ def test_equal_products_count_by_half() -> None:
     ]
 
 
-def test_some_neurons_agreement_is_theirs_among_all(rng: np.random.Generator) -> None:
-    top = np.stack([rng.permutation(50)[:8].reshape(2, 4) for _ in range(30)])
+@pytest.mark.parametrize("neurons", [30, 300])  # of which four are many, and few
+def test_some_neurons_agreement_is_theirs_among_all(neurons: int, rng: np.random.Generator) -> None:
+    top = np.stack([rng.permutation(50)[:8].reshape(2, 4) for _ in range(neurons)])
     top[4, 1, 2:] = -1
     top[6] = -1
     weights = TopWeights.of(top, rng.normal(size=top.shape), 50)
