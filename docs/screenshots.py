@@ -1,7 +1,7 @@
 """Pictures of every page, light and dark, at desktop and phone width.
 
     python docs/screenshots.py OUT [PAGE …]     all of them, as PNG, to look at
-    python docs/screenshots.py --readme         the few that the README shows
+    python docs/screenshots.py --readme         the few that the README and the documentation show
 
 Needs what the browser tests need: playwright and a Chromium of the system.
 """

@@ -6,7 +6,7 @@
 2. Per layer, texts that describe the directions are compared with those of null directions, and the
    words of one half predict effects on the other.
 3. Over the sample, words of labels and keywords that drive a neuron are compared with those of
-   untrained looks.
+   untrained features.
 4. Over all neurons of the bundle, Benjamini & Hochberg's rule decides which pass. Words pass by the
    larger of two p-values: they must fit better than null directions' and predict better than those
    of other neurons.

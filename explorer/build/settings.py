@@ -32,7 +32,7 @@ ENGINES = ("local", "ray")
 PURSUITS = ("coherent", "nonnegative", "omp")
 """Ways to choose a direction's texts (`explorer.describe.pursuits`); omp is the paper's."""
 PURSUIT = "coherent"
-"""The default: its texts predict effects on unseen pictures best.
+"""The default: of few texts, its predict effects on unseen pictures at least as well.
 
 See the table of pursuits in `docs/chance.md`, and in the evidence's section `controls`.
 """
@@ -67,7 +67,10 @@ class BuildSettings:
     )
     images: str = field(
         default="bundle-images",
-        metadata=_option("folder, bundle-images, bundle:PATH, store:PATH"),
+        metadata=_option(
+            "folder, list of paths, WebDataset shards, Parquet or Arrow tables, bundle:PATH, "
+            "store:PATH, or bundle-images: those of the shipped bundle"
+        ),
     )
     hold_out: float | None = field(
         default=None,

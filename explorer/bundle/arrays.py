@@ -317,8 +317,8 @@ class Arrays(ABC):
     pair_paths = Array(
         "neuron pair",
         np.int16,
-        "The pairs that matter, the fewest that hold 90 % of the neuron's squared effect: numbers "
-        "along the axis path; -1 for none.",
+        "The pairs that matter, chosen one by one until they hold 90 % of the neuron's squared "
+        "effect: numbers along the axis path; -1 for none.",
         row_of="path",
         optional=True,
     )
@@ -359,7 +359,8 @@ class Arrays(ABC):
     pair_text_p = Array(
         "neuron pair",
         np.float32,
-        "Chance that a null direction of the same head is described as well; NaN for none.",
+        "How often a null direction of the same head is described as well, a p-value; NaN for "
+        "none.",
         least=0,
         most=1,
         gaps=True,
@@ -368,8 +369,8 @@ class Arrays(ABC):
     pair_prediction = Array(
         "neuron pair",
         np.float32,
-        "Pearson correlation of the pair's effects with what its words say, on pictures; NaN for "
-        "none.",
+        "Pearson correlation of the pair's effects with its words' score, over pictures that did "
+        "not choose them; NaN for none.",
         least=-1.01,
         most=1.01,
         gaps=True,

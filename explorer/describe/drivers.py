@@ -1,4 +1,4 @@
-"""What drives a neuron: words that its pictures share, beyond what untrained looks would give.
+"""What drives a neuron: words that its pictures share, beyond what untrained features would give.
 
 A neuron *adds* a direction to the output, and it is *driven* by pictures; the two need not agree.
 Here the second is tested, on a sample of pictures with known labels and keywords.
@@ -41,7 +41,7 @@ from explorer.errors import InputError
 
 Rows = NDArray[np.floating[Any]]
 SIDE = 16
-"""Rows and columns of the thumbnails that untrained looks see."""
+"""Rows and columns of the thumbnails that untrained features see."""
 COARSE = 2
 """Rows and columns that are averaged for the linear looks."""
 PATCH, STRIDE = 4, 2
@@ -87,7 +87,7 @@ class WordTable:
 
 @dataclass(frozen=True, eq=False)
 class LookNull:
-    """What one kind of untrained looks gives.
+    """What one kind of untrained features gives.
 
     `deviation` is [word] float32, at least 1; `largest` [look] float32, in rising order: the
     largest score over words in units of these deviations.
@@ -201,7 +201,7 @@ def find_drivers(
 def look_nulls(
     table: WordTable, thumbnails: Rows, looks: int = LOOKS, seed: int = 0
 ) -> list[LookNull]:
-    """Return the null of each kind of untrained looks at the table's pictures."""
+    """Return the null of each kind of untrained features at the table's pictures."""
     return [LookNull.of(table, kind) for kind in untrained_looks(thumbnails, 2 * looks, seed)]
 
 

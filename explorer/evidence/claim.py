@@ -20,9 +20,9 @@ PICTOGRAMS = ("pictogram, single", "pictogram, multiple")
 """The scenes on which maps and discovery are judged: of a style the model never saw."""
 LEAD = percent("of what the effects add to the lead")
 BY_LEAD = (
-    " Where ablation costs no recall@1, or too little to take a share of, the same is asked of "
-    "what the effects add to the right answer's lead over the mean candidate, and the answer is "
-    "partly at most."
+    " Where ablation costs no recall@1, or too little to divide, the same is asked of what the "
+    "effects add to the right answer's lead (its logit less the candidates' mean), and the answer "
+    "is partly at most."
 )
 ORACLE = (
     "Checked on a small model with random weights, where every effect can be formed and every "
@@ -96,16 +96,15 @@ def by_lead(drop: Figure, lead: Result | None, judge: Callable[[Result], Verdict
     `lead` has what the effects add to it as "carried"; `judge` judges what is kept of that. A model
     that answers without these effects shows a claim partly at most.
     """
-    little = "too little to take a share of"
     spared = (
-        f"mean-ablating all these effects changes recall@1 by {in_points(drop)} points, "
-        f"{little if is_positive(drop) else 'which cannot be distinguished from 0'}"
+        f"recall@1 falls by {in_points(drop)} points when all are mean-ablated, "
+        f"{'too little to divide' if is_positive(drop) else 'indistinguishable from 0'}"
     )
     if lead is None or not is_positive(lead["carried"]):
-        return Verdict(FAILS, f"{spared}: there is nothing to keep.")
+        return Verdict(FAILS, f"there is nothing to keep: {spared}.")
     found = judge(lead)
     outcome = FAILS if found.outcome == FAILS else PARTLY
-    return Verdict(outcome, f"{spared}; {found.because}")
+    return Verdict(outcome, f"{found.because.removesuffix('.')} ({spared}).")
 
 
 def lead_numbers(result: Result, names: Mapping[str, str], *path: str) -> list[Number]:
@@ -118,6 +117,11 @@ def lead_numbers(result: Result, names: Mapping[str, str], *path: str) -> list[N
     return [Number.at(name, LEAD, result, *path, "lead", key) for key, name in names.items()]
 
 
+def measurable(numbers: Sequence[Number]) -> list[Number]:
+    """Leave out shares of what is too little to divide: they have no interval."""
+    return [number for number in numbers if number.figure["interval"] is not None]
+
+
 def in_points(figure: Figure) -> str:
     """Write a difference of shares in points."""
     return f"{100 * value_of(figure):.1f}"
@@ -125,7 +129,7 @@ def in_points(figure: Figure) -> str:
 
 def in_percent(figure: Figure) -> str:
     """Write a share in percent."""
-    return f"{100 * value_of(figure):.0f} %"
+    return f"{100 * value_of(figure):.1f} %"
 
 
 def number(figure: Figure) -> str:

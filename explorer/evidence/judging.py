@@ -37,7 +37,7 @@ Code = SparseCode[NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """The words of pictures, and what untrained looks at these pictures give."""
+    """The words of pictures, and what untrained features at these pictures give."""
 
     words: Sequence[frozenset[str]]
     table: WordTable

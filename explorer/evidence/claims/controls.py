@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from explorer.evidence.claim import FAILS, HOLDS, PARTLY, Claim, Result, Verdict, in_points
+from explorer.evidence.claim import FAILS, HOLDS, PARTLY, Claim, Result, Verdict, in_percent
 from explorer.evidence.drawing import (
     CORRELATION,
     Dot,
@@ -44,9 +44,9 @@ def judge(result: Result) -> Verdict:
     outcome = HOLDS if all(passed) else PARTLY if any(passed) else FAILS
     return Verdict(
         outcome,
-        f"words pass for {in_points(words[OWN])} % of neurons and for {in_points(words[RANDOM])} % "
-        f"of a tower with random weights, what drives them for {in_points(drivers[OWN])} % and "
-        f"{in_points(drivers[RANDOM])} %.",
+        f"in a sample of {words[OWN]['count']:,} neurons words pass for {in_percent(words[OWN])} "
+        f"(random weights: {in_percent(words[RANDOM])}), what drives them for "
+        f"{in_percent(drivers[OWN])} ({in_percent(drivers[RANDOM])}).",
     )
 
 

@@ -23,22 +23,22 @@ def judge(result: Result) -> Verdict:
     return Verdict(
         outcome,
         f"over {found['neurons']:,} neurons with two or more verified meanings, head and meaning "
-        f"share {number(found['information'])} bits, {number(beyond)} more than with heads dealt "
-        "at random.",
+        f"share {number(found['information'])} bits, {number(beyond)} more than with heads "
+        "shuffled.",
     )
 
 
 def explain(result: Result) -> list[str]:
-    """Say what information there would be by chance, and why heads may not part meanings."""
+    """Say what information there would be by chance, and why heads may not separate meanings."""
     found = result["meanings"]
     said = [
-        f"With so few pictures of a neuron ({found['pictures']}) heads dealt at random share "
+        f"With so few pictures of a neuron ({found['pictures']}) heads shuffled at random share "
         f"{number(found['shuffled'])} bits with meanings.",
     ]
     if value_of(found["beyond_shuffled"]) < LEAST:
         said.append(
-            "All heads of a neuron read the same activation. A head parts meanings only where it "
-            "looks at other places, or weighs pictures otherwise, than the others do."
+            "All heads of a neuron read the same activation. A head separates meanings only "
+            "where it looks at other places, or weighs pictures otherwise, than the others do."
         )
     return said
 
@@ -49,7 +49,7 @@ def draw(result: Result) -> Shown:
     return Shown(
         [
             Number.at("Head and meaning share", BITS, result, "meanings", "information"),
-            Number.at("Heads dealt at random", BITS, result, "meanings", "shuffled"),
+            Number.at("Heads shuffled", BITS, result, "meanings", "shuffled"),
             Number.at("Beyond these", BITS, result, "meanings", "beyond_shuffled"),
         ],
         [

@@ -87,6 +87,16 @@ def draw(result: Result) -> Shown:
         [
             Number.at(f"Labels predict it: {name}", CORRELATION, result, kind, "pearson")
             for kind, (name, _) in KINDS.items()
+        ]
+        + [
+            Number.at(
+                f"Of the indirect effect, accounted for: {KINDS[kind][0]}",
+                percent("of the indirect effect"),
+                result,
+                kind,
+                "aligned_share",
+            )
+            for kind in ("second_order", "direct")
         ],
         [
             Plot(

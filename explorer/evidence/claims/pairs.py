@@ -59,7 +59,9 @@ def judge(result: Result) -> Verdict:
 
 def _judge_lead(lead: Result) -> Verdict:
     own, whole = lead["own"], lead["whole"]
-    return _judged(own, whole, is_above(own, whole), "what they add to the right answer's lead")
+    return _judged(
+        own, whole, is_above(own, whole), "what the effects add to the right answer's lead"
+    )
 
 
 def _judged(own: Figure, whole: Figure, beyond: bool, of: str) -> Verdict:

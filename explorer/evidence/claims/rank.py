@@ -14,6 +14,7 @@ from explorer.evidence.claim import (
     has_share,
     in_percent,
     lead_numbers,
+    measurable,
 )
 from explorer.evidence.drawing import (
     RECALL,
@@ -44,16 +45,22 @@ def judge(result: Result) -> Verdict:
 def _judge_lead(lead: Result) -> Verdict:
     return by_share(
         lead["rank_1"],
-        "of what they add to the right answer's lead, one direction per neuron keeps {}.",
+        "of what the effects add to the right answer's lead, one direction per neuron keeps {}.",
     )
 
 
 def explain(result: Result) -> list[str]:
     """Tell of more directions, and of unseen pictures."""
     every, explained = result["all_layers"], result["explained_variance"]
+    more = [every[f"rank_{count}"]["kept"] for count in (2, 3)]
+    said = []
+    if has_share(result["drop"], every["rank_1"]["kept"]):
+        said.append(
+            f"Two directions per neuron keep {in_percent(more[0])}, three {in_percent(more[1])}: "
+            "what one direction misses is not noise."
+        )
     return [
-        f"Two directions per neuron keep {in_percent(every['rank_2']['kept'])}, three "
-        f"{in_percent(every['rank_3']['kept'])}: what one direction misses is not noise.",
+        *said,
         f"Of the squared significant effects one direction explains "
         f"{in_percent(explained['build']['rank_1'])} on the build's pictures and "
         f"{in_percent(explained['evaluation'])} on unseen ones: it is not fitted to the former "
@@ -68,7 +75,7 @@ def draw(result: Result) -> Shown:
     layers, whole = explained["layers"], result["full"]["recall@1"]
     mean = percent("mean over neurons")
     return Shown(
-        [
+        measurable([
             Number.at(
                 "Kept by one direction",
                 percent("of what is lost without effects"),
@@ -82,7 +89,7 @@ def draw(result: Result) -> Shown:
                 "Explained variance, unseen pictures",
                 mean, result, "explained_variance", "evaluation",
             ),
-        ],
+        ]),
         [
             Plot(
                 "Recall@1 when every neuron's second-order effect, in all layers, is replaced by "

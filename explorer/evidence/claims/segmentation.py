@@ -80,9 +80,7 @@ def draw(result: Result) -> Shown:
             for method, forms in part["methods"].items()
             for form, found in forms.items()
         ]
-        path = ("sets", scenes, "methods", "second-order", FORM, MEASURE)
-        if "second-order" in part["methods"]:
-            numbers.append(Number.at(f"Second-order, {scenes}", PRECISION, result, *path))
+        numbers += _numbers(result, scenes)
         plots.append(
             Plot(
                 f"{scenes[0].upper()}{scenes[1:]}: {part['scenes']:,} scenes, "
@@ -93,6 +91,24 @@ def draw(result: Result) -> Shown:
             )
         )
     return Shown(numbers, plots)
+
+
+def _numbers(result: Result, scenes: str) -> list[Number]:
+    """Return the figures of exact second-order maps, of the best own and the best other method."""
+    found = _precisions(result, scenes)
+    groups = (
+        [method for method in found if method == "second-order"],
+        [method for method in found if method in OWN],
+        [method for method in found if method not in OWN],
+    )
+    best = dict.fromkeys(_best({name: found[name] for name in group}) for group in groups if group)
+    return [
+        Number.at(
+            f"{METHODS[name].title if name in METHODS else name}, {scenes}",
+            PRECISION, result, "sets", scenes, "methods", name, FORM, MEASURE,
+        )
+        for name in best
+    ]  # fmt: skip
 
 
 def _precisions(result: Result, scenes: str) -> dict[str, Figure]:
@@ -106,7 +122,7 @@ def _best(figures: Mapping[str, Figure]) -> str:
 
 
 def _written(figure: Figure) -> str:
-    return f"{value_of(figure):.2f}"
+    return f"{value_of(figure):.3f}"
 
 
 CLAIM = Claim(

@@ -18,6 +18,7 @@ from explorer.evidence.claim import (
     has_share,
     in_percent,
     lead_numbers,
+    measurable,
 )
 from explorer.evidence.drawing import (
     RECALL,
@@ -52,7 +53,7 @@ def judge(result: Result) -> Verdict:
 def _judge_lead(lead: Result) -> Verdict:
     kept, without = lead["only_significant"], lead["without_significant"]
     said = (
-        f"of what they add to the right answer's lead, significant ones alone keep "
+        f"of what all effects add to the right answer's lead, significant ones alone keep "
         f"{in_percent(kept)}; without them {in_percent(without)} stays."
     )
     passed = reaches(kept, HALF) + stays_below(without, 1 - HALF)
@@ -86,7 +87,7 @@ def draw(result: Result) -> Shown:
     whole = result["full"]["recall@1"]
     lost = percent("of what is lost without all")
     return Shown(
-        [
+        measurable([
             Number.at(
                 "Kept by significant effects", lost, result, "all_layers", "kept_by_significant"
             ),
@@ -108,7 +109,7 @@ def draw(result: Result) -> Shown:
                 "Pictures above a neuron's threshold",
                 percent("mean over neurons"), result, "above", "at_the_threshold",
             ),
-        ],
+        ]),
         [
             Plot(
                 "Recall@1 when some second-order effects of all layers are kept and the rest "

@@ -17,6 +17,7 @@ from explorer.evidence.claim import (
     has_share,
     in_percent,
     lead_numbers,
+    measurable,
     outcome_of,
 )
 from explorer.evidence.drawing import (
@@ -62,7 +63,7 @@ def judge(result: Result) -> Verdict:
 def _judge_lead(lead: Result) -> Verdict:
     return by_share(
         lead["of_direction"],
-        "of what their directions add to the right answer's lead, the texts keep {}.",
+        "of what the directions add to the right answer's lead, the texts keep {}.",
     )
 
 
@@ -74,7 +75,7 @@ def draw(result: Result) -> Shown:
     kept = percent("of what is lost without effects")
     rows = ("all_neurons", "rows")
     return Shown(
-        [
+        measurable([
             Number.at(f"Kept by {most} texts", kept, result, *rows, place["omp", most], "kept"),
             Number.at(
                 "Kept by the directions", kept, result, *rows, place["direction", None], "kept"
@@ -94,7 +95,7 @@ def draw(result: Result) -> Shown:
                 },
                 "all_neurons",
             ),
-        ],
+        ]),
         [
             Plot(
                 f"Recall@1 when the effects of all {every['neurons']:,} neurons are replaced by "

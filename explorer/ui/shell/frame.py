@@ -306,4 +306,4 @@ def _empty(title: str, *said: Child) -> Markup:
 
 
 BUILD_COMMAND = """python -m explorer build --model ViT-B-32 --pretrained openai \\
-    --images my-pictures --texts common --layers 8,9,10 --out precomputed/my-bundle"""
+    --images my-pictures --texts corpus+common --layers 8,9,10 --out precomputed/my-bundle"""
