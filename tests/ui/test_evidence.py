@@ -170,8 +170,8 @@ def test_attacks_are_shown_where_they_are_measured(
     assert "<td>attack.methods.random.two_way</td><td>0.625</td><td>0.5 to 0.75</td>" in html
     assert "<td>attack.by_pair[0].concepts</td><td>a, b</td>" in html
     html = html.replace("\u00a0", " ")
-    assert "concepts drawn at random reach 44 %, texts nearest to the target 62 %" in html
-    assert "Without trials: by second-order effects 62 %" in html
+    assert "concepts drawn at random reach 43.8 %, texts nearest to the target 62.5 %" in html
+    assert "Without trials: by second-order effects 62.5 %" in html
     assert "Next: " not in html
 
 
