@@ -36,6 +36,7 @@ from explorer.bundle.pictures import PictureStore, picture_words
 from explorer.decompose import SparseCode
 from explorer.describe.chance import LONGEST, null_directions, passing
 from explorer.describe.drivers import SIDE, WordTable, find_drivers
+from explorer.describe.prediction import LEAST_UNSEEN
 from explorer.describe.pursuits import Choose
 from explorer.describe.sample import draw_sample, effects_along_directions
 from explorer.describe.words import half_sums, judge_words
@@ -48,8 +49,6 @@ MEANINGS = ("label", "concept", "keywords")
 """Columns of the picture table whose words are meanings; looks are none."""
 NAMED = 6
 """Driving words that the neuron table names."""
-SMALLEST_SAMPLE = 256
-"""Images of each half that are looked at again, at least, where there are so many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +91,7 @@ def look_again(corpus: Corpus, found: PassResult, settings: BuildSettings) -> Se
     drawn = [draw_sample(corpus.images, settings.sample, settings.seed)]
     for half in (0, 1):
         members = np.flatnonzero(corpus.halves == half)
-        count = max(SMALLEST_SAMPLE, math.ceil(settings.unseen * corpus.images / 2))
+        count = max(LEAST_UNSEEN, math.ceil(settings.unseen * corpus.images / 2))
         drawn.append(members[draw_sample(len(members), count, settings.seed)])
     images = np.unique(np.concatenate(drawn)).astype(np.int32)
     directions = {

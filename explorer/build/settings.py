@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from explorer.describe.prediction import UNSEEN
 from explorer.errors import InputError
 
 AT_LEAST_ONE = (
@@ -105,7 +106,7 @@ class BuildSettings:
         default=192, metadata=_option("random pictures kept with every neuron's effect")
     )
     unseen: float = field(
-        default=0.1,
+        default=UNSEEN,
         metadata=_option("share of the images looked at again, to test words and drivers on"),
     )
     nulls: int = field(

@@ -15,10 +15,12 @@ stands is its `places`. Bundles that lack the column leave it out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from explorer.describe.prediction import LEAST_UNSEEN, UNSEEN, random_precision
 from explorer.formats import count, number, probability, share, size
 
 if TYPE_CHECKING:
@@ -52,19 +54,35 @@ class Measure:
     unit: str = ""
     chance: float | Callable[[Bundle], float] | None = None
     """The value that random guessing gives, where it is known."""
-    untrained: tuple[float, float] | None = None
-    """Else what neurons of a network with random weights have, from and to; see docs/chance.md."""
+    untrained: bool = False
+    """Else whether the same model with random weights is the measure's level: its mean, as the
+    evidence's section `controls` measured it on this bundle; see docs/chance.md."""
 
     def chance_in(self, bundle: Bundle) -> Chance | None:
         """Return where chance lies in a bundle, and how to say it; None where it isn't known."""
         if self.chance is not None:
             value = self.chance(bundle) if callable(self.chance) else self.chance
             return Chance(value, f"chance {self.show(value)}")
-        if self.untrained is not None:
-            low, high = map(self.show, self.untrained)
-            said = low if low == high else f"{low.removesuffix(' %')}–{high}"
-            return Chance(sum(self.untrained) / 2, f"untrained {said}")
-        return None
+        level = _random_weights(self.key, bundle) if self.untrained else None
+        return Chance(level, f"untrained {self.show(level)}") if level is not None else None
+
+
+def _random_weights(key: str, bundle: Bundle) -> float | None:
+    """Return a measure's mean with random weights; None where it was not measured."""
+    controls = bundle.manifest.evidence.get("controls", {}).get("measures", {})
+    level = controls.get(key, {}).get("random_weights", {}).get("value")
+    return None if level is None else float(level)
+
+
+def _random_precision(bundle: Bundle) -> float:
+    """Return the precision of a random order of as many pictures as words were tested on.
+
+    Half the corpus at most: the second look at it, and half of the sample that the bundle keeps.
+    """
+    settings, images = bundle.manifest.settings, bundle.manifest.counts["images"]
+    looked = max(LEAST_UNSEEN, math.ceil(float(settings.get("unseen", UNSEEN)) * images / 2))
+    kept = max(0, images - 2 * looked) * int(settings.get("sample", 0)) / (2 * images)
+    return random_precision(max(1, round(min(images / 2, looked + kept))))
 
 
 TABLE: tuple[Measure, ...] = (
@@ -92,10 +110,10 @@ TABLE: tuple[Measure, ...] = (
         "Precision",
         "precision",
         "Area under the precision-recall curve: how well its words find the 2 % of unseen pictures "
-        "with its strongest effects. A random order gives 2 %.",
+        "with its strongest effects. A random order gives 2 %, more where pictures are few.",
         share,
         ("page", "list", "export"),
-        chance=0.02,
+        chance=_random_precision,
     ),
     Measure(
         "text_p",
@@ -142,7 +160,7 @@ TABLE: tuple[Measure, ...] = (
         "Near 100 %, the direction says it all.",
         share,
         ("page", "list", "map", "export", "finding"),
-        untrained=(0.98, 0.99),
+        untrained=True,
     ),
     Measure(
         "selectivity",
@@ -152,7 +170,7 @@ TABLE: tuple[Measure, ...] = (
         "(2 % unless built otherwise). High means it is silent on most.",
         share,
         ("card", "page", "list", "map", "export", "finding"),
-        untrained=(0.27, 0.28),
+        untrained=True,
     ),
     Measure(
         "reconstruction",

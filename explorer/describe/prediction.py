@@ -9,7 +9,8 @@ more after the pass,
 
 prediction      Pearson's correlation of effect and score, the mean over both ways
 prediction_p    share of the layer's other neurons whose words score this neuron's pictures better
-precision       AUPRC of the top 2 % of pictures by effect, ranked by score; chance is 0.02
+precision       AUPRC of the top 2 % of pictures by effect, ranked by score; by chance
+                `random_precision`
 
 Correlation and AUPRC are among the measures that pass the sanity checks of "Evaluating Neuron
 Explanations" (ICML 2025); the area under the ROC curve is not.
@@ -31,6 +32,10 @@ from explorer.errors import InputError
 Rows = NDArray[np.floating[Any]]
 TOP = 0.02
 """Share of the pictures, by effect, that scores should find."""
+UNSEEN = 0.1
+"""Share of the corpus that words are tested on, unless a build says otherwise."""
+LEAST_UNSEEN = 256
+"""Images of each half that words are tested on, at least, where there are so many."""
 CHUNK = 1024
 """Neurons, or pairs, that are looked at together: a layer may have ten thousands of pairs."""
 FLAT = 1e-12
@@ -153,6 +158,19 @@ def average_precision(effects: Rows, scores: Rows) -> NDArray[np.float32]:
     found = np.sort(np.take_along_axis(rank, top, axis=1), axis=1) + 1
     precision: NDArray[np.float32] = (np.arange(1, count + 1) / found).mean(axis=1)
     return precision.astype(np.float32)
+
+
+def random_precision(images: int) -> float:
+    """Return the mean `average_precision` of a random order of `images` pictures, in (0, 1].
+
+    It is above the share of top pictures where there are few (Bestgen, *Exact Expected Average
+    Precision of the Random Baseline*, 2015).
+    """
+    if images == 1:
+        return 1.0
+    count = max(1, round(TOP * images))
+    harmonic = float((1 / np.arange(1, images + 1)).sum())
+    return (count - 1) / (images - 1) + (images - count) * harmonic / (images * (images - 1))
 
 
 def _standard(rows: Rows) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from explorer.bundle import Manifest
 from explorer.evidence import registry
 from explorer.evidence.claim import HOLDS, Claim, Result
 from explorer.evidence.drawing import RECALL, Number, Scale, percent
-from explorer.evidence.stored import upgraded
+from explorer.evidence.stored import recall_of, upgraded
 from explorer.places import BUNDLES, SHIPPED
 
 COMMAND = "python -m explorer.evidence.report"
@@ -62,14 +62,14 @@ def with_table(readme: str, manifest: Manifest) -> str:
 def table(evidence: Mapping[str, Any]) -> str:
     """Return one row per claim that was measured: Markdown."""
     rows = ["| claim | verdict | measured |", "| --- | --- | --- |"]
-    recall = evidence.get("recall")
+    recall = recall_of(evidence)
     if recall:
         shown = (
-            f"{key} {scale.text(recall[key])}"
-            for key, scale in (("recall@1", RECALL), ("recall@10", percent("recall@10")))
+            f"recall@{nearest} {percent('recall').text(figure)}, {recall.chance(nearest)}"
+            for nearest, figure in recall.figures.items()
         )
-        names = f"{recall['candidates']:,} names, {recall['pictures']:,} pictures"
-        rows.append(f"| The model recognises pictures | | {', '.join(shown)} of {names} |")
+        names = f"{recall.candidates:,} names, {recall.pictures:,} pictures"
+        rows.append(f"| The model recognises pictures | | {'; '.join(shown)}; of {names} |")
     for key, claim in registry.claims().items():
         result = evidence.get(registry.section_of(key).name)
         if result:

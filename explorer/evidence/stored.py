@@ -42,6 +42,16 @@ class Recall(BaseModel):
     pictures: int
     set: str = "held out"
 
+    @property
+    def figures(self) -> dict[int, Figure]:
+        """How many of the nearest candidates -> recall; without what any order reaches."""
+        found = {1: self.top_1, 10: self.top_10}
+        return {nearest: figure for nearest, figure in found.items() if nearest < self.candidates}
+
+    def chance(self, nearest: int) -> str:
+        """Say what a random order of the candidates gives among its `nearest` first."""
+        return f"chance {100 * nearest / self.candidates:.2g} %"
+
 
 def recall_of(evidence: Mapping[str, Any]) -> Recall | None:
     """Return what was measured of recognition; None where nothing was, or in another form."""

@@ -54,13 +54,14 @@ class Trace:
     @cached_property
     def _path_weights(self) -> Tensor:
         """[image, path, token] of the earliest layer; a later layer's are its last rows."""
-        return torch.cat(
-            [
-                self.attention[block] / (self.sigma[block] * self.sigma_post[:, None])[:, None]
-                for block in sorted(self.attention)
-            ],
-            dim=1,
-        )
+        return torch.cat([self.block_weights(block) for block in sorted(self.attention)], dim=1)
+
+    def block_weights(self, block: int) -> Tensor:
+        """Return the path weights of one block's heads: [image, head, token].
+
+        They are there for every block after the earliest recorded layer, recorded or not.
+        """
+        return self.attention[block] / (self.sigma[block] * self.sigma_post[:, None])[:, None]
 
     def path_weights(self, layer: int) -> Tensor:
         """Return `a / (sigma sigma_post)`, the weight of each token: [image, path, token].

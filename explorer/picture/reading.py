@@ -217,7 +217,7 @@ def _read_by(reading: Reading, layers: Sequence[int], block: int) -> tuple[Tenso
     means = torch.stack(
         [_of_block(lens_model.mean_writes[layer], layer, block, heads) for layer in earlier]
     ).sum(dim=0)
-    return reading.trace.path_weights(block - 1)[:, :heads], written, means
+    return reading.trace.block_weights(block), written, means
 
 
 def _of_block(rows: Tensor, layer: int, block: int, heads: int) -> Tensor:

@@ -10,7 +10,12 @@ from scipy.stats import pearsonr
 from sklearn.metrics import average_precision_score
 
 from explorer.describe import prediction
-from explorer.describe.prediction import average_precision, layer_prediction, split_halves
+from explorer.describe.prediction import (
+    average_precision,
+    layer_prediction,
+    random_precision,
+    split_halves,
+)
 from explorer.errors import InputError
 
 
@@ -119,3 +124,13 @@ def test_effects_and_scores_that_do_not_fit_are_refused() -> None:
         layer_prediction([])
     with pytest.raises(InputError):
         layer_prediction([(np.zeros((2, 5)), np.zeros((2, 6)))])
+
+
+@pytest.mark.parametrize("images", [1, 2, 36, 500])
+def test_a_random_order_has_the_precision_that_is_said(
+    rng: np.random.Generator, images: int
+) -> None:
+    effects, scores = rng.normal(size=(2, 20_000, images))
+    found = average_precision(effects, scores)
+    error = found.std() / np.sqrt(len(found))
+    assert random_precision(images) == pytest.approx(found.mean(), abs=5 * error + 1e-6)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from explorer.build import build
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.lens import SecondOrderLens, path_readers, second_order_paths
@@ -28,6 +29,7 @@ from explorer.picture.reading import Reading, layer_effects, neuron_shares, read
 from explorer.picture.refinement import FLOOR, SHARPEST, SURE, Refinement, balance, diffuse
 from explorer.picture.rivals import explained_pass
 from explorer.picture.settings import MapSettings
+from tests.conftest import settings_for
 from tests.support.tiny import tiny_clip, tiny_images
 
 TEXTS = ["red circle", "blue square", "triangle"]
@@ -150,6 +152,19 @@ def test_vectors_of_all_tokens_sum_to_the_effect(reading: Reading) -> None:
     total = sum(centred_effects(reading, layer).sum(dim=1) for layer in (0, 2))
     torch.testing.assert_close(vectors.sum(dim=1), total, rtol=1e-4, atol=1e-5)
     assert token_vectors(reading, MapSettings(layers=(2, 0))) is vectors  # kept for further texts
+
+
+@pytest.mark.parametrize("layers", ["0", "0,2"])
+def test_a_bundle_need_not_have_every_layer_to_the_last(
+    tmp_path: Path, tiny_model: Path, tiny_store: Path, layers: str
+) -> None:
+    settings = settings_for(tmp_path / "some", tiny_model, tiny_store, layers=layers, nulls=50)
+    build(settings, progress=lambda line: None)
+    reading = read(open_lens_model(Bundle.open(tmp_path / "some")), tiny_images(3))
+    asked = tuple(int(layer) for layer in layers.split(","))
+    vectors = token_vectors(reading, MapSettings(layers=asked))
+    total = sum(centred_effects(reading, layer).sum(dim=1) for layer in asked)
+    torch.testing.assert_close(vectors.sum(dim=1), total, rtol=1e-4, atol=1e-5)
 
 
 def test_spreading_keeps_sums_and_is_symmetric(reading: Reading) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from explorer.bundle import Bundle
 from explorer.bundle.meaning import NOTHING, title_of
 from explorer.bundle.measures import TABLE
+from explorer.describe.prediction import random_precision
 from explorer.evidence import registry
 from explorer.search import TextSearch, open_search
 from explorer.ui.address.address import NeuronsQuery, Usual, read_neurons
@@ -319,8 +321,15 @@ def test_every_bar_with_a_known_chance_has_a_tick_there(view: View) -> None:
 
 def test_without_a_chance_of_its_own_a_measure_says_what_random_weights_give(view: View) -> None:
     said = {m.key: m.chance_in(view.bundle) for m in TABLE}
-    assert said["explained_variance"].said == "untrained 98–99 %"
-    assert said["selectivity"].said == "untrained 27–28 %"
+    assert said["explained_variance"] is said["selectivity"] is None  # not measured here
+    given = {"controls": {"measures": {"selectivity": {"random_weights": {"value": 0.274}}}}}
+    measured = view.bundle.manifest.model_copy(update={"evidence": given})
+    told = SimpleNamespace(manifest=measured)
+    by_key = {m.key: m for m in TABLE}
+    assert by_key["selectivity"].chance_in(told).said == "untrained 27 %"
+    assert by_key["explained_variance"].chance_in(told) is None
+    half = view.bundle.manifest.counts["images"] // 2
+    assert said["precision"].value == pytest.approx(random_precision(half))
     assert said["agreement"].said == "chance 50 %"
     assert said["polysemy"] is None
     html = html_of(run_page("neuron", layer="1", neuron="5", more="measures"))

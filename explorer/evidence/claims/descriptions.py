@@ -75,7 +75,7 @@ def explain(result: Result) -> list[str]:
             f"{number(found['corpus'])}"
         )
     said.append(
-        "It is not lost in the texts, the labels or the unseen style: the direction itself "
+        "It is not lost in the texts, the labels or the unseen pictures: the direction itself "
         f"predicts {number(part['direction']['pearson'])}, the picture's own output in place of "
         f"its label {number(found['output'])}{corpus}."
     )

@@ -112,8 +112,11 @@ def _recognition(evidence: Mapping[str, Any]) -> Markup:
     recall = recall_of(evidence)
     if not recall:
         return NOTHING
-    found = (("recall@1", recall.top_1), ("recall@10", recall.top_10))
-    items = [_tile(Number(key.capitalize(), figure, percent(key), key)) for key, figure in found]
+    items = []
+    for nearest, figure in recall.figures.items():
+        key = f"recall@{nearest}"
+        name, value, note = _tile(Number(key.capitalize(), figure, percent(key), key))
+        items.append((name, value, f"{note}; {recall.chance(nearest)}"))
     items.append(("Candidates", f"{recall.candidates:,}", "distinct names"))
     items.append(("Pictures", f"{recall.pictures:,}", recall.set))
     about = (

@@ -143,7 +143,7 @@ def _figures(view: View) -> list[tuple[str, str, str]]:
             (
                 "Model recall@1",
                 glossary.share(recall.top_1["value"]),
-                f"unseen picture style, {recall.candidates:,} names",
+                f"{recall.set}; {recall.candidates:,} names, {recall.chance(1)}",
             )
         )
     return items

@@ -18,6 +18,7 @@ from explorer.picture.discover import FoundConcept, FoundNeuron
 from explorer.picture.patches import Patch
 from explorer.picture.segment import scaled
 from explorer.picture.study import Study
+from explorer.places import SHIPPED
 from explorer.ui.address.address import href
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
@@ -112,10 +113,7 @@ def hit_rates(view: View) -> Markup:
         return f"{alone} of the objects that stand alone and {among} of those among others"
 
     try:
-        said = [
-            "In scenes of drawings in a style unseen in training, ten such concepts name "
-            f"{named('pictogram')}"
-        ]
+        said = [f"In scenes composed of drawings, ten such concepts name {named('pictogram')}"]
     except KeyError:
         return NOTHING
     if "photographic, single" in measured:
@@ -284,15 +282,12 @@ def patch_texts(view: View, patches: Sequence[Sequence[Patch]]) -> dict[str, Any
 
 def limits(view: View, grid: tuple[int, int]) -> Markup:
     """Say what the result can be trusted with, and how to bring a larger model."""
-    model = view.bundle.manifest.model
-    own = model.get("source") == "model" or str(model.get("source", "")).startswith("local-dir:")
-    what = (
-        "This is a small model: it knows pictograms well and common photographs fairly, and it "
-        f"sees a picture as {grid[0]} × {grid[1]} patches."
-        if own
-        else f"Read with {model.get('source')}."
-    )
-    return caption(what, " ", link("about", "Use a larger CLIP", bundle=view.key), ".")
+    seen = f"The model sees a picture as {grid[0]} × {grid[1]} patches."
+    if view.bundle.manifest.name != SHIPPED:
+        more = link("evidence", "What was measured of it", bundle=view.key)
+        return caption(seen, " ", more, ".")
+    known = "It is small: it knows pictograms well and common photographs fairly."
+    return caption(seen, " ", known, " ", link("about", "Use a larger CLIP", bundle=view.key), ".")
 
 
 def map_caption(place: int, text: str, end: float, opacity: int, confidence: float) -> Markup:
