@@ -1,7 +1,9 @@
-"""The picture files below a folder, and how their names are shown."""
+"""The picture files below a folder, and the names of files."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from explorer.pixels import OTHERS, SUFFIXES
@@ -28,6 +30,14 @@ def picture_files(folder: Path) -> tuple[list[Path], list[str]]:
         else:
             files.append(file)
     return files, skipped
+
+
+def named(files: Sequence[Path]) -> dict[str, Path]:
+    """Return files by name; where two share one, all by their paths below their common folder."""
+    if len({file.name for file in files}) == len(files):
+        return {file.name: file for file in files}
+    common = os.path.commonpath([file.parent for file in files])
+    return {file.relative_to(common).as_posix(): file for file in files}
 
 
 def printable(name: str) -> str:

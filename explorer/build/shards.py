@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from explorer.build.files import READ
+from explorer.build.files import READ, named
 from explorer.build.listed import Entry
 from explorer.bundle.pictures import COLUMNS
 from explorer.errors import InputError, brief
@@ -40,7 +40,7 @@ class ShardListing:
 
     def __init__(self, name: str, shards: Sequence[Path]) -> None:
         """Name the shards; nothing is read yet."""
-        self.name, self.shards = name, shards
+        self.name, self.shards = name, named(shards)
         self._where: dict[str, Place] = {}
 
     @property
@@ -57,8 +57,8 @@ class ShardListing:
         self._where = {}
         entries: list[Entry] = []
         skipped: list[str] = []
-        for shard in self.shards:
-            self._read(shard, entries, skipped)
+        for name in self.shards:
+            self._read(name, entries, skipped)
         return entries, skipped
 
     def files(self, key: str) -> dict[str, str]:
@@ -76,7 +76,8 @@ class ShardListing:
             stream.seek(place.offset)
             return open_picture(io.BytesIO(stream.read(place.length)))
 
-    def _read(self, shard: Path, entries: list[Entry], skipped: list[str]) -> None:
+    def _read(self, name: str, entries: list[Entry], skipped: list[str]) -> None:
+        shard = self.shards[name]
         pictures: dict[str, list[str]] = {}
         texts: dict[str, dict[str, bytes]] = {}
         try:
@@ -87,7 +88,7 @@ class ShardListing:
                     if not member.isfile():
                         continue
                     if f".{kind.rpartition('.')[2]}" in READ:
-                        key = f"{shard.name}/{member.name}"
+                        key = f"{name}/{member.name}"
                         self._where[key] = Place(shard, member.offset_data, member.size)
                         pictures.setdefault(stem, []).append(key)
                     elif kind in TEXTS and member.size <= LONGEST:
@@ -98,7 +99,7 @@ class ShardListing:
                 raise InputError(
                     f"{shard} is no plain tar file ({brief(error)}); unpack compressed shards."
                 ) from error
-            skipped.append(f"{shard.name}: cut off ({brief(error)})")
+            skipped.append(f"{name}: cut off ({brief(error)})")
         for stem, keys in pictures.items():
             known = _known(texts.get(stem, {}))
             entries += [Entry(key, known) for key in keys]

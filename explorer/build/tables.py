@@ -18,6 +18,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 from PIL import Image
 
+from explorer.build.files import named
 from explorer.build.listed import Entry
 from explorer.bundle.pictures import COLUMNS
 from explorer.errors import InputError, brief
@@ -33,7 +34,7 @@ class TableListing:
 
     def __init__(self, name: str, files: Sequence[Path]) -> None:
         """Name the files; nothing is read yet."""
-        self.name, self.tables = name, files
+        self.name, self.tables = name, named(files)
         self._held: tuple[Path, int, pa.Array] | None = None
 
     @property
@@ -48,14 +49,14 @@ class TableListing:
             InputError: when a file cannot be read, or has no column of pictures.
         """
         entries, skipped = [], []
-        for file in self.tables:
+        for name, file in self.tables.items():
             try:
                 with _opened(file) as table:
                     table.picture  # noqa: B018  # raises where there is none
                     for row, known in enumerate(table.known()):
-                        entries.append(Entry(f"{file.name}/{row}", known))
+                        entries.append(Entry(f"{name}/{row}", known))
             except (pa.ArrowException, OSError) as error:
-                skipped.append(f"{file.name}: {brief(error)}")
+                skipped.append(f"{name}: {brief(error)}")
         if not entries and skipped:
             raise InputError(f"No table can be read: {skipped[0]}.")
         return entries, skipped
@@ -67,10 +68,9 @@ class TableListing:
     def open(self, key: str) -> Image.Image:
         """Return a picture."""
         name, _, row = key.rpartition("/")
-        file = next((file for file in self.tables if file.name == name), None)
-        if file is None:
+        if name not in self.tables:
             raise FileNotFoundError(f"no table {name} in {self.name}")
-        data = self._bytes(file, int(row))
+        data = self._bytes(self.tables[name], int(row))
         if data is None:
             raise ValueError("the row holds no picture")
         return open_picture(io.BytesIO(data))

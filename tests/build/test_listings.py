@@ -11,11 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from explorer.build import build
+from explorer.build.files import named
 from explorer.build.listed import ListedSource, Listing, Reading
 from explorer.build.listings import FolderListing, find_listing
+from explorer.build.sources import open_source
 from explorer.bundle import Bundle
+from explorer.bundle.pictures import PictureStore
 from explorer.errors import InputError
 from tests.conftest import draw, png, settings_for
 
@@ -71,6 +75,43 @@ def test_shards(tmp_path: Path) -> None:
     again.keys[0] = "part-000.tar/gone.png"
     with pytest.raises(FileNotFoundError, match=r"gone\.png"):
         again.picture(0)
+
+
+def holder(file: Path, colour: str) -> None:
+    """Write a shard or a table with one picture of a colour."""
+    data = png(Image.new("RGB", (40, 40), colour))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix == ".tar":
+        with tarfile.open(file, "w") as tar:
+            add(tar, "x.png", data)
+    else:
+        pq.write_table(pa.table({"image": [data]}), file)
+
+
+@pytest.mark.parametrize(("kind", "member"), [("tar", "x.png"), ("parquet", "0")])
+def test_files_of_one_name_in_several_folders(kind: str, member: str, tmp_path: Path) -> None:
+    shown = {"red": (255, 0, 0), "blue": (0, 0, 255)}
+    for number, colour in enumerate(shown):
+        holder(tmp_path / f"a{number}" / f"s.{kind}", colour)
+    spec = f"{tmp_path}/a{{0..1}}/s.{kind}"
+    source = ListedSource(find_listing(spec))
+    store = PictureStore.write(tmp_path / "store", source.rows(40))
+    assert store.table["name"].tolist() == [f"a{n}/s.{kind}/{member}" for n in range(2)]
+    resumed = ListedSource(find_listing(spec))
+    resumed.resume(store.table)
+    stored = open_source(f"store:{tmp_path / 'store'}", tmp_path)
+    for number, colour in enumerate(shown.values()):
+        assert source.picture(number).getpixel((20, 20)) == colour
+        assert resumed.picture(number).getpixel((20, 20)) == colour
+        assert stored.picture(number).getpixel((20, 20)) == pytest.approx((*colour, 255), abs=12)
+
+
+def test_names_of_files(tmp_path: Path) -> None:
+    alone = [Path("a/0.tar"), Path("b/1.tar")]
+    assert named(alone) == {"0.tar": alone[0], "1.tar": alone[1]}
+    deep = [tmp_path / "a/0/s.tar", tmp_path / "a/1/s.tar", tmp_path / "a/s.tar"]
+    assert list(named(deep)) == ["0/s.tar", "1/s.tar", "s.tar"]
+    assert list(named([Path("s.tar"), Path("b/s.tar")])) == ["s.tar", "b/s.tar"]
 
 
 def test_a_shard_that_is_cut_off_gives_what_it_has(tmp_path: Path) -> None:
