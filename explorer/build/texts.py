@@ -12,7 +12,7 @@ from explorer.build.settings import BuildSettings
 from explorer.build.unwanted import unwanted_words, without_unwanted
 from explorer.bundle import Bundle
 from explorer.bundle.pictures import PictureStore, picture_words
-from explorer.describe.dictionary import TextDictionary, common_words, read_texts, unique_texts
+from explorer.describe.dictionary import TextDictionary, common_words, read_texts, uniform
 from explorer.describe.drivers import WordTable
 from explorer.describe.told import told_texts
 from explorer.errors import InputError
@@ -81,7 +81,7 @@ def gather_texts(settings: BuildSettings, store: PictureStore) -> pd.DataFrame:
         InputError: when the file is missing, or there are too few texts.
     """
     origins = _origins(settings, store)
-    kept = without_unwanted(unique_texts(origins), unwanted_words(settings.leave_out))
+    kept = without_unwanted(origins, unwanted_words(settings.leave_out))
     if len(kept) < 2:
         raise InputError(
             f"'{settings.texts}' gives {len(kept)} texts; a dictionary needs at least two."
@@ -90,23 +90,24 @@ def gather_texts(settings: BuildSettings, store: PictureStore) -> pd.DataFrame:
 
 
 def _origins(settings: BuildSettings, store: PictureStore) -> dict[str, str]:
-    """Return every text with the first source that has it."""
+    """Return every text, in one form and none empty, with the first source that has it."""
     spec = settings.texts
-    if spec.startswith("bundle:"):
-        table = Bundle.open(spec.removeprefix("bundle:")).text_table
-        return dict(zip(table["text"], table["source"], strict=True))
     rows: list[tuple[str, str]] = []
     parts = spec.split("+")
-    if set(parts) <= {"corpus", "common"}:
+    if spec.startswith("bundle:"):
+        table = Bundle.open(spec.removeprefix("bundle:")).text_table
+        rows += zip(table["text"], table["source"], strict=True)
+    elif set(parts) <= {"corpus", "common"}:
         if "corpus" in parts:
             rows += _corpus_texts(store)
         if "common" in parts:
             rows += [(word, "common") for word in common_words(settings.words)]
     else:
-        rows = [(text, "file") for text in read_texts(spec)]
+        rows += [(text, "file") for text in read_texts(spec)]
     origins: dict[str, str] = {}
     for text, origin in rows:
-        origins.setdefault(text.strip(), origin)
+        origins.setdefault(uniform(text), origin)
+    origins.pop("", None)
     return origins
 
 

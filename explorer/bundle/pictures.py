@@ -223,7 +223,7 @@ def _check_record(record: dict[str, Any], records: list[dict[str, Any]]) -> None
 
 
 def picture_words(table: pd.DataFrame, columns: Sequence[str]) -> list[frozenset[str]]:
-    """Return the words of each picture in some columns of its table, [image], in lower case.
+    """Return the words of each picture in some columns of its table, [image], lower case and NFC.
 
     Commas part the words of keywords and looks; a label or concept is one word, whatever its form.
     Equal texts are read once.
@@ -235,6 +235,6 @@ def picture_words(table: pd.DataFrame, columns: Sequence[str]) -> list[frozenset
             parts = text.split(",") if name in LISTS else [text]
             return frozenset(part.strip() for part in parts) - {""}
 
-        return map(parted, table[name].fillna("").str.lower().tolist())
+        return map(parted, table[name].fillna("").str.lower().str.normalize("NFC").tolist())
 
     return list(map(frozenset[str].union, *map(words, columns)))

@@ -53,9 +53,13 @@ def read_texts(path: str | Path) -> list[str]:
 
 
 def unique_texts(texts: Iterable[str]) -> list[str]:
-    """Return texts stripped, in order, each once, none empty, accents in one form (NFC)."""
-    stripped = (unicodedata.normalize("NFC", text.strip()) for text in texts)
-    return list(dict.fromkeys(text for text in stripped if text))
+    """Return texts in one form (`uniform`), in order, each once, none empty."""
+    return list(dict.fromkeys(text for text in map(uniform, texts) if text))
+
+
+def uniform(text: str) -> str:
+    """Return a text stripped, with its accents in one form (NFC)."""
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def common_words(n: int = 30_000) -> list[str]:

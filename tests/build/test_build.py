@@ -6,7 +6,9 @@ import os
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -439,6 +441,20 @@ def test_labels_with_spaces_around_them(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, tmp_path, tmp_path, texts="corpus")
     with pytest.raises(InputError, match="gives 1 texts"):
         gather_texts(settings, store)
+
+
+def test_accents_in_two_forms_are_one_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = [{"label": "cafe\u0301"}, {"label": "caf\u00e9"}, {"label": "e\u0301toile"}]
+    blank = facts_of("red", "circle", 0) | {"keywords": "", "looks": ""}
+    store = PictureStore.write(tmp_path, [(blank | label, b"x") for label in named])
+    settings = settings_for(tmp_path, tmp_path, tmp_path, texts="corpus")
+    found = gather_texts(settings, store)
+    assert found.to_dict("list") == {"text": ["caf\u00e9", "\u00e9toile"], "source": ["label"] * 2}
+    table = pd.DataFrame({"text": ["cafe\u0301", "tea"], "source": ["file", "common"]})
+    other = SimpleNamespace(open=lambda path: SimpleNamespace(text_table=table))
+    monkeypatch.setattr(build_texts, "Bundle", other)
+    found = gather_texts(replace(settings, texts="bundle:other"), store)
+    assert found.to_dict("list") == {"text": ["caf\u00e9", "tea"], "source": ["file", "common"]}
 
 
 def test_a_terminal_shows_the_pass_on_one_line(

@@ -69,11 +69,11 @@ def test_the_manifest_holds_how_many_were_left_out(tiny_bundle: Path) -> None:
 
 def test_words_of_pictures() -> None:
     table = pd.DataFrame(
-        [("Traffic light, red", "light", "Stop, GO,", "flat"), (None, "", None, "")],
+        [("Traffic light, red", "light", "Stop, GO,", "flat"), (None, "", None, "E\u0301toile")],
         columns=["label", "concept", "keywords", "looks"],
     )
     assert picture_words(table, ("label", "keywords")) == [
         {"traffic light, red", "stop", "go"},
         frozenset(),
     ]
-    assert picture_words(table, ("concept", "looks"))[0] == {"light", "flat"}
+    assert picture_words(table, ("concept", "looks")) == [{"light", "flat"}, {"\u00e9toile"}]
