@@ -24,6 +24,9 @@ FREE = (
 )  # fmt: skip
 """Settings that a resumed build may change: its arrays don't follow from them."""
 
+MOST_TEXTS = 127
+"""Of a sparse set: each may be a cluster of its own, and a bundle numbers these in int8."""
+
 AUTO = 0
 """The batch size that a build finds itself (`explorer.build.batch`)."""
 
@@ -92,7 +95,9 @@ class BuildSettings:
         default=0.02, metadata=_option("share of images that are significant")
     )
     significant_cap: int = field(default=400, metadata=_option("at most N significant images"))
-    nonzero: int = field(default=64, metadata=_option("texts of a sparse set"))
+    nonzero: int = field(
+        default=64, metadata=_option(f"texts of a sparse set, {MOST_TEXTS} at most")
+    )
     leave_out: str = field(
         default="",
         metadata=_option("profanity, or a file of words: texts that hold one stay out"),
@@ -184,6 +189,8 @@ class BuildSettings:
             raise InputError(f"--seed is {self.seed}: give 0 or more.")
         if not self.name and not self.out.name.isprintable():
             raise InputError(f"The name of --out is no UTF-8: {self.out.name!r}; give --name too.")
+        if self.nonzero > MOST_TEXTS:
+            raise InputError(f"--nonzero can be {MOST_TEXTS} at most; got {self.nonzero}.")
         for name in AT_LEAST_ONE:
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -19,9 +19,9 @@ from PIL import Image
 from explorer.build import Interrupted, build, gathering, run
 from explorer.build import texts as build_texts
 from explorer.build.run import to_console
-from explorer.build.settings import parse_layers
+from explorer.build.settings import MOST_TEXTS, parse_layers
 from explorer.build.texts import gather_texts
-from explorer.bundle import WORK, Bundle, Manifest, verify
+from explorer.bundle import ARRAYS, WORK, Bundle, Manifest, verify
 from explorer.bundle.pictures import PictureStore
 from explorer.describe.sample import draw_sample
 from explorer.errors import BundleError, InputError
@@ -355,11 +355,17 @@ def test_bad_inputs_are_one_sentence(
         ({"nulls": 0}, "--nulls must be at least 1"),
         ({"batch_size": -1}, "--batch-size must be at least 1, or auto"),
         ({"nonzero": -1}, "--nonzero must be"),
+        ({"nonzero": 128}, "^--nonzero can be 127 at most; got 128.$"),
     ],
 )
 def test_settings_are_checked_where_they_are_made(changes: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         settings_for(Path("out"), Path("model"), Path("store"), **changes)
+
+
+def test_the_most_texts_of_a_sparse_set_fit_their_arrays() -> None:
+    assert np.iinfo(ARRAYS["concept_clusters"].dtype).max == MOST_TEXTS
+    assert settings_for(Path("out"), Path("model"), Path("store"), nonzero=MOST_TEXTS)
 
 
 def test_a_folder_in_use_is_left_alone(tiny_model: Path, tiny_store: Path, tmp_path: Path) -> None:
