@@ -20,6 +20,10 @@ ALIKE = 7.0
 """Root mean square difference of two pictures' signatures, in levels of 255, up to which they are
 near-duplicates. Pictures reduced to 31 pixels and saved as poor JPEG differ by 3 to 6, one in a
 hundred cut-outs from its nearest other one by less than this."""
+PAIRS = 2**22
+"""Near pairs that are held at once, about, if all pictures are near to each other."""
+FEWEST = 32
+"""Pictures whose near ones are looked for at once, at least."""
 
 
 def signature(picture: Image.Image) -> NDArray[np.uint8]:
@@ -36,18 +40,34 @@ def alike_groups(signatures: NDArray[np.uint8]) -> NDArray[np.int64]:
     `signatures` is [picture, channel].
     """
     import faiss
+
+    distinct, places = np.unique(signatures, axis=0, return_inverse=True)
+    rows = distinct.astype(np.float32) - 128  # so small that float32 has every distance exactly
+    index = faiss.IndexFlatL2(rows.shape[1])
+    index.add(rows)
+    groups: NDArray[np.int64] = np.arange(len(rows))
+    step = max(FEWEST, PAIRS // len(rows))
+    for start in range(0, len(rows), step):
+        limits, _, near = index.range_search(rows[start : start + step], ALIKE**2 * rows.shape[1])
+        own = np.repeat(groups[start : start + step], np.diff(limits).astype(np.int64))
+        groups = _joined(groups, own, groups[near])
+    return groups[places.ravel()]
+
+
+def _joined(
+    groups: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return groups, [picture] numbers from 0 on, with those of each pair [pair] made one."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    distinct, places = np.unique(signatures, axis=0, return_inverse=True)
-    rows = distinct.astype(np.float32)
-    index = faiss.IndexFlatL2(rows.shape[1])
-    index.add(rows)
-    limits, _, near = index.range_search(rows, ALIKE**2 * rows.shape[1])
-    starts = np.repeat(np.arange(len(rows)), np.diff(limits).astype(np.int64))
-    graph = coo_array((np.ones(len(near), bool), (starts, near)), shape=(len(rows), len(rows)))
-    groups: NDArray[np.int64] = connected_components(graph, directed=False)[1][places.ravel()]
-    return groups
+    apart = first != second
+    if not apart.any():
+        return groups
+    pairs, count = (first[apart], second[apart]), int(groups.max()) + 1
+    graph = coo_array((np.ones(len(pairs[0]), bool), pairs), shape=(count, count))
+    joined: NDArray[np.int64] = connected_components(graph, directed=False)[1].astype(np.int64)
+    return joined[groups]
 
 
 def draw_held_out(
@@ -60,8 +80,9 @@ def draw_held_out(
     """
     rng = np.random.default_rng([seed, 23])
     held = np.zeros(len(labels), bool)
-    _, first = np.unique(groups, return_index=True)
-    members = {int(groups[place]): np.flatnonzero(groups == groups[place]) for place in first}
+    numbers, first, sizes = np.unique(groups, return_index=True, return_counts=True)
+    parts = np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])
+    members = dict(zip(numbers.tolist(), parts, strict=True))
     by_label: dict[str, list[int]] = {}
     for place in np.sort(first):
         by_label.setdefault(labels[place], []).append(int(groups[place]))

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import cdist
 
-from explorer.build import build
-from explorer.build.holdout import alike_groups, draw_held_out, signature
+from explorer.build import build, holdout
+from explorer.build.holdout import ALIKE, alike_groups, draw_held_out, signature
 from explorer.build.listed import ListedSource
 from explorer.build.listings import FolderListing
 from explorer.build.sources import open_source
@@ -74,6 +76,64 @@ def test_near_duplicates_stay_on_one_side(tmp_path: Path) -> None:
     assert (held[::2] == held[1::2]).all()
     alone = draw_held_out(labels, np.arange(60), 0.3, seed=0)
     assert (alone[::2] != alone[1::2]).any()
+
+
+def test_groups_do_not_depend_on_how_many_pairs_are_held_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    steps = rng.integers(0, 28, size=(300, 1)) * 9 + rng.integers(0, 3, size=(300, 192))
+    blank = rng.integers(250, 256, size=(300, 192))  # all near to each other
+    signatures = rng.permutation(np.concatenate([steps, blank, blank[:40]])).astype(np.uint8)
+    near = cdist(signatures, signatures, "sqeuclidean") < ALIKE**2 * 192
+    count, expected = connected_components(near, directed=False)
+    assert 10 < count < 40
+    held: list[int] = []
+    joined = holdout._joined
+    monkeypatch.setattr(holdout, "_joined", lambda *a: held.append(len(a[1])) or joined(*a))
+    for most in (2**30, 20_000):
+        monkeypatch.setattr(holdout, "PAIRS", most)
+        groups = alike_groups(signatures)
+        _, first = np.unique(expected, return_index=True)
+        assert len(set(groups)) == count
+        assert (groups == groups[first][expected]).all()
+    assert max(held[1:]) <= holdout.FEWEST * 600 < held[0]
+
+
+def slowly_held_out(labels: list[str], groups: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """As `draw_held_out`, with a look at all pictures for every group."""
+    rng, held = np.random.default_rng([seed, 23]), np.zeros(len(labels), bool)
+    own: dict[str, list[int]] = {}
+    for group in dict.fromkeys(groups.tolist()):
+        own.setdefault(labels[int(np.argmax(groups == group))], []).append(group)
+    counts = {label: int(np.isin(groups, its).sum()) for label, its in own.items()}
+    quotas = holdout._quotas(counts, share, rng)
+    for label, its in own.items():
+        room, left = quotas[label], len(its)
+        for group in rng.permutation(its):
+            members = np.flatnonzero(groups == group)
+            if len(members) <= room and left > 1:
+                held[members] = True
+                room, left = room - len(members), left - 1
+    return held
+
+
+def test_the_same_pictures_are_drawn_as_by_the_slow_way() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        groups = rng.permutation(60)[rng.integers(0, 60, size=90)] * 7
+        labels = [f"label {n}" for n in rng.integers(0, 5, size=90)]
+        held = draw_held_out(labels, groups, 0.2, seed)
+        assert 0 < held.sum() < 30
+        assert (held == slowly_held_out(labels, groups, 0.2, seed)).all()
+
+
+def test_many_groups_take_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    found = np.flatnonzero
+    monkeypatch.setattr(np, "flatnonzero", lambda a: looks.append(len(a)) or found(a))
+    draw_held_out(["a", "b"] * 500, np.arange(1000), 0.1, seed=0)
+    assert sum(looks) <= 1000
 
 
 def test_no_label_loses_all_its_pictures() -> None:
