@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from explorer.build import container
 from explorer.build.settings import BuildSettings
 from explorer.describe.directions import BLOCK, StatisticsSettings
 from explorer.errors import InputError
@@ -105,6 +106,10 @@ def room_for(settings: BuildSettings, model: int = 0) -> float:
 def _free(device: str) -> float:
     if device.startswith("cuda"):
         return float(torch.cuda.mem_get_info(torch.device(device))[0])
+    return min(_free_here(), container.memory_left())
+
+
+def _free_here() -> float:
     info = Path("/proc/meminfo")
     if info.is_file():
         lines = dict(line.split(":") for line in info.read_text("ascii").splitlines())

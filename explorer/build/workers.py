@@ -17,6 +17,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from explorer.build import container
+
 FEW = 256
 """Pictures that need no workers."""
 MOST = 16
@@ -28,7 +30,7 @@ Result = TypeVar("Result")
 
 
 def worker_count(asked: int | None, pictures: int, share: float = 1.0) -> int:
-    """Return how many workers to decode with: as asked, or by the machine's cores.
+    """Return how many workers to decode with: as asked, or by the cores there are.
 
     `share` is the share of the cores that the main process leaves. Workers are forked, so there are
     none where the system does not do that well.
@@ -37,7 +39,7 @@ def worker_count(asked: int | None, pictures: int, share: float = 1.0) -> int:
         return 0
     if asked is not None:
         return asked
-    cores = len(os.sched_getaffinity(0))
+    cores = min(len(os.sched_getaffinity(0)), container.cores())
     return 0 if pictures < FEW else max(1, min(MOST, int(cores * share)))
 
 
