@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -84,6 +85,8 @@ class Reading:
     viewer: Viewer | None = None
     """How the model sees; for `views`."""
     say: Say | None = None
+    folder: Path | None = None
+    """Where thumbnails wait to be put in order; by default where the system has such files."""
 
     def keeper(self, pictures: int) -> tuple[KeptViews, Viewer] | None:
         """Return where and how to keep the views of so many pictures; None if not."""
@@ -144,7 +147,7 @@ class ListedSource:
         views, look = how.keeper(len(entries)) or (None, None)
         with ExitStack() as stack:
             # thumbnails, until it is known whose come first
-            spool = stack.enter_context(tempfile.TemporaryFile())
+            spool = stack.enter_context(tempfile.TemporaryFile(dir=how.folder))
             blob = None if views is None else stack.enter_context(views.write())
             for entry, seen in self._seen(entries, thumbnail, look, how):
                 if seen.problem:

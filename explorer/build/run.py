@@ -117,7 +117,7 @@ def _build(settings: BuildSettings, engine: Engine, say: Say) -> Path:
     layers = parse_layers(settings.layers, loaded.layers)
     work = _open_work(settings)
     views = KeptViews(work, loaded.image_size)
-    reading = Reading(settings.workers, views, Viewer.of(loaded), say)
+    reading = Reading(settings.workers, views, Viewer.of(loaded), say, work)
     store = _pictures(source, reading, settings, say)
     _check_different(source, store)
     texts = gather_texts(settings, store)

@@ -1,11 +1,13 @@
 """Folders of pictures that people really have."""
 
 import io
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from explorer.build.listed import ListedSource
+from explorer.build.listed import ListedSource, Reading
 from explorer.build.listings import FolderListing
 from explorer.errors import InputError
 
@@ -22,6 +24,27 @@ def test_a_decompression_bomb_is_skipped_and_named(tmp_path, monkeypatch):
     labels = [facts["label"] for facts, _ in source.rows(8)]
     assert labels == ["good"]
     assert [line.split(":")[0] for line in source.skipped] == ["huge.png"]
+
+
+def open_files():
+    """Return the paths of this process's open files."""
+    found = []
+    for number in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # that of the list itself
+            found.append(str(number.readlink()))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no list of open files")
+def test_thumbnails_wait_where_the_build_works_and_leave_nothing(tmp_path):
+    source, work = folder(tmp_path), tmp_path / "work"
+    work.mkdir()
+    rows = source.rows(8, Reading(folder=work))
+    next(rows)
+    assert any(name.startswith(f"{work}/") for name in open_files())
+    assert list(work.iterdir()) == []  # it has no name that a kill could leave
+    rows.close()
+    assert not any(name.startswith(f"{work}/") for name in open_files())
 
 
 def test_metadata_in_another_encoding_is_refused_with_the_remedy(tmp_path):
