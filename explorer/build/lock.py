@@ -20,8 +20,10 @@ LOCK = "lock"
 
 
 @contextmanager
-def held(out: Path) -> Iterator[None]:
+def held(out: Path, remedy: str = "wait until it is over, or name another --out") -> Iterator[None]:
     """Hold the folder `out` for one build; what was made for the lock alone goes again.
+
+    `remedy` is what to do when it is held already.
 
     Raises:
         InputError: at once, when another build works in it.
@@ -32,9 +34,7 @@ def held(out: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as busy:
-        raise InputError(
-            f"Another build is working in {out}: wait until it is over, or name another --out."
-        ) from busy
+        raise InputError(f"Another build is working in {out}: {remedy}.") from busy
     try:
         yield
     finally:

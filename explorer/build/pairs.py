@@ -1,8 +1,10 @@
 """Neuron-head pairs of a bundle: written by a build, or added to one that is finished.
 
-Both ways end in `write_pairs`. `add_pairs` streams a finished bundle's pictures once more, writes
-the files of pairs beside the others, and seals the manifest anew; no other file changes. A stopped
-run goes on with the same command.
+Both ways end in `write_pairs`. `add_pairs` streams a finished bundle's pictures once more, and
+holds the bundle meanwhile (`explorer.build.lock`). Its files wait in the bundle's working folder
+until all are written; then they move beside the others, and the manifest is sealed anew. Until it
+is, it lists none of them, and the bundle is the one without pairs; no other file changes. A run
+that was stopped or killed goes on with the same command.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from explorer.build.corpus import Corpus
+from explorer.build.lock import held, tidy
 from explorer.build.pair_pass import KeptSample, PairEffects, stream_pairs
 from explorer.build.sources import BundleSource
-from explorer.bundle import Bundle, seal_files
+from explorer.bundle import WORK, Bundle, seal_files
 from explorer.bundle.arrays import PAIR_ARRAYS
 from explorer.bundle.writer import ArrayWriter
 from explorer.describe.chance import passing
@@ -33,6 +36,8 @@ from explorer.resumable import Say
 
 SAMPLE = 512
 """Pictures at most on which words of pairs must predict effects; a build takes its own sample."""
+STAGED = "pairs"
+"""Folder of the working folder, of files that are not yet beside the others."""
 PAPER = "omp"
 """The pursuit of bundles that do not say which."""
 
@@ -45,19 +50,38 @@ def add_pairs(path: Path, say: Say, *, pictures: int | None = None, batch_size: 
 
     Raises:
         BundleError: when the bundle cannot be opened.
-        InputError: when its model cannot be loaded, or `pictures` is too few.
+        InputError: when its model cannot be loaded, `pictures` is too few, or a build or another
+            run works in it.
         Interrupted: after Ctrl-C, with the state saved.
     """
-    bundle = Bundle.open(path)
-    if bundle.paired:
+    if Bundle.open(path).paired:
         say(f"{path} has its pairs already")
-        return bundle
+    else:
+        with held(path, remedy="wait until it is over"):
+            try:
+                _add_pairs(path, say, pictures, batch_size)
+            finally:
+                shutil.rmtree(path / WORK / STAGED, ignore_errors=True)
+    tidy(path)  # what a run left that was killed behind its last step
+    shutil.rmtree(_state_folder(path), ignore_errors=True)
+    return Bundle.open(path)
+
+
+def _state_folder(path: Path) -> Path:
+    """Return where the pass over a bundle's pictures is saved."""
+    return path.resolve().with_name(f".{path.resolve().name}.pairs")
+
+
+def _add_pairs(path: Path, say: Say, pictures: int | None, batch_size: int) -> None:
+    """Add the pairs to the bundle at `path`, which is held."""
+    bundle = Bundle.open(path)
+    if bundle.paired:  # another run has added them meanwhile
+        return
     images = bundle.manifest.counts["images"]
     count = images if pictures is None else min(pictures, images)
     if count < 2:
         raise InputError(f"Pairs need two pictures or more and got {count}: give --pictures more.")
-    work = path.resolve().with_name(f".{path.resolve().name}.pairs")
-    folder = work / bundle.manifest.identity[:12]
+    folder = _state_folder(path) / bundle.manifest.identity[:12]
     folder.mkdir(parents=True, exist_ok=True)
     chosen: Mapping[str, Any] = bundle.manifest.settings
     seed = int(chosen.get("seed", 0))
@@ -74,7 +98,9 @@ def add_pairs(path: Path, say: Say, *, pictures: int | None = None, batch_size: 
     for _ in effects.watched(sample.batches(kept, batch_size)):
         pass
     embeddings = np.asarray(bundle.image_embeddings, np.float32)
-    writer = ArrayWriter(folder)
+    staged = path / WORK / STAGED
+    staged.mkdir(exist_ok=True)
+    writer = ArrayWriter(staged)
     writer.sizes |= bundle.sizes
     write_pairs(
         writer,
@@ -87,12 +113,11 @@ def add_pairs(path: Path, say: Say, *, pictures: int | None = None, batch_size: 
         seed,
         say,
     )
-    for array in PAIR_ARRAYS.values():
-        (folder / array.file()).replace(bundle.path / array.file())
     files = [array.file() for array in PAIR_ARRAYS.values()]
+    for name in files:
+        (staged / name).replace(path / name)
+    bundle = Bundle.open(path)  # its evidence may have been measured anew meanwhile
     seal_files(bundle, files, pair_pictures=statistics.seen)
-    shutil.rmtree(work)
-    return Bundle.open(path)
 
 
 def write_pairs(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,8 @@ import pytest
 import torch
 
 from explorer.build import pairs as build_pairs
-from explorer.build.pairs import add_pairs
-from explorer.bundle import MANIFEST, Bundle, verify
+from explorer.build.pairs import STAGED, add_pairs
+from explorer.bundle import MANIFEST, Bundle, reseal_evidence, verify
 from explorer.bundle.arrays import PAIR_ARRAYS
 from explorer.bundle.facts import neuron_facts
 from explorer.bundle.pairs import find_pair, pair_facts, pairs_of, share_table
@@ -110,6 +112,60 @@ def test_a_stopped_run_goes_on(without: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not any(line.startswith("pairs [") for line in said)  # nothing was left to pass
     with pytest.raises(InputError, match="two pictures or more"):
         add_pairs(unpaired(without, without.parent / "other"), quiet, pictures=1)
+
+
+@pytest.mark.parametrize("steps", [0, 3, len(PAIR_ARRAYS), len(PAIR_ARRAYS) + 1])
+def test_a_run_that_dies_while_its_files_arrive_goes_on(
+    without: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """It dies before a file moves, between two, before the manifest, or behind it."""
+    before, beside = files_of(without), set(without.parent.iterdir())
+    taken: list[object] = []
+
+    def dies(real: Callable[..., object]) -> Callable[..., object]:
+        def step(*args: object, **options: object) -> object:
+            if len(taken) == steps:
+                raise OSError("killed")
+            taken.append(args)
+            return real(*args, **options)
+
+        return step
+
+    moved = Path.replace
+
+    def replaced(file: Path, target: Path) -> object:
+        ours = file.parent.name == STAGED or target.name == MANIFEST
+        return dies(moved)(file, target) if ours else moved(file, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replaced)
+        patch.setattr(shutil, "rmtree", dies(shutil.rmtree))  # what is dead tidies nothing
+        with pytest.raises(OSError, match="killed"):
+            add_pairs(without, quiet, pictures=20, batch_size=5)
+    assert Bundle.open(without).paired == (steps > len(PAIR_ARRAYS))
+    assert add_pairs(without, quiet, pictures=20, batch_size=5).paired
+    assert verify(without) == []
+    assert files_of(without) == before
+    assert set(without.parent.iterdir()) == beside
+
+
+def test_a_second_run_is_refused_and_evidence_of_the_meantime_stays(
+    without: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = build_pairs.write_pairs
+
+    def meanwhile(*args: object) -> None:
+        with pytest.raises(
+            InputError, match=r"^Another build is working in .*: wait until .* over"
+        ):
+            add_pairs(without, quiet, pictures=20)
+        reseal_evidence(Bundle.open(without), {"later": {"found": 1}})
+        write(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(build_pairs, "write_pairs", meanwhile)
+    added = add_pairs(without, quiet, pictures=20, batch_size=5)
+    assert added.paired and added.manifest.evidence["later"] == {"found": 1}
+    assert verify(without) == []
 
 
 def test_a_bundle_without_pairs_says_how_to_add_them(without: Path) -> None:
