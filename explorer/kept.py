@@ -18,12 +18,15 @@ _LOCK = Lock()
 def kept(owner: object, name: str, make: Callable[[], T]) -> T:
     """Return what `make` gave the first time this `name` was asked of `owner`.
 
-    Where `make` raises, nothing is kept.
+    Who asks for a name that is being made waits; other names of the same owner do not. `make` may
+    ask for other names. Where it raises, nothing is kept, and the next to ask tries again.
     """
-    with _LOCK:
-        lock, store = vars(owner).setdefault("_kept", (RLock(), {}))
-    with lock:
-        if name not in store:
-            store[name] = make()
-        found: T = store[name]
-        return found
+    with _LOCK:  # never held while something is made
+        store, locks = vars(owner).setdefault("_kept", ({}, {}))
+        lock = None if name in store else locks.setdefault(name, RLock())
+    if lock is not None:
+        with lock:
+            if name not in store:
+                store.setdefault(name, make())
+    found: T = store[name]
+    return found
