@@ -8,9 +8,10 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,11 @@ ROOT = Path(__file__).parents[2]
 
 def get(path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
     """Ask the routes for a path, as a server would; status, headers and body."""
+    return asyncio.run(answer_to(path, **headers))
+
+
+async def answer_to(path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Ask the same on the loop of the test."""
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -55,7 +61,7 @@ def get(path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
         "query_string": b"",
         "headers": [(k.replace("_", "-").lower().encode(), v.encode()) for k, v in headers.items()],
     }
-    asyncio.run(Starlette(routes=routes())(scope, receive, send))
+    await Starlette(routes=routes())(scope, receive, send)
     found = {key.decode(): value.decode() for key, value in sent[0]["headers"]}
     return sent[0]["status"], found, b"".join(part.get("body", b"") for part in sent[1:])
 
@@ -75,6 +81,42 @@ def test_pictures_are_sent_as_they_are_stored_and_kept(view: View) -> None:
         assert body == view.bundle.pictures.encoded(number)
         assert headers["content-type"] == "image/png"
         assert "immutable" in headers["cache-control"]
+
+
+@pytest.mark.parametrize(
+    ("work", "address"),
+    [
+        ((served, "hint"), served.hints_address),
+        ((served, "pair_hint"), served.pair_hints_address),
+        ((export, "neuron_json"), served.facts_address),
+        ((loaders, "open_view"), served.pictures_address),
+    ],
+)
+def test_the_server_goes_on_while_a_file_is_being_made(
+    view: View,
+    monkeypatch: pytest.MonkeyPatch,
+    work: tuple[Any, str],
+    address: Callable[[View], str],
+) -> None:
+    started, finish = Event(), Event()
+    in_time = []
+
+    def slow(*asked: Any) -> None:
+        started.set()
+        in_time.append(finish.wait(10))
+        raise InputError("Slow, and then nothing.")
+
+    async def meanwhile() -> None:
+        asked = asyncio.create_task(answer_to(f"{address(view)}0"))
+        while not started.is_set():
+            await asyncio.sleep(0.001)
+        finish.set()
+        with suppress(InputError):
+            await asked
+
+    monkeypatch.setattr(*work, slow)
+    asyncio.run(meanwhile())
+    assert in_time == [True]
 
 
 def test_pages_name_the_files(view: View) -> None:
@@ -307,8 +349,8 @@ def test_the_first_bundle_is_open_before_the_first_visitor(
 ) -> None:
     loaders._open.clear()
     startup.warm_up()
-    held = loaders.open_view("tiny", tiny_bundle)._held
-    assert "striking" in held
+    view = loaders.open_view("tiny", tiny_bundle)
+    view.held("striking", lambda view: pytest.fail("made after the first visitor came"))
     monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle / "nowhere"))
     startup.warm_up()  # nothing to open is nothing to say
 

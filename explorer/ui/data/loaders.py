@@ -22,6 +22,7 @@ from explorer.bundle.arrays import NO_PAIRS
 from explorer.bundle.meaning import Passing, Title, passing, title_of
 from explorer.bundle.measures import TABLE
 from explorer.errors import InputError
+from explorer.kept import kept
 from explorer.ui.address.address import Usual
 
 T = TypeVar("T")
@@ -178,14 +179,8 @@ class View:
         return int(layers[row]), int(neurons[row])
 
     def held(self, key: str, make: Callable[[View], T]) -> T:
-        """Return what `make` derives from this view, made once."""
-        if key not in self._held:
-            self._held[key] = make(self)
-        return self._held[key]  # type: ignore[return-value]
-
-    @cached_property
-    def _held(self) -> dict[str, object]:
-        return {}
+        """Return what `make` derives from this view, made once however many threads ask."""
+        return kept(self, key, lambda: make(self))
 
     @cached_property
     def _places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,4 +1,8 @@
-"""What the server answers beside Streamlit's own addresses: the files of `data.served`."""
+"""What the server answers beside Streamlit's own addresses: the files of `data.served`.
+
+Starlette runs a plain function in a thread of its pool, so that the server's one event loop goes on
+answering while a file is read or a neuron is described.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +65,7 @@ def _neuron_asked(request: Request) -> tuple[View, int]:
     return view, row
 
 
-async def _picture(request: Request) -> Response:
+def _picture(request: Request) -> Response:
     try:
         view, number = _asked(request)
         data = view.bundle.pictures.encoded(number)
@@ -71,7 +75,7 @@ async def _picture(request: Request) -> Response:
     return Response(data, media_type=f"image/{kind}", headers=KEPT)
 
 
-async def _hint(request: Request) -> Response:
+def _hint(request: Request) -> Response:
     try:
         view, row = _neuron_asked(request)
     except ExplorerError as error:
@@ -79,7 +83,7 @@ async def _hint(request: Request) -> Response:
     return JSONResponse(served.hint(view, row), headers=KEPT)
 
 
-async def _pair_hint(request: Request) -> Response:
+def _pair_hint(request: Request) -> Response:
     try:
         view, number = _asked(request)
         hint = served.pair_hint(view, number)
@@ -88,7 +92,7 @@ async def _pair_hint(request: Request) -> Response:
     return JSONResponse(hint, headers=KEPT)
 
 
-async def _facts(request: Request) -> Response:
+def _facts(request: Request) -> Response:
     try:
         view, row = _neuron_asked(request)
     except ExplorerError as error:
