@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from explorer.attack.concepts import USUAL, AttackSettings
 from explorer.attack.pairs import Pair
 from explorer.build import build
 from explorer.bundle import Bundle, reseal_evidence
@@ -27,16 +28,16 @@ from tests.support.hostile import HOSTILE, Read
 
 ROOT = Path(__file__).parents[2]
 PAIR = {"source": "blue square", "target": "red circle"}
+NEAR = 0.999  # cosine
 
 
 @pytest.fixture(autouse=True)
 def _any_nearness(monkeypatch: pytest.MonkeyPatch) -> None:
     """A random text tower finds all texts near; words alone decide here."""
     from explorer.attack import batch as attack_batch
-    from explorer.attack.concepts import AttackSettings
 
     own = attack_batch.Attack.of.__func__
-    loose = AttackSettings(near=0.999)
+    loose = AttackSettings(near=NEAR)
     monkeypatch.setattr(
         attack_batch.Attack,
         "of",
@@ -119,6 +120,32 @@ def test_measured_pairs_are_proposed_first_and_need_no_drawing(
     app.button(key="_attack_draw").click().run()
     assert drawn
     assert "Pairs drawn by the seed" in html_of(app)
+
+
+def told(view: View, **evidence: object) -> View:
+    """The same bundle after its evidence was measured."""
+    manifest = view.bundle.manifest.model_copy(update={"evidence": evidence})
+    return View(view.key, replace(view.bundle, manifest=manifest))
+
+
+def test_concepts_are_those_of_evidence_measured_meanwhile(view: View) -> None:
+    query = AttackQuery(**PAIR)
+    found = attacks.find_attack(view, query).ranking.concepts
+    assert len(found) == USUAL.concepts, "the evidence tells of as many"
+    backwards = [concept.text for concept in reversed(found)]
+    row = {**PAIR, "concepts": backwards, "gains": [3.0, 2.0, 1.0]}
+    figures = {"near": NEAR, "neurons": USUAL.neurons, "by_pair": [row]}
+    measured = told(view, attack=figures)
+    assert [c.text for c in attacks.find_attack(measured, query).ranking.concepts] == backwards
+    made = attacks.first_attempts(view, query)
+    assert attacks.first_attempts(view, query) is made
+    assert attacks.first_attempts(measured, query) is not made
+
+
+def test_other_evidence_leaves_what_was_made_of_a_pair(view: View) -> None:
+    other = told(view, **view.bundle.manifest.evidence, rank={"of": "something else"})
+    assert attacks.basis(other) == attacks.basis(view)
+    assert attacks.basis(told(view, attack={"pairs": 1})) != attacks.basis(view)
 
 
 def test_pairs_are_drawn_only_where_the_address_names_none(monkeypatch: pytest.MonkeyPatch) -> None:

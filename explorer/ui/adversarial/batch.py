@@ -9,7 +9,7 @@ import streamlit as st
 
 from explorer.attack.batch import Attempt
 from explorer.ui.address.attack_query import AttackQuery
-from explorer.ui.data.attacks import find_attack
+from explorer.ui.data.attacks import basis, find_attack
 from explorer.ui.data.loaders import View
 
 BATCH = "_attack_batch"
@@ -41,8 +41,7 @@ class Batch:
 
 def batch_of(view: View, query: AttackQuery) -> Batch:
     """Return the session's batch for an address; an empty one where another was made last."""
-    identity = view.bundle.manifest.identity
-    key = (view.key, identity, query.source, query.target, query.seed, query.count)
+    key = (*basis(view), query.source, query.target, query.seed, query.count)
     held: Batch | None = st.session_state.get(BATCH)
     if held is None or held.key != key:
         held = Batch(key)

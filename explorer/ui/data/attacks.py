@@ -16,6 +16,7 @@ from explorer.attack.batch import Attack, Attempt
 from explorer.attack.concepts import Ranking
 from explorer.attack.pairs import Classes, Pair, propose_pairs
 from explorer.attack.scenes import AttackScene, compose_attack
+from explorer.bundle.manifest import digest_of
 from explorer.picture.uploads import decode
 from explorer.search.texts import text_embeddings
 from explorer.ui.address.attack_query import AttackQuery
@@ -56,8 +57,21 @@ def find_attack(view: View, query: AttackQuery) -> Attack:
         InputError: when no concept is left.
     """
     loaded_model.opened(view)
-    identity = view.bundle.manifest.identity
-    return Attack(view.bundle, *_ranked(view.key, identity, query.source, query.target, view))
+    return Attack(view.bundle, *_ranked(*basis(view), query.source, query.target, view))
+
+
+def basis(view: View) -> tuple[str, str]:
+    """Return what a pair's concepts and scenes are made from: the bundle's name, and a SHA-256.
+
+    That is of the bundle and its evidence on attacks, which says what trials of concepts gained.
+    Both change the concepts.
+    """
+    return view.key, view.held("basis of attacks", _digest)
+
+
+def _digest(view: View) -> str:
+    manifest = view.bundle.manifest
+    return digest_of({"bundle": manifest.identity, "attack": manifest.evidence.get("attack")})
 
 
 @st.cache_resource(
@@ -65,7 +79,7 @@ def find_attack(view: View, query: AttackQuery) -> Attack:
     show_spinner="Trying the best concepts beside the source, about 100 pictures …",
 )
 def _ranked(
-    key: str, identity: str, source: str, target: str, _view: View
+    key: str, digest: str, source: str, target: str, _view: View
 ) -> tuple[Ranking, np.ndarray]:
     """Return what an attack is made of but its bundle, which a kept one would keep alive."""
     found = Attack.of(_view.bundle, source, target)
@@ -79,13 +93,12 @@ def first_attempts(view: View, query: AttackQuery) -> list[Attempt]:
         InputError: when `find_attack` raises it.
     """
     attack = find_attack(view, query)
-    identity = view.bundle.manifest.identity
-    return _first_attempts(view.key, identity, query.source, query.target, query.seed, attack)
+    return _first_attempts(*basis(view), query.source, query.target, query.seed, attack)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Making a few pictures …")
 def _first_attempts(
-    key: str, identity: str, source: str, target: str, seed: int, _attack: Attack
+    key: str, digest: str, source: str, target: str, seed: int, _attack: Attack
 ) -> list[Attempt]:
     return list(_attack.attempts(EXAMPLES, seed=seed))
 
@@ -131,13 +144,12 @@ def explain(view: View, query: AttackQuery, number: int) -> Audit:
     Raises:
         InputError: when nothing pushes it there.
     """
-    identity = view.bundle.manifest.identity
-    return _explain(view.key, identity, query.source, query.target, query.seed, number, view)
+    return _explain(*basis(view), query.source, query.target, query.seed, number, view)
 
 
 @st.cache_data(max_entries=64, show_spinner="Looking for the neurons that push it …")
 def _explain(
-    key: str, identity: str, source: str, target: str, seed: int, number: int, _view: View
+    key: str, digest: str, source: str, target: str, seed: int, number: int, _view: View
 ) -> Audit:
     scene = scene_of(_view, AttackQuery(source, target, seed), number)
     first, second = text_embeddings(_view.bundle, [source, target])
