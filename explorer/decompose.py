@@ -22,7 +22,6 @@ Measured with `benchmarks.omp` against scikit-learn's `orthogonal_mp` in float64
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -33,6 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from explorer.errors import InputError
+from explorer.threads import one_thread_each
 
 Array: TypeAlias = NDArray[Any] | Tensor
 A = TypeVar("A", NDArray[Any], Tensor)
@@ -42,7 +42,7 @@ _BLOCK = 256  # atoms whose screening maximum is taken together
 _ROWS = 4096  # dictionary rows converted to float64 at a time
 _CROWD = 64  # candidates of one target beyond which all atoms are compared in float64 instead
 _TIE = 1e-14
-_threads_lock = Lock()
+_lock = Lock()
 _SHORT = 0.5  # length of a unit atom's new part below which Gram-Schmidt is repeated
 # Relative rounding of a matrix product's inputs under torch's three float32 settings.
 _INPUT_ROUNDING = {"highest": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}
@@ -161,23 +161,16 @@ def _in_parallel(
 
     On the CPU each of torch's threads works on a chunk of its own with single-threaded operations:
     the steps are too short to share (on busy cores threads that wait for each other at every
-    operation take 2.5 times as long). torch's thread count is 1 meanwhile, and restored after.
+    operation take 2.5 times as long); see `explorer.threads`.
     """
     if device.type != "cpu":
         for start in range(0, n_targets, chunk):
             yield work(slice(start, min(start + chunk, n_targets)))
         return
-    with _threads_lock:  # the thread count is the whole process's
-        workers = torch.get_num_threads()
+    with _lock, one_thread_each() as (pool, workers):  # a second call needs the same cores
         chunk = max(1, min(chunk, -(-n_targets // workers)))
-        torch.set_num_threads(1)
-        executor = ThreadPoolExecutor(workers)
-        try:
-            pieces = [slice(i, min(i + chunk, n_targets)) for i in range(0, n_targets, chunk)]
-            yield from executor.map(work, pieces)
-        finally:
-            executor.shutdown(cancel_futures=True)
-            torch.set_num_threads(workers)
+        pieces = [slice(i, min(i + chunk, n_targets)) for i in range(0, n_targets, chunk)]
+        yield from pool.map(work, pieces)
 
 
 class _Screen:

@@ -309,7 +309,7 @@ def test_thread_count_is_restored_even_after_an_error(data, monkeypatch):
         for ids in results:
             np.testing.assert_array_equal(ids, results[0])
         assert len(results) == 4
-        with decompose._threads_lock:  # a second call waits for the first to restore the count
+        with decompose._lock:  # a second call waits for the first, which uses all cores
             waiting = threading.Thread(target=batch_omp, args=(aims, words, 3))
             waiting.start()
             waiting.join(0.3)

@@ -49,7 +49,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +57,7 @@ from torch import Tensor
 
 from explorer.describe.exact import ExactSum, ranked
 from explorer.errors import InputError
+from explorer.threads import one_thread
 
 BLOCK = 128
 """Images that are handled at once."""
@@ -627,7 +627,7 @@ def _gram_factor(paths: Tensor) -> Tensor:
     # Paths may be linearly dependent: a ridge far below float32 keeps the matrix definite.
     ridge = diagonal.sum(dim=1, keepdim=True) * _RIDGE
     diagonal += ridge.clamp(min=torch.finfo(gram.dtype).tiny)
-    with one_thread():
+    with one_thread():  # LAPACK's threads would only wait for each other
         factor: Tensor = torch.linalg.cholesky(gram)
     return factor
 
@@ -637,17 +637,6 @@ def _principal(rows: Tensor) -> tuple[Tensor, Tensor]:
     with one_thread():
         values, vectors = torch.linalg.eigh(rows.mT @ rows)
     return values, vectors
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Factorise small matrices on one thread: LAPACK's would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _direction(whitened: Tensor, deltas: Tensor, paths: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -31,9 +31,9 @@ import torch
 from torch import Tensor
 
 from explorer.bundle import Bundle
-from explorer.describe.directions import one_thread
 from explorer.evidence.evaluation import Judge
 from explorer.lens import Trace, second_order_paths
+from explorer.threads import one_thread
 
 CHUNK = 256  # neurons whose coefficients are rotated at once
 RANK_TOLERANCE = 1e-10  # of a Gram matrix's largest eigenvalue: below, a path adds nothing

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from explorer.bundle import Bundle
 from explorer.bundle.originals import whole_picture
-from explorer.describe.directions import one_thread
 from explorer.describe.sample import draw_sample
 from explorer.evidence.lenspass import LayerTables, LayerView
 from explorer.evidence.work import Work
@@ -29,6 +28,7 @@ from explorer.lens import trace
 from explorer.lens.models import LoadedModel
 from explorer.pixels import to_rgb
 from explorer.resumable import Arrays, Say, run_batches
+from explorer.threads import one_thread
 
 NAME = "corpus means"
 PART = "reference, unfinished"

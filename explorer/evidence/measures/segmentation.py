@@ -20,8 +20,6 @@ the same for all); second-order maps and TextSpan's, their nearest rival, also `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +49,7 @@ from explorer.picture.reading import read
 from explorer.picture.settings import MapSettings
 from explorer.scenes.compose import Scene
 from explorer.scenes.seeded import MOST_OBJECTS, SceneSet, draw_scene, made_of
+from explorer.threads import one_thread_each
 
 FORMS = ("exact", "refined", "fine")
 AT_ONCE = 10  # scenes between two looks at the clock
@@ -178,7 +177,7 @@ def _measured(
     scenes = f"{scene_set.purpose}-{scene_set.name.replace(', ', '-')}"
     some = "" if tuple(methods) == tuple(METHODS) else f"-{'-'.join(methods)}"
     name = f"segmentation-{scenes}-{count}{some}"
-    with _one_thread_each() as pool:
+    with one_thread_each() as (pool, _):  # scenes side by side use cores better than one on all
         kept = stream(Work(work), name, count, AT_ONCE, take, progress or (lambda line: None))
     scene, place = np.nonzero(kept["seen"])
     return {
@@ -187,18 +186,6 @@ def _measured(
         )
         for method, form in columns
     }
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
-    """Measure scenes side by side, one core each: that uses cores better than one on all does."""
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _maps_of(
