@@ -244,6 +244,16 @@ def test_tickets_follow_the_bundles_files(view: View, bundle_copy: Path) -> None
     assert served.ticket(changed) != served.ticket(view)
 
 
+def test_the_table_of_files_is_read_once_for_all_addresses(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = served.pictures_address(view)
+    ticket = served.ticket(view)
+    monkeypatch.setattr(served.json, "dumps", lambda *args, **settings: pytest.fail("read again"))
+    assert served.ticket(view) == ticket
+    assert ticket in address
+
+
 def test_connections_of_a_listening_socket_answer_at_once() -> None:
     with socket.socket() as listening, socket.socket() as other:
         listening.bind(("127.0.0.1", 0))

@@ -56,8 +56,7 @@ def facts_address(view: View) -> str:
 
 def ticket(view: View) -> str:
     """Return what an address must carry: it changes with the bundle and the password."""
-    files = json.dumps(view.bundle.manifest.files, sort_keys=True)
-    return view.held("ticket", lambda view: access.ticket(f"{view.key}\n{files}"))
+    return view.held("ticket", _ticket)
 
 
 def hint(view: View, row: int) -> dict[str, Any]:
@@ -114,6 +113,11 @@ def pair_hint(view: View, number: int) -> dict[str, Any]:
         ],
         "near": [own.round(4).tolist()] if np.isfinite(own).all() else [],
     }
+
+
+def _ticket(view: View) -> str:
+    files = json.dumps(view.bundle.manifest.files, sort_keys=True)
+    return access.ticket(f"{view.key}\n{files}")
 
 
 def _folder(view: View, kind: str) -> str:
