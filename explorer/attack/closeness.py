@@ -13,16 +13,10 @@ from numpy.typing import NDArray
 
 from explorer.attack.vocabulary import stems, vocabulary
 from explorer.bundle import Bundle
-from explorer.kept import kept
 
 NEAR = 0.2  # cosine of centred texts from which a concept is too close to a class
 
 Floats = NDArray[np.float32]
-
-
-def centred_texts(bundle: Bundle) -> Floats:
-    """Return the dictionary without what all texts share: [text, embed], unit norm."""
-    return kept(bundle, "centred texts", bundle.dictionary.atoms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +47,7 @@ def closeness(
     `embeddings` are those of source and target, [embed] each, as the text tower gives them.
     """
     words = vocabulary(bundle)
-    atoms = centred_texts(bundle)[words.rows]
+    atoms = bundle.dictionary.atoms()[words.rows]
     cosines = [atoms @ text for text in bundle.dictionary.centre(np.stack(embeddings))]
     reasons = []
     names = [(source, "source"), (target, "target")]

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.attack.closeness import NEAR, Floats, centred_texts, closeness
+from explorer.attack.closeness import NEAR, Floats, closeness
 from explorer.attack.separation import (
     label_scores,
     most_separating,
@@ -209,7 +209,8 @@ def _carriers(
     text: int,
 ) -> tuple[Carrier, ...]:
     """Return the neurons with the largest shares of one text's score."""
-    cosines = np.append(centred_texts(bundle) @ centred_texts(bundle)[text], 0)  # -1: none
+    atoms = bundle.dictionary.atoms()
+    cosines = np.append(atoms @ atoms[text], 0)  # -1: none
     shares = np.asarray(weights, np.float64) * moved[:, None] * cosines[ids]
     parts = shares.sum(axis=1)
     layers, numbers = bundle.neurons["layer"].to_numpy(), bundle.neurons["neuron"].to_numpy()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.attack.closeness import Floats, centred_texts
+from explorer.attack.closeness import Floats
 from explorer.attack.vocabulary import vocabulary
 from explorer.bundle import Bundle
 from explorer.errors import InputError
@@ -72,7 +72,7 @@ def label_scores(bundle: Bundle, support: NDArray[np.float64]) -> NDArray[np.flo
 
     `support` is [text]. A label takes part in every text's support by the cosine of the two.
     """
-    atoms = centred_texts(bundle)
+    atoms = bundle.dictionary.atoms()
     pooled = support.astype(np.float32) @ atoms
     scores: NDArray[np.float64] = (atoms[vocabulary(bundle).rows] @ pooled).astype(np.float64)
     return scores

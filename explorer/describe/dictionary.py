@@ -165,10 +165,11 @@ class TextDictionary:
     def atoms(self) -> NDArray[np.float32]:
         """Return centred embeddings at unit norm: the atoms of a sparse description.
 
-        Returns [text, embed] float32, computed anew at each call. A text whose embedding is the
-        mean itself (nothing left but rounding) gets a zero row, which the pursuit never chooses.
+        Returns [text, embed] float32, computed once: all who ask share the array, and must not
+        write to it. A text whose embedding is the mean itself (nothing left but rounding) gets a
+        zero row, which the pursuit never chooses.
         """
-        return self.centre(self.embeddings)
+        return self._atoms
 
     def centre(self, embeddings: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Return unit-norm text embeddings [..., embed] without the mean; see `centre_texts`."""
@@ -208,6 +209,10 @@ class TextDictionary:
                 inner = f" {wanted}" in text
                 ranked.append((0 if text == wanted else 1 if at == 0 else 2 if inner else 3, row))
         return [row for _, row in sorted(ranked)[:limit]]
+
+    @cached_property
+    def _atoms(self) -> NDArray[np.float32]:
+        return self.centre(self.embeddings)
 
     @cached_property
     def _rows(self) -> dict[str, int]:

@@ -93,7 +93,7 @@ class Context:
             self.say,
         )
 
-    @cached_property
+    @property
     def atoms(self) -> np.ndarray:
         """[text, embed] float32: the dictionary's atoms."""
         return self.bundle.dictionary.atoms()

@@ -20,7 +20,7 @@ from explorer.attack import audit as attack_audit
 from explorer.attack import prompts as attack_images
 from explorer.attack import trials as attack_trials
 from explorer.attack.batch import Attack, file_stem, zip_file
-from explorer.attack.closeness import centred_texts, closeness
+from explorer.attack.closeness import closeness
 from explorer.attack.concepts import AttackSettings, rank_concepts
 from explorer.attack.indirect import indirect_directions
 from explorer.attack.pairs import Classes, Pair, propose_pairs, unlike
@@ -99,7 +99,7 @@ def test_scores_add_up_over_carriers_and_exclusions_hold(bundle: Bundle, pair: t
     assert min(scores) > 0
     assert all(concept.gain is None for concept in found.concepts)
     moved = separations(bundle, *pair)
-    atoms = centred_texts(bundle)
+    atoms = bundle.dictionary.atoms()
     place = bundle.texts.index(found.concepts[0].text)
     slow = 0.0
     for row in range(len(moved)):

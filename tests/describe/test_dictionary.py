@@ -112,6 +112,11 @@ def test_atoms_are_centred_and_normalised():
         np.testing.assert_array_equal(made.centre(made.embeddings[2]), atoms[2])
 
 
+def test_atoms_are_computed_once():
+    made = TextDictionary.from_embeddings(["one", "other"], np.eye(2))
+    assert made.atoms() is made.atoms()
+
+
 def test_a_text_at_the_mean_is_never_chosen():
     angles = np.array([0.5, -0.5, 0.0])
     unit = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1).astype(np.float32)

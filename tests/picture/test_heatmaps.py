@@ -411,6 +411,12 @@ def test_a_bundle_is_opened_once(bundle: Bundle, lens_model: LensModel) -> None:
     assert open_lens_model(bundle) is lens_model
 
 
+def test_a_bundle_and_its_model_share_the_atoms(bundle: Bundle, lens_model: LensModel) -> None:
+    atoms = bundle.dictionary.atoms()
+    assert open_lens_model(bundle).dictionary.data_ptr() == atoms.ctypes.data
+    assert (atoms == bundle.dictionary.centre(bundle.text_embeddings)).all()
+
+
 def test_texts_are_centred_by_the_dictionarys_mean(bundle: Bundle, lens_model: LensModel) -> None:
     text = bundle.texts[3]
     expected = bundle.text_embeddings[3].astype("float32") - bundle.text_mean
