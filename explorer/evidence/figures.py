@@ -19,6 +19,8 @@ from typing_extensions import TypedDict
 RESAMPLES = 1000
 QUANTILES = (0.025, 0.975)
 DIGITS = 5
+MOST_KEPT = 2**24  # weights in a table that is made whole and kept: 64 MiB
+PART = 40  # resamples of more at a time; a multiple of 8: each is rounded as in the whole table
 
 Weights = NDArray[np.floating[Any]]
 """How much each unit counts in each sample: [sample, unit], rows sum to 1."""
@@ -84,14 +86,16 @@ def leaves(part: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 def bootstrap(statistic: Callable[[Weights], ArrayLike], units: int, seed: int) -> Figure:
     """Return a statistic of `units` units with its interval.
 
-    `statistic` maps weights [sample, unit] to [sample]; NaN where it is not defined.
+    `statistic` maps weights [sample, unit] to [sample], each sample by itself; NaN where it is not
+    defined.
     """
     if not units:
         return {"value": None, "interval": None, "count": 0}
     (value,) = np.asarray(statistic(np.full((1, units), 1 / units)), np.float64)
     if not np.isfinite(value):
         return {"value": None, "interval": None, "count": units}
-    resampled = np.asarray(statistic(resample_weights(units, seed)), np.float64)
+    parts = [np.asarray(statistic(weights), np.float64) for weights in _parts(units, seed)]
+    resampled = np.concatenate(parts)
     interval = None
     if np.isfinite(resampled).all():
         interval = [round(float(end), DIGITS) for end in np.quantile(resampled, QUANTILES)]
@@ -124,10 +128,24 @@ def ratio(above: ArrayLike, below: ArrayLike, seed: int) -> Figure:
 @lru_cache(maxsize=4)
 def resample_weights(units: int, seed: int) -> NDArray[np.float32]:
     """Return how much each unit counts in each resample: [resample, unit], rows sum to 1."""
-    rng = np.random.default_rng([seed, units])
-    weights = np.zeros((RESAMPLES, units), np.float32)
-    for resample in range(RESAMPLES):
-        drawn = rng.integers(units, size=units)
-        weights[resample] = np.bincount(drawn, minlength=units)
-    weights /= np.float32(units)
+    (weights,) = _drawn(units, seed, RESAMPLES)
     return weights
+
+
+def _parts(units: int, seed: int) -> Iterator[NDArray[np.float32]]:
+    """Yield the weights of all resamples, in parts and not kept where they take much memory."""
+    if RESAMPLES * units <= MOST_KEPT:
+        yield resample_weights(units, seed)
+    else:
+        yield from _drawn(units, seed, PART)
+
+
+def _drawn(units: int, seed: int, part: int) -> Iterator[NDArray[np.float32]]:
+    """Yield the weights of all resamples, `part` resamples at a time: [resample, unit]."""
+    rng = np.random.default_rng([seed, units])
+    for _ in range(0, RESAMPLES, part):
+        weights = np.empty((part, units), np.float32)
+        for row in weights:
+            row[:] = np.bincount(rng.integers(units, size=units), minlength=units)
+        weights /= np.float32(units)
+        yield weights

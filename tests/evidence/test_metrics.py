@@ -13,6 +13,7 @@ from scipy.stats import pearsonr
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 
 from explorer.bundle import Bundle
+from explorer.evidence import figures
 from explorer.evidence.figures import figure, ratio, resample_weights
 from explorer.evidence.measures import meanings
 from explorer.evidence.measures.kinds import choose_pictures, first_directions
@@ -93,6 +94,38 @@ def test_resamples_draw_every_unit_as_often() -> None:
     assert weights.shape == (1000, 40)
     np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
     np.testing.assert_allclose(weights.mean(0), 1 / 40, rtol=0.2)
+
+
+def whole_table(units: int, seed: int) -> np.ndarray:
+    """All weights at once: [resample, unit]."""
+    rng = np.random.default_rng([seed, units])
+    weights = np.zeros((figures.RESAMPLES, units), np.float32)
+    for resample in range(figures.RESAMPLES):
+        drawn = rng.integers(units, size=units)
+        weights[resample] = np.bincount(drawn, minlength=units)
+    weights /= np.float32(units)
+    return weights
+
+
+@pytest.mark.parametrize("units", [40, 17_000])  # kept whole, and in parts
+def test_parts_of_a_large_table_give_the_figure_of_the_whole(
+    units: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(2).normal(size=units)
+    weights = whole_table(units, 7)
+    parts = list(figures._parts(units, 7))
+    assert max(part.size for part in parts) <= figures.MOST_KEPT
+    np.testing.assert_array_equal(np.concatenate(parts), weights)
+    products = [part @ values.astype(np.float32) for part in parts]
+    np.testing.assert_array_equal(np.concatenate(products), weights @ values.astype(np.float32))
+    found = figure(values, 7), ratio(values, values**2, 7)
+    monkeypatch.setattr(figures, "_parts", lambda units, seed: [weights])
+    assert found == (figure(values, 7), ratio(values, values**2, 7))
+
+
+def test_a_large_table_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "resample_weights", lambda units, seed: pytest.fail("kept"))
+    assert figure(np.arange(17_000), 3)["count"] == 17_000
 
 
 def test_monosemanticity_is_the_weighted_mean_over_pairs() -> None:
