@@ -23,7 +23,7 @@ from explorer.build.listed import READING, Reading
 from explorer.build.lock import held, tidy
 from explorer.build.pairs import write_pairs
 from explorer.build.room import needing_room
-from explorer.build.settings import RECORDED, BuildSettings, parse_layers
+from explorer.build.settings import RECORDED, BuildSettings, parse_layers, whole_path
 from explorer.build.sources import ImageSource, open_source
 from explorer.build.texts import Vocabulary, gather_texts, make_vocabulary
 from explorer.build.views import KeptViews, Viewer
@@ -37,7 +37,7 @@ from explorer.describe.sample import draw_sample
 from explorer.errors import InputError
 from explorer.lens import MultiLayerLens
 from explorer.lens.models import load_model
-from explorer.lens.origin import HUB, LOCAL, unused_weights
+from explorer.lens.origin import HUB, LOCAL, model_files
 from explorer.resumable import Interrupted, Say, save_text
 
 
@@ -239,8 +239,11 @@ def _copy_model(settings: BuildSettings) -> None:
     if not settings.model.startswith(LOCAL):
         return
     origin = Path(settings.model.removeprefix(LOCAL))
-    unused = shutil.ignore_patterns(*unused_weights(origin))
-    shutil.copytree(origin, settings.out / MODEL_FOLDER, dirs_exist_ok=True, ignore=unused)
+    copy = settings.out / MODEL_FOLDER
+    for file in model_files(origin):
+        target = copy / file.relative_to(origin)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
 
 
 def _manifest_content(
@@ -254,8 +257,8 @@ def _manifest_content(
         "created": datetime.date.today().isoformat(),
         "model": {
             "source": MODEL_FOLDER if local else settings.model,
-            "pretrained": _whole_path(settings.pretrained),
-            "pretrained_text": _whole_path(settings.pretrained_text),
+            "pretrained": whole_path(settings.pretrained),
+            "pretrained_text": whole_path(settings.pretrained_text),
             "warnings": list(loaded.warnings),
             "embed": loaded.embed,
             "width": loaded.width,
@@ -280,9 +283,3 @@ def _manifest_content(
         },
         "counts": {"neurons": neurons, "images": store.corpus_size, "texts": texts},
     }
-
-
-def _whole_path(weights: str | None) -> str | None:
-    """Return a weights file's path from the root, found from anywhere; a tag as it is."""
-    named = weights is not None and Path(weights).is_file()
-    return str(Path(weights).resolve()) if weights is not None and named else weights

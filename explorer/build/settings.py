@@ -15,7 +15,7 @@ AT_LEAST_ONE = (
 )  # fmt: skip
 RECORDED = (
     "significant", "significant_cap", "nonzero", "warm_up", "batch_size", "dtype", "seed", "texts",
-    "leave_out", "sample", "unseen", "nulls", "pursuit",
+    "leave_out", "sample", "unseen", "nulls", "pursuit", "hold_out",
 )  # fmt: skip
 """Settings that the manifest keeps."""
 
@@ -221,3 +221,9 @@ def parse_layers(spec: str, blocks: int) -> list[int]:
             f"This model's layers with later attention are 0 to {blocks - 2}; got '{spec}'."
         )
     return layers
+
+
+def whole_path(weights: str | None) -> str | None:
+    """Return a weights file's path from the root, found from anywhere; a tag as it is."""
+    named = weights is not None and Path(weights).is_file()
+    return str(Path(weights).resolve()) if weights is not None and named else weights

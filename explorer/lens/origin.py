@@ -45,8 +45,10 @@ HUB = "hf-hub:"
 CONFIG = "open_clip_config.json"
 QUICK = "-quickgelu"  # ends the names of open_clip's models with that activation
 NAMES = ("GELU", "QuickGELU")
-_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
+SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
 _PREFERRED = ("open_clip_model", "open_clip_pytorch_model", "model", "pytorch_model")
+_DESCRIBED = (".json", ".txt", ".model", ".bpe", ".tiktoken", ".jinja", ".md")
+_PAPERS = ("README", "LICENSE", "LICENCE", "NOTICE", "COPYING")
 _PREPROCESS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
 
 
@@ -161,7 +163,7 @@ def fill(model: nn.Module, state: State) -> None:
 
 def weights_in(folder: Path) -> Path | None:
     """Return the weights of a model's folder, safetensors before pickles; None without any."""
-    found = [f for f in folder.iterdir() if f.suffix in _SUFFIXES or f.name.endswith(INDEX)]
+    found = [f for f in folder.iterdir() if f.suffix in SUFFIXES or f.name.endswith(INDEX)]
 
     def place(file: Path) -> tuple[bool, bool, int, str]:
         stem = file.name.split(".")[0]
@@ -172,13 +174,22 @@ def weights_in(folder: Path) -> Path | None:
     return min(found, key=place, default=None)
 
 
-def unused_weights(folder: Path) -> list[str]:
-    """Return the names of weights in a model's folder that are not read, other forms of them."""
-    read = weights_in(folder)
-    others = (".h5", ".msgpack", ".ot", ".onnx")
-    if read is None or read.name.endswith(INDEX):
-        return [f"*{suffix}" for suffix in others]
-    return [f.name for f in folder.iterdir() if f.suffix in (*_SUFFIXES, *others) and f != read]
+def model_files(folder: Path) -> list[Path]:
+    """Return the files of a model's folder that it is loaded by, its card and its licence.
+
+    These are descriptions, the tokenizer's files and the weights that are read. Other forms of the
+    weights, hidden files, links to nowhere and sub-folders are left out.
+    """
+    weights = weights_in(folder)
+    read = set() if weights is None else {weights}
+    if weights is not None and weights.name.endswith(INDEX):
+        parts = json.loads(weights.read_text("utf-8"))["weight_map"].values()
+        read |= {folder / part for part in parts}
+    for file in folder.iterdir():
+        described = file.suffix in _DESCRIBED and not file.name.endswith(INDEX)
+        if not file.name.startswith(".") and (described or file.stem.upper() in _PAPERS):
+            read.add(file)
+    return sorted(file for file in read if file.is_file())
 
 
 def _of_folder(source: str, folder: Path) -> Origin:
@@ -231,7 +242,7 @@ def _of_name(name: str, pretrained: str | None) -> Origin:
         fetch = partial(tagged_file, tag, name, pretrained)
         return Origin(name, pretrained, config, tag, fetch, tokenizer)
     file = Path(pretrained)
-    if not file.is_file() and file.suffix in _SUFFIXES:
+    if not file.is_file() and file.suffix in SUFFIXES:
         raise InputError(f"There is no weights file {file}: put it there, or give its path.")
     if not file.is_file():
         known = open_clip.list_pretrained_tags_by_model(cleaned)
