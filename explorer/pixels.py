@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError, features
 
-from explorer.errors import InputError
+from explorer.errors import InputError, brief
 
 ALWAYS = {
     "JPEG": ("jpg", "jpeg"),
@@ -33,6 +33,16 @@ MAX_PIXELS = 64_000_000  # larger pictures are not decoded: a decoder's memory m
 HEAD = 32  # bytes that tell a file's kind
 ROWS = 256  # that are held as floats at once
 BLANK = 24  # frames of an animation that are looked at for one that shows something
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""Orientation in EXIF -> what undoes it."""
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _JPEG_XL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a")
@@ -65,17 +75,27 @@ def open_picture(file: Path | io.BytesIO) -> Image.Image:
     """Return a picture as it is meant to be seen: upright, in sRGB, of an animation one frame.
 
     Raises:
-        ValueError: when it is of a kind that is not read, or has too many pixels.
+        ValueError: when it is of a kind that is not read, is damaged, or has too many pixels.
         OSError: when it cannot be read.
     """
     try:
-        picture = Image.open(file, formats=FORMATS)
+        return _decoded(file)
     except UnidentifiedImageError as error:
         raise ValueError(str(refusal(_head(file)))) from error
+    except (OSError, ValueError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
+        raise ValueError(f"The picture cannot be decoded ({brief(error)})") from error
+
+
+def _decoded(file: Path | io.BytesIO) -> Image.Image:
+    picture = Image.open(file, formats=FORMATS)
     if picture.width * picture.height > MAX_PIXELS:
         raise ValueError(f"{picture.width} x {picture.height} pixels are more than {MAX_PIXELS:,}")
     first_shown(picture)
-    return to_srgb(to_8_bits(ImageOps.exif_transpose(picture)))
+    picture.load()
+    turn = turn_of(picture)
+    return to_srgb(to_8_bits(picture.copy() if turn is None else picture.transpose(turn)))
 
 
 def _head(file: Path | io.BytesIO) -> bytes:
@@ -95,6 +115,19 @@ def refusal(data: bytes) -> InputError:
             f"save it as {NAMES}, as phones do on sharing."
         )
     return InputError(f"The file is not a readable picture: choose a {NAMES}.")
+
+
+def turn_of(picture: Image.Image) -> Image.Transpose | None:
+    """Return what makes a loaded picture upright, by its EXIF; None where that says nothing.
+
+    Damaged EXIF says nothing either. TIFF is turned by its decoder.
+    """
+    try:
+        return _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except MemoryError:
+        raise
+    except Exception:  # whatever damaged EXIF leads its reader to
+        return None
 
 
 def first_shown(picture: Image.Image) -> None:

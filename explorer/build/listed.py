@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from explorer.build.holdout import SHARE, alike_groups, draw_held_out, signature
 from explorer.build.metadata import composed
@@ -30,14 +30,8 @@ from explorer.resumable import Reporter, Say
 
 READING = "reading"
 QUALITY = 80
-UNREADABLE = (
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    OSError,
-    EOFError,
-    ValueError,
-    SyntaxError,
-)
+UNREADABLE = (OSError, ValueError)
+"""What `explorer.pixels.open_picture` raises of a file that is no picture, or a damaged one."""
 
 
 class Entry(NamedTuple):
@@ -70,7 +64,8 @@ class Listing(Protocol):
         """Return a picture at its full size, as it is meant to be seen.
 
         Raises:
-            OSError: when it cannot be read; or another of `UNREADABLE`.
+            OSError: when it cannot be read.
+            ValueError: when it is no picture, or a damaged one.
         """
 
 
@@ -230,7 +225,6 @@ def see(listing: Listing, thumbnail: int, look: Viewer | None, key: str) -> Seen
     """Read a picture; what is wrong with it stands in the result."""
     try:
         picture = listing.open(key)
-        picture.load()
         view = None if look is None else look.view(picture)
         return Seen(_thumbnail(picture, thumbnail), signature(picture), view, listing.files(key))
     except UNREADABLE as error:

@@ -18,16 +18,31 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from explorer.errors import InputError
 from explorer.picture.settings import check_shape
-from explorer.pixels import FORMATS, NAMES, first_shown, refusal, to_8_bits, to_rgb, to_srgb
+from explorer.pixels import (
+    FORMATS,
+    NAMES,
+    first_shown,
+    refusal,
+    to_8_bits,
+    to_rgb,
+    to_srgb,
+    turn_of,
+)
 
 MAX_BYTES = 10_000_000
 MAX_PIXELS = 36_000_000
 LONGEST_SIDE = 2048
-SIDEWAYS = (5, 6, 7, 8)  # orientations in EXIF
+SIDEWAYS = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)
+"""Turns after which width and height have changed places."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +96,15 @@ def _decode(opened: Image.Image) -> Upload:
         opened.draft(None, (LONGEST_SIDE, LONGEST_SIDE))
         first_shown(opened)
         opened.load()
-        sideways = _turn(opened)  # after loading: TIFF is turned by its decoder
+        turn = turn_of(opened)
         picture = to_rgb(to_srgb(_reduced(to_8_bits(opened))))
+        if turn is not None:
+            picture = picture.transpose(turn)
     except Exception as error:  # as above
         raise InputError(
             f"The picture is damaged or cut short and cannot be decoded: choose another {NAMES}."
         ) from error
-    size = (height, width) if sideways else (width, height)
+    size = (height, width) if turn in SIDEWAYS else (width, height)
     return Upload(picture, size, str(opened.format))
 
 
@@ -96,16 +113,6 @@ def _too_many_pixels(count: str) -> InputError:
         f"The picture has {count} pixels: choose one of at most "
         f"{MAX_PIXELS // 1_000_000} million, or reduce it first."
     )
-
-
-def _turn(picture: Image.Image) -> bool:
-    """Turn a picture as its EXIF says; return whether width and height changed places."""
-    try:
-        sideways = picture.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
-        ImageOps.exif_transpose(picture, in_place=True)
-    except Exception:  # damaged EXIF says nothing
-        return False
-    return sideways
 
 
 def _reduced(picture: Image.Image) -> Image.Image:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from explorer.build.files import picture_files
 from explorer.build.listed import ListedSource
@@ -63,3 +64,81 @@ def test_greys_of_sixteen_bits_are_scaled_not_cut(tmp_path: Path) -> None:
     Image.fromarray(ramp).save(tmp_path / "ramp.png")
     seen = np.asarray(open_picture(tmp_path / "ramp.png").convert("RGB"))[..., 0]
     assert np.abs(seen - ramp / 257).max() <= 1
+
+
+def noise(kind: str, **how: object) -> bytes:
+    """Return a noisy picture of 24 x 20 pixels, of two frames where that is said."""
+    values = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, kind, **how)
+    return stream.getvalue()
+
+
+def damaged() -> dict[str, bytes]:
+    """Return files that once ended a build: GIFs that are cut off, AVIFs with a byte changed."""
+    second = Image.new("RGB", (24, 20), "red")
+    whole = noise("GIF", save_all=True, append_images=[second])
+    found = {f"cut_{end}.gif": whole[:end] for end in range(12, len(whole), 5)}
+    if features.check("avif"):
+        whole = noise("AVIF")
+        for place in range(len(whole) // 2, len(whole), 9):
+            changed = bytearray(whole)
+            changed[place] ^= 0xFF
+            found[f"byte_{place}.avif"] = bytes(changed)
+    return found
+
+
+def test_damaged_pictures_are_skipped_and_named(tmp_path: Path) -> None:
+    """A bug: some decoders raise errors of other kinds, and one such file ended a build."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "real.png")
+    for name, data in damaged().items():
+        (tmp_path / name).write_bytes(data)
+    source = ListedSource(FolderListing(tmp_path))
+    read = [record["name"] for record, _ in source.rows(16)]
+    assert "real.png" in read
+    assert len(read) + len(source.skipped) == 1 + len(damaged())
+    assert any(".gif: " in line for line in source.skipped)
+    assert all(line.partition(": ")[2] for line in source.skipped)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, IndexError, TypeError, KeyError, EOFError])
+def test_whatever_a_decoder_raises_is_a_reason(
+    error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(picture: Image.Image) -> None:
+        raise error("no such frame")
+
+    Image.new("RGB", (4, 4)).save(tmp_path / "one.png")
+    monkeypatch.setattr("explorer.pixels.first_shown", fail)
+    with pytest.raises(ValueError, match=r"cannot be decoded .*no such frame"):
+        open_picture(tmp_path / "one.png")
+
+
+def test_a_lack_of_memory_is_no_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(picture: Image.Image) -> None:
+        raise MemoryError
+
+    Image.new("RGB", (4, 4)).save(tmp_path / "one.png")
+    monkeypatch.setattr("explorer.pixels.first_shown", fail)
+    with pytest.raises(MemoryError):
+        open_picture(tmp_path / "one.png")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_damaged_exif_leaves_a_picture_readable(kind: str) -> None:
+    """A bug: a build ended on it. Orientation 6 is followed if it can still be read."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x011A] = 6, "abc", 1.5
+    whole = noise(kind, exif=exif)
+    start = whole.index(b"MM\0*") if b"MM\0*" in whole else whole.index(b"II*\0")
+    upright = np.asarray(open_picture(io.BytesIO(whole)).convert("RGB"))
+    assert upright.shape == (24, 20, 3)
+    seen = set()
+    for place in range(start, start + len(exif.tobytes()) - len(b"Exif\0\0")):
+        for value in (0, 255):
+            changed = bytearray(whole)
+            changed[place] = value
+            picture = open_picture(io.BytesIO(bytes(changed)))
+            seen.add(picture.size)
+    assert seen == {(20, 24), (24, 20)}
