@@ -16,13 +16,14 @@ NAMED = {*READ, *(f".{suffix}" for suffix in OTHERS)}
 def picture_files(folder: Path) -> tuple[list[Path], list[str]]:
     """Return the picture files below a folder in order of path, and one line for each left out.
 
-    Pipes and devices are left out, for reading one may never end, and names that are no UTF-8.
+    Links to folders are followed. Pipes and devices are left out, for reading one may never end,
+    and names that are no UTF-8.
     """
-    files, skipped = [], []
-    for file in sorted(path for path in folder.rglob("*") if path.suffix.lower() in NAMED):
-        where = printable(file.relative_to(folder).as_posix())
-        if file.is_dir():
-            continue
+    found, again = _files_below(folder)
+    skipped = [f"{_shown(link, folder)}: a link to a folder that is read already" for link in again]
+    files = []
+    for file in sorted(path for path in found if path.suffix.lower() in NAMED):
+        where = _shown(file, folder)
         if not file.is_file():
             skipped.append(f"{where}: not a regular file")
         elif where != file.relative_to(folder).as_posix():
@@ -38,6 +39,32 @@ def named(files: Sequence[Path]) -> dict[str, Path]:
         return {file.name: file for file in files}
     common = os.path.commonpath([file.parent for file in files])
     return {file.relative_to(common).as_posix(): file for file in files}
+
+
+def _files_below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return all files below a folder, and the links to folders that are among the others already.
+
+    Every folder is read once: by its own path, or else by the first link to it.
+    """
+    found: list[Path] = []
+    again: list[Path] = []
+    read: set[Path] = set()
+    links = [folder]
+    for top in links:  # grows on the way
+        if top.resolve() in read:
+            again.append(top)
+            continue
+        for root, folders, files in os.walk(top):
+            here = Path(root)
+            read.add(here.resolve())
+            found += [here / name for name in files]
+            links += [here / name for name in sorted(folders) if (here / name).is_symlink()]
+            folders[:] = sorted(name for name in folders if (here / name).resolve() not in read)
+    return found, again
+
+
+def _shown(file: Path, folder: Path) -> str:
+    return printable(file.relative_to(folder).as_posix())
 
 
 def printable(name: str) -> str:

@@ -142,3 +142,35 @@ def test_damaged_exif_leaves_a_picture_readable(kind: str) -> None:
             picture = open_picture(io.BytesIO(bytes(changed)))
             seen.add(picture.size)
     assert seen == {(20, 24), (24, 20)}
+
+
+# Links.
+
+
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    """A bug: pictures of linked sub-folders were dropped without a word."""
+    top, other = tmp_path / "top", tmp_path / "elsewhere"
+    for folder in (top / "cat", other / "deep"):
+        folder.mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(folder / "one.png")
+    (top / "a_dog").symlink_to(other)
+    (top / "b_cat").symlink_to("cat")  # by two names
+    (top / "cat" / "up").symlink_to(top)  # in a circle
+    (other / "deep" / "again").symlink_to(other)
+    files, skipped = picture_files(top)
+    found = [file.relative_to(top).as_posix() for file in files]
+    assert found == ["a_dog/deep/one.png", "cat/one.png"]
+    said = "a link to a folder that is read already"
+    assert skipped == [f"{link}: {said}" for link in ("b_cat", "cat/up", "a_dog/deep/again")]
+
+
+def test_a_link_to_the_folder_around_ends(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "cat").mkdir(parents=True)
+    (tmp_path / "beside").mkdir()
+    for folder in (top / "cat", tmp_path / "beside"):
+        Image.new("RGB", (4, 4)).save(folder / "one.png")
+    (top / "out").symlink_to(tmp_path)
+    files, skipped = picture_files(top)
+    assert [f.relative_to(top).as_posix() for f in files] == ["cat/one.png", "out/beside/one.png"]
+    assert skipped == []
