@@ -92,7 +92,9 @@ def _check_ready(settings: BuildSettings) -> None:
             f"{settings.model} without --pretrained has random weights; name a tag or a weights "
             f"file, or give a folder as --model {LOCAL}FOLDER."
         )
-    out = settings.out
+    out, folder = settings.out, settings.model.removeprefix(LOCAL)
+    if folder != settings.model and out.resolve().is_relative_to(Path(folder).resolve()):
+        raise InputError(f"{out} lies in the model's folder {folder}; name another --out.")
     if out.exists() and any(out.iterdir()) and not (out / WORK).is_dir():
         raise InputError(f"{out} is not empty; remove it or name another --out.")
 

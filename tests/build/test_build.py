@@ -375,6 +375,17 @@ def test_a_folder_in_use_is_left_alone(tiny_model: Path, tiny_store: Path, tmp_p
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize("place", ["", "sub/out"])
+def test_a_bundle_inside_its_model_s_folder_is_refused(
+    tiny_model: Path, tiny_store: Path, tmp_path: Path, place: str
+) -> None:
+    """A bug: the folder was copied into itself without end, after the whole build."""
+    model = Path(shutil.copytree(tiny_model, tmp_path / "m"))
+    with pytest.raises(InputError, match=r"lies in the model's folder .*; name another --out"):
+        build(settings_for(model / place, model, tiny_store), quiet)
+    assert {file.name for file in model.iterdir()} == {file.name for file in tiny_model.iterdir()}
+
+
 def test_a_folder_without_pictures_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     settings = settings_for(tmp_path / "out", tiny_model, tmp_path, images=str(tmp_path / "in"))

@@ -123,3 +123,47 @@ def test_a_weights_file_is_the_same_from_any_folder(
     )
     assert line == f"pretrained_text: built with {text}, asked for {weights}"
     Bundle.open(bundle_copy)
+
+
+def test_a_bundle_holds_what_its_model_is_loaded_by(tiny_model: Path, tmp_path: Path) -> None:
+    """A bug: a link to nowhere in the model's folder ended a build after all its work."""
+    model = Path(shutil.copytree(tiny_model, tmp_path / "m"))
+    for folder in (".git", "checkpoints"):
+        (model / folder).mkdir()
+        (model / folder / "open_clip_model.safetensors").write_bytes(b"old")
+    for name in ("README.md", "LICENSE", "LICENSE.txt", "tokenizer.json", "merges.txt"):
+        (model / name).write_text(name, "utf-8")
+    for name in (".hidden.json", "optimizer.pt", "open_clip_model.onnx", "log.csv"):
+        (model / name).write_text(name, "utf-8")
+    (model / "vocab.json").symlink_to("nowhere.json")
+    (model / "old.pt").symlink_to("nowhere.pt")
+    images = pictures(tmp_path / "in")
+    settings = settings_for(tmp_path / "b", model, images, images=str(images), layers="2")
+    bundle = Bundle.open(build(settings, quiet))
+    copied = {file.relative_to(bundle.path / "model").as_posix() for file in model_copy(bundle)}
+    assert copied == {
+        "open_clip_config.json",
+        "open_clip_model.safetensors",
+        "README.md",
+        "LICENSE",
+        "LICENSE.txt",
+        "tokenizer.json",
+        "merges.txt",
+    }
+    assert differences(settings) == []
+
+
+def model_copy(bundle: Bundle) -> list[Path]:
+    return [file for file in (bundle.path / "model").rglob("*") if file.is_file()]
+
+
+def test_weights_in_parts_go_together(tmp_path: Path) -> None:
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+    for name in ("model-1", "model-2", "model-3"):
+        (tmp_path / f"{name}.safetensors").write_bytes(b"")
+    assert [file.name for file in model_files(tmp_path)] == [
+        "model-1.safetensors",
+        "model-2.safetensors",
+        "model.safetensors.index.json",
+    ]
