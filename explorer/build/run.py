@@ -25,7 +25,7 @@ from explorer.build.pairs import write_pairs
 from explorer.build.room import needing_room
 from explorer.build.settings import RECORDED, BuildSettings, parse_layers, whole_path
 from explorer.build.sources import ImageSource, open_source
-from explorer.build.texts import Vocabulary, gather_texts, make_vocabulary
+from explorer.build.texts import Vocabulary, check_different, gather_texts, make_vocabulary
 from explorer.build.views import KeptViews, Viewer
 from explorer.bundle import MANIFEST, MODEL_FOLDER, WORK, Bundle, seal
 from explorer.bundle.pictures import PictureStore
@@ -123,6 +123,7 @@ def _build(settings: BuildSettings, engine: Engine, say: Say) -> Path:
     store = _pictures(source, reading, settings, say)
     _check_different(source, store)
     texts = gather_texts(settings, store)
+    check_different(texts["text"].tolist(), loaded)
     halves = split_halves(drawings(store), settings.seed)
     corpus = Corpus(loaded, layers, source, store.corpus_size, halves, views.open())
     settings = with_batch(settings, loaded, layers, store.corpus_size, work)

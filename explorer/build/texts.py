@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,10 @@ from explorer.lens.models import LoadedModel, encode_texts
 from explorer.resumable import Say
 
 EXAMPLES = 5
+FEW = 64
+"""Texts that are read at once to find two that differ."""
+ALIKE = 2e-3
+"""Distance of two embeddings of unit norm that may be rounding alone."""
 """Texts left out that the build names."""
 
 
@@ -68,6 +73,22 @@ def make_vocabulary(
     kept = table[told].reset_index(drop=True)
     dictionary = TextDictionary.from_embeddings(kept["text"].tolist(), embeddings[told], np.float16)
     return Vocabulary(dictionary, kept, left_out)
+
+
+def check_different(texts: Sequence[str], loaded: LoadedModel) -> None:
+    """Refuse texts that all have one embedding, before the pass looks at any picture.
+
+    Of most dictionaries a few texts are read.
+
+    Raises:
+        InputError: when no two differ.
+    """
+    first = encode_texts(loaded, texts[:1])
+    for start in range(0, len(texts), FEW):
+        some = encode_texts(loaded, texts[start : start + FEW])
+        if float((some - first).norm(dim=1).max()) > ALIKE:
+            return
+    raise InputError(f"The model reads all {len(texts):,} texts alike: give different ones.")
 
 
 def gather_texts(settings: BuildSettings, store: PictureStore) -> pd.DataFrame:

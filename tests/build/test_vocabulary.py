@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from explorer.build import texts as build_texts
-from explorer.build.texts import make_vocabulary
+from explorer.build.run import build
+from explorer.build.texts import check_different, make_vocabulary
 from explorer.bundle import Bundle
 from explorer.bundle.pictures import picture_words
+from explorer.errors import InputError
 from tests.conftest import settings_for
 
 EMBED, SHOWN, UNSHOWN = 32, 120, 100
@@ -65,6 +67,29 @@ def test_the_manifest_holds_how_many_were_left_out(tiny_bundle: Path) -> None:
     manifest = Bundle.open(tiny_bundle).manifest
     assert manifest.texts["left_out"] == 0  # of so few nothing is tested
     assert manifest.texts["count"] == manifest.counts["texts"]
+
+
+def test_texts_that_are_read_alike_are_refused_before_the_pass(
+    tiny_model: Path, tiny_store: Path, tmp_path: Path
+) -> None:
+    """A bug: the build failed after the pass, with a sentence about rows that are zero."""
+    texts = tmp_path / "texts.txt"
+    texts.write_text("Cat\ncat\nCAT\n", "utf-8")
+    lines: list[str] = []
+    settings = settings_for(tmp_path / "b", tiny_model, tiny_store, texts=str(texts), layers="2")
+    with pytest.raises(InputError, match="The model reads all 3 texts alike: give different ones"):
+        build(settings, lines.append)
+    assert not any(line.startswith("pass") for line in lines)
+
+
+def test_one_text_among_many_may_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    def encode(loaded: None, texts: list[str]) -> torch.Tensor:
+        return torch.tensor([[1.0, 0.0] if text == "a" else [0.0, 1.0] for text in texts])
+
+    monkeypatch.setattr(build_texts, "encode_texts", encode)
+    check_different(["a"] * 200 + ["b"], None)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="all 201 texts alike"):
+        check_different(["a"] * 201, None)  # type: ignore[arg-type]
 
 
 def test_words_of_pictures() -> None:
