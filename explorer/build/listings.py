@@ -85,8 +85,9 @@ class FolderListing:
     """Every picture below a folder, in order of path.
 
     A `metadata.csv` (`explorer.build.metadata`) gives columns; else the label is the name of the
-    picture's sub-folder, or of the file itself where there are no sub-folders. `masks` below it
-    holds no pictures.
+    picture's sub-folder, or of the file itself where there are no sub-folders. Where all
+    sub-folders with pictures have one name, as in `cat/images/1.jpg`, it is that of the folder
+    above. `masks` below it holds no pictures.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -111,13 +112,13 @@ class FolderListing:
         """
         metadata = read_metadata(self.folder)
         files, skipped = picture_files(self.folder)
-        entries = []
-        for file in files:
-            where = file.relative_to(self.folder)
-            if where.parts[0] != MASKS or len(where.parts) == 1:
-                said = metadata.get(composed(where.as_posix()), {})
-                known = {name: value for name, value in said.items() if value}
-                entries.append(Entry(where.as_posix(), {"label": _words(where)} | known))
+        places = [file.relative_to(self.folder) for file in files]
+        places = [where for where in places if where.parts[0] != MASKS or len(where.parts) == 1]
+        entries, labelling = [], _labelling(places)
+        for where in places:
+            said = metadata.get(composed(where.as_posix()), {})
+            known = {name: value for name, value in said.items() if value}
+            entries.append(Entry(where.as_posix(), {"label": _words(where, labelling)} | known))
         return entries, skipped
 
     def files(self, key: str) -> dict[str, str]:
@@ -134,7 +135,8 @@ class FolderListing:
 class TextListing:
     """The pictures that a text file names, one path a line, with a label behind a tab or without.
 
-    Without one, the label is the name of the picture's folder.
+    Without one, the label is the name of the picture's folder, or of one above, as of a folder's
+    pictures (`FolderListing`).
     """
 
     def __init__(self, file: Path) -> None:
@@ -167,11 +169,16 @@ class TextListing:
             path, _, label = line.partition("\t")
             path = path.strip()
             if path and path not in entries:
-                entries[path] = Entry(path, {"label": label.strip() or _words(Path(path))})
+                entries[path] = Entry(path, {"label": label.strip()})
             elif path or label.strip():
                 why = "named before" if path else "no path"
                 skipped.append(f"line {number} of {self.file.name}: {why}")
-        return list(entries.values()), skipped
+        bare = [Path(entry.key) for entry in entries.values() if not entry.known["label"]]
+        labelling = _labelling(bare)
+        return [
+            entry if entry.known["label"] else Entry(key, {"label": _words(Path(key), labelling)})
+            for key, entry in entries.items()
+        ], skipped
 
     def files(self, key: str) -> dict[str, str]:
         """Return the fingerprint of a picture's file."""
@@ -185,7 +192,18 @@ class TextListing:
         return open_picture(file)
 
 
-def _words(where: Path) -> str:
-    """Return the label that a picture's path gives."""
-    name = where.parent.name if len(where.parts) > 1 else where.stem
+def _labelling(places: Sequence[Path]) -> int:
+    """Return which folder above the pictures gives their labels, 1 for their own.
+
+    It is the first whose names differ; their own where there is none.
+    """
+    shallowest = min((len(where.parts) for where in places), default=1)
+    levels = range(1, shallowest)
+    differing = (n for n in levels if len({where.parts[-1 - n] for where in places}) > 1)
+    return next(differing, 1)
+
+
+def _words(where: Path, labelling: int) -> str:
+    """Return the label that a picture's path gives; see `_labelling`."""
+    name = where.parts[-1 - labelling] if len(where.parts) > 1 else where.stem
     return name.replace("_", " ").replace("-", " ")

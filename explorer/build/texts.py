@@ -105,7 +105,8 @@ def gather_texts(settings: BuildSettings, store: PictureStore) -> pd.DataFrame:
     kept = without_unwanted(origins, unwanted_words(settings.leave_out))
     if len(kept) < 2:
         raise InputError(
-            f"'{settings.texts}' gives {len(kept)} texts; a dictionary needs at least two."
+            f"'{settings.texts}' gives {len(kept)} texts; a dictionary needs at least two: "
+            "use --texts common or a file of texts."
         )
     return pd.DataFrame({"text": kept, "source": [origins[text] for text in kept]})
 

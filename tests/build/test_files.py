@@ -13,7 +13,7 @@ from PIL import Image, features
 
 from explorer.build.files import picture_files
 from explorer.build.listed import ListedSource
-from explorer.build.listings import FolderListing
+from explorer.build.listings import FolderListing, TextListing
 from explorer.pixels import MAX_PIXELS, open_picture
 
 
@@ -174,3 +174,35 @@ def test_a_link_to_the_folder_around_ends(tmp_path: Path) -> None:
     files, skipped = picture_files(top)
     assert [f.relative_to(top).as_posix() for f in files] == ["cat/one.png", "out/beside/one.png"]
     assert skipped == []
+
+
+# Labels.
+
+
+def labels(folder: Path, *names: str) -> list[str]:
+    """Return the labels of pictures with these paths, in order of path."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(folder / name)
+    (folder / "list.txt").write_text("\n".join(sorted(names)), "utf-8")
+    found = [
+        [entry.known["label"] for entry in listing.entries()[0]]
+        for listing in (FolderListing(folder), TextListing(folder / "list.txt"))
+    ]
+    assert found[0] == found[1]
+    return found[0]
+
+
+def test_a_name_that_all_sub_folders_share_is_no_label(tmp_path: Path) -> None:
+    """A bug: every picture of Tiny ImageNet had the label "images"."""
+    tiny = labels(tmp_path / "a", "n01/images/x.png", "n01/images/y.png", "n02/images/x.png")
+    assert tiny == ["n01", "n01", "n02"]
+    deeper = labels(tmp_path / "b", "train/red_cat/images/x.png", "train/dog/images/x.png")
+    assert deeper == ["dog", "red cat"]
+
+
+def test_otherwise_a_picture_s_own_folder_labels_it(tmp_path: Path) -> None:
+    assert labels(tmp_path / "a", "n01/images/x.png", "n02/others/x.png") == ["images", "others"]
+    assert labels(tmp_path / "b", "train/cat/x.png", "train/cat/y.png") == ["cat", "cat"]
+    assert labels(tmp_path / "c", "cat/images/x.png", "dog.png") == ["images", "dog"]
+    assert labels(tmp_path / "d", "x.png", "y.png") == ["x", "y"]

@@ -12,7 +12,7 @@ import torch
 
 from explorer.build import texts as build_texts
 from explorer.build.run import build
-from explorer.build.texts import check_different, make_vocabulary
+from explorer.build.texts import check_different, gather_texts, make_vocabulary
 from explorer.bundle import Bundle
 from explorer.bundle.pictures import picture_words
 from explorer.errors import InputError
@@ -90,6 +90,14 @@ def test_one_text_among_many_may_differ(monkeypatch: pytest.MonkeyPatch) -> None
     check_different(["a"] * 200 + ["b"], None)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="all 201 texts alike"):
         check_different(["a"] * 201, None)  # type: ignore[arg-type]
+
+
+def test_too_few_texts_name_the_remedy(tmp_path: Path) -> None:
+    pictures = pd.DataFrame({"label": ["cat"] * 3}).assign(concept="", keywords="", looks="")
+    store = SimpleNamespace(table=pictures, corpus_size=3)
+    settings = settings_for(tmp_path, tmp_path, tmp_path)
+    with pytest.raises(InputError, match="'corpus' gives 1 texts.* use --texts common or a file"):
+        gather_texts(settings, store)  # type: ignore[arg-type]
 
 
 def test_words_of_pictures() -> None:
