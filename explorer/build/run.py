@@ -283,6 +283,7 @@ def _manifest_content(
             "source": settings.texts.split(":")[0],
             "count": texts,
             "left_out": vocabulary.left_out,
+            **({} if vocabulary.told is None else {"told": vocabulary.told}),
         },
         "counts": {"neurons": neurons, "images": store.corpus_size, "texts": texts},
     }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from explorer.build.settings import BuildSettings
 from explorer.build.unwanted import unwanted_words, without_unwanted
 from explorer.bundle import Bundle
+from explorer.bundle.manifest import all_stay
 from explorer.bundle.pictures import PictureStore, picture_words
 from explorer.describe.dictionary import TextDictionary, common_words, read_texts, uniform
 from explorer.describe.drivers import WordTable
@@ -20,11 +21,11 @@ from explorer.errors import InputError
 from explorer.lens.models import LoadedModel, encode_texts
 from explorer.resumable import Say
 
-EXAMPLES = 5
 FEW = 64
 """Texts that are read at once to find two that differ."""
 ALIKE = 2e-3
 """Distance of two embeddings of unit norm that may be rounding alone."""
+EXAMPLES = 5
 """Texts left out that the build names."""
 
 
@@ -37,6 +38,8 @@ class Vocabulary:
     """One row per text: text, source."""
     left_out: int
     """How many more were given that the text tower can't tell."""
+    told: int | None
+    """How many it can tell; None where there are too few to test."""
 
 
 def make_vocabulary(
@@ -54,7 +57,7 @@ def make_vocabulary(
     embeddings = encode_texts(loaded, table["text"].tolist()).numpy()
     whole = TextDictionary.from_embeddings(table["text"].tolist(), embeddings, np.float16)
     corpus = store.table[: store.corpus_size]
-    told = told_texts(
+    told, passed = told_texts(
         whole.texts,
         whole.atoms(),
         images.astype(np.float32) - images.mean(0, dtype=np.float32),
@@ -70,9 +73,11 @@ def make_vocabulary(
             f"texts: {left_out:,} of {len(told):,} left out, their nearest pictures are no better "
             f"than chance ({examples}, …)"
         )
+    elif passed is not None and passed < len(told):
+        say(f"texts: {all_stay(passed, len(told))}")
     kept = table[told].reset_index(drop=True)
     dictionary = TextDictionary.from_embeddings(kept["text"].tolist(), embeddings[told], np.float16)
-    return Vocabulary(dictionary, kept, left_out)
+    return Vocabulary(dictionary, kept, left_out, passed)
 
 
 def check_different(texts: Sequence[str], loaded: LoadedModel) -> None:

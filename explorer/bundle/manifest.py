@@ -112,11 +112,15 @@ class Pictures(TypedDict):
 
 @with_config(STRICT)
 class Texts(TypedDict):
-    """Key `texts`: the dictionary's source and length, and how many texts were left out of it."""
+    """Key `texts`: the dictionary's source and length, how many texts were left out, how many told.
+
+    Where fewer are told than `count`, all stay: so few were too few to leave the others out.
+    """
 
     source: Text
     count: Size
     left_out: NotRequired[Number]
+    told: NotRequired[Number]
 
 
 @with_config(STRICT)
@@ -163,8 +167,9 @@ class Manifest(BaseModel):
         "`held_out_folder`, where their files were"
     )
     texts: Texts = Field(
-        description="`source` and `count` of the dictionary, and how many texts were `left_out` "
-        "because the text tower can't tell them"
+        description="`source` and `count` of the dictionary, how many texts were `left_out` "
+        "because the text tower can't tell them, and how many it can tell, `told`: where these are "
+        "fewer than `count`, all stay"
     )
     counts: Counts = Field(description="numbers of `neurons`, `images`, `texts`")
     files: dict[Annotated[str, AfterValidator(_inside)], FileFacts] = Field(
@@ -255,6 +260,13 @@ class Manifest(BaseModel):
         unfinished = folder / UNFINISHED
         unfinished.write_bytes(encoded({**content, "digest": digest_of(content)}))
         unfinished.replace(folder / MANIFEST)
+
+
+def all_stay(told: int, texts: int) -> str:
+    """Say why no text was left out of a dictionary of which the text tower can tell few."""
+    return (
+        f"only {told:,} of {texts:,} texts could be told, too few to leave the others out: all stay"
+    )
 
 
 def encoded(content: Mapping[str, Any]) -> bytes:

@@ -13,7 +13,7 @@ texts* with the mean and covariance of all texts (`explorer.describe.chance.null
    say so. Of the others those stay that pass at a false discovery rate of 5 %.
 
 Few texts say too little of their covariance to draw null texts from: below `FEWEST` all stay, and
-so they do where fewer would be left.
+so they do where fewer would be left, which `Told.passed` then says.
 
 Axes: text, null, image, embed, word.
 """
@@ -21,7 +21,7 @@ Axes: text, null, image, embed, word.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,15 @@ FEWEST = 100
 CHUNK = 512
 
 
+class Told(NamedTuple):
+    """Which texts stay in the dictionary, and of how many the text tower can tell what they say."""
+
+    stay: NDArray[np.bool_]
+    """[text]."""
+    passed: int | None
+    """Texts that pass or name a picture; None where there are too few texts to test."""
+
+
 def told_texts(
     texts: Sequence[str],
     atoms: Rows,
@@ -46,8 +55,8 @@ def told_texts(
     labels: frozenset[str],
     nulls: int = 2000,
     seed: int = 0,
-) -> NDArray[np.bool_]:
-    """Return which texts stay in the dictionary: [text] bool.
+) -> Told:
+    """Return which texts stay in the dictionary.
 
     `atoms` is [text, embed], centred and of unit norm; `images` [image, embed], centred, of any
     norm. `carried` holds the pictures' words and `labels` those that name a picture, both in lower
@@ -63,12 +72,13 @@ def told_texts(
         )
     everything = np.ones(len(texts), bool)
     if len(texts) < FEWEST:
-        return everything
+        return Told(everything, None)
     names = [text.lower() for text in texts]
     named = np.array([name in labels for name in names])
     told = named.copy()
     told[~named] = passing(told_p(names, atoms, images, carried, nulls, seed)[~named])
-    return told if told.sum() >= FEWEST else everything
+    passed = int(told.sum())
+    return Told(told if passed >= FEWEST else everything, passed)
 
 
 def told_p(

@@ -14,9 +14,10 @@ from explorer.build import texts as build_texts
 from explorer.build.run import build
 from explorer.build.texts import check_different, gather_texts, make_vocabulary
 from explorer.bundle import Bundle
-from explorer.bundle.pictures import picture_words
+from explorer.bundle.pictures import PictureStore, picture_words
 from explorer.errors import InputError
-from tests.conftest import settings_for
+from explorer.ui.about.sections import _dictionary_note
+from tests.conftest import picture_rows, settings_for
 
 EMBED, SHOWN, UNSHOWN = 32, 120, 100
 
@@ -69,6 +70,40 @@ def test_the_manifest_holds_how_many_were_left_out(tiny_bundle: Path) -> None:
     assert manifest.texts["count"] == manifest.counts["texts"]
 
 
+def test_few_that_are_told_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A bug: where the text tower can tell no text, all stayed and nobody said so."""
+    rng = np.random.default_rng(0)
+    texts, images = (unit(rng.normal(size=(220, EMBED))) for _ in range(2))
+    pictures = pd.DataFrame({"label": ["word 0", "word 1"] * 110})
+    pictures = pictures.assign(concept="", keywords="", looks="")
+    table = pd.DataFrame({"text": [f"word {n}" for n in range(220)], "source": "file"})
+    monkeypatch.setattr(build_texts, "encode_texts", lambda loaded, given: torch.from_numpy(texts))
+    store = SimpleNamespace(table=pictures, corpus_size=len(pictures))
+    said: list[str] = []
+    settings = settings_for(tmp_path, tmp_path, tmp_path)
+    found = make_vocabulary(table, None, images, store, settings, said.append)  # type: ignore[arg-type]
+    assert (found.left_out, len(found.dictionary)) == (0, 220)
+    assert found.told is not None and 2 <= found.told < 100
+    few = f"only {found.told} of 220 texts could be told, too few to leave the others out: all stay"
+    assert said == [f"texts: {few}"]
+    noted = _dictionary_note({"source": "file", "count": 220, "left_out": 0, "told": found.told})
+    assert noted == f"in the dictionary; {few}"
+    assert _dictionary_note({"source": "file", "count": 220, "told": 220}) == "in the dictionary"
+
+
+def test_the_manifest_says_how_many_are_told(tiny_model: Path, tmp_path: Path) -> None:
+    PictureStore.write(tmp_path / "store", picture_rows())
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(f"word {n}" for n in range(120)), "utf-8")
+    lines: list[str] = []
+    settings = settings_for(
+        tmp_path / "b", tiny_model, tmp_path / "store", texts=str(texts), layers="2", nulls=50
+    )
+    held = Bundle.open(build(settings, lines.append)).manifest.texts
+    assert (held["count"], held["left_out"]) == (120, 0)
+    assert f"texts: only {held['told']} of 120 texts could be told" in " ".join(lines)
+
+
 def test_texts_that_are_read_alike_are_refused_before_the_pass(
     tiny_model: Path, tiny_store: Path, tmp_path: Path
 ) -> None:
@@ -96,7 +131,7 @@ def test_too_few_texts_name_the_remedy(tmp_path: Path) -> None:
     pictures = pd.DataFrame({"label": ["cat"] * 3}).assign(concept="", keywords="", looks="")
     store = SimpleNamespace(table=pictures, corpus_size=3)
     settings = settings_for(tmp_path, tmp_path, tmp_path)
-    with pytest.raises(InputError, match="'corpus' gives 1 texts.* use --texts common or a file"):
+    with pytest.raises(InputError, match=r"'corpus' gives 1 texts.* use --texts common or a file"):
         gather_texts(settings, store)  # type: ignore[arg-type]
 
 

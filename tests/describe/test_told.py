@@ -35,19 +35,21 @@ def test_words_with_pictures_stay_and_random_ones_leave(
     planted: tuple[np.ndarray, np.ndarray, WordTable],
 ) -> None:
     labels = frozenset(WORDS[:LABELLED])
-    told = told_texts(WORDS, *planted, labels)
+    told, passed = told_texts(WORDS, *planted, labels)
     assert told[:KEYWORDS].all()
     assert told[KEYWORDS:SHOWN].mean() >= 0.95  # found without any label
     assert told[SHOWN:].sum() <= 0.07 * told.sum()
+    assert passed == told.sum()
 
 
 def test_a_label_stays_even_where_its_embedding_is_random(
     planted: tuple[np.ndarray, np.ndarray, WordTable],
 ) -> None:
-    told = told_texts(WORDS, *planted, frozenset({WORDS[-1]}))
+    told = told_texts(WORDS, *planted, frozenset({WORDS[-1]})).stay
     assert told[-1]
     shouted = [word.upper() for word in WORDS]
-    np.testing.assert_array_equal(told, told_texts(shouted, *planted, frozenset({WORDS[-1]})))
+    again = told_texts(shouted, *planted, frozenset({WORDS[-1]})).stay
+    np.testing.assert_array_equal(told, again)
 
 
 def test_a_keyword_is_told_by_the_pictures_that_carry_it(
@@ -73,12 +75,16 @@ def test_random_texts_are_told_at_the_nominal_rate() -> None:
     names = [str(n) for n in range(1500)]
     p = told_p(names, atoms, images, nobody, 2000, 0)
     assert 0.03 <= (p <= 0.05).mean() <= 0.07
-    assert told_texts(names, atoms, images, nobody, frozenset()).all()  # too few would be left
+    found = told_texts(names, atoms, images, nobody, frozenset(names[:3]))
+    assert found.stay.all()  # too few would be left
+    assert 3 <= (found.passed or 0) < FEWEST
 
 
 def test_few_texts_are_not_tested(planted: tuple[np.ndarray, np.ndarray, WordTable]) -> None:
     atoms, images, carried = planted
     few = FEWEST - 1
-    assert told_texts(WORDS[-few:], atoms[-few:], images, carried, frozenset()).all()
+    found = told_texts(WORDS[-few:], atoms[-few:], images, carried, frozenset())
+    assert found.stay.all()
+    assert found.passed is None
     with pytest.raises(InputError, match="do not fit"):
         told_texts(WORDS[1:], atoms, images, carried, frozenset())

@@ -9,7 +9,7 @@ import streamlit as st
 from markupsafe import Markup
 
 from explorer.bundle import verify
-from explorer.bundle.manifest import Texts
+from explorer.bundle.manifest import Texts, all_stay
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import NOTHING, command, figures, table, tag
@@ -59,8 +59,10 @@ def summary(view: View) -> None:
 
 
 def _dictionary_note(texts: Texts) -> str:
-    """Say how many more texts were left out of the dictionary."""
-    left_out = texts.get("left_out", 0)
+    """Say how many more texts were left out of the dictionary, or why none was."""
+    left_out, told = texts.get("left_out", 0), texts.get("told", texts["count"])
+    if told < texts["count"]:
+        return f"in the dictionary; {all_stay(told, texts['count'])}"
     if not left_out:
         return "in the dictionary"
     return f"in the dictionary; {left_out:,} more were left out, as the model can't tell them"
