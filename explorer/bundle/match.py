@@ -18,6 +18,7 @@ Axes: neuron, image, text, embed.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,13 +92,13 @@ def match_neurons(first: Bundle, second: Bundle) -> Matches:
             f"{first.name} has the layers {first.manifest.layers} of {width[0]} neurons, and "
             f"{second.name} {second.manifest.layers} of {width[1]}: compare bundles that share one."
         )
-    numbers = _shared(first, second)
+    keys = [_keys(bundle) for bundle in (first, second)]
+    numbers, there = _shared(*keys)
     pictures = int(numbers.max(initial=-1)) + 1
     if pictures < FEWEST:
         raise InputError(
             f"{first.name} and {second.name} share {pictures} pictures: build both from one set."
         )
-    there = _shared(second, first, numbers)
     parts = []
     for layer in layers:
         rows = first.row(layer, 0) + np.arange(width[0])
@@ -149,10 +150,14 @@ def _largest(overlap: csr_array) -> tuple[NDArray[np.int64], NDArray[np.float32]
 def _dealt(tops: csr_array) -> csr_array:
     """Deal the top pictures anew: seeded; what a neuron would hold twice, it holds once."""
     pictures = np.random.default_rng(0).permutation(tops.indices)
-    dealt = csr_array((tops.data, pictures, tops.indptr), shape=tops.shape, copy=True)
-    dealt.sum_duplicates()
-    dealt.data[:] = 1
-    return dealt
+    return _once(csr_array((tops.data, pictures, tops.indptr), shape=tops.shape, copy=True))
+
+
+def _once(tops: csr_array) -> csr_array:
+    """Return the array with 1 for each of its entries, however often one is there."""
+    tops.sum_duplicates()
+    tops.data[:] = 1
+    return tops
 
 
 def _tops(bundle: Bundle, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> csr_array:
@@ -163,34 +168,27 @@ def _tops(bundle: Bundle, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -
     shared = np.where(images >= 0, numbers[np.maximum(images, 0)], -1)
     neuron, place = np.nonzero(shared >= 0)
     shape = (len(rows), int(numbers.max(initial=0)) + 1)
-    return csr_array((np.ones(len(neuron)), (neuron, shared[neuron, place])), shape=shape)
+    return _once(csr_array((np.ones(len(neuron)), (neuron, shared[neuron, place])), shape=shape))
 
 
 def _shared(
-    bundle: Bundle, other: Bundle, known: NDArray[np.int64] | None = None
-) -> NDArray[np.int64]:
-    """Return each picture's number among the shared ones, -1 for none: [image].
+    own: Sequence[str], theirs: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return each picture's number among the shared ones, -1 for none: [image] of each bundle.
 
-    `known` are the numbers of the other bundle's pictures, which these follow.
+    `own` and `theirs` are the hashes of the pictures; copies of a picture have one number.
     """
-    theirs = {key: image for image, key in reversed(list(enumerate(_keys(other))))}
-    numbers = np.full(bundle.manifest.counts["images"], -1)
-    count = 0
-    seen: dict[str, int] = {}
-    for image, key in enumerate(_keys(bundle)):
-        if key not in theirs:
-            continue
-        if known is not None:
-            numbers[image] = known[theirs[key]]
-        elif key in seen:
-            numbers[image] = seen[key]
-        else:
-            numbers[image] = seen[key] = count
-            count += 1
-    return numbers
+    there = set(theirs)
+    shared = (key for key in dict.fromkeys(own) if key in there)
+    numbers = {key: number for number, key in enumerate(shared)}
+    first, second = (
+        np.array([numbers.get(key, -1) for key in keys], np.int64) for keys in (own, theirs)
+    )
+    return first, second
 
 
 def _keys(bundle: Bundle) -> list[str]:
+    """Return the hash of each picture of the corpus: [image]."""
     store = bundle.pictures
     return [hashlib.sha256(store.encoded(image)).hexdigest() for image in range(store.corpus_size)]
 
@@ -246,8 +244,8 @@ def match_facts(first: Bundle, second: Bundle, top: int) -> dict[str, Any]:
         by_layer.append(facts)
     table = second.neurons
     changed = []
-    least = np.where(found.shown, found.same, np.inf)
-    for place in np.argsort(least, kind="stable")[: min(top, int(found.shown.sum()))]:
+    moved = np.flatnonzero(found.shown & (found.same < 1))
+    for place in moved[np.argsort(found.same[moved], kind="stable")][:top]:
         best = int(found.best[place])
         changed.append(
             {
