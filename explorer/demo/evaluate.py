@@ -18,6 +18,7 @@ from explorer.demo.features import Corpus, normalise
 from explorer.demo.lexicon import embed_texts
 from explorer.demo.photographs import CHOSEN_BY, Photographs, photo_squares
 from explorer.demo.pictures import HELD_OUT_SETS
+from explorer.evidence.evaluation import Judge
 from explorer.scenes.compose import SceneObject, SceneSettings, compose
 
 SCENE_SETTINGS = SceneSettings(smallest=0.40, largest=0.65, tilt=0.0, flip=0.0, jitter=0.0)
@@ -115,9 +116,8 @@ def recall(images: Tensor, texts: Tensor, answers: np.ndarray) -> dict[str, floa
 
     ``images`` is [image, embed], ``texts`` [text, embed], ``answers`` [image] into texts.
     """
-    scores = images.float() @ texts.float().T
-    right = torch.from_numpy(np.asarray(answers)).long()
-    rank = (scores > scores.gather(1, right[:, None])).sum(1)
+    judge = Judge(texts.float(), np.asarray(answers, np.int64))
+    rank = judge.ranks(images, slice(None))
     return {f"recall@{top}": float((rank < top).float().mean()) for top in (1, 5, 10)}
 
 

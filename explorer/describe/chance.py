@@ -98,9 +98,9 @@ def text_p(
             f"{list(null_cosines.shape)}: describe both by one pursuit."
         )
     looked = [m - 1 for m in lengths if m <= cosines.shape[1]]
-    own = np.stack([_exceeding(cosines[:, m], null_cosines[:, m]) for m in looked]).min(0)
+    own = np.stack([exceeding(cosines[:, m], null_cosines[:, m]) for m in looked]).min(0)
     # each null direction among the others: without itself, which is always as good as itself
-    among = np.stack([_exceeding(null_cosines[:, m], null_cosines[:, m]) - 1 for m in looked])
+    among = np.stack([exceeding(null_cosines[:, m], null_cosines[:, m]) - 1 for m in looked])
     smallest = np.sort(among.min(0))
     better = np.searchsorted(smallest, own, "right")
     p: NDArray[np.float32] = ((1 + better) / (1 + len(smallest))).astype(np.float32)
@@ -139,6 +139,7 @@ def _gains(cosines: Rows) -> NDArray[np.float64]:
     return np.diff(squares, axis=1, prepend=0)
 
 
-def _exceeding(values: Rows, null: Rows) -> NDArray[np.int64]:
-    """Return how many null values are at least as large as each value: [value]."""
-    return len(null) - np.searchsorted(np.sort(null), values, "left")
+def exceeding(values: Rows, null: Rows) -> NDArray[np.int64]:
+    """Return how many null values are at least as large as each value: [value]; of NaN, all."""
+    below = np.searchsorted(np.sort(null), values, "left")
+    return len(null) - np.where(np.isnan(values), 0, below)

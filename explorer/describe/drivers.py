@@ -37,6 +37,7 @@ from scipy import sparse
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+from explorer.describe.chance import exceeding
 from explorer.errors import InputError
 
 Rows = NDArray[np.floating[Any]]
@@ -108,7 +109,7 @@ class LookNull:
     def p(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the share of looks whose largest score is at least that of scores [row, word]."""
         top = (scores / self.deviation).max(axis=1, initial=-np.inf)
-        larger = len(self.largest) - np.searchsorted(self.largest, top, "left")
+        larger = exceeding(top, self.largest)
         p: NDArray[np.float64] = (1 + larger) / (1 + len(self.largest))
         return p
 

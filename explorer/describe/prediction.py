@@ -174,9 +174,9 @@ def random_precision(images: int) -> float:
 
 
 def _standard(rows: Rows) -> NDArray[np.float32]:
-    """Return rows less their mean over their deviation; zeros for constant rows."""
+    """Return rows less their mean over their deviation; zeros for constant rows and for NaN."""
     values = np.asarray(rows, np.float64)
     values = values - values.mean(axis=1, keepdims=True)
     spread = values.std(axis=1, keepdims=True)
-    flat = spread <= FLAT
+    flat = ~(spread > FLAT)
     return np.where(flat, 0, values / np.where(flat, 1, spread)).astype(np.float32)

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.describe.chance import null_directions, passing
+from explorer.describe.chance import exceeding, null_directions, passing
 from explorer.describe.drivers import WordTable
 from explorer.errors import InputError
 
@@ -113,8 +113,7 @@ def _nearest(texts: Rows, pictures: Rows) -> NDArray[np.float32]:
 
 def _share_above(values: Rows, null: Rows) -> NDArray[np.float64]:
     """Return the share of null values at least as large as each value: [value] in (0, 1]."""
-    above = len(null) - np.searchsorted(np.sort(null), values, "left")
-    p: NDArray[np.float64] = (1 + above) / (1 + len(null))
+    p: NDArray[np.float64] = (1 + exceeding(values, null)) / (1 + len(null))
     return p
 
 

@@ -146,6 +146,8 @@ class Judge:
         """Keep `texts` [candidate, embed] (unit norm) and `answers` [image]."""
         self.texts = texts
         self.answers = torch.from_numpy(answers)
+        self.groups = torch.unique(texts, dim=0, return_inverse=True)[1]
+        """[candidate]: the same number for those of one embedding, such as "Apple" and "apple"."""
 
     @classmethod
     def of(cls, loaded: LoadedModel, evaluation: EvaluationSet, prompt: str = PROMPT) -> Judge:
@@ -154,14 +156,17 @@ class Judge:
         return cls(encode_texts(loaded, names), evaluation.answers)
 
     def ranks(self, representations: Tensor, images: slice) -> Tensor:
-        """Return how many candidates beat the right one: [..., image] int32.
+        """Return how many candidates the right one does not beat: [..., image] int32.
 
         `representations` is [..., image, embed] of the pictures `images`, of any length: the
-        order of cosines does not depend on it.
+        order of cosines does not depend on it. Candidates with the right one's embedding do not
+        count. A representation of zeros or NaN tells nothing apart, and ranks last.
         """
         scores = representations.float().cpu() @ self.texts.T
-        own = self.answers[images].expand(scores.shape[:-1])[..., None]
-        return (scores > scores.gather(-1, own)).sum(dim=-1, dtype=torch.int32)
+        right = self.answers[images]
+        own = scores.gather(-1, right.expand(scores.shape[:-1])[..., None])
+        others = self.groups != self.groups[right][:, None]
+        return (~(scores < own) & others).sum(dim=-1, dtype=torch.int32)
 
     def contrasts(self, images: slice) -> Tensor:
         """Return each picture's own text minus the mean candidate: [image, embed]."""

@@ -244,6 +244,12 @@ def test_recall_counts_ranks():
     assert found == {"recall@1": third, "recall@5": twice, "recall@10": twice}
 
 
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_pictures_that_tell_nothing_apart_are_not_recalled(value: float) -> None:
+    found = recall(torch.full((3, 20), value), torch.eye(20), np.array([0, 1, 2]))
+    assert found == {"recall@1": 0, "recall@5": 0, "recall@10": 0}
+
+
 def test_everyday_photographs_are_asked_by_what_was_trained_but_not_by_what_was_chosen():
     row = {"source": "everyday", "part": "known", "names": "cat, tabby", "label": "cat"}
     rows = [{**row, "row": number} for number in range(5)]

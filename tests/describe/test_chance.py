@@ -7,7 +7,14 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from explorer.decompose import sparse_codes
-from explorer.describe.chance import LENGTHS, null_directions, passing, text_p, word_count
+from explorer.describe.chance import (
+    LENGTHS,
+    exceeding,
+    null_directions,
+    passing,
+    text_p,
+    word_count,
+)
 from explorer.errors import InputError
 
 
@@ -88,6 +95,11 @@ def test_passing_is_benjamini_hochberg_and_leaves_out_what_was_not_tested() -> N
     told = false_discovery_control(p[[0, 2, 3, 4]]) <= 0.05
     assert passing(p).tolist() == [told[0], False, told[1], told[2], told[3]]
     assert not passing(np.array([np.nan])).any()
+
+
+def test_nan_is_never_beyond_chance() -> None:
+    null = np.arange(9.0)
+    assert exceeding(np.array([np.nan, -1, 4, 9]), null).tolist() == [9, 9, 5, 0]
 
 
 def test_codes_of_other_lengths_are_refused() -> None:

@@ -59,6 +59,14 @@ def test_correlation_and_p_against_plain_loops(rng: np.random.Generator) -> None
     assert found.p[3] == pytest.approx(1 / 12)
 
 
+def test_nan_predicts_nothing(rng: np.random.Generator) -> None:
+    effects, scores = rng.normal(size=(2, 4, 90))
+    effects[0], scores[1] = np.nan, np.nan
+    found = layer_prediction([(effects, scores)])
+    assert found.correlation[:2].tolist() == [0, 0]
+    assert np.isnan(found.p).tolist() == [True, True, False, False]
+
+
 def test_the_table_of_all_neurons_by_all_words_is_never_held(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from explorer.bundle import MANIFEST, Bundle, Manifest, reseal_evidence, verify
 from explorer.commands.main import main
 from explorer.errors import InputError
 from explorer.evidence import EvidenceSettings, measure
-from explorer.evidence.evaluation import open_evaluation
+from explorer.evidence.evaluation import Judge, open_evaluation
 from explorer.evidence.measures import kinds as kinds_module
 from explorer.evidence.registry import choose_sections
 from explorer.evidence.work import Work, stream
@@ -511,3 +511,15 @@ def test_a_rank_counts_who_is_nearer(tiny_bundle: Path) -> None:
     both = context.judge.ranks(representation.expand(2, 3, -1, -1)[..., 1:3, :], slice(1, 3))
     assert both.shape == (2, 3, 2)
     assert both[1, 2].tolist() == ranks[1:3].tolist()
+
+
+def test_representations_that_tell_nothing_apart_rank_last() -> None:
+    texts = torch.nn.functional.normalize(torch.randn(6, 8, generator=torch.manual_seed(0)), dim=1)
+    texts[5] = texts[0]  # "apple" beside "Apple"
+    judge = Judge(texts, np.array([0, 1, 5]))
+    zeros = torch.zeros(3, 8)
+    for nothing in (zeros, torch.full((3, 8), torch.nan)):
+        assert judge.ranks(nothing, slice(0, 3)).tolist() == [4, 5, 4]
+    assert judge.ranks(texts[[0, 1, 5]], slice(0, 3)).tolist() == [0, 0, 0]
+    one_lost = torch.stack([texts[[0, 1, 5]], zeros])
+    assert judge.ranks(one_lost, slice(0, 3)).tolist() == [[0, 0, 0], [4, 5, 4]]
