@@ -35,17 +35,23 @@ def command(address: str, port: int) -> list[str]:
 def serve(address: str, port: int) -> int:
     """Serve the app until it is stopped; return the server's exit status.
 
-    A container's engine asks this process to end, so that is passed on.
+    A container's engine asks this process to end, so that is passed on; the status is then 0.
     """
     bundles = {BUNDLES_VARIABLE: str(bundles_folder().resolve())}
     server = subprocess.Popen(command(address, port), cwd=APP.parent, env=os.environ | bundles)
     before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     try:
-        return server.wait()
+        status = server.wait()
+        return 0 if status == -signal.SIGTERM else status
     finally:
         signal.signal(signal.SIGTERM, before)
         server.wait()
 
 
 def _serve(options: argparse.Namespace) -> Result:
-    return {"address": options.address, "status": serve(options.address, options.port)}
+    if status := serve(options.address, options.port):
+        raise InputError(
+            f"The app's server at {options.address}, port {options.port}, ended with status "
+            f"{status}: where its own message says that the port is taken, choose another --port."
+        )
+    return {"address": options.address, "status": status}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import types
@@ -17,6 +18,7 @@ from benchmarks.maps import MapsBench
 from explorer.bundle import MANIFEST, Bundle
 from explorer.bundle.facts import neuron_facts
 from explorer.bundle.pictures import PictureStore
+from explorer.commands import serve
 from explorer.commands.main import main
 from explorer.evidence import measure
 from explorer.evidence.figures import figure
@@ -243,6 +245,29 @@ def test_demo_gets_the_rest_of_the_line(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "explorer.commands.demo", stand_in)
     assert main(["demo", "images", "--json"]) == 0
     assert asked == ["images", "--json"]
+
+
+def test_a_taken_port_is_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        command = [sys.executable, "-m", "explorer", "serve"]
+        command += ["--port", str(taken.getsockname()[1]), "--address", "127.0.0.1"]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert found.returncode == 2 and found.stdout == ""
+    assert "choose another --port" in found.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("ends", "status"),
+    [("os.kill(os.getpid(), 15)", 0), ("os.kill(os.getpid(), 9)", 2), ("pass", 0)],
+)
+def test_the_server_is_asked_to_end_or_fails(
+    ends: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = [sys.executable, "-c", f"import os; {ends}"]
+    monkeypatch.setattr(serve, "command", lambda address, port: ended)
+    assert main(["serve"]) == status
 
 
 def test_help_is_quick_and_lists_the_commands() -> None:
