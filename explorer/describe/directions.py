@@ -366,11 +366,13 @@ class LayerStatistics:
         )
         other = LayerStatistics.__new__(LayerStatistics)
         other.__dict__.update(self.__dict__)
+        other._factor = torch.empty_like(self._factor[..., -1:])  # `restore` writes its last column
         other._make_room()
         other.restore(state)
-        for name in ("_warm_mean", "_warm_scale"):
+        own, given = self._state_tensors(), other._state_tensors()
+        for name in BEGINNING:
             _require(
-                torch.equal(getattr(self, name), getattr(other, name)),
+                torch.equal(own[name], given[name]),
                 "Parts were made with another warm-up: give all of them the same one.",
             )
         self._sums.digits += other._sums.digits

@@ -121,6 +121,12 @@ def test_parts_of_another_warm_up_or_with_images_waiting_are_refused() -> None:
     other.update(torch.arange(128), coefficients[:128])
     with pytest.raises(InputError, match="another warm-up"):
         one.absorb(other.state())
+    turned = started(paths, coefficients[:200], kept).state()
+    turned["warm_direction"] = -turned["warm_direction"]
+    before = one.state()["warm_direction"]
+    with pytest.raises(InputError, match="another warm-up"):
+        one.absorb(turned)
+    assert np.array_equal(one.state()["warm_direction"], before)
     same = started(paths, coefficients[:200], kept)
     same.update(torch.arange(3), coefficients[:3])
     with pytest.raises(InputError, match="close both first"):
