@@ -10,11 +10,12 @@ from __future__ import annotations
 import threading
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from explorer.errors import InputError
+from explorer.errors import InputError, brief
 
 SECONDS = 4.0  # for the question whether a hub answers
 OPENAI_CACHE = Path("~/.cache/clip")
@@ -46,7 +47,8 @@ def tagged_file(tag: dict[str, Any], name: str, pretrained: str) -> Path:
         )
     import open_clip
 
-    return Path(open_clip.download_pretrained(tag))
+    with _fetching(repository or url):
+        return Path(open_clip.download_pretrained(tag))
 
 
 def repository_folder(repository: str) -> Path:
@@ -55,11 +57,14 @@ def repository_folder(repository: str) -> Path:
     Raises:
         InputError: when they are not on this machine and cannot be fetched, or there are none.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    with _fetching(repository):
+        return _repository_here(repository) or _fetched_repository(repository)
 
-    if found := _repository_here(repository):
-        return found
+
+def _fetched_repository(repository: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
     if not _hub_reachable():
         raise InputError(
             f"The model hf-hub:{repository} is not on this machine, and the hub cannot be reached: "
@@ -69,8 +74,12 @@ def repository_folder(repository: str) -> Path:
 
     def fetched(names: tuple[str, ...]) -> Path | None:
         for name in names:
-            with suppress(EntryNotFoundError):
+            try:
                 return Path(hf_hub_download(repository, name))
+            except LocalEntryNotFoundError:  # the connection was lost
+                raise
+            except EntryNotFoundError:
+                continue
         return None
 
     config, weights = fetched(_CONFIGS), fetched(_NAMES)
@@ -81,6 +90,25 @@ def repository_folder(repository: str) -> Path:
             f"and weights such as {_NAMES[0]}."
         )
     return config.parent
+
+
+@contextmanager
+def _fetching(place: str) -> Iterator[None]:
+    """Turn what the hub's library raises of a repository into one sentence."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        yield
+    except HFValidationError as error:
+        raise InputError(
+            f"{place!r} is not the name of a repository on the hub ({brief(error)}): give "
+            "OWNER/NAME, as in hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K."
+        ) from error
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise InputError(
+            f"{place} could not be fetched from the hub ({brief(error)}): check its name, and for "
+            "one that is private or gated ask for access on its page and run `hf auth login`."
+        ) from error
 
 
 def reachable(address: str, seconds: float = SECONDS) -> bool:

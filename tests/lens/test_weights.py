@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import open_clip
@@ -304,6 +305,51 @@ def test_without_a_network_the_answer_comes_at_once(
         load_model(source, pretrained=pretrained)
     assert time.monotonic() - began < 5
     assert "random" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "-a/b", "a" * 97, "a b"])
+def test_what_is_no_name_of_a_repository_is_said_in_a_sentence(
+    name: str, empty_caches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_hub_reachable", lambda: True)
+    with pytest.raises(InputError, match=r"is not the name of a repository .*give OWNER/NAME") as e:
+        load_model(f"hf-hub:{name}")
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("RepositoryNotFoundError", 401), ("GatedRepoError", 403), ("HfHubHTTPError", 503)],
+)
+def test_a_repository_that_is_not_given_is_said_in_a_sentence(
+    kind: str, status: int, empty_caches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def refused(repository: str, name: str) -> str:
+        response = SimpleNamespace(headers={}, request=None, status_code=status)
+        error = getattr(huggingface_hub.errors, kind)
+        raise error(f"{status} Client Error.\n\nNo.", response=response)
+
+    monkeypatch.setattr(hub, "_hub_reachable", lambda: True)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refused)
+    with pytest.raises(InputError, match=rf"lab/clip could not be .*{status}.*hf auth login") as e:
+        load_model("hf-hub:lab/clip")
+    assert "\n" not in str(e.value)
+
+
+def test_a_connection_lost_on_the_way_is_no_empty_repository(
+    empty_caches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def lost(repository: str, name: str) -> str:
+        raise huggingface_hub.errors.LocalEntryNotFoundError("An error happened")
+
+    monkeypatch.setattr(hub, "_hub_reachable", lambda: True)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lost)
+    with pytest.raises(InputError, match="could not be fetched from the hub"):
+        load_model("hf-hub:lab/clip")
 
 
 def test_a_server_that_never_answers_is_not_waited_for() -> None:
