@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from explorer.bundle import MANIFEST, Bundle, Manifest, hash_file
-from explorer.bundle.manifest import FileFacts
-from explorer.errors import BundleError, InputError, brief
+from explorer.bundle.manifest import LARGEST, FileFacts
+from explorer.errors import BundleError, ExplorerError, InputError, brief
 
 BLOCK = 2**20
 PART = ".part"
@@ -46,7 +46,9 @@ def push(path: Path, address: str, say: Say) -> dict[str, Any]:
                 raise BundleError(f"{name} did not arrive at {address} as it is; send it again.")
             sent += facts["bytes"]
         there.put_file(str(path / MANIFEST), f"{root}/{MANIFEST}")
-    except (OSError, NotImplementedError, ValueError) as error:
+    except ExplorerError:
+        raise
+    except Exception as error:  # each file system's library has errors of its own
         raise InputError(f"{address} cannot be written to ({brief(error)}).") from error
     return {"bundle": bundle.name, "address": address, "sent_bytes": sent}
 
@@ -66,7 +68,11 @@ def pull(address: str, path: Path, say: Say) -> dict[str, Any]:
     if path.exists() and any(path.iterdir()):
         raise InputError(f"{path} is not empty; remove it or name another folder.")
     try:
-        data = there.cat_file(f"{root}/{MANIFEST}")
+        data = b"".join(_blocks(there, f"{root}/{MANIFEST}", LARGEST))
+        if len(data) > LARGEST:
+            raise BundleError(
+                f"{root}/{MANIFEST} has more than {LARGEST:,} bytes; push that bundle again."
+            )
         work.mkdir(parents=True, exist_ok=True)
         (work / MANIFEST).write_bytes(data)
         manifest = Manifest.read(work)
@@ -82,7 +88,9 @@ def pull(address: str, path: Path, say: Say) -> dict[str, Any]:
             fetched += facts["bytes"]
     except FileNotFoundError as error:
         raise BundleError(f"There is no whole bundle at {address} ({brief(error)}).") from error
-    except (OSError, NotImplementedError, ValueError) as error:
+    except ExplorerError:
+        raise
+    except Exception as error:  # each file system's library has errors of its own
         raise InputError(f"{address} cannot be read ({brief(error)}).") from error
     (work / MANIFEST).write_bytes(data)
     if path.is_dir():
@@ -95,8 +103,8 @@ def pull(address: str, path: Path, say: Say) -> dict[str, Any]:
 def _fetch(there: Any, source: str, file: Path, facts: FileFacts, address: str) -> None:
     unfinished = file.with_name(file.name + PART)
     digest = hashlib.sha256()
-    with there.open(source, "rb") as stream, unfinished.open("wb") as out:
-        while block := stream.read(BLOCK):
+    with unfinished.open("wb") as out:
+        for block in _blocks(there, source, facts["bytes"]):
             digest.update(block)
             out.write(block)
     if digest.hexdigest() != facts["sha256"]:
@@ -112,10 +120,18 @@ def _hash_there(there: Any, target: str, facts: FileFacts) -> str:
     if not there.exists(target) or there.size(target) != facts["bytes"]:
         return ""
     digest = hashlib.sha256()
-    with there.open(target, "rb") as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
+    for block in _blocks(there, target, facts["bytes"]):
+        digest.update(block)
     return digest.hexdigest()
+
+
+def _blocks(there: Any, source: str, most: int) -> Iterator[bytes]:
+    """Yield what a file at the other end holds; of more than `most` bytes, one block beyond."""
+    read = 0
+    with there.open(source, "rb") as stream:
+        while read <= most and (block := stream.read(BLOCK)):
+            read += len(block)
+            yield block
 
 
 def _place(address: str) -> tuple[Any, str]:

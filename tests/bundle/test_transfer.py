@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
-from explorer.bundle import MANIFEST, Bundle, Manifest, verify
+from explorer.bundle import MANIFEST, Bundle, Manifest, transfer, verify
 from explorer.bundle.transfer import pull, push
 from explorer.commands.main import main
 from explorer.errors import BundleError, InputError
@@ -42,6 +44,56 @@ def test_what_is_altered_on_the_way_is_refused(tiny_bundle: Path, tmp_path: Path
     push(tiny_bundle, str(tmp_path / "there"), quiet)  # sends that file alone
     pull(str(tmp_path / "there"), tmp_path / "back", quiet)
     assert verify(tmp_path / "back") == []
+
+
+class Endless(io.RawIOBase):
+    """A file without end, of which a reader may take so many bytes."""
+
+    def __init__(self, most: int) -> None:
+        self.left = most
+
+    def read(self, size: int = -1) -> bytes:
+        assert 0 < size <= self.left, "more is read than the file can have"
+        self.left -= size
+        return bytes(size)
+
+
+class Strange(LocalFileSystem):
+    """Folders of which one file has no end, or may not be read."""
+
+    name = "manifest.json"
+    endless = True
+
+    def open(self, path: str, *args: object, **kwargs: object) -> object:
+        if not path.endswith(self.name):
+            return super().open(path, *args, **kwargs)
+        if self.endless:
+            return Endless(2**26 + 2**21 if self.name == MANIFEST else 2**22)
+        raise RuntimeError("403, message='Forbidden'\n")  # as aiohttp's, which is no OSError
+
+    def put_file(self, *args: object, **kwargs: object) -> None:
+        raise RuntimeError("403, message='Forbidden'")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "directions.npy"])
+@pytest.mark.parametrize("endless", [True, False])
+def test_files_without_end_and_refusals_are_one_sentence(
+    name: str, endless: bool, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    there = Strange(skip_instance_cache=True)
+    there.name, there.endless = name, endless
+    monkeypatch.setattr(transfer, "_place", lambda address: (there, address))
+    assert main(["pull", str(tiny_bundle), str(tmp_path / "back")]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: ")
+    assert ("push that bundle again" if endless else "cannot be read (403, ") in said
+    assert not (tmp_path / "back").exists()
+    if endless:
+        assert not list(tmp_path.rglob(f"{name}*"))
+    else:
+        assert main(["push", str(tiny_bundle), str(tmp_path / "out")]) == 2
+        assert "cannot be written to (403, " in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_stopped_pull_goes_on(tiny_bundle: Path, tmp_path: Path) -> None:
