@@ -24,6 +24,10 @@ EXACT_BELOW = 50_000
 HNSW_LINKS = 32  # neighbours a node keeps; 2 x as many on the ground level
 HNSW_BUILD = 200  # candidates looked at when a vector is added
 HNSW_SEARCH = 256  # candidates looked at in a search, at least
+FLAT_KINDS = ("IndexFlatIP", "IndexScalarQuantizer")
+"""FAISS's classes that compare every row; a graph holds its rows in one."""
+KINDS = (*FLAT_KINDS, "IndexHNSWFlat", "IndexHNSWSQ")
+"""FAISS's classes that `build_index` makes."""
 
 
 def read_texts(path: str | Path) -> list[str]:
@@ -313,7 +317,8 @@ def load_index(path: str | Path, rows: int | None = None, embed: int | None = No
     """Read a FAISS index, and check it against the `rows` and `embed` sizes expected.
 
     Raises:
-        BundleError: when the file is missing, unreadable or of other sizes.
+        BundleError: when the file is missing, unreadable, of other sizes, or no index by inner
+            product of a kind that `build_index` makes.
     """
     faiss = _faiss()
 
@@ -327,6 +332,10 @@ def load_index(path: str | Path, rows: int | None = None, embed: int | None = No
         raise BundleError(
             f"The search index {path} cannot be read: {_first_line(error)}. {remedy}"
         ) from error
+    if problem := _foreign(index):
+        raise BundleError(
+            f"The search index {path} {problem}: its answers would be wrong. {remedy}"
+        )
     for name, expected, found in (("rows", rows, index.ntotal), ("dimensions", embed, index.d)):
         if expected is not None and found != expected:
             raise BundleError(
@@ -334,6 +343,24 @@ def load_index(path: str | Path, rows: int | None = None, embed: int | None = No
                 f"other texts. {remedy}"
             )
     return index
+
+
+def _foreign(index: Any) -> str:
+    """Return what makes an index none that `build_index` makes; nothing if it is one."""
+    faiss = _faiss()
+
+    parts = [(index, KINDS)]
+    if hasattr(index, "hnsw") and index.storage is not None:
+        parts.append((faiss.downcast_index(index.storage), FLAT_KINDS))
+    for part, kinds in parts:
+        kind = type(part).__name__
+        if kind not in kinds:
+            return f"is or holds an {kind} instead of one of {', '.join(kinds)}"
+        if part.metric_type != faiss.METRIC_INNER_PRODUCT:
+            return "compares by another measure than the inner product"
+        if (part.ntotal, part.d) != (index.ntotal, index.d):
+            return f"holds {part.ntotal} rows of {part.d} dimensions for a graph of other sizes"
+    return ""
 
 
 def search(

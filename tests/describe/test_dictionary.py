@@ -257,6 +257,47 @@ def test_unusable_index_files(tmp_path, rows):
 
 
 @pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("IndexFlatL2", "IndexFlatL2 instead of"),
+        ("IndexLSH", "IndexLSH instead of"),
+        ("IndexHNSWFlat", "another measure than the inner product"),
+        ("IndexScalarQuantizer", "another measure than the inner product"),
+        ("IndexHNSWPQ", "IndexHNSWPQ instead of"),
+    ],
+)
+def test_indexes_that_would_answer_wrongly_are_refused(tmp_path, rows, kind, words):
+    import faiss
+
+    sizes = {
+        "IndexLSH": (64, 64),
+        "IndexHNSWFlat": (64, 8),
+        "IndexHNSWPQ": (64, 4, 8),
+        "IndexScalarQuantizer": (64, faiss.ScalarQuantizer.QT_fp16),
+    }
+    index = getattr(faiss, kind)(*sizes.get(kind, (64,)))
+    index.train(rows[0][:500])
+    index.add(rows[0][:500])
+    path = tmp_path / "texts.faiss"
+    save_index(index, path)
+    with pytest.raises(BundleError, match=f"{words}.*build the bundle again") as caught:
+        load_index(path, rows=500, embed=64)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_graph_over_other_rows_is_refused(tmp_path, rows):
+    import faiss
+
+    index = build_index(rows[0][:500], exact_below=100)
+    index.storage = faiss.IndexFlatL2(64)
+    index.storage.add(rows[0][:500])
+    path = tmp_path / "texts.faiss"
+    save_index(index, path)
+    with pytest.raises(BundleError, match="holds an IndexFlatL2 instead"):
+        load_index(path)
+
+
+@pytest.mark.parametrize(
     ("array", "message"),
     [
         (np.ones(3, np.float32), "one vector a row"),
