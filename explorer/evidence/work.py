@@ -2,7 +2,8 @@
 
 A working folder beside the bundle keeps finished sections and unfinished passes, so that the same
 command continues after Ctrl-C or a crash. It is removed when everything asked for is measured. Each
-set of settings and sections has a folder of its own, so that one command never discards another's.
+set of settings and sections has a folder of its own in each version of the explorer, so that one
+command never discards another's, and what two versions measured is never mixed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import explorer
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.resumable import Arrays, Say, load_arrays, run_batches, save_arrays
@@ -34,7 +36,7 @@ class Work:
 
     @classmethod
     def beside(cls, bundle: Bundle, identity: Mapping[str, Any], say: Say) -> Work:
-        """Open the working folder of a bundle and of what is measured on it.
+        """Open the working folder of a bundle and of what this version measures on it.
 
         What belongs to another build of the bundle is dropped. Where no folder can be made beside
         the bundle, nothing is kept.
@@ -42,7 +44,8 @@ class Work:
         path = bundle.path.resolve()
         top = path.with_name(f".{path.name}.evidence")
         build = bundle.manifest.identity[:MARK]
-        settings = json.dumps(identity, sort_keys=True).encode()
+        measured = {**identity, "version": explorer.__version__}
+        settings = json.dumps(measured, sort_keys=True).encode()
         folder = top / f"{build}-{hashlib.sha256(settings).hexdigest()[:MARK]}"
         try:
             for other in [] if not top.is_dir() else top.iterdir():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import explorer
 from explorer.bundle import MANIFEST, Bundle, Manifest, reseal_evidence, verify
 from explorer.commands.main import main
 from explorer.errors import InputError
@@ -340,6 +342,17 @@ def test_damaged_work_is_done_again(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     Work(None).drop_arrays("pass")
     Work(None).remove()
+
+
+def test_what_another_version_measured_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = SimpleNamespace(path=tmp_path / "b", manifest=SimpleNamespace(identity="0" * 64))
+    work = Work.beside(bundle, {"seed": 0}, quiet)
+    work.keep_result("recall", {"pictures": 3})
+    assert Work.beside(bundle, {"seed": 0}, quiet).result("recall") == {"pictures": 3}
+    monkeypatch.setattr(explorer, "__version__", "0.0.1")
+    assert Work.beside(bundle, {"seed": 0}, quiet).result("recall") is None
 
 
 def test_passes_are_saved_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
