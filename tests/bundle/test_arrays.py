@@ -57,7 +57,10 @@ def test_what_does_not_fit_is_not_written(
 
 
 def test_a_dead_neuron_has_no_place(tmp_path: Path) -> None:
-    ArrayWriter(tmp_path).write("atlas", np.full((3, 2), np.nan, np.float32))
+    writer = ArrayWriter(tmp_path)
+    writer.write("atlas", np.array([[0, 1], [np.nan, np.nan], [2, 3]], np.float32))
+    read = ARRAYS["atlas"].read(tmp_path, {"neuron": 3})
+    assert np.isnan(read).tolist() == [[False] * 2, [True] * 2, [False] * 2]
 
 
 def test_mean_coefficients_are_checked(tmp_path: Path) -> None:
