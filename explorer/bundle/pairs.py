@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from explorer.bundle import Bundle
 from explorer.bundle.meaning import NOTHING
@@ -177,18 +176,6 @@ def find_pair(pairs: list[Pair], text: str) -> Pair:
     raise InputError(
         f"“{text}” is not a head that carries much of this neuron: write block.head, one of {have}."
     )
-
-
-def share_table(bundle: Bundle, row: int) -> tuple[list[int], NDArray[np.float32]]:
-    """Return the later blocks and each of their heads' share of the squared effect, [block, head].
-
-    Raises:
-        InputError: when the bundle has no pairs; it says how to add them.
-    """
-    heads = heads_of(bundle, int(bundle.neurons["layer"].iloc[row]))
-    stored = np.asarray(bundle.pair_shares[row], np.float32)[-len(heads) :]
-    blocks = list(dict.fromkeys(block for block, _ in heads))
-    return blocks, stored.reshape(len(blocks), -1)
 
 
 def pair_facts(bundle: Bundle, layer: int, neuron: int, top: int = 10) -> dict[str, Any]:

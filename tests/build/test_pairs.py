@@ -16,7 +16,7 @@ from explorer.build.pairs import STAGED, add_pairs
 from explorer.bundle import MANIFEST, Bundle, reseal_evidence, verify
 from explorer.bundle.arrays import PAIR_ARRAYS
 from explorer.bundle.facts import neuron_facts
-from explorer.bundle.pairs import find_pair, pair_facts, pairs_of, share_table
+from explorer.bundle.pairs import find_pair, heads_of, pair_facts, pairs_of
 from explorer.commands.main import main
 from explorer.describe.pairs import HELD, MOST
 from explorer.errors import BundleError, InputError
@@ -57,15 +57,16 @@ def test_the_builds_pairs_are_those_of_whole_effects(tiny_bundle: Path, layer: i
         effects -= effects.mean(0)
         whole = effects.sum(1)
         row = bundle.row(layer, neuron)
-        blocks, shares = share_table(bundle, row)
+        heads = heads_of(bundle, layer)
+        shares = np.asarray(bundle.pair_shares[row], np.float32)[-len(heads) :]
         expected = (effects * whole[:, None]).sum(dim=(0, 2)) / whole.square().sum()
-        np.testing.assert_allclose(shares.ravel(), expected, atol=2e-3)
-        assert blocks == list(range(layer + 1, 4))
+        np.testing.assert_allclose(shares, expected, atol=2e-3)
+        assert list(dict.fromkeys(block for block, _ in heads)) == list(range(layer + 1, 4))
         pairs = pairs_of(bundle, row)
         assert pairs[-1].held >= HELD - 1e-3 or len(pairs) == min(MOST, shares.size)
         for pair in pairs:
             path = lens.pairs.path(pair.block, pair.head)
-            assert pair.share == pytest.approx(float(shares[blocks.index(pair.block), pair.head]))
+            assert pair.share == pytest.approx(float(shares[heads.index(pair.key)]))
             along = effects[:, path] @ lens.pairs.directions[neuron, path].double()
             assert pair.scale == pytest.approx(float(along.square().mean().sqrt()), rel=1e-3)
             best = float(along.max())
