@@ -149,15 +149,23 @@ def average_precision(effects: Rows, scores: Rows) -> NDArray[np.float32]:
     among all that score at least as high: `sklearn.metrics.average_precision_score`, row by row.
     Equal scores count in the order of the pictures.
     """
-    images = effects.shape[1]
-    count = max(1, round(TOP * images))
+    count = max(1, round(TOP * effects.shape[1]))
     top = np.argpartition(-effects, count - 1, axis=1)[:, :count]
+    return mean_precision(top, scores).astype(np.float32)
+
+
+def mean_precision(positives: NDArray[np.integer[Any]], scores: Rows) -> NDArray[np.float64]:
+    """Return the average precision with which scores find the positives: [neuron] float64.
+
+    `positives` is [neuron, count], places on the axis image of `scores` [neuron, image]. Equal
+    scores count in the order of the pictures.
+    """
     order = np.argsort(-scores, axis=1, kind="stable")
     rank = np.empty_like(order)
-    np.put_along_axis(rank, order, np.arange(images)[None], axis=1)
-    found = np.sort(np.take_along_axis(rank, top, axis=1), axis=1) + 1
-    precision: NDArray[np.float32] = (np.arange(1, count + 1) / found).mean(axis=1)
-    return precision.astype(np.float32)
+    np.put_along_axis(rank, order, np.arange(scores.shape[1])[None], axis=1)
+    found = np.sort(np.take_along_axis(rank, positives, axis=1), axis=1) + 1
+    precision: NDArray[np.float64] = (np.arange(1, found.shape[1] + 1) / found).mean(axis=1)
+    return precision
 
 
 def random_precision(images: int) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from explorer.describe.prediction import mean_precision
+
 METRICS = ("pearson", "cosine", "auprc", "f1", "iou")
 
 
@@ -38,13 +40,8 @@ def average_precision(effects: np.ndarray, predicted: np.ndarray, top: int) -> n
 
     Positives are the `top` largest effects; pictures are ordered by `predicted`, ties by place.
     """
-    positive = np.zeros(effects.shape, bool)
-    np.put_along_axis(positive, np.argsort(-effects, axis=0, kind="stable")[:top], True, axis=0)
-    order = np.argsort(-predicted, axis=0, kind="stable")
-    found = np.take_along_axis(positive, order, axis=0)
-    precision = np.cumsum(found, axis=0) / np.arange(1, len(found) + 1)[:, None]
-    average: np.ndarray = (precision * found).sum(axis=0) / top
-    return average
+    positives = np.argsort(-effects.T, axis=1, kind="stable")[:, :top]
+    return mean_precision(positives, predicted.T)
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
