@@ -349,7 +349,7 @@ def _foreign(index: Any) -> str:
     """Return what makes an index none that `build_index` makes; nothing if it is one."""
     faiss = _faiss()
 
-    parts = [(index, KINDS)]
+    parts: list[tuple[Any, tuple[str, ...]]] = [(index, KINDS)]
     if hasattr(index, "hnsw") and index.storage is not None:
         parts.append((faiss.downcast_index(index.storage), FLAT_KINDS))
     for part, kinds in parts:

@@ -166,7 +166,8 @@ class Judge:
         right = self.answers[images]
         own = scores.gather(-1, right.expand(scores.shape[:-1])[..., None])
         others = self.groups != self.groups[right][:, None]
-        return (~(scores < own) & others).sum(dim=-1, dtype=torch.int32)
+        ranks: Tensor = (~(scores < own) & others).sum(dim=-1, dtype=torch.int32)
+        return ranks
 
     def contrasts(self, images: slice) -> Tensor:
         """Return each picture's own text minus the mean candidate: [image, embed]."""
