@@ -8,6 +8,7 @@ from explorer.ui.widgets import save_finding
 with frame.page("image") as page:
     query, problems = read_query(page.params, page.view)
     frame.show_problems(page.problems + problems)
+    query = image.remembered(query)
     source = image.choose(page, query)
     if source is not None:
         image.study(page, query, source)

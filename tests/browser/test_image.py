@@ -51,6 +51,24 @@ def test_upload_is_studied_kept_and_cleared(visit: Visit, upload: Path) -> None:
     visit.check()
 
 
+def test_an_upload_is_there_again_on_the_way_back(visit: Visit, upload: Path) -> None:
+    visit.open(IMAGE, HEADING)
+    visit.page.locator('input[type="file"]').set_input_files(upload)
+    visit.page.wait_for_selector('h2:text-is("mine.png")')
+    box = visit.page.get_by_label("Texts, separated by commas")
+    box.fill("circle, square")
+    box.press("Enter")
+    visit.page.wait_for_selector('img[alt="Where “square” comes from"]')
+    visit.page.locator("a.card").first.click()
+    visit.page.wait_for_url("**/neuron?**")
+    visit.page.wait_for_selector("h1")
+    visit.page.go_back()
+    visit.settled(HEADING)
+    visit.page.wait_for_selector('h2:text-is("mine.png")')
+    visit.page.wait_for_selector('img[alt="Where “square” comes from"]')
+    visit.check()
+
+
 def test_a_picture_is_taken_with_the_camera(visit: Visit) -> None:
     visit.page.context.grant_permissions(["camera"])
     visit.open(IMAGE, HEADING)

@@ -31,6 +31,7 @@ from explorer.picture.patches import Patch, strongest_at_patches
 from explorer.picture.presence import Presence
 from explorer.picture.study import Study
 from explorer.ui.address import address
+from explorer.ui.data import own_pictures
 from explorer.ui.data.image_query import MOST_SHOWN, ImageQuery, read_query, split_texts
 from explorer.ui.data.loaders import View
 from explorer.ui.html import shots
@@ -354,6 +355,51 @@ def test_an_upload_takes_the_addresss_place_until_it_is_cleared() -> None:
     assert not app.exception
     assert "<h2>Example 1</h2>" in html_of(app)
     assert app.file_uploader[0].value is None
+
+
+def test_an_upload_is_there_again_after_another_page() -> None:
+    app = run(True)
+    app.file_uploader[0].set_value(("mine.png", png_of(draw("blue", "square")), "image/png")).run()
+    app.text_input(key="_texts").set_value("red, blue").run()
+    asked = dict(app.query_params)
+    assert asked["own"] == "1"
+    app.switch_page(address.PAGES["neurons"]).run()
+    app.switch_page(address.PAGES["image"])
+    for key, value in asked.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception
+    html = html_of(app)
+    assert "<h2>mine.png</h2>" in html
+    assert image.GONE not in html
+    assert app.text_input(key="_texts").value == "red, blue"
+    next(b for b in app.button if b.label == "Clear my picture").click().run()
+    assert "<h2>Example 1</h2>" in html_of(app)
+    assert not app.session_state[own_pictures.PICTURES]
+
+
+def test_an_address_without_a_picture_leads_to_ones_own_and_says_so() -> None:
+    app = run(True)
+    app.file_uploader[0].set_value(("mine.png", png_of(draw("blue", "square")), "image/png")).run()
+    app.switch_page(address.PAGES["neurons"]).run()
+    app.switch_page(address.PAGES["image"]).run()
+    assert "<h2>mine.png</h2>" in html_of(app)
+    app.text_input(key="_texts").set_value("red").run()
+    assert app.query_params["own"] == "1"
+    app.query_params["scene"] = "2"
+    app.run()
+    assert "<h2>Example 3</h2>" in html_of(app)
+
+
+def test_one_picture_is_kept_and_an_emptied_widget_keeps_none() -> None:
+    app = run()
+    for name in ("one.png", "two.png"):
+        app.file_uploader[0].set_value((name, png_of(draw("blue", "square")), "image/png")).run()
+        assert [own.name for own in app.session_state[own_pictures.PICTURES].values()] == [name]
+    app.file_uploader[0].set_value(None).run()
+    assert not app.exception
+    assert not app.session_state[own_pictures.PICTURES]
+    assert "<h2>Example 1</h2>" in html_of(app)
 
 
 def test_an_upload_is_written_nowhere(tmp_path: Path) -> None:

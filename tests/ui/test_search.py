@@ -217,6 +217,21 @@ def test_an_uploaded_picture_is_searched_until_the_address_names_one() -> None:
     assert "The address holds this picture" in html_of(app)
 
 
+def test_an_uploaded_picture_is_there_again_after_another_page() -> None:
+    app = run_page("search", True, mode="picture")
+    sent = ("mine.png", png(draw("purple", "square")), "image/png")
+    app.file_uploader(key="_upload").set_value([sent]).run()
+    assert not [button for button in app.button if button.label == "Clear my picture"]
+    app.switch_page(address.PAGES["home"]).run()
+    app.switch_page(address.PAGES["search"])
+    app.query_params["mode"] = "picture"
+    app.run()
+    assert "<h2>mine.png</h2>" in html_of(app)
+    next(button for button in app.button if button.label == "Clear my picture").click().run()
+    assert not app.exception
+    assert "<h2>mine.png</h2>" not in html_of(app)
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_picture_of_any_kind_is_searched_and_shown(kind: str) -> None:
     data = io.BytesIO()

@@ -18,7 +18,7 @@ from explorer.pixels import NAMED
 from explorer.ui.address.attack_query import MOST_PICTURES, SEEDS, AttackQuery, class_name
 from explorer.ui.adversarial import batch, concepts, pairs, pictures, prompts
 from explorer.ui.adversarial.explanation import explanation
-from explorer.ui.data import attacks
+from explorer.ui.data import attacks, own_pictures
 from explorer.ui.data.classes import classes_of
 from explorer.ui.data.loaders import View
 from explorer.ui.html import shots
@@ -212,17 +212,21 @@ def _why(page: Page, query: AttackQuery) -> None:
             shots.grid([shots.shot(scene.image, f"Picture {query.why}", f"picture {query.why}")])
         )
         _explain(page, partial(attacks.explain, page.view, query, query.why))
-    sent = st.file_uploader(
+    shown = st.file_uploader(
         f"A picture of “{literal(query.source)}” that is taken for “{literal(query.target)}”",
         type=list(NAMED),
         key="_attack_upload",
+        on_change=own_pictures.sent,
+        args=("attack", "_attack_upload"),
         help="It stays in this session, in memory only.",
     )
-    if sent is not None:
-        upload = partial(
-            attacks.explain_upload, page.view, sent.getvalue(), query.source, query.target
+    own_pictures.clearing("attack", shown is not None)
+    own = own_pictures.kept("attack")
+    if own is not None:
+        _explain(
+            page,
+            partial(attacks.explain_upload, page.view, own.data, query.source, query.target),
         )
-        _explain(page, upload)
 
 
 def _explain(page: Page, make: partial[Audit]) -> None:

@@ -17,7 +17,7 @@ from explorer.picture.study import Study
 from explorer.picture.uploads import MAX_BYTES
 from explorer.pixels import NAMED
 from explorer.ui.core import glossary
-from explorer.ui.data import studies
+from explorer.ui.data import own_pictures, studies
 from explorer.ui.data.image_query import (
     FIT_NAMES,
     FORMS,
@@ -55,6 +55,12 @@ GONE = (
 _SCRIPT = (Path(__file__).parent / "image.js").read_text("utf-8")
 
 
+def remembered(query: ImageQuery) -> ImageQuery:
+    """Return what is asked for: the visitor's own picture where the address names none."""
+    own = own_pictures.kept("image") is not None and not query.addressed
+    return replace(query, own=True) if own else query
+
+
 def choose(page: Page, query: ImageQuery) -> Source | None:
     """Offer upload, camera and examples; return the picture under study, if there is one."""
     frame.draw(
@@ -68,12 +74,13 @@ def choose(page: Page, query: ImageQuery) -> Source | None:
     )
     left, right = st.columns([1, 1.4], gap="large")
     with left:
-        sent = _upload(page, query)
+        _upload(page, query)
+    own = own_pictures.kept("image")
     with right:
-        _examples(page, query, own=bool(sent or query.own))
+        _examples(page, query, own=query.own)
     try:
-        if sent is not None and not query.addressed:
-            return image_source.uploaded(*sent)
+        if own is not None and query.own:
+            return image_source.uploaded(own.data, own.name)
         if query.own:
             frame.draw(notice(GONE))
             return None
@@ -105,11 +112,11 @@ def _examples(page: Page, query: ImageQuery, own: bool) -> None:
     frame.draw(caption(about), image_parts.strip(view, pictures, scenes, chosen))
 
 
-def _upload(page: Page, query: ImageQuery) -> tuple[bytes, str] | None:
+def _upload(page: Page, query: ImageQuery) -> None:
     turn = st.session_state.setdefault(TURN, 0)
     with st.sidebar:  # an element without size; here it takes no gap of the page
         st.components.v2.component("lens_image", js=_SCRIPT)(key="lens_image")
-    sent = st.file_uploader(
+    st.file_uploader(
         "Upload or paste a picture",
         type=list(NAMED),
         key=f"_upload_{turn}",
@@ -119,30 +126,30 @@ def _upload(page: Page, query: ImageQuery) -> tuple[bytes, str] | None:
         "unless you save it in a finding.",
     )
     if st.session_state.get(CAMERA):
-        taken = st.camera_input(
+        st.camera_input(
             "Take a picture",
             key=f"_camera_{turn}",
             on_change=_sent,
             args=(page, query, f"_camera_{turn}"),
         )
-        sent = taken or sent
+    own = own_pictures.kept("image")
     with st.container(horizontal=True):
         st.toggle("Camera", key=CAMERA)
-        if sent is not None:
+        if own is not None:
             st.button("Clear my picture", on_click=_clear, args=(page, query))
-    st.session_state[MISSING] = query.own and sent is None
-    return None if sent is None else (sent.getvalue(), sent.name)
+    st.session_state[MISSING] = query.own and own is None
 
 
 def _sent(page: Page, query: ImageQuery, key: str) -> None:
     """Take a new upload in place of what the address named, or as what the address waits for."""
-    own = st.session_state[key] is not None
+    own = own_pictures.sent("image", key)
     kept = own and st.session_state.get(MISSING)
     frame.address(page, **(query if kept else query.elsewhere(own=own)).params())
 
 
 def _clear(page: Page, query: ImageQuery) -> None:
     st.session_state[TURN] += 1
+    own_pictures.forget("image")
     studies.forget()
     frame.address(page, **query.elsewhere().params())
 

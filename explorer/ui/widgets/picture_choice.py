@@ -15,7 +15,7 @@ from explorer.errors import InputError
 from explorer.picture import painting
 from explorer.pixels import NAMED
 from explorer.ui.address.address import IMAGE, WORD_LENGTH
-from explorer.ui.data import studies
+from explorer.ui.data import own_pictures, studies
 from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import notice, tag
 from explorer.ui.html.links import anchor
@@ -92,22 +92,23 @@ def picker(page: Page, image: int | None, params: Mapping[str, str]) -> ChosenPi
         on_change=_find,
         args=(page, params),
     )
-    upload = right.file_uploader(
+    shown = right.file_uploader(
         "Or a picture of your own",
         type=list(NAMED),
         key="_upload",
         on_change=_uploaded,
         args=(page, params),
     )
+    with right:
+        own_pictures.clearing("picker", shown is not None)
     offered = _offered(page.view, word)
     if not offered:
         frame.draw(notice(f"No picture's label or keywords hold “{word}”."))
     frame.draw(_grid(page, offered, image, {**params, FIND: word}))
     if image is not None:
         return ChosenPicture(page.view.labels[image], image)
-    if upload is not None:
-        return ChosenPicture(upload.name, data=upload.getvalue())
-    return None
+    own = own_pictures.kept("picker")
+    return ChosenPicture(own.name, data=own.data) if own else None
 
 
 def _find(page: Page, params: Mapping[str, str]) -> None:
@@ -117,7 +118,7 @@ def _find(page: Page, params: Mapping[str, str]) -> None:
 
 
 def _uploaded(page: Page, params: Mapping[str, str]) -> None:
-    if st.session_state["_upload"] is not None:
+    if own_pictures.sent("picker", "_upload"):
         frame.address(page, **params)  # without the picture it named
 
 
