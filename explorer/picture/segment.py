@@ -63,6 +63,12 @@ class Segmentation:
         """
         return scaled(self.maps(size), scale)
 
+    def ends(self, scale: str = "own") -> list[float]:
+        """Return the patch value at which each text's strength is 1, in the maps' units: [text]."""
+        peaks = self.grids.clamp(min=0).amax(dim=(0, 2, 3))
+        ends: list[float] = (peaks.amax().expand_as(peaks) if scale == "shared" else peaks).tolist()
+        return ends
+
     def difference(self, first: str, second: str, size: tuple[int, int] | None = None) -> Tensor:
         """Return the first text's map minus the second's, in the maps' units: [row, column].
 

@@ -20,6 +20,7 @@ from streamlit.runtime.context import StreamlitHeaders
 from streamlit.testing.v1 import AppTest
 
 from explorer.bundle import Bundle
+from explorer.bundle.originals import whole_picture
 from explorer.errors import InputError, StoreError
 from explorer.findings import archive
 from explorer.findings.database import FILE, FOLDER_VARIABLE, URL_VARIABLE, database_url
@@ -34,12 +35,14 @@ from explorer.findings.model import (
 from explorer.findings.queries import Wanted
 from explorer.findings.snapshot import reference, take
 from explorer.findings.store import Store
+from explorer.picture.study import Study
 from explorer.ui.address.address import PAGES, href
-from explorer.ui.core import access
+from explorer.ui.core import access, glossary
 from explorer.ui.data import findings_data, loaders
 from explorer.ui.data.loaders import View
-from explorer.ui.findings import cards, share
+from explorer.ui.findings import cards, heatmaps, share
 from explorer.ui.findings.pictures import images_of
+from explorer.ui.html import maps
 from explorer.ui.server import startup as server
 from explorer.ui.shell import frame, gate
 from explorer.ui.widgets import save_finding
@@ -1120,13 +1123,39 @@ def test_a_finding_about_a_picture_shows_its_maps(store: Store, bundle: Bundle) 
     bare = Image.open(io.BytesIO(share.snapshots([saved])[0].pictures[1].data))
     vivid = replace(content, settings={"opacity": 100})
     painted = share.snapshots([store.add(vivid)])[0].pictures[1]
-    assert painted.caption == "Where “red” comes from"
+    assert painted.caption.startswith("Where “red” comes from: full colour at +")
     shown = np.asarray(Image.open(io.BytesIO(painted.data)), np.float32)
     assert max(bare.size) == 336
     # without opacity nothing but the grey ground is left
     plain = np.asarray(bare, np.float32)
     assert np.ptp(plain, axis=2).mean() < np.ptp(shown, axis=2).mean()
     assert "data:image/png" in share.html_of(saved, "")
+
+
+@pytest.mark.parametrize(("doubtful_below", "doubted"), [(0.0, False), (2.0, True)])
+def test_a_findings_maps_say_their_scale_and_how_sure_they_are(
+    store: Store,
+    bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    doubtful_below: float,
+    doubted: bool,
+) -> None:
+    """A bug: a map of a text that is not there looked as sure as any other."""
+    monkeypatch.setattr("explorer.picture.segment.DOUBTFUL", doubtful_below)
+    heatmaps._drawn.clear()  # type: ignore[attr-defined]  # it keeps what other tests drew
+    content = picture(bundle=reference(bundle), texts=("red", "circle"))
+    saved = store.add(content)
+    html = html_of(run_page("finding", id=saved.id))
+    file = share.html_of(saved, "")
+    heatmaps._drawn.clear()  # type: ignore[attr-defined]
+    found = Study.of(bundle, whole_picture(bundle, 3)).segment(content.texts)
+    for text, end, sure in zip(found.texts, found.ends(), found.confidence, strict=True):
+        said = maps.ahead(sure)
+        assert f"{said}</span>" in html
+        assert f'<span class="num">{glossary.effect(end)}</span>' in html
+        assert f"Where “{text}” comes from: full colour at {glossary.effect(end)}, {said}." in file
+    assert ("Low confidence: “red”, “circle” are not" in html) is doubted
+    assert ("Low confidence: “circle” is not" in file) is doubted
 
 
 def test_maps_that_cannot_be_drawn_say_why(

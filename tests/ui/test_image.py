@@ -34,7 +34,7 @@ from explorer.ui.address import address
 from explorer.ui.data import own_pictures
 from explorer.ui.data.image_query import MOST_SHOWN, ImageQuery, read_query, split_texts
 from explorer.ui.data.loaders import View
-from explorer.ui.html import shots
+from explorer.ui.html import maps, shots
 from explorer.ui.image import parts as image_parts
 from explorer.ui.image import sections as image
 from explorer.ui.image import source as image_source
@@ -327,7 +327,7 @@ def test_markup_in_texts_is_escaped() -> None:
     html = html_of(run(image="3", texts=evil))
     assert "<img src=x" not in html
     assert "&lt;img src=x" in html
-    assert "<img" not in image_parts.doubts([evil])
+    assert "<img" not in maps.doubts([evil])
     shown = shots.shot(Image.new("RGB", (4, 4)), evil)
     assert shown.count("<img") == 1
 
@@ -443,6 +443,15 @@ def test_a_picture_too_long_to_see_is_one_sentence() -> None:
     ).run()
     assert not app.exception
     assert "20 times the short one" in html_of(app)
+
+
+def test_methods_are_compared_with_the_doubts_about_their_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("explorer.picture.segment.DOUBTFUL", 2.0)  # above any confidence
+    html = html_of(run(image="3", view="methods", texts="red,blue", first="1"))
+    assert "Low confidence: “blue” is not much nearer" in html
+    assert html.count("so the map may mean nothing") == 1
 
 
 def test_without_texts_the_page_asks_for_some(view: View, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from explorer.ui.data import findings_data, grouping
 from explorer.ui.data.loaders import View
 from explorer.ui.findings import cards, edit, heatmaps, share
 from explorer.ui.findings.pictures import known_rows, own_picture
-from explorer.ui.html import pictures, shots
+from explorer.ui.html import maps, pictures, shots
 from explorer.ui.html.cards import card, legend, named
 from explorer.ui.html.cards import cards as neuron_cards
 from explorer.ui.html.elements import NOTHING, Child, caption, joined, notice, tag
@@ -177,16 +177,21 @@ def _picture(view: View, saved: SavedFinding) -> None:
 
 def _maps(view: View, saved: SavedFinding, shown: Markup) -> Markup:
     """Show the picture, and beside it where each of its texts comes from."""
-    problem, maps = NOTHING, []
+    problem, found = NOTHING, []
     try:
         with st.spinner("Reading the picture …"):
-            maps = heatmaps.draw(view, saved.content)
+            found = heatmaps.draw(view, saved.content)
     except InputError as error:
         problem = notice(str(error))
-    images = [(shown, "The picture")] + [
-        (tag("img", src=pictures.picture_source(file), alt=said), said) for said, file in maps
-    ]
-    return joined([problem, shots.grid(shots.figure(image, said) for image, said in images)])
+    figures = [shots.figure(shown, "The picture"), *map(_map, found)]
+    unsure = maps.doubts([drawn.text for drawn in found if drawn.doubtful])
+    return joined([problem, unsure, shots.grid(figures)])
+
+
+def _map(drawn: heatmaps.DrawnMap) -> Markup:
+    image = tag("img", src=pictures.picture_source(drawn.file), alt=drawn.name)
+    said = maps.map_caption(drawn.place, drawn.text, drawn.end, drawn.opacity, drawn.confidence)
+    return shots.figure(image, said)
 
 
 def _groups(page: Page, saved: SavedFinding) -> None:

@@ -91,7 +91,7 @@ def snapshots(members: Sequence[SavedFinding]) -> list[Snapshot]:
     found = []
     for saved in members:
         view = findings_data.view_of(saved.content.bundle)
-        drawn = partial(heatmaps.draw, view) if view else None
+        drawn = partial(heatmaps.captioned, view) if view else None
         found.append(take(saved, view.bundle if view else None, drawn))
     return found
 

@@ -12,7 +12,6 @@ from PIL import Image
 from torch import Tensor
 
 from explorer.evidence.stored import stored_evidence
-from explorer.palette import COLOURS
 from explorer.picture import painting
 from explorer.picture.discover import FoundConcept, FoundNeuron
 from explorer.picture.patches import Patch
@@ -23,24 +22,18 @@ from explorer.ui.address.address import href
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
 from explorer.ui.html.cards import match, named, rank_bar
-from explorer.ui.html.elements import NOTHING, caption, joined, muted, notice, tag
+from explorer.ui.html.elements import NOTHING, caption, joined, muted, tag
 from explorer.ui.html.links import link, neuron_link
-from explorer.ui.html.pictures import dot, picture_source
 from explorer.ui.html.pictures import image as bundle_picture
+from explorer.ui.html.pictures import picture_source
 from explorer.ui.html.shots import preview_size
 from explorer.ui.image.source import Example, Source
 
 SMALL = 168
 NAMED = 3  # neurons named at a patch
-ALMOST_ALL = 0.995
 
 Linked = Callable[[str], Markup]
 """Text -> a link to its map."""
-
-
-def swatch(place: int, text: str) -> Markup:
-    """Show a text with its colour."""
-    return tag("span", dot(), text, css=f"c{place % len(COLOURS)} key")
 
 
 def strip(
@@ -288,32 +281,3 @@ def limits(view: View, grid: tuple[int, int]) -> Markup:
         return caption(seen, " ", more, ".")
     known = "It is small: it knows pictograms well and common photographs fairly."
     return caption(seen, " ", known, " ", link("about", "Use a larger CLIP", bundle=view.key), ".")
-
-
-def map_caption(place: int, text: str, end: float, opacity: int, confidence: float) -> Markup:
-    """Show a text, its colour's scale from 0 to `end`, and how it stands in the dictionary."""
-    scale = tag(
-        "span",
-        tag("span", "0", css="num"),
-        tag("i"),
-        tag("span", glossary.effect(end), css="num"),
-        css=f"scale c{place % len(COLOURS)}",
-        style=f"--most:{opacity}%",
-    )
-    return joined([swatch(place, text), scale, muted(ahead(confidence))])
-
-
-def ahead(confidence: float) -> str:
-    """Say how a text stands among the dictionary's in the picture."""
-    most = "over 99 %" if confidence >= ALMOST_ALL else glossary.share(confidence)
-    return f"ahead of {most} of the dictionary"
-
-
-def doubts(texts: Sequence[str]) -> Markup:
-    """Say in one sentence which texts the picture may not show."""
-    named = ", ".join(f"“{text}”" for text in texts)
-    many = "are" if len(texts) > 1 else "is"
-    return notice(
-        f"Low confidence: {named} {many} not much nearer to this picture than many other texts, so "
-        "the map may mean nothing."
-    )

@@ -30,7 +30,7 @@ from explorer.ui.data.image_query import (
     settings_of,
     split_texts,
 )
-from explorer.ui.html import links, shots
+from explorer.ui.html import links, maps, shots
 from explorer.ui.html.cards import cards
 from explorer.ui.html.elements import NOTHING, caption, notice, tag
 from explorer.ui.image import parts as image_parts
@@ -231,8 +231,10 @@ def _texts(
     except InputError as error:
         frame.show_problems([str(error)])
         return
-    if found.doubtful and query.view != "methods":
-        frame.draw(image_parts.doubts(found.doubtful))
+    shown = found.texts
+    if query.view == "methods":
+        shown = (found.texts[image_views.compared(query, found.texts)],)
+    frame.draw(maps.doubts([text for text in found.doubtful if text in shown]))
     image_views.draw(page, query, source, study, found)
 
 

@@ -20,9 +20,8 @@ from explorer.ui.address.address import href
 from explorer.ui.core import glossary
 from explorer.ui.data.image_query import ImageQuery, settings_of
 from explorer.ui.data.studies import pixels_digest
-from explorer.ui.html import shots
+from explorer.ui.html import maps, shots
 from explorer.ui.html.elements import NOTHING, Child, caption, joined, muted, tag
-from explorer.ui.image import parts as image_parts
 from explorer.ui.image.source import Source
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
@@ -60,6 +59,7 @@ def draw(page: Page, query: ImageQuery, source: Source, study: Study, found: Seg
 
 
 def _heatmaps(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
+    ends = found.ends(query.scale)
     drawn: dict[Size, Tensor] = {}  # of the last size: panels are painted one after the other
 
     def strengths(size: Size) -> Tensor:
@@ -74,9 +74,7 @@ def _heatmaps(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
             colour = painting.colour_of(place)
             return painting.paint(study.picture, strength, colour, query.opacity / 100)
 
-        peaks = found.grids.clamp(min=0).amax(dim=(0, 2, 3))
-        end = float(peaks.max() if query.scale == "shared" else peaks[place])
-        said = image_parts.map_caption(place, text, end, query.opacity, found.confidence[place])
+        said = maps.map_caption(place, text, ends[place], query.opacity, found.confidence[place])
         return Panel(f"Where “{text}” comes from", said, paint)
 
     return Shown(tuple(panel(place, text) for place, text in enumerate(found.texts)))
@@ -89,7 +87,7 @@ def _mask(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
     labels = found.labels(shots.preview_size(study.picture.size))
     keys = [
         [
-            image_parts.swatch(place, text),
+            maps.swatch(place, text),
             " ",
             muted(glossary.share(float((labels == place + 1).mean()))),
             " ",
@@ -107,7 +105,7 @@ def _mask(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
 
 
 def _methods(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
-    place = min(query.first, len(found.texts) - 1)
+    place = compared(query, found.texts)
     text = found.texts[place]
 
     def panel(method: Method) -> Panel:
@@ -150,8 +148,8 @@ def _difference(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
             [
                 tag(
                     "div",
-                    image_parts.swatch(one, first),
-                    image_parts.swatch(other, second),
+                    maps.swatch(one, first),
+                    maps.swatch(other, second),
                     css="legend",
                 ),
                 caption(
@@ -163,9 +161,14 @@ def _difference(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
     )
 
 
+def compared(query: ImageQuery, texts: tuple[str, ...]) -> int:
+    """Return the place of the text that methods are compared on."""
+    return min(query.first, len(texts) - 1)
+
+
 def pair(query: ImageQuery, texts: tuple[str, ...]) -> tuple[int, int]:
     """Return the places of the two texts that are compared; there are two or more."""
-    one = min(query.first, len(texts) - 1)
+    one = compared(query, texts)
     other = min(query.second, len(texts) - 1)
     return one, other if other != one else (one + 1) % len(texts)
 
