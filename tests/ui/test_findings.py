@@ -158,6 +158,7 @@ def test_a_wrong_id_is_one_sentence(page: str, identifier: str) -> None:
     html = html_of(run_page(page, id=identifier))
     assert f"This {page} cannot be shown" in html
     assert html.count('class="notice"') == 1
+    assert (f"No {page} was named." in html) is (not identifier)
     assert EVIL not in html
 
 

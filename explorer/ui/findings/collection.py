@@ -43,6 +43,9 @@ LONG = 4  # findings from which on they are moved by number, too
 def body(page: Page) -> None:
     """Draw the collection that the address names, or why there is none."""
     identifier = page.params.get("id", "")
+    if not identifier:
+        lost(page, "collection", "No collection was named.")
+        return
     try:
         if identifier == REPORT:
             _report(page)

@@ -33,6 +33,9 @@ LARGE = 480  # pixels of the long side of a picture of its own
 def body(page: Page) -> None:
     """Draw the finding that the address names, or why there is none."""
     identifier = page.params.get("id", "")
+    if not identifier:
+        lost(page, "finding", "No finding was named.")
+        return
     version = whole(page.params.get("edit", "")) or 0
     begun = edit.under_way(identifier) if version else None
     try:
