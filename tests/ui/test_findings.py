@@ -247,6 +247,32 @@ def test_saving_from_a_neurons_page(store: Store, bundle: Bundle, went: list[str
     assert f"finding?bundle=tiny&amp;id={saved.id}" in html
 
 
+@pytest.mark.parametrize("choice", ["none", "Trucks"])
+def test_a_typed_title_makes_a_new_collection_whatever_the_list_says(
+    store: Store, tiny_bundle: Path, went: list[str], choice: str
+) -> None:
+    """A bug: the title was ignored unless the list said “a new one”."""
+    other = store.add_collection(Collection("Trucks"))
+    app = opened(tiny_bundle)
+    app.selectbox(key="_save_group").set_value(other.id if choice == "Trucks" else choice)
+    app.text_input(key="_save_name").set_value("Vehicles")
+    click(app, "Save")
+    (saved,) = store.find(Wanted())
+    found = {group.content.title: group.content.findings for group in store.collections()}
+    assert found == {"Trucks": (), "Vehicles": (saved.id,)}
+
+
+def test_a_typed_title_makes_a_new_collection_on_a_findings_page(
+    ship: SavedFinding, store: Store
+) -> None:
+    store.add_collection(Collection("Trucks"))
+    app = run_page("finding", id=ship.id)
+    app.text_input(key="_add_name").set_value("Vehicles")
+    click(app, "Add")
+    found = {group.content.title: group.content.findings for group in store.collections()}
+    assert found == {"Trucks": (), "Vehicles": (ship.id,)}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [

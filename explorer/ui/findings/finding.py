@@ -23,7 +23,7 @@ from explorer.ui.html.elements import NOTHING, Child, caption, joined, notice, t
 from explorer.ui.html.links import actions, chips, link
 from explorer.ui.shell import frame, gate
 from explorer.ui.shell.frame import Page
-from explorer.ui.widgets.save_finding import NEW_COLLECTION
+from explorer.ui.widgets.save_finding import NEW_COLLECTION, NEW_TITLE, asks_new
 
 IN_FULL = 4  # neurons that are shown with all their pictures; more become cards
 PICTURES = 15
@@ -215,12 +215,12 @@ def _groups(page: Page, saved: SavedFinding) -> None:
             format_func=lambda choice: others.get(choice, choice),
             key="_add_group",
         )
-        name = columns[1].text_input("Title of a new collection", key="_add_name")
+        name = columns[1].text_input(NEW_TITLE, key="_add_name")
         sent = columns[2].form_submit_button("Add")
     if not sent:
         return
     try:
-        if group == NEW_COLLECTION:
+        if asks_new(group, name):
             author = gate.user() or str(st.session_state.get("_author", ""))
             store.add_collection(Collection(clean_line(name), (saved.id,), author=author))
         else:

@@ -46,6 +46,7 @@ COPIED = caption(
 )
 NO_COLLECTION = "none"
 NEW_COLLECTION = "a new one"
+NEW_TITLE = "Or the title of a new collection"
 PICTURES = ("scene", "attack", "finding", "own", "texts")  # the Image page's own
 OWN = ("bundle", "layer", "neuron", "image", "pins")  # parameters that are no view settings
 
@@ -188,7 +189,7 @@ def form(view: View, draft: Draft) -> None:
             format_func=lambda choice: groups.get(choice, choice),
             key="_save_group",
         )
-        name = st.text_input("Title of a new collection", max_chars=TITLE_LENGTH, key="_save_name")
+        name = st.text_input(NEW_TITLE, max_chars=TITLE_LENGTH, key="_save_name")
         with st.container(horizontal=True):
             sent = st.form_submit_button("Save", type="primary")
             if st.form_submit_button("Cancel"):
@@ -210,7 +211,7 @@ def form(view: View, draft: Draft) -> None:
             author=author,
         )
         into: str | Collection = "" if group == NO_COLLECTION else group
-        if group == NEW_COLLECTION:
+        if asks_new(group, name):
             into = Collection(clean_line(name), author=author)
         identifier = findings_data.store().add(finding, draft.identifier, into).id
     except ExplorerError as error:
@@ -219,6 +220,11 @@ def form(view: View, draft: Draft) -> None:
     st.session_state["_author"] = author
     frame.go("finding", bundle=view.key, id=identifier)
     st.rerun()
+
+
+def asks_new(group: str, title: str) -> bool:
+    """Return whether a new collection is wanted: a typed title counts before the list's choice."""
+    return group == NEW_COLLECTION or bool(clean_line(title))
 
 
 def _groups() -> tuple[dict[str, str], str]:
