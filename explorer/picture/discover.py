@@ -49,6 +49,8 @@ class FoundNeuron:
     strength: float
     """Effect over the threshold of its significant pictures."""
     significant: bool
+    comparable: bool
+    """Whether some picture of the bundle has as large an effect: `max_norm` is not passed."""
     title: Title
 
 
@@ -75,6 +77,7 @@ class Discovery:
     """What one picture's neurons say."""
 
     neurons: list[FoundNeuron]
+    """The largest effects first; those that are not comparable come after all others."""
     concepts: list[FoundConcept]
     significant: int
     """How many neurons are significant on the picture."""
@@ -104,6 +107,7 @@ class Discovery:
                     "effect": round(found.effect, 5),
                     "strength": round(found.strength, 3),
                     "significant": found.significant,
+                    "comparable": found.comparable,
                     "title": found.title.text,
                     "above_chance": found.title.claims,
                 }
@@ -117,6 +121,11 @@ def discover(
 ) -> Discovery:
     """Return the `top` concepts and the strongest `neurons` of one image of a reading.
 
+    Neurons are the significant ones, largest effect first; where there are none, all that have a
+    threshold. An effect beyond the neuron's largest on any of the bundle's pictures (`max_norm`)
+    has nothing to be compared with, so that such neurons come last. Concepts, and what is
+    significant, count them like the others.
+
     Raises:
         InputError: when `top` or `neurons` is not positive.
     """
@@ -127,6 +136,7 @@ def discover(
     order = np.argsort(-np.abs(effects) * (strengths != 0), kind="stable")
     chosen = significant_rows(bundle, effects)
     listed = chosen or [int(row) for row in order]
+    listed = sorted(listed, key=lambda row: not _comparable(bundle, row, effects))  # stable
     return Discovery(
         neurons=[_neuron(bundle, row, effects, strengths) for row in listed[:neurons]],
         concepts=_concepts(bundle, reading, image, effects, chosen, top),
@@ -227,6 +237,11 @@ def _strengths(bundle: Bundle, effects: np.ndarray) -> np.ndarray:
     return strengths
 
 
+def _comparable(bundle: Bundle, row: int, effects: np.ndarray) -> bool:
+    """Tell whether an effect is no larger than the neuron's largest among the bundle's pictures."""
+    return bool(abs(effects[row]) <= bundle.neurons["max_norm"].iloc[row])
+
+
 def _neuron(bundle: Bundle, row: int, effects: np.ndarray, strengths: np.ndarray) -> FoundNeuron:
     record = bundle.neurons.iloc[row]
     return FoundNeuron(
@@ -236,6 +251,7 @@ def _neuron(bundle: Bundle, row: int, effects: np.ndarray, strengths: np.ndarray
         effect=float(effects[row]),
         strength=float(strengths[row]),
         significant=bool(abs(strengths[row]) >= 1),
+        comparable=_comparable(bundle, row, effects),
         title=title_of(bundle, row),
     )
 

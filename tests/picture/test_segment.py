@@ -21,6 +21,7 @@ from explorer.picture.discover import (
     discover,
     join_near,
     rank_concepts,
+    significant_rows,
 )
 from explorer.picture.framing import Framing, border_colour
 from explorer.picture.maps import concept_maps, strongest_patches, text_shares
@@ -321,6 +322,25 @@ def test_near_scores_join_the_stronger_one() -> None:
     assert join_near(atoms, scores, 9) == [(1, [0, 3]), (2, [])]
     assert join_near(atoms, scores, 1) == [(1, [0, 3])]
     assert join_near(atoms, -np.ones(5), 3) == []
+
+
+def test_effects_beyond_the_bundles_pictures_are_said_to_be_and_come_last(bundle: Bundle) -> None:
+    """A bug: a neuron seldom driven led the list, thousands of times its threshold."""
+    reading = read(open_lens_model(bundle), [draw("red", "circle")])
+    rows = significant_rows(bundle, reading.effects[0])
+    assert len(rows) > 4
+    largest = np.abs(reading.effects[0])
+    beyond = set(rows[:2])
+    norms = [size / 2 if row in beyond else 2 * size for row, size in enumerate(largest)]
+    altered = replace(bundle, path=bundle.path)
+    altered.__dict__["neurons"] = bundle.neurons.assign(max_norm=norms)
+    found = discover(altered, reading, neurons=len(rows))
+    assert [neuron.row for neuron in found.neurons] == [*rows[2:], *rows[:2]]
+    assert [neuron.row for neuron in found.neurons if not neuron.comparable] == rows[:2]
+    plain = discover(bundle, reading, neurons=len(rows))
+    assert [one.text for one in found.concepts] == [one.text for one in plain.concepts]
+    listed = found.as_dict()["neurons"]
+    assert [neuron["comparable"] for neuron in listed] == [True] * (len(rows) - 2) + [False] * 2
 
 
 def test_a_picture_without_significant_neurons_has_no_concepts(bundle: Bundle) -> None:

@@ -166,6 +166,15 @@ def test_neurons_and_concepts_link_to_their_pages(view: View) -> None:
     assert html.count("<span></span>") == 16  # patches
 
 
+@pytest.mark.parametrize("comparable", [True, False])
+def test_a_card_gives_no_multiple_of_what_cannot_be_compared(view: View, comparable: bool) -> None:
+    found = Study.of(view.bundle, view.bundle.pictures.rgb(3)).discovery().neurons[0]
+    shown = replace(found, comparable=comparable, strength=6871.3)
+    card = image_parts.neuron_card(view, shown, Image.new("RGB", (4, 4)))
+    assert ("6,871.3 × its threshold" in card) is comparable
+    assert ("beyond anything among the bundle" in card) is not comparable
+
+
 def test_likely_texts_are_looked_for_first_in_an_upload(view: View) -> None:
     app = run()
     picture = draw("blue", "square")

@@ -156,12 +156,14 @@ def neuron_card(view: View, found: FoundNeuron, painted: Image.Image) -> Markup:
     """Show a neuron with its own map, `painted`, all of it a link to its page."""
     name = glossary.neuron_name(found.layer, found.neuron)
     source = picture_source(painting.encode(painted, "WEBP"))
-    times = f"{glossary.number(abs(found.strength), 1)} × its threshold"
+    how = f", {glossary.number(abs(found.strength), 1)} × its threshold"
+    if not found.comparable:
+        how = ": beyond anything among the bundle's pictures, so not comparable"
     body = (
         tag("span", tag("img", src=source, alt=f"Where {name} comes from"), css="shot"),
         tag("div", name, css="where"),
         named(found.title),
-        match(f"effect {glossary.effect(found.effect)}, {times}"),
+        match(f"effect {glossary.effect(found.effect)}{how}"),
     )
     return link("neuron", body, css="card", bundle=view.key, layer=found.layer, neuron=found.neuron)
 

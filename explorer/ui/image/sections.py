@@ -336,7 +336,9 @@ def _neurons(page: Page, query: ImageQuery, study: Study) -> None:
         tag("h2", "Neurons it drives most"),
         caption(
             "The largest effects on this picture, minus each neuron's mean over the bundle's "
-            "pictures, with where in the picture each comes from."
+            "pictures, with where in the picture each comes from. Effects beyond the neuron's "
+            "largest on any of the bundle's pictures come last: there is nothing to compare them "
+            "with."
         ),
         cards(
             (
