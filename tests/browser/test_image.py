@@ -123,11 +123,22 @@ def test_hostile_file_gets_one_sentence(visit: Visit, tmp_path: Path) -> None:
     visit.check()
 
 
+@pytest.mark.parametrize("visit", [(390, "light")], indirect=True, ids=str)
+def test_neurons_at_a_patch_are_named_whole_on_a_telephone(visit: Visit) -> None:
+    visit.open(IMAGE, HEADING)
+    cut = visit.page.locator(".readout .who a").evaluate_all(
+        "links => links.filter(link => link.scrollWidth > link.clientWidth).length"
+    )
+    assert cut == 0
+    visit.check()
+
+
 def test_patches_are_read_by_pointer_tap_and_keys(visit: Visit) -> None:
     visit.open(IMAGE, HEADING)
     visit.page.wait_for_function("() => document.documentElement.dataset.lensImage === 'ready'")
     cells, readout = visit.page.locator(".patches .cells span"), visit.page.locator(".readout")
     assert "Neurons here" in readout.inner_text()  # of the strongest patch, not a blank
+    assert visit.page.locator(".patches .cells span.on").count() == 1
     cells.nth(5).hover()
     visit.page.wait_for_selector('.patch-reader[data-at="5"]')
     first = readout.inner_text()

@@ -31,6 +31,7 @@ from explorer.picture.patches import Patch, strongest_at_patches
 from explorer.picture.presence import Presence
 from explorer.picture.study import Study
 from explorer.ui.address import address
+from explorer.ui.core import glossary
 from explorer.ui.data import own_pictures
 from explorer.ui.data.image_query import MOST_SHOWN, ImageQuery, read_query, split_texts
 from explorer.ui.data.loaders import View
@@ -163,7 +164,8 @@ def test_neurons_and_concepts_link_to_their_pages(view: View) -> None:
     for concept in found.concepts[:3]:
         assert concept.text in html
     assert html.count('data-page="image"') >= 10  # the examples
-    assert html.count("<span></span>") == 16  # patches
+    assert html.count("<span></span>") == 15  # patches, but for the one that is outlined
+    assert html.count('<span class="on"></span>') == 1
 
 
 @pytest.mark.parametrize("comparable", [True, False])
@@ -309,7 +311,10 @@ def test_the_patch_reader_lies_over_the_picture_and_carries_its_texts(view: View
         assert named == [text for text, _ in patch.concepts]
         rows = [view.bundle.row(*said["neurons"][place][:2]) for place, _ in cell[1]]
         assert rows == [row for row, _ in patch.neurons]
-    assert html.count("<span></span>") == 16
+    cells = re.findall(r'<span( class="on")?></span>', html)
+    assert len(cells) == 16
+    at = cells.index(' class="on"')
+    assert f'data-at="{at}"' in html
     assert 'alt="&lt;b&gt;"' in html
     readout = html.split('class="readout unsure"')[
         1
@@ -320,6 +325,13 @@ def test_the_patch_reader_lies_over_the_picture_and_carries_its_texts(view: View
     )
     named = re.findall(LISTED, readout.split("</ol>")[0])
     assert named == [text for text, _ in strongest.concepts]
+    assert patches[at // 4][at % 4] == strongest
+    numbers = re.findall(r'<span class="muted num">([^<]*)</span>', readout)
+    shares = [share for _, share in (*strongest.concepts, *strongest.neurons)]
+    assert numbers == [glossary.effect(share) for share in shares]  # as below the maps
+    assert [said["cells"][at][kind][0][1] for kind in (0, 1)] == [
+        glossary.effect(found[0][1]) for found in (strongest.concepts, strongest.neurons)
+    ]
     assert "120 × 60 pixels" in html
     assert "aspect-ratio:60/30" in html
     assert "top:-50.000%" in html  # the window reaches above and below a landscape picture

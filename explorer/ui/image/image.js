@@ -10,9 +10,8 @@ const element = (tag, css, ...inside) => {
   made.append(...inside);
   return made;
 };
-const thousandths = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
 const line = (what, value) =>
-  element("li", "", what, element("span", "num muted", thousandths(value)));
+  element("li", "", what, element("span", "num muted", value));
 const conceptLine = ({ texts }, [place, value]) =>
   line(element("b", "", texts[place]), value);
 const neuronLine = ({ neurons, page }, [place, value]) => {

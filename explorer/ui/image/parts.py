@@ -126,7 +126,7 @@ def _concept(view: View, concept: FoundConcept, share: float, mapped: Linked) ->
     name = link("neurons", concept.text, bundle=view.key, word=concept.text[:60])
     also = ", ".join(concept.joined[:4])
     near = [" ", muted(f"with {also}")] if also else NOTHING
-    score = tag("span", glossary.number(1000 * concept.score, 1), css="num")
+    score = tag("span", glossary.effect(concept.score), css="num")
     named = [
         link("neuron", f"{layer}.{neuron}", bundle=view.key, layer=layer, neuron=neuron)
         for layer, neuron, _ in concept.neurons[:NAMED]
@@ -175,6 +175,8 @@ def patch_reader(view: View, source: Source, study: Study) -> Markup:
     shown = picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
     window = framing.windows[0]
     rows, columns = len(patches), len(patches[0])
+    every = [patch for line in patches for patch in line]
+    strongest = _strongest(every)
     place = (
         f"left:{100 * window.left / framing.width:.3f}%;"
         f"top:{100 * window.top / framing.height:.3f}%;"
@@ -184,7 +186,7 @@ def patch_reader(view: View, source: Source, study: Study) -> Markup:
     )
     cells = tag(
         "div",
-        [tag("span")] * (rows * columns),
+        [tag("span", css="on" if number == strongest else None) for number in range(len(every))],
         css="cells",
         style=place,
         tabindex="0",
@@ -203,22 +205,24 @@ def patch_reader(view: View, source: Source, study: Study) -> Markup:
         ),
         caption(
             f"{source.size[0]:,} × {source.size[1]:,} pixels, seen as {rows} × {columns} patches. "
-            "Point at a patch to read what is strongest there, before that it is the strongest "
-            "patch; click to hold it.",
+            "Shown: the strongest patch (outlined). Point at another to see its own; click to keep "
+            "it. Numbers: what comes from the patch, in units of the model's output before "
+            "normalisation.",
             css="below",
         ),
-        _readout(view, _strongest(patches)),
+        _readout(view, every[strongest]),
         css="patch-reader",
+        data_at=str(strongest),
         data_patches=json.dumps(
             patch_texts(view, patches), ensure_ascii=False, separators=(",", ":")
         ),
     )
 
 
-def _strongest(patches: Sequence[Sequence[Patch]]) -> Patch:
-    """Return the patch whose first text gets most from it."""
-    every = (patch for line in patches for patch in line)
-    return max(every, key=lambda patch: patch.concepts[0][1] if patch.concepts else 0.0)
+def _strongest(patches: Sequence[Patch]) -> int:
+    """Return the place of the patch whose first text gets most from it."""
+    shares = [patch.concepts[0][1] if patch.concepts else 0.0 for patch in patches]
+    return shares.index(max(shares))
 
 
 def _readout(view: View, patch: Patch) -> Markup:
@@ -228,7 +232,7 @@ def _readout(view: View, patch: Patch) -> Markup:
         return tag("div", tag("h3", title), tag("ol", items))
 
     texts = (
-        tag("li", _named(view, text), muted(glossary.signed(1000 * share), num=True))
+        tag("li", _named(view, text), muted(glossary.effect(share), num=True))
         for text, share in patch.concepts
     )
     neurons = (
@@ -240,7 +244,7 @@ def _readout(view: View, patch: Patch) -> Markup:
                 muted(view.title(row).text),
                 css="who",
             ),
-            muted(glossary.signed(1000 * share), num=True),
+            muted(glossary.effect(share), num=True),
         )
         for row, share in patch.neurons
     )
@@ -249,17 +253,17 @@ def _readout(view: View, patch: Patch) -> Markup:
 
 
 def patch_texts(view: View, patches: Sequence[Sequence[Patch]]) -> dict[str, Any]:
-    """Return what image.js reads: texts and neurons once, per patch (place, thousandths)."""
+    """Return what image.js reads: texts and neurons once, per patch (place, share)."""
     texts: dict[str, int] = {}
     neurons: dict[int, int] = {}
     cells = [
         [
             [
-                [texts.setdefault(text, len(texts)), round(1000 * share, 1)]
+                [texts.setdefault(text, len(texts)), glossary.effect(share)]
                 for text, share in patch.concepts
             ],
             [
-                [neurons.setdefault(row, len(neurons)), round(1000 * share, 1)]
+                [neurons.setdefault(row, len(neurons)), glossary.effect(share)]
                 for row, share in patch.neurons
             ],
         ]

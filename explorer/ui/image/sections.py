@@ -199,7 +199,7 @@ def _concepts(
                 f"{found.significant:,} of {len(view.neurons):,} neurons are as strong on this "
                 "picture as on the few from which their direction was computed. Of the texts that "
                 "describe them, these receive most from all neurons together somewhere in the "
-                "picture: the mean of the strongest tenth of the patches, in thousandths of the "
+                "picture: the mean of the strongest tenth of the patches, in units of the "
                 "model's output before normalisation."
             ),
             image_parts.concept_list(view, found.concepts, mapped)
