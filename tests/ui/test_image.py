@@ -198,7 +198,34 @@ def test_a_picture_unlike_the_bundles_is_said_to_be(
 ) -> None:
     for answer in (True, False):
         monkeypatch.setattr(Presence, "unfamiliar", lambda self, bundle, said=answer: said)
-        assert (image.UNFAMILIAR in html_of(run(image="3"))) is answer
+        assert (image_parts.UNFAMILIAR in html_of(run(image="3"))) is answer
+
+
+def test_of_several_objects_the_measured_rate_stands_in_place_of_a_warning(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Presence, "unfamiliar", lambda self, bundle: True)
+    examples = image_source.example_scenes(view)
+    several = next(n for n, example in enumerate(examples) if len(example.labels) > 1)
+    assert len(examples[0].labels) == 1  # what is read best comes first
+    assert image_parts.UNFAMILIAR in html_of(run(scene="0"))
+    html = html_of(run(scene=str(several)))
+    assert image_parts.UNFAMILIAR not in html
+    assert "Of several objects no text stands for all" in html
+
+
+def test_the_rate_is_that_of_the_scenes_set(view: View) -> None:
+    picture = view.bundle.pictures.rgb(3)
+    name = "photographic, multiple"
+    source = image_source.Source("x", picture, (9, 9), ("a", "b"), "scene", name)
+    assert "such scenes" not in image_parts.unfamiliar(view, source)
+    rates = {"scenes": 0.7, "named": 0.4, "named_elsewhere": 0.47}
+    measured = {key: {"value": rate, "interval": None, "count": 9} for key, rate in rates.items()}
+    object.__setattr__(
+        view.bundle.manifest, "evidence", {"discovery": {name: {"unfamiliar": measured}}}
+    )
+    said = image_parts.unfamiliar(view, source)
+    assert "in 70 % of such scenes; ten concepts name 40 % of the objects in these, 47 %" in said
 
 
 def test_measured_rates_stand_beside_what_is_discovered(view: View) -> None:

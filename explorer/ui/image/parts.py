@@ -22,7 +22,7 @@ from explorer.ui.address.address import href
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
 from explorer.ui.html.cards import match, named, rank_bar
-from explorer.ui.html.elements import NOTHING, caption, joined, muted, tag
+from explorer.ui.html.elements import NOTHING, caption, joined, muted, notice, tag
 from explorer.ui.html.links import link, neuron_link
 from explorer.ui.html.pictures import image as bundle_picture
 from explorer.ui.html.pictures import picture_source
@@ -31,6 +31,11 @@ from explorer.ui.image.source import Example, Source
 
 SMALL = 168
 NAMED = 3  # neurons named at a patch
+
+UNFAMILIAR = (
+    "Low confidence: for 95 % of the bundle’s pictures some text is nearer to the model’s output "
+    "than any is for this one. Concepts and maps may mean little."
+)
 
 Linked = Callable[[str], Markup]
 """Text -> a link to its map."""
@@ -113,6 +118,30 @@ def hit_rates(view: View) -> Markup:
         said.append(f"in scenes of photographic cut-outs, {named('photographic')}")
     more = link("evidence", "Evidence", bundle=view.key, claim="discovery")
     return caption(f"{'; '.join(said)}. ", more, ".", css="below")
+
+
+def unfamiliar(view: View, source: Source) -> Markup:
+    """Say that no text is as near as is usual: a warning, but where several objects make it so."""
+    return _of_several(view, source.scene_set) if source.several else notice(UNFAMILIAR)
+
+
+def _of_several(view: View, scene_set: str) -> Markup:
+    """Say what is measured of a set's scenes to which no text is as near as is usual."""
+    said = (
+        "Of several objects no text stands for all: for 95 % of the bundle’s pictures some text is "
+        "nearer to the model’s output than any is for this one."
+    )
+    try:
+        measured = stored_evidence(view.bundle, "discovery")["discovery"][scene_set]["unfamiliar"]
+        scenes, named, elsewhere = (
+            glossary.share(measured[key]["value"]) for key in ("scenes", "named", "named_elsewhere")
+        )
+    except KeyError:
+        return caption(said)
+    return caption(
+        f"{said} So it is in {scenes} of such scenes; ten concepts name {named} of the objects in "
+        f"these, {elsewhere} in the others."
+    )
 
 
 def concept_list(view: View, concepts: Sequence[FoundConcept], mapped: Linked) -> Markup:

@@ -43,10 +43,6 @@ from explorer.ui.widgets import save_finding
 
 MOST_LIKELY = 5  # texts
 SUGGESTED = 3  # likely texts that are looked for first in an upload
-UNFAMILIAR = (
-    "Low confidence: for 95 % of the bundle’s pictures some text is nearer to the model’s output "
-    "than any is for this one. Concepts and maps may mean little."
-)
 TURN, CAMERA, MISSING = "_image_turn", "_image_camera", "_image_missing"
 GONE = (
     "This address belongs to a picture that a visitor uploaded; it was kept in their session "
@@ -193,7 +189,7 @@ def _concepts(
         frame.draw(
             image_parts.no_better(view),
             image_parts.likely(view, study.likely(MOST_LIKELY), mapped),
-            notice(UNFAMILIAR) if study.unfamiliar else NOTHING,
+            image_parts.unfamiliar(view, source) if study.unfamiliar else NOTHING,
             tag("h2", "Concepts discovered"),
             caption(
                 f"{found.significant:,} of {len(view.neurons):,} neurons are as strong on this "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -23,12 +23,14 @@ SCENE_SIDE = 336
 THUMBNAIL = 112
 PICTURES = 6
 """Held-out photographs offered as examples."""
-# pool and whether several objects, for each example in order
+# pool and whether several objects, for each example in order: from the scenes whose objects are
+# named most often by ten concepts to the least, as measured on the shipped bundle (85, 74, 42 and
+# 22 %), so that the first thing a visitor sees is read as well as any
 _PLAN = (
-    *[("pictogram", True)] * 4,
-    *[("photographic", True)] * 3,
     *[("pictogram", False)] * 2,
     ("photographic", False),
+    *[("pictogram", True)] * 4,
+    *[("photographic", True)] * 3,
 )
 
 
@@ -44,6 +46,13 @@ class Source:
     """Texts to look for first; none for an upload, whose concepts are taken."""
     kind: str
     """"upload", "scene", "attack", "finding" or "image"."""
+    scene_set: str = ""
+    """Of a seeded scene: the set it is of, as the evidence on discovery calls it."""
+
+    @property
+    def several(self) -> bool:
+        """Whether it is a seeded scene of several objects."""
+        return bool(self.scene_set) and len(self.suggested) > 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +62,8 @@ class Example:
     picture: Image.Image
     labels: tuple[str, ...]
     thumbnail: bytes
+    scene_set: str
+    """`SceneSet.name`."""
 
 
 def example_pictures(view: View) -> list[int]:
@@ -83,7 +94,8 @@ def _draw_scenes(view: View) -> list[Example]:
             except InputError:
                 continue
             small = scene.image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-            found.append(Example(scene.image, scene.labels, painting.encode(small, "WEBP")))
+            thumbnail = painting.encode(small, "WEBP")
+            found.append(Example(scene.image, scene.labels, thumbnail, scene_set.name))
             break
     return found
 
@@ -107,7 +119,8 @@ def addressed(view: View, query: ImageQuery) -> Source | None:
     number = query.scene or 0
     if image is None and number < len(scenes):
         scene = scenes[number]
-        return _source(f"Example {number + 1}", scene.picture, scene.labels, "scene")
+        found = _source(f"Example {number + 1}", scene.picture, scene.labels, "scene")
+        return replace(found, scene_set=scene.scene_set)
     image = image or 0
     if image >= len(view.bundle.pictures):
         return None
