@@ -13,7 +13,7 @@ from explorer.ui.core import glossary
 from explorer.ui.data import grouping
 from explorer.ui.data.grouping import Cluster
 from explorer.ui.data.loaders import View
-from explorer.ui.html.elements import NOTHING, Child, caption, tag
+from explorer.ui.html.elements import NOTHING, Child, caption, muted, tag
 from explorer.ui.html.links import neuron_link, pin_button
 from explorer.ui.html.pictures import dot, strip
 
@@ -128,7 +128,7 @@ def _measure(view: View, measure: Measure, value: float, rank: float) -> Markup:
         tag("div", measure.name, css="name"),
         tag("div", measure.show(value), css="value"),
         _ranked(view, measure, rank),
-        tag("div", f"┃ {chance.said}", css="chance") if chance else NOTHING,
+        tag("div", f"┃ {chance.said}", css="chance") if chance else _unmeasured(measure),
         tag("div", measure.meaning, css="why"),
     )
 
@@ -142,8 +142,13 @@ def measure_line(view: View, row: int, measure: Measure) -> Markup:
         tag("span", measure.name, css="name", title=measure.meaning),
         tag("b", measure.show(value)),
         _ranked(view, measure, rank),
-        tag("span", chance.said if chance else "", css="chance"),
+        tag("span", chance.said, css="chance") if chance else tag("span", _unmeasured(measure)),
     )
+
+
+def _unmeasured(measure: Measure) -> Markup:
+    """Say that a level is missing, of a measure that says nothing without one."""
+    return muted("random weights: not measured") if measure.untrained else NOTHING
 
 
 def _ranked(view: View, measure: Measure, rank: float) -> Markup:
