@@ -45,7 +45,8 @@ from explorer.bundle.meaning import title_of
 from explorer.describe.agreement import TopWeights, rank_shares
 from explorer.errors import InputError
 from explorer.kept import kept
-from explorer.search.known import Neighbour, known_row, nearest_known, pictured
+from explorer.search.familiar import Neighbour, nearest_known
+from explorer.search.known import known_row, pictured
 from explorer.search.query import Term, parse_query
 from explorer.search.spelling import likely_meant
 from explorer.search.texts import Embed, text_embeddings
@@ -94,6 +95,8 @@ class TextSearch:
     """Whether neurons come in the order of score times `told`."""
     among: NDArray[np.bool_] | None = None
     """[neuron]: which neurons may be found; all where it is None."""
+    embed: Embed | None = None
+    """What takes the place of the bundle's model."""
 
     @cached_property
     def atoms(self) -> NDArray[np.float32]:
@@ -204,7 +207,7 @@ class TextSearch:
 
     def neighbour(self, term: int) -> Neighbour:
         """Return the known text nearest to the query's text of that number."""
-        return nearest_known(self.bundle, self.atoms[term])
+        return nearest_known(self.bundle, self.written[term], self.atoms[term], self.embed)
 
     def texts(self, top: int) -> list[tuple[int, float]]:
         """Return rows and cosines of the texts nearest to the query but the query's own."""
@@ -353,7 +356,7 @@ def open_search(bundle: Bundle, query: str, embed: Embed | None = None) -> TextS
     )
     written = tuple(term.text for term in terms)
     embeddings = text_embeddings(bundle, [term.text for term in known], embed)
-    found = TextSearch(bundle, query.strip(), known, written, places, embeddings)
+    found = TextSearch(bundle, query.strip(), known, written, places, embeddings, embed=embed)
     _ = found.direction, found.embedding  # refuses texts that cancel out
     return found
 
@@ -375,8 +378,9 @@ def search_text(
     """Return what a query leads to, ready for JSON; at most `top` entries of each kind.
 
     Keys: `terms`, one outside the dictionary with what may be meant instead (`did_you_mean`), the
-    `nearest` known text with its cosine, and whether that is `far`; `texts` near the query
-    that pictures show, and `other_texts`; `directions` towards and `away` from it (cosine); `sets`
+    `nearest` known text with its cosine, the one that random `letters` reach, words `never` shown
+    to the model, and whether the text is `far` from all that it knows; `texts` near the query that
+    pictures show, and `other_texts`; `directions` towards and `away` from it (cosine); `sets`
     that hold its texts and `near_sets` that hold near ones (weight); `both`: neurons that carry
     all of several added texts.
 
@@ -417,6 +421,8 @@ def _unknown(found: TextSearch, term: int) -> dict[str, Any]:
     return {
         "did_you_mean": likely_meant(found.bundle, found.terms[term].text),
         "nearest": {"text": found.bundle.texts[near.row], "cosine": _round(near.cosine)},
+        "letters": _round(near.letters),
+        "never": list(near.never),
         "far": near.far,
     }
 

@@ -43,13 +43,15 @@ def text_embeddings(bundle: Bundle, texts: Sequence[str], embed: Embed | None = 
     return embeddings
 
 
-def text_directions(bundle: Bundle, texts: Sequence[str]) -> Floats:
+def text_directions(bundle: Bundle, texts: Sequence[str], embed: Embed | None = None) -> Floats:
     """Return embeddings without what all texts share: [text, embed], unit norm.
+
+    `embed` takes the place of the bundle's model.
 
     Raises:
         InputError: as `text_embeddings` does.
     """
-    return bundle.dictionary.centre(text_embeddings(bundle, texts))
+    return bundle.dictionary.centre(text_embeddings(bundle, texts, embed))
 
 
 def _live(bundle: Bundle) -> Embed:

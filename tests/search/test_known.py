@@ -10,7 +10,7 @@ import pytest
 from explorer.bundle import Bundle
 from explorer.describe.dictionary import TextDictionary
 from explorer.search import open_search, unknown_texts
-from explorer.search.known import known_row, nearest_known, pictured
+from explorer.search.known import known_row, pictured
 from explorer.search.query import Term
 
 
@@ -78,25 +78,3 @@ def test_near_texts_are_split_by_what_pictures_show(
         assert [row for row, _ in near] == [row for row, _ in expected]
         assert [s for _, s in near] == pytest.approx([s for _, s in expected], abs=1e-4)
     assert found.near_texts(0, True) == []
-
-
-def test_the_nearest_known_text_against_brute_force(bundle: Bundle) -> None:
-    """A text of the dictionary is near, a direction that no text points in is far."""
-    mean = bundle.text_mean.astype(np.float64)
-    centred = bundle.text_embeddings.astype(np.float64) - mean
-    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
-    pairs = centred @ centred.T
-    np.fill_diagonal(pairs, -1)
-    usual = np.quantile(pairs.max(axis=1), 0.1)
-
-    own = nearest_known(bundle, centred[5].astype(np.float32))
-    assert (own.row, own.far) == (5, False)
-    assert own.cosine == pytest.approx(1, abs=1e-3)
-    assert own.usual == pytest.approx(usual, abs=1e-3)
-
-    anywhere = np.random.default_rng(0).normal(size=len(mean))
-    anywhere /= np.linalg.norm(anywhere)
-    far = nearest_known(bundle, anywhere.astype(np.float32))
-    assert far.row == int((centred @ anywhere).argmax())
-    assert far.cosine == pytest.approx((centred @ anywhere).max(), abs=1e-3)
-    assert far.cosine < usual and far.far

@@ -70,7 +70,7 @@ CASES = [
     ("search", {"q": "red circle", "page": "2"}, "page 2 of 5", None),
     ("search", {"q": "red circle", "page": "99"}, "page 5 of 5", "There are 5 pages"),
     ("search", {"q": "red circle", "page": "zero"}, "page 1 of 5", "“zero” is not a page number"),
-    ("search", {"q": "a yellow star"}, "embedded live", "Nothing is near"),
+    ("search", {"q": "a yellow star"}, "embedded live", "makes of"),
     ("search", {"q": "circel"}, "Did you mean", None),
     ("search", {"q": "circel + red squaer"}, "“red squaer” is not in the dictionary", None),
     ("search", {"q": '"circel"'}, "embedded live", None),
@@ -89,10 +89,15 @@ CASES = [
     ("search", {"mode": "picture", "find": "circle"}, 'alt="red circle"', None),
     ("search", {"mode": "picture", "find": "zebra"}, "Choose", "hold “zebra”"),
     ("concept", {}, "carry most weight", None),
-    ("concept", {"text": "red circle"}, "It is in the sparse sets of", None),
-    ("concept", {"text": "a yellow star"}, "the model has just embedded it", "Nothing is near"),
-    ("concept", {"text": "red - red"}, "“red - red”", "Nothing is near"),  # one text
-    ("concept", {"text": EVIL}, "&lt;img src=x", "Nothing is near"),
+    ("concept", {"text": "red circle"}, "sparse sets, where a text at random is in", None),
+    (
+        "concept",
+        {"text": "a yellow star"},
+        "the model has just embedded it",
+        "makes of",
+    ),
+    ("concept", {"text": "red - red"}, "“red - red”", None),  # one text
+    ("concept", {"text": EVIL}, "&lt;img src=x", "makes of"),
     ("concept", {"text": "circel"}, "Did you mean", None),
     ("concept", {"text": '"circel"'}, "<h1>“circel”</h1>", None),
     ("concept", {"text": "circles"}, "Shown is “circle”", None),

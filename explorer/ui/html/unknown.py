@@ -8,7 +8,7 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from explorer.search import TextSearch
-from explorer.search.known import Neighbour
+from explorer.search.familiar import Neighbour
 from explorer.search.query import Term
 from explorer.ui.core import glossary
 from explorer.ui.html.elements import caption, joined, tag
@@ -46,7 +46,7 @@ def embedded_live(found: TextSearch) -> Markup:
 
 
 def any_far(found: TextSearch) -> bool:
-    """Return whether some text of the query is near to none that the dictionary has."""
+    """Return whether some text of the query may mean nothing to the model."""
     return any(near.far for near in _neighbours(found).values())
 
 
@@ -58,12 +58,14 @@ def _near(found: TextSearch, number: int, near: Neighbour) -> str:
     said = (
         f"“{found.terms[number].text}” is not in the dictionary: the model has just embedded it. "
         f"The nearest text that is there is “{found.bundle.texts[near.row]}”, cosine "
-        f"{glossary.number(near.cosine)} without what all texts share."
+        f"{glossary.number(near.cosine)} without what all texts share; random letters reach up to "
+        f"{glossary.number(near.letters)}."
     )
-    if not near.far:
-        return said
-    return (
-        f"{said} Nothing is near: nine in ten texts of the dictionary have a neighbour above "
-        f"{glossary.number(near.usual)}. The model may not know what it means, so trust little of "
-        "what follows."
-    )
+    if near.never:
+        words = ", ".join(f"‘{word}’" for word in near.never)
+        whose = "its" if len(near.never) == 1 else "their"
+        what = f"what follows is what it makes of {whose} letters"
+        return f"The model was never shown {words}: {what}. {said}"
+    if near.far:
+        return f"{said} What follows may be no more than what the model makes of its letters."
+    return said
