@@ -156,13 +156,7 @@ class TextSearch:
         The chance that a top picture lies nearer to it than a random one (farther from it, for
         pictures of the negative end); 0.5 is guessing. See `explorer.describe.agreement`.
         """
-        held = self.bundle
-        weights = kept(
-            held,
-            "top weights",
-            lambda: TopWeights.of(held.top_images, held.top_effects, held.sizes["image"]),
-        )
-        return weights.agreement(self._image_ranks, rows)
+        return top_weights(self.bundle).agreement(self._image_ranks, rows)
 
     def told(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return how far above guessing pictures show what the direction says, [row] in [0, 1]."""
@@ -339,6 +333,15 @@ class TextSearch:
                 part = slice(sets.indptr[place], sets.indptr[place + 1])
                 weights[sets.indices[part], column] = sets.data[part]
         return weights
+
+
+def top_weights(bundle: Bundle) -> TopWeights:
+    """Return what each of the neurons' top pictures counts for, kept with the bundle."""
+    return kept(
+        bundle,
+        "top weights",
+        lambda: TopWeights.of(bundle.top_images, bundle.top_effects, bundle.sizes["image"]),
+    )
 
 
 def open_search(bundle: Bundle, query: str, embed: Embed | None = None) -> TextSearch:

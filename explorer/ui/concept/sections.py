@@ -23,7 +23,7 @@ from explorer.ui.data.labelled import labelled
 from explorer.ui.data.loaders import View
 from explorer.ui.html import charts
 from explorer.ui.html.elements import caption, joined, notice, tag
-from explorer.ui.html.hits import TRUST_SAID, found_by, hit_cards, labels_note
+from explorer.ui.html.hits import TRUST_SAID, best_by_chance_said, found_by, hit_cards, labels_note
 from explorer.ui.html.links import actions, chips, choices, concept_link, link, text_chips
 from explorer.ui.html.pictures import image, tile
 from explorer.ui.html.unknown import did_you_mean, embedded_live
@@ -251,7 +251,7 @@ def _neurons(page: Page, found: TextSearch) -> None:
     nav = choices("concept", "Evidence", EVIDENCE, by, BY, bundle=view.key, text=_text(page))
     towards, away = _hits(view, found, by)
     heading = tag("h2", "Which neurons write it")
-    frame.draw(tag("div", heading, nav, css="claim-head next"), caption(_said(by)))
+    frame.draw(tag("div", heading, nav, css="claim-head next"), caption(_said(view, by)))
     note = labels_note if by == LABELS else found_by
     for title, none, hits in (
         ("Towards it", "No neuron writes it.", towards),
@@ -289,10 +289,10 @@ def _hits(view: View, found: TextSearch, by: str) -> tuple[list[Hit], list[Hit]]
     return towards, away
 
 
-def _said(by: str) -> str:
+def _said(view: View, by: str) -> str:
     return {
         DIRECTION: "Those whose direction is nearest to the text, and most opposed to it. "
-        f"{TRUST_SAID}",
+        f"{TRUST_SAID} {best_by_chance_said(view)}",
         SETS: "Those whose sparse set holds the text, with positive or negative weight. "
         f"{TRUST_SAID}",
         LABELS: "Those with the most top pictures that carry the text as label or keyword, at the "

@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from explorer.search import Hit, TextSearch
+from explorer.search.meaningless import best_by_chance
 from explorer.ui.core import glossary
 from explorer.ui.data.grouping import NEGATIVE, POSITIVE
 from explorer.ui.data.loaders import View
@@ -16,8 +17,18 @@ from explorer.ui.html.elements import Child, joined, tag
 
 TRUST_SAID = (
     "The order weighs this by how well the neuron’s pictures show the text: the chance that one of "
-    "its top pictures lies nearer to it than a random one. 50 % is guessing and counts for nothing."
+    "its top pictures lies nearer to it than a random one. 50 % is what one neuron gets by "
+    "guessing, and counts for nothing."
 )
+
+
+def best_by_chance_said(view: View) -> str:
+    """Say what the best of all neurons reaches for a text that means nothing."""
+    best = best_by_chance(view.bundle)
+    return (
+        f"The best neuron for a meaningless text reaches about {glossary.signed(best.cosine)} and "
+        f"{glossary.share(best.shown)}."
+    )
 
 
 def hit_cards(

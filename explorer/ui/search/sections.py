@@ -37,7 +37,7 @@ from explorer.ui.data.labelled import labelled
 from explorer.ui.data.loaders import View
 from explorer.ui.html.cards import match
 from explorer.ui.html.elements import Child, caption, joined, muted, notice, tag
-from explorer.ui.html.hits import TRUST_SAID, found_by, hit_cards, labels_note
+from explorer.ui.html.hits import TRUST_SAID, best_by_chance_said, found_by, hit_cards, labels_note
 from explorer.ui.html.links import (
     actions,
     anchor,
@@ -121,6 +121,8 @@ def _text(page: Page, query: SearchQuery) -> None:
         nav.append(choices("search", "Ranking", RANKS, query.rank, "rank", **here))
     hits = labelled(view, found.terms, LIMIT, among=among) if show == LABELS else _hits(found, show)
     order = f" {TRUST_SAID}" if query.rank == TRUSTED and show != LABELS else ""
+    if show in (TOWARDS, AWAY):
+        order += f" {best_by_chance_said(view)}"
     frame.draw(actions(nav), caption(f"{_explained(show, found)}{order}"), _left_out(view, query))
     note = labels_note if show == LABELS else found_by
     paged(page, query, hits, lambda shown: hit_cards(view, shown, lambda hit: note(found, hit)))
