@@ -28,6 +28,8 @@ NAMED = 5
 """Words of a title at most."""
 SHARED = 3
 """Words of a title at most that the pictures share."""
+AGAINST = "against: "
+"""Before words that it points away from, where it points to none."""
 NOTHING = "nothing above chance"
 SILENT = "no effect"
 
@@ -81,16 +83,21 @@ def _passing(bundle: Bundle) -> Passing:
     return Passing(words, drivers, counts, np.where(drivers, shared, ""))
 
 
-def title_of(bundle: Bundle, row: int) -> Title:
-    """Return what a neuron may be called; see the module."""
+def title_of(bundle: Bundle, row: int, end: int = 1) -> Title:
+    """Return what a neuron may be called; see the module.
+
+    `end` is that of its direction, 1 or -1. The negative one is called by words of negative weight;
+    which pictures drive a neuron says nothing of it.
+    """
     if not bundle.tested:
-        return Title(str(bundle.neurons["concepts"].iloc[row]) or SILENT, "untested")
+        text = str(bundle.neurons["concepts"].iloc[row]) or SILENT
+        return Title(text if end > 0 else f"{AGAINST}{text}", "untested")
     words = words_of(bundle, row)
     if words:
-        towards = [text for text, weight in words if weight >= 0]
-        away = [f"−{text}" for text, weight in words if weight < 0]
-        return Title(", ".join((towards or away)[:NAMED]), "words")
-    drivers = drivers_of(bundle, row)
+        towards = [text for text, weight in words if end * weight >= 0][:NAMED]
+        away = [text for text, weight in words if end * weight < 0][:NAMED]
+        return Title(", ".join(towards) or f"{AGAINST}{', '.join(away)}", "words")
+    drivers = drivers_of(bundle, row) if end > 0 else []
     if drivers:
         return Title(f"pictures of {', '.join(drivers[:SHARED])}", "pictures")
     return Title(NOTHING, "nothing")

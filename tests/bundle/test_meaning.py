@@ -10,6 +10,7 @@ import pytest
 from explorer.bundle import Bundle
 from explorer.bundle.facts import neuron_facts
 from explorer.bundle.meaning import (
+    AGAINST,
     NOTHING,
     drivers_of,
     fitted,
@@ -34,7 +35,7 @@ def test_a_title_holds_the_first_words_alone(bundle: Bundle) -> None:
         first = [bundle.texts[int(text)] for text in bundle.concept_ids[row, :WORDS]]
         title = title_of(bundle, row)
         assert title.claims and title.basis == "words"
-        assert {word.removeprefix("−") for word in title.text.split(", ")} <= set(first)
+        assert set(title.text.removeprefix(AGAINST).split(", ")) <= set(first)
         assert [word for word, _ in words_of(bundle, row)] == first
 
 
@@ -42,8 +43,19 @@ def test_words_that_it_points_away_from_are_left_out_or_said(bundle: Bundle) -> 
     for row in range(BY_WORDS, len(bundle.neurons), KINDS):
         words = words_of(bundle, row)
         towards = [word for word, weight in words if weight >= 0]
-        named = title_of(bundle, row).text.split(", ")
-        assert named == (towards or [f"−{word}" for word, _ in words])
+        away = [word for word, weight in words if weight < 0]
+        assert title_of(bundle, row).text == (", ".join(towards) or f"against: {', '.join(away)}")
+
+
+def test_the_negative_end_has_its_own_title(bundle: Bundle) -> None:
+    """A bug: pictures of the negative end stood under the words of the positive one."""
+    for row in range(BY_WORDS, len(bundle.neurons), KINDS):
+        words = words_of(bundle, row)
+        towards = [word for word, weight in words if weight >= 0]
+        away = [word for word, weight in words if weight < 0]
+        expected = ", ".join(away) or f"against: {', '.join(towards)}"
+        assert title_of(bundle, row, end=-1).text == expected
+    assert title_of(bundle, BY_PICTURES, end=-1).text == NOTHING
 
 
 def test_without_words_a_title_says_what_pictures_share(bundle: Bundle) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from explorer.bundle import Bundle
-from explorer.bundle.meaning import NOTHING, title_of
+from explorer.bundle.meaning import AGAINST, NOTHING, title_of
 from explorer.bundle.measures import TABLE
 from explorer.describe.prediction import random_precision
 from explorer.evidence import registry
@@ -124,7 +124,7 @@ def test_a_card_shows_no_word_beyond_those_above_chance(told_bundle: Path) -> No
     for row in range(0, 30, KINDS):
         words = {told.bundle.texts[int(i)] for i in told.bundle.concept_ids[row, :WORDS]}
         shown = re.search(r'<div class="concepts">([^<]*)</div>', cards.card(told, row))
-        assert shown and {w.removeprefix("−") for w in shown[1].split(", ")} <= words
+        assert shown and set(shown[1].removeprefix(AGAINST).split(", ")) <= words
 
 
 def test_hints_and_files_name_neurons_by_the_same_rule(told_bundle: Path) -> None:

@@ -530,6 +530,7 @@ def test_a_neuron_that_carries_texts_at_its_negative_end_shows_that_end(view: Vi
     images = view.bundle.top_images[5, 1, : grouping.STRONGEST]
     assert shown == [str(i) for i in images if i >= 0]
     assert f"pictures: {cards.words_said(view, 5, grouping.NEGATIVE)}" in card
+    assert "opposite end</span>" in card and "opposite end" not in cards.card(view, 5)
 
 
 def test_a_match_is_what_a_neuron_stands_for_before_what_it_is_opposed_to(view: View) -> None:

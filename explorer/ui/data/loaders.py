@@ -116,9 +116,9 @@ class View:
         """Return how neurons are listed unless an address says otherwise."""
         return Usual("prediction" if self.bundle.tested else "agreement", self.sieved)
 
-    def title(self, row: int) -> Title:
-        """Return what a neuron may be called; see `explorer.bundle.meaning`."""
-        return title_of(self.bundle, row)
+    def title(self, row: int, end: int = 1) -> Title:
+        """Return what one end of a neuron may be called; see `explorer.bundle.meaning`."""
+        return title_of(self.bundle, row, end)
 
     @cached_property
     def trust(self) -> NDArray[np.float32]:

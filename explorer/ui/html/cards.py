@@ -19,6 +19,7 @@ from explorer.ui.html.pictures import dot, strip
 
 SMALL_CARD_PICTURES = 6
 UNTESTED = "Heaviest texts; this bundle was not compared with chance"
+OPPOSITE_WHY = "Pictures that move it against its direction; words of its direction are not theirs"
 SHOWS_WHY = "Words of labels and keywords that its top pictures share, with the number of pictures"
 
 
@@ -43,10 +44,13 @@ def card(
         most = SMALL_CARD_PICTURES if small else grouping.STRONGEST
         pictures = grouping.strongest(view, row, most, end)
     silent = " · silent" if view.silent[row] else ""
+    opposite = end == grouping.NEGATIVE
+    sign = -1 if opposite else 1
+    chip = [" ", tag("span", "opposite end", css="chip", title=OPPOSITE_WHY)] if opposite else ""
     body = (
         strip(view, pictures),
-        tag("div", f"{glossary.neuron_name(layer, neuron)}{silent}", css="where"),
-        tag("div", title, css="concepts") if title else named(view.title(row)),
+        tag("div", f"{glossary.neuron_name(layer, neuron)}{silent}", chip, css="where"),
+        tag("div", title, css="concepts") if title else named(view.title(row, sign)),
         NOTHING if title else _shows(view, row, end),
         note,
         NOTHING if small else measures_line(view, row),
