@@ -28,7 +28,7 @@ from explorer.ui.address.search_query import (
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
 from explorer.ui.html.cards import cards, match
-from explorer.ui.html.elements import Child, caption, joined, tag
+from explorer.ui.html.elements import Child, caption, joined, notice, tag
 from explorer.ui.html.links import actions, anchor, choices
 from explorer.ui.html.pair_cards import pair_card
 from explorer.ui.search.results import LIMIT, NOTHING_FOUND, paged
@@ -58,7 +58,8 @@ TRUST_SAID = (
 def of_texts(page: Page, query: SearchQuery, search: TextSearch) -> None:
     """Draw the pairs that texts lead to."""
     view, trusted = page.view, query.rank == TRUSTED
-    found = PairSearch(search, trusted=trusted, above=query.above)
+    sieved = query.above and bool(above_chance(view.bundle).any())
+    found = PairSearch(search, trusted=trusted, above=sieved)
     show = query.show or TOWARDS
     hits = {TOWARDS: found.towards, AWAY: found.away, SETS: found.sets}[show](LIMIT)
     here = {"bundle": view.key} | replace(query, page=1).params()
@@ -98,8 +99,9 @@ def of_picture(page: Page, query: SearchQuery, chosen: ChosenPicture, show: str)
     places = pair_directions(bundle)
     relative = _relative(page.view, effects)
     scores = effects if query.by == EFFECT else relative
-    if query.above:
-        scores = np.where(above_chance(bundle), scores, 0)
+    passing = above_chance(bundle)
+    if query.above and passing.any():
+        scores = np.where(passing, scores, 0)
     sign = 1 if show == TOWARDS else -1
     hits = [
         PairHit(int(places.rows[n]), int(places.places[n]), int(n), float(scores[n]))
@@ -144,25 +146,18 @@ def _drawn(
         pair = pair_at(view.bundle, hit.row, hit.place)
         return pair_card(view, hit.row, pair, note(hit, pair))
 
-    if query.above and not passing.any():
-        everything = {"bundle": view.key} | replace(query, above=False, page=1).params()
-        frame.draw(
-            tag("h2", "No pair’s words are above chance"),
-            tag(
-                "p",
-                f"None of this bundle’s {len(passing):,} pairs has words that pass the test, so "
-                "none is listed by name. Their numbers and pictures can still be read.",
-            ),
-            anchor("search", everything, f"Show all {len(passing):,} pairs", "button first"),
-            css="empty",
-        )
-        return
     frame.draw(_sieve(view, query, passing))
     paged(page, query, hits, lambda shown: cards(map(card, shown)), NOTHING_FOUND)
 
 
 def _sieve(view: View, query: SearchQuery, passing: NDArray[np.bool_]) -> Markup:
     """Say whether pairs that are no more than chance are left out, with a link to the other way."""
+    if not passing.any():
+        said = (
+            f"None of this bundle’s {len(passing):,} pairs has words that are above chance, so all "
+            "are shown: read their numbers and pictures, not their names."
+        )
+        return notice(said) if query.above else caption(said)
     here = {"bundle": view.key} | replace(query, page=1).params()
     stay = {"data_stay": True}
     if query.above:
@@ -171,8 +166,6 @@ def _sieve(view: View, query: SearchQuery, passing: NDArray[np.bool_]) -> Markup
             "than chance left out. ",
             anchor("search", here | {ABOVE: "0"}, "Show all", marks=stay),
         )
-    if not passing.any():
-        return caption("No pair’s words are above chance: read numbers and pictures, not names.")
     return caption(
         "Pairs whose words are no more than chance are among them. ",
         anchor("search", here | {ABOVE: "1"}, "Show only those above chance", marks=stay),
