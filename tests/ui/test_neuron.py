@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from explorer.ui.data.intervals import intervals
 from explorer.ui.data.loaders import View
 from explorer.ui.data.neuron import TABS, cut, head_shares, read_neuron
 from explorer.ui.html.pictures import image
+from explorer.ui.neuron import texts
 from explorer.ui.neuron.downloads import vector_file
 from explorer.ui.neuron.pairs import colour_of, coloured
 from explorer.ui.widgets import neuron_maps
@@ -277,6 +279,24 @@ def test_the_answer_and_its_chance_come_first(
     _, html = first_screen(told_bundle, 1, monkeypatch)  # by its pictures
     assert "".join(f"<b>{word}</b>, " for word in SHARED.split(", ")).rstrip(", ") in html
     assert "No word fits its direction better than chance" in html
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "None of these texts is above"),
+        (1, "Only the first text is above"),
+        (3, "The first 3 texts are above"),
+    ],
+)
+def test_how_many_texts_are_above_chance_is_a_sentence(
+    view: View, monkeypatch: pytest.MonkeyPatch, count: int, said: str
+) -> None:
+    """A bug: it said “first 1 are”."""
+    neuron, _ = read_neuron({"layer": "1", "neuron": "5"}, view)
+    counts = np.full(len(view.neurons), count)
+    monkeypatch.setitem(vars(view), "passing", replace(view.passing, counts=counts))
+    assert said in texts.chance_said(neuron)
 
 
 def test_a_meaningless_neuron_is_said_to_be_one(

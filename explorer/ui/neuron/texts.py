@@ -29,7 +29,7 @@ def section(page: Page, neuron: Neuron) -> None:
     texts = sum(len(cluster.concepts) for cluster in clusters)
     frame.draw(
         tag("h2", "Sparse decomposition"),
-        caption(_chance(neuron)),
+        caption(chance_said(neuron)),
         caption(
             f"The {min(BARS, texts)} heaviest of the {texts} texts whose weighted sum comes "
             "closest to the neuron's direction (cosine "
@@ -46,13 +46,14 @@ def section(page: Page, neuron: Neuron) -> None:
         _slider(page, neuron)
 
 
-def _chance(neuron: Neuron) -> str:
+def chance_said(neuron: Neuron) -> str:
     """Say how many of the texts beat chance."""
     if not neuron.view.bundle.tested:
         return f"{UNTESTED}."
     count = int(neuron.view.passing.counts[neuron.row])
-    said = "None of these texts is" if not count else f"The pursuit's first {count} are"
-    return f"{said} above chance. {CHANCE_SAID}"
+    said = ("None of these texts is", "Only the first text is")
+    shown = said[count] if count < len(said) else f"The first {count} texts are"
+    return f"{shown} above chance. {CHANCE_SAID}"
 
 
 def _slider(page: Page, neuron: Neuron) -> None:
