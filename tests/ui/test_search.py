@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from explorer.bundle import Bundle
+from explorer.bundle.meaning import words_of
 from explorer.bundle.measures import measures_of
 from explorer.pixels import FORMATS
 from explorer.search import Hit, open_search
@@ -684,6 +686,35 @@ def test_layers_count_the_sets_that_hold_the_text(view: View) -> None:
     for number, layer in enumerate(view.layers):
         inside = view.neurons["layer"].to_numpy()[rows] == layer
         assert towards[number] == (inside & (weights > 0)).sum()
+
+
+def test_a_concept_is_counted_above_chance_before_its_sets(
+    told_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug: the sets that hold a text were counted, as many as hold a text at random."""
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(told_bundle.parent))
+    told = View("told", Bundle.open(told_bundle))
+    word, _ = next(one for one in words_of(told.bundle, 0) if one[1] > 0)
+    found = open_search(told.bundle, word)
+    claimed = concept.claimed_weights(told, found)
+    for row in range(len(told.neurons)):
+        assert claimed[row] == pytest.approx(dict(words_of(told.bundle, row)).get(word, 0))
+    named, held = int((claimed > 0).sum()), int((found.weights != 0).sum())
+    usual = (np.asarray(told.bundle.concept_ids) >= 0).sum() / len(told.bundle.texts)
+    html = html_of(run_page("concept", text=word))
+    names = "1 neuron names" if named == 1 else f"{named:,} neurons name"
+    assert names in html
+    assert f"It is in {held:,} sparse sets, where a text at random is in {usual:,.0f}." in html
+    behind = concept.layer_counts(told, found)
+    figure = concept.layers_figure(told.layers, *(np.zeros_like(side) for side in behind), behind)
+    assert [list(bars.y) for bars in figure.data[:2]] == [behind[0].tolist(), (-behind[1]).tolist()]
+
+
+def test_hits_stand_beside_what_the_best_neuron_reaches_by_chance() -> None:
+    for page, params in (("search", {"q": "red circle"}), ("concept", {"text": "red circle"})):
+        assert "The best neuron for a meaningless text reaches about +" in html_of(
+            run_page(page, **params)
+        )
 
 
 def test_layers_of_an_unknown_text_count_the_nearest_directions(view: View) -> None:

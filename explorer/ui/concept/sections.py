@@ -125,7 +125,7 @@ def _actions(view: View, found: TextSearch) -> Markup:
     near = text_chips(view, found.near_texts(NEIGHBOURS, shown=True))
     return joined(
         [
-            embedded_live(found) if found.places[0] < 0 else caption(_known(found)),
+            embedded_live(found) if found.places[0] < 0 else caption(_known(view, found)),
             actions(link("search", "Search with it", css="button", bundle=view.key, q=query)),
             tag("h2", "Neighbouring texts"),
             caption(
@@ -137,12 +137,31 @@ def _actions(view: View, found: TextSearch) -> Markup:
     )
 
 
-def _known(found: TextSearch) -> str:
+def _known(view: View, found: TextSearch) -> str:
     (term,), (written,) = found.terms, found.written
     other = term.text.casefold() != written.casefold()
+    shown = f"Shown is “{term.text}”, which the dictionary has. " if other else ""
     held = int(np.count_nonzero(found.weights))
-    said = f"It is in the sparse sets of {held:,} of {len(found.weights):,} neurons."
-    return f"Shown is “{term.text}”, which the dictionary has. {said}" if other else said
+    usual = np.count_nonzero(np.asarray(view.bundle.concept_ids) >= 0) / len(view.bundle.texts)
+    sets = f"in {held:,} sparse sets, where a text at random is in {usual:,.0f}."
+    if not view.bundle.tested:
+        return f"{shown}It is {sets}"
+    named = int(np.count_nonzero(claimed_weights(view, found) > 0))
+    if not named:
+        return f"{shown}No neuron’s words above chance name it. It is {sets}"
+    one = named == 1
+    whose = "1 neuron names" if one else f"{named:,} neurons name"
+    return f"{shown}{whose} it among {'its' if one else 'their'} words above chance. It is {sets}"
+
+
+def claimed_weights(view: View, found: TextSearch) -> NDArray[np.float32]:
+    """Return the text's weight among each neuron's words above chance, else 0: [neuron]."""
+    counts = view.passing.counts
+    most = int(counts.max(initial=0))
+    named = np.asarray(view.bundle.concept_ids[:, :most]) == found.places[0]
+    named &= np.arange(most) < counts[:, None]
+    weights: NDArray[np.float32] = np.where(named.any(axis=1), found.weights, 0)
+    return weights
 
 
 def layer_counts(view: View, found: TextSearch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -156,6 +175,13 @@ def layer_counts(view: View, found: TextSearch) -> tuple[NDArray[np.int64], NDAr
         count = max(1, round(NEAREST * len(found.cosines)))
         least = np.sort(np.abs(found.cosines))[-count]
         strength = np.where(np.abs(found.cosines) >= least, found.cosines, 0)
+    return _by_layer(view, strength)
+
+
+def _by_layer(
+    view: View, strength: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the neurons of each layer with a positive and with a negative strength: two [layer]."""
     layers = view.neurons["layer"].to_numpy()
     towards, away = (
         np.bincount(layers[side], minlength=view.layers[-1] + 1)[view.layers]
@@ -165,28 +191,53 @@ def layer_counts(view: View, found: TextSearch) -> tuple[NDArray[np.int64], NDAr
 
 
 def _layers(view: View, found: TextSearch) -> None:
-    towards, away = layer_counts(view, found)
-    rule = (
-        "whose sparse set holds the text with positive (up) or negative weight (down)"
-        if np.any(found.weights)
-        else f"among the {NEAREST:.0%} whose direction lies nearest to the text (up) or to its "
-        "opposite (down)".replace("%", " %")
+    counts = layer_counts(view, found)
+    frame.draw(tag("h2", "In which layers"), caption(_layers_said(view, found)))
+    if np.any(found.weights) and view.bundle.tested:
+        drawn = layers_figure(view.layers, *_by_layer(view, claimed_weights(view, found)), counts)
+    else:
+        drawn = layers_figure(view.layers, *counts)
+    st.plotly_chart(drawn, config=charts.CONFIG, key="layers", width="stretch")
+
+
+def _layers_said(view: View, found: TextSearch) -> str:
+    if not np.any(found.weights):
+        share = f"{NEAREST:.0%}".replace("%", " %")
+        return (
+            f"Neurons of each layer among the {share} whose direction lies nearest to the text "
+            f"(up) or to its opposite (down); of a layer that nothing sets apart, {share} are."
+        )
+    held = np.count_nonzero(np.asarray(view.bundle.concept_ids) >= 0)
+    usual = held / len(view.bundle.texts) / len(view.layers)
+    sets = (
+        "whose sparse set holds the text with positive (up) or negative weight (down); a text at "
+        f"random is in {usual:,.0f} sets a layer."
     )
-    frame.draw(tag("h2", "In which layers"), caption(f"Neurons of each layer {rule}."))
-    st.plotly_chart(
-        layers_figure(view.layers, towards, away),
-        config=charts.CONFIG,
-        key="layers",
-        width="stretch",
+    if not view.bundle.tested:
+        return f"Neurons of each layer {sets}"
+    return (
+        f"Neurons of each layer that name it among their words above chance. In grey, those {sets}"
     )
+
+
+Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Neurons of each layer towards a text and away from it: two [layer]."""
 
 
 def layers_figure(
-    layers: list[int], towards: NDArray[np.int64], away: NDArray[np.int64]
+    layers: list[int],
+    towards: NDArray[np.int64],
+    away: NDArray[np.int64],
+    behind: Counts | None = None,
 ) -> go.Figure:
-    """Draw bars up for neurons that write the text, down for those that write against it."""
+    """Draw bars up for neurons that write the text, down for those that write against it.
 
-    def bars(counts: NDArray[np.int64], sign: int, colour: str, name: str) -> dict[str, object]:
+    `behind`: what is drawn in pale grey behind them.
+    """
+
+    def bars(
+        counts: NDArray[np.int64], sign: int, colour: str, name: str, **more: object
+    ) -> dict[str, object]:
         return {
             "type": "bar",
             "x": [str(layer) for layer in layers],
@@ -195,13 +246,20 @@ def layers_figure(
             "customdata": counts.tolist(),
             "hovertemplate": f"layer %{{x}}<br><b>%{{customdata:,}} neurons</b> {name}"
             "<extra></extra>",
-        }
+        } | more
 
-    reach = int(max(towards.max(initial=1), away.max(initial=1)))
+    width = {"width": 0.4} if behind else {}
+    quiet = [
+        bars(counts, sign, charts.NEUTRAL, f"{where} by their sets", opacity=0.3)
+        for counts, sign, where in zip(
+            behind or (), (1, -1), ("towards it", "away from it"), strict=False
+        )
+    ]
+    reach = max(int(counts.max(initial=1)) for counts in (towards, away, *(behind or ())))
     step = max(1, round(reach / 3))
     ticks = [step * place for place in range(-3, 4)]
     return charts.figure(
-        bars(away, -1, charts.NEUTRAL, "away from it"),
+        bars(away, -1, charts.NEUTRAL, "away from it", **width),
         240,
         {"title": charts.axis_title("layer"), "type": "category", "showgrid": False},
         {
@@ -210,8 +268,8 @@ def layers_figure(
             "ticktext": [f"{abs(tick):,}" for tick in ticks],
             "zeroline": True,
         },
-        under=[bars(towards, 1, ACCENT, "towards it")],
-        barmode="relative",
+        under=[*quiet, bars(towards, 1, ACCENT, "towards it", **width)],
+        barmode="overlay",
     )
 
 
