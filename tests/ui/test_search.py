@@ -75,7 +75,7 @@ CASES = [
     ("search", {"q": "a yellow star"}, "embedded live", "makes of"),
     ("search", {"q": "circel"}, "Did you mean", None),
     ("search", {"q": "circel + red squaer"}, "“red squaer” is not in the dictionary", None),
-    ("search", {"q": '"circel"'}, "embedded live", None),
+    ("search", {"q": '"circel"'}, "embedded live", "makes of"),
     ("search", {"q": "Red Circles"}, "for “Red Circles”", None),
     ("search", {"q": "red +"}, "For example", "after the last operator"),
     ("search", {"q": "red - red"}, "For example", "cancel out"),
@@ -101,7 +101,7 @@ CASES = [
     ("concept", {"text": "red - red"}, "“red - red”", None),  # one text
     ("concept", {"text": EVIL}, "&lt;img src=x", "makes of"),
     ("concept", {"text": "circel"}, "Did you mean", None),
-    ("concept", {"text": '"circel"'}, "<h1>“circel”</h1>", None),
+    ("concept", {"text": '"circel"'}, "<h1>“circel”</h1>", "makes of"),
     ("concept", {"text": "circles"}, "Shown is “circle”", None),
     ("compare", {}, "Nothing pinned yet", None),
     ("compare", {"pins": "1.5"}, "Pictures they respond to", "One neuron is pinned"),
