@@ -1,7 +1,8 @@
 """Adversarial pictures by text-to-image, for whoever has a model: prompts, and their pictures.
 
 Prompts are written from a template over the concepts and can be copied into any tool. With the
-optional package `diffusers` and a model that the user names, pictures are generated here.
+optional package `diffusers` and a model that whoever runs the program names, pictures are
+generated here.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ def prompts(
 def load_pipeline(model: str, device: str = "cpu") -> Any:
     """Open a text-to-image pipeline: a folder or a name that diffusers knows.
 
+    Weights are read from safetensors alone, since opening any other file can run code. A name may
+    be downloaded: it must not come from a visitor.
+
     Raises:
         InputError: when diffusers is missing or the model cannot be opened.
     """
@@ -61,12 +65,12 @@ def load_pipeline(model: str, device: str = "cpu") -> Any:
         raise InputError(NO_DIFFUSERS) from error
     try:
         pipeline: Any = diffusers.DiffusionPipeline
-        return pipeline.from_pretrained(model).to(device)
+        return pipeline.from_pretrained(model, use_safetensors=True).to(device)
     except Exception as error:  # whatever a missing or damaged model leads to
         reason = " ".join(str(error).split())[:160]
         raise InputError(
             f"The text-to-image model '{model}' cannot be opened ({reason}): name a folder that "
-            "diffusers saved, or a model it can reach."
+            "diffusers saved, or a model it can reach, with its weights as safetensors."
         ) from error
 
 

@@ -550,6 +550,13 @@ def test_a_wrong_pipeline_is_one_sentence(tmp_path: Path) -> None:
         load_pipeline(str(tmp_path / "none"))
 
 
+def test_a_pipeline_of_pickled_weights_is_refused(tiny_pipeline: Path, tmp_path: Path) -> None:
+    """Opening a pickle runs what is in it."""
+    load_pipeline(str(tiny_pipeline)).save_pretrained(tmp_path, safe_serialization=False)
+    with pytest.raises(InputError, match="cannot be opened"):
+        load_pipeline(str(tmp_path))
+
+
 def test_the_command_measures_and_writes(
     tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,8 +17,9 @@ from explorer.attack.pairs import Pair
 from explorer.build import build
 from explorer.bundle import Bundle, reseal_evidence
 from explorer.bundle.pictures import PictureStore
+from explorer.errors import InputError
 from explorer.ui.address.attack_query import AttackQuery, read_attack, read_scene, write_scene
-from explorer.ui.adversarial import pairs
+from explorer.ui.adversarial import pairs, prompts
 from explorer.ui.data import attacks, loaders
 from explorer.ui.data.classes import classes_of
 from explorer.ui.data.loaders import View
@@ -186,6 +187,36 @@ def test_widgets_write_the_address() -> None:
     assert not app.exception
     assert app.query_params["seed"] == "7"
     assert app.query_params["target"] == "green circle"
+
+
+def test_visitors_cannot_name_the_model_that_pictures_are_generated_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bug: a field took any path or name, which the server then opened or downloaded."""
+    monkeypatch.delenv(prompts.MODEL_VARIABLE, raising=False)
+    app = run(**PAIR)
+    assert "a photo of a blue square" in app.code[0].value
+    assert prompts.HOW_TO_GENERATE in html_of(app)
+    assert "_generate" not in {button.key for button in app.button}
+    opened = []
+
+    def refuse(model: str) -> None:
+        opened.append(model)
+        raise InputError("It is not there.")
+
+    monkeypatch.setenv(prompts.MODEL_VARIABLE, "models/ours")
+    monkeypatch.setattr(prompts, "load_pipeline", refuse)
+    monkeypatch.setattr(prompts, "find_spec", lambda name: None)
+    assert prompts.HOW_TO_GENERATE in html_of(run(**PAIR))
+    monkeypatch.setattr(prompts, "find_spec", lambda name: name)
+    app = run(**PAIR)
+    assert "a photo of a blue square" in app.code[0].value
+    assert prompts.HOW_TO_GENERATE not in html_of(app)
+    assert not opened
+    app.button(key="_generate").click().run()
+    assert not app.exception
+    assert opened == ["models/ours"]
+    assert "It is not there." in html_of(app)
 
 
 def test_a_picture_of_a_batch_opens_on_the_image_page(view: View) -> None:
