@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
@@ -19,7 +20,7 @@ from explorer.ui.address.bundles_query import (
     read_bundles,
 )
 from explorer.ui.bundles.plot import BEST, overlap_figure
-from explorer.ui.core import glossary
+from explorer.ui.core import command_line, glossary
 from explorer.ui.data import loaders, matches
 from explorer.ui.data.loaders import View
 from explorer.ui.data.matches import Beside
@@ -45,7 +46,7 @@ def body(page: Page) -> None:
     query, problems = read_bundles(page.params, page.view.key, list(found))
     frame.show_problems(page.problems + problems)
     if not query.other:
-        frame.draw(_one_only(page.view, str(folder)), css="empty")
+        frame.draw(_one_only(page.view, folder), css="empty")
         return
     _choice(page, query, list(found))
     try:
@@ -61,12 +62,13 @@ def body(page: Page) -> None:
     _neurons(page, second, matched, query)
 
 
-def _one_only(view: View, folder: str) -> Markup:
+def _one_only(view: View, folder: Path) -> Markup:
     said = (
         f"“{view.key}” is the only bundle in {folder}: build a second one there from the same "
         "pictures, with another model or after a fine-tune, and reload this page."
     )
-    build = f"python -m explorer build --model … --images bundle:{folder}/{view.key} --out …"
+    images = f"bundle:{view.bundle.path.resolve()}"
+    build = command_line.explorer("build", "--model", "MODEL", "--images", images, "--out", "OUT")
     return joined([tag("h2", "Nothing to compare with yet"), tag("p", said), command(build)])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from explorer.evidence.claim import FAILS, HOLDS, PARTLY, Result, Verdict
 from explorer.evidence.drawing import Number, Shown, percent
 from explorer.evidence.figures import is_figure, leaves
 from explorer.evidence.stored import MALFORMED, recall_of, stored_evidence
+from explorer.ui.core import command_line
 from explorer.ui.evidence import plots
 from explorer.ui.html import charts
 from explorer.ui.html.elements import NOTHING, caption, command, figures, joined, table, tag
@@ -90,8 +90,8 @@ def _to_measure(page: Page, missing: Sequence[str]) -> Markup:
 
 
 def _command(page: Page, section: str = "") -> str:
-    path = shlex.quote(str(page.view.bundle.path.resolve()))
-    return f"python -m explorer evidence {path}" + (f" --only {section}" if section else "")
+    only = ["--only", section] if section else []
+    return command_line.explorer("evidence", page.view.bundle.path.resolve(), *only)
 
 
 def _stamp(page: Page) -> tuple[Path, int]:

@@ -27,6 +27,7 @@ from explorer.errors import BundleError, ExplorerError, InputError
 from explorer.places import CHECKOUT, WHERE_SHIPPED, bundles_folder
 from explorer.ui.address.address import PINS, arrive, href, parse_jump
 from explorer.ui.address.pin import pinned
+from explorer.ui.core import command_line
 from explorer.ui.core.theme import FAVICON, STYLE
 from explorer.ui.data import loaders
 from explorer.ui.data.loaders import View
@@ -91,7 +92,7 @@ def told(view: View) -> Iterator[None]:
     try:
         yield
     except BundleError as error:
-        draw(_broken(view.key, str(error)))
+        draw(_broken(view.key, view.bundle.path, str(error)))
     except ExplorerError as error:
         draw(notice(str(error)))
 
@@ -125,7 +126,7 @@ def _begin(name: str) -> Page:
     except BundleError as error:
         _navigation(name, key)
         _switcher(list(found), key)
-        draw(_broken(key, str(error)))
+        draw(_broken(key, found[key], str(error)))
         st.stop()
     params, lost = pins.settle(view, params)
     arrive(name, params)
@@ -292,12 +293,12 @@ def _no_bundle(folder: str) -> Markup:
     )
 
 
-def _broken(key: str, message: str) -> Markup:
+def _broken(key: str, folder: Path, message: str) -> Markup:
     return _empty(
         f"Bundle “{key}” cannot be opened",
         tag("p", message),
         tag("p", "To see all that is wrong with it:"),
-        command(f"python -m explorer verify precomputed/{key}"),
+        command(command_line.explorer("verify", folder.resolve())),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
+from itertools import chain
 
 from markupsafe import Markup
 
 from explorer.bundle import MODEL_FOLDER, Bundle
+from explorer.ui.core import command_line
 from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import NOTHING, caption, tag
 
@@ -32,15 +33,24 @@ def what_it_lacks(view: View) -> Markup:
 
 def rebuild_command(bundle: Bundle) -> str:
     """Return the command that builds a bundle's pictures, texts and layers again."""
+    here = bundle.path.resolve()
+    options = _model_options(bundle) | {
+        "--images": f"bundle:{here}",
+        "--texts": f"bundle:{here}",
+        "--layers": ",".join(map(str, bundle.manifest.layers)),
+        "--out": f"{here}-tested",
+    }
+    return command_line.explorer("build", *chain.from_iterable(options.items()))
+
+
+def _model_options(bundle: Bundle) -> dict[str, str]:
+    """Return the options that load a bundle's model: of its own, or of where it came from."""
+    own = bundle.path.resolve() / MODEL_FOLDER
+    if own.is_dir():
+        return {"--model": f"local-dir:{own}"}
     model = bundle.manifest.model
-    here = shlex.quote(f"{bundle.path.parent.name}/{bundle.path.name}")
-    own = (bundle.path / MODEL_FOLDER).is_dir()
-    parts = [
-        f"--model {f'local-dir:{here}/{MODEL_FOLDER}' if own else model['source']}",
-        f"--pretrained {model['pretrained']}" if model["pretrained"] and not own else "",
-        f"--images bundle:{here}",
-        f"--texts bundle:{here}",
-        f"--layers {','.join(map(str, bundle.manifest.layers))}",
-        f"--out {here}-tested",
-    ]
-    return " ".join(["python -m explorer build", *filter(None, parts)])
+    weights = {
+        "--pretrained": model["pretrained"],
+        "--pretrained-text": model.get("pretrained_text"),
+    }
+    return {"--model": model["source"]} | {key: name for key, name in weights.items() if name}
