@@ -1,7 +1,7 @@
-"""Notes: Markdown to HTML that cannot do anything but be read.
+"""Notes, and the cards of models: Markdown to HTML that cannot do anything but be read.
 
-Raw HTML stays text, pictures are not fetched (a note would tell its author who reads it), links
-lead to web and mail addresses only. Headings stand below those of the page.
+Raw HTML stays text, pictures are not fetched (they would tell the author who reads it), links lead
+to web and mail addresses only. Headings stand below those of the page.
 """
 
 from __future__ import annotations

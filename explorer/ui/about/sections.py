@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import streamlit as st
 from markupsafe import Markup
 
-from explorer.bundle import verify
+from explorer.bundle import MODEL_FOLDER, verify
 from explorer.bundle.manifest import Texts, all_stay
+from explorer.findings import notes
 from explorer.ui.core import glossary
 from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import NOTHING, command, figures, table, tag
 from explorer.ui.shell import frame
 
 CREDITS_SHOWN = 12
+FRONT_MATTER = re.compile(r"\A---\n.*?^---$", re.DOTALL | re.MULTILINE)  # of a model card
 
 
 def summary(view: View) -> None:
@@ -163,7 +166,7 @@ def settings(view: View) -> None:
 
 def model_card(view: View) -> None:
     """Draw the model's own card, where the bundle ships one."""
-    card = view.bundle.path / "model" / "README.md"
+    card = view.bundle.path / MODEL_FOLDER / "README.md"
     frame.draw(tag("h2", "Model card"))
     if not card.is_file():
         source = view.bundle.manifest.model.get("source", "unknown")
@@ -171,15 +174,8 @@ def model_card(view: View) -> None:
         frame.draw(tag("p", said))
         return
     with st.container(border=True, key="lens_card"):
-        st.markdown(_plain_headings(card.read_text("utf-8", errors="replace")))
-
-
-def _plain_headings(markdown: str) -> str:
-    """Return the card's text without front matter, its headings below the page's own."""
-    if markdown.startswith("---"):
-        markdown = markdown.split("\n---", 1)[-1]
-    lines = (f"##{line}" if line.startswith("#") else line for line in markdown.splitlines())
-    return "\n".join(lines)
+        text = FRONT_MATTER.sub("", card.read_text("utf-8", errors="replace"))
+        frame.draw(tag("div", notes.to_html(text), css="note"))
 
 
 def build_another() -> None:
