@@ -110,34 +110,53 @@ def audit(
         raise InputError(f"No neuron moves this picture from “{right}” to “{wrong}”.")
     texts = functional.normalize(torch.from_numpy(np.stack(embeddings)), dim=1)
     before = _cosines(reading.trace.representation, texts)
-    means = mean_activations(bundle)
-    after, count = before, 0
-    for step in steps:
-        count = min(step, len(order))
-        after = _cosines(
-            ablated_output(opened, bundle, reading.images, order[:count], means), texts
-        )
-        if after[0] >= after[1] or count == len(order):
-            break
-    rows = [int(row) for row in order[:count]]
-    table = bundle.neurons
+    after, count = _mended(opened, bundle, reading.images, order, texts, steps) or (before, 0)
+    close = closeness(bundle, right, wrong, embeddings)
     return Audit(
         right,
         wrong,
         before,
         after,
         count,
-        tuple(
-            Pusher(
-                int(table["layer"].iloc[row]),
-                int(table["neuron"].iloc[row]),
-                float(effects[row]),
-                float(pushes[row]),
-                str(table["concepts"].iloc[row]),
-            )
-            for row in rows
-        ),
-        _concepts(bundle, order, pushes, closeness(bundle, right, wrong, embeddings), concepts),
+        tuple(_pusher(bundle, int(row), effects, pushes) for row in order[:count]),
+        _concepts(bundle, order, pushes, close, concepts),
+    )
+
+
+def _mended(
+    opened: LensModel,
+    bundle: Bundle,
+    images: Tensor,
+    order: NDArray[np.int64],
+    texts: Tensor,
+    steps: Sequence[int],
+) -> tuple[tuple[float, float], int] | None:
+    """Ablate ever more neurons until the prediction is right; None where `steps` is empty.
+
+    Returns the cosines after the last step, and how many neurons it ablated.
+    """
+    means = mean_activations(bundle)
+    found = None
+    for step in steps:
+        count = min(step, len(order))
+        output = ablated_output(opened, bundle, images, order[:count], means)
+        right, wrong = _cosines(output, texts)
+        found = (right, wrong), count
+        if right >= wrong or count == len(order):
+            break
+    return found
+
+
+def _pusher(
+    bundle: Bundle, row: int, effects: NDArray[np.float64], pushes: NDArray[np.float64]
+) -> Pusher:
+    table = bundle.neurons
+    return Pusher(
+        int(table["layer"].iloc[row]),
+        int(table["neuron"].iloc[row]),
+        float(effects[row]),
+        float(pushes[row]),
+        str(table["concepts"].iloc[row]),
     )
 
 

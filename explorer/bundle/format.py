@@ -31,7 +31,12 @@ FILES = {
 
 def document() -> str:
     """Return the page, Markdown."""
-    parts = [
+    parts = [*_head(), *_arrays(), *_files(), *_neurons(), *_images(), *_manifest()]
+    return "\n".join(parts) + "\n"
+
+
+def _head() -> list[str]:
+    return [
         "# The bundle format",
         "",
         "Written by `python -m explorer.bundle.format` from the tables in `explorer/bundle`: "
@@ -41,6 +46,11 @@ def document() -> str:
         f"tables are Parquet; there are no pickles. `{MANIFEST}` lists every other file with its "
         "SHA-256 and size, and carries a digest of itself.",
         "",
+    ]
+
+
+def _arrays() -> list[str]:
+    return [
         "## Arrays",
         "",
         "Axes of one name have one length in all arrays, but for the files of single layers.",
@@ -52,20 +62,24 @@ def document() -> str:
             (_array_row(array) for array in [*ARRAYS.values(), MEAN_COEFFICIENTS]),
         ),
         "",
-        "## Other files",
-        "",
-        *_table(("file", "what it is"), ((f"`{name}`", about) for name, about in FILES.items())),
-        "",
-        "## Columns of `neurons.parquet`",
-        "",
-        *_table(
-            ("column", "what it is"),
-            [
-                *((f"`{column.name}`", column.about) for column in OWN),
-                *((f"`{measure.key}`", measure.meaning) for measure in TABLE),
-            ],
-        ),
-        "",
+    ]
+
+
+def _files() -> list[str]:
+    rows = ((f"`{name}`", about) for name, about in FILES.items())
+    return ["## Other files", "", *_table(("file", "what it is"), rows), ""]
+
+
+def _neurons() -> list[str]:
+    rows = [
+        *((f"`{column.name}`", column.about) for column in OWN),
+        *((f"`{measure.key}`", measure.meaning) for measure in TABLE),
+    ]
+    return ["## Columns of `neurons.parquet`", "", *_table(("column", "what it is"), rows), ""]
+
+
+def _images() -> list[str]:
+    return [
         "## Columns of `images.parquet`",
         "",
         f"{', '.join(f'`{name}`' for name in COLUMNS)}: texts, empty where unknown; `split` is one "
@@ -73,20 +87,18 @@ def document() -> str:
         "`pictures.bin` the picture's file lies, in bytes. Bundles of a folder may have "
         f"{' and '.join(f'`{name}`, {about}' for name, about in OUTSIDE.items())}.",
         "",
-        f"## Keys of `{MANIFEST}`",
-        "",
-        *_table(
-            ("key", "what it is"),
-            [
-                *(
-                    (f"`{field.alias or name}`", str(field.description))
-                    for name, field in Manifest.model_fields.items()
-                ),
-                ("`digest`", "SHA-256 of all other keys as canonical JSON"),
-            ],
-        ),
     ]
-    return "\n".join(parts) + "\n"
+
+
+def _manifest() -> list[str]:
+    rows = [
+        *(
+            (f"`{field.alias or name}`", str(field.description))
+            for name, field in Manifest.model_fields.items()
+        ),
+        ("`digest`", "SHA-256 of all other keys as canonical JSON"),
+    ]
+    return [f"## Keys of `{MANIFEST}`", "", *_table(("key", "what it is"), rows)]
 
 
 def _array_row(array: Array[Any]) -> tuple[str, ...]:

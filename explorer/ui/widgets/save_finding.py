@@ -158,38 +158,26 @@ def _dialog(view: View, draft: Draft) -> None:
     form(view, draft)
 
 
+@dataclass(frozen=True)
+class _Answers:
+    """What someone wrote into the form, as it stands there."""
+
+    title: str
+    neurons: str
+    note: str
+    tags: str
+    author: str
+    group: str
+    """Of a collection the id; or `NO_COLLECTION`, `NEW_COLLECTION`."""
+    name: str
+    """Of a new collection."""
+
+
 def form(view: View, draft: Draft) -> None:
     """Draw title, note, tags, author and collection; what is saved opens on its own page."""
     groups, problem = _groups()
     with st.form("_save_form", border=False):
-        title = st.text_input("Title", draft.title, max_chars=TITLE_LENGTH, key="_save_title")
-        neurons = ""
-        if draft.about:
-            view_alone = ORIGIN in draft.settings
-            neurons = st.text_input(
-                "Neurons",
-                format_neurons(draft.neurons),
-                placeholder="none: the finding is about this view" if view_alone else None,
-                help="layer.neuron, as in 9.105; several separated by commas",
-                key="_save_neurons",
-            )
-        if draft.picture is not None:
-            frame.draw(COPIED)
-        text = st.text_area(
-            "Note",
-            max_chars=NOTE_LENGTH,
-            placeholder="What does it mean, and why? You can use Markdown.",
-            key="_save_note",
-        )
-        tags = st.text_input("Tags", placeholder="ships, vehicles", key="_save_tags")
-        author = author_input("_save_author")
-        group = st.selectbox(
-            "Collection",
-            [NO_COLLECTION, *groups, NEW_COLLECTION],
-            format_func=lambda choice: groups.get(choice, choice),
-            key="_save_group",
-        )
-        name = st.text_input(NEW_TITLE, max_chars=TITLE_LENGTH, key="_save_name")
+        answers = _fields(draft, groups)
         with st.container(horizontal=True):
             sent = st.form_submit_button("Save", type="primary")
             if st.form_submit_button("Cancel"):
@@ -198,26 +186,11 @@ def form(view: View, draft: Draft) -> None:
         frame.show_problems([problem] if problem else [])
         return
     try:
-        finding = Finding(
-            bundle=findings_data.reference(view),
-            title=clean_line(title),
-            neurons=checked_neurons(view, neurons) if draft.about else (),
-            image=draft.image,
-            copy=copy_of(draft.picture) if draft.picture is not None else b"",
-            texts=draft.texts,
-            settings=draft.settings,
-            note=text,
-            tags=clean_tags(tags),
-            author=author,
-        )
-        into: str | Collection = "" if group == NO_COLLECTION else group
-        if asks_new(group, name):
-            into = Collection(clean_line(name), author=author)
-        identifier = findings_data.store().add(finding, draft.identifier, into).id
+        identifier = _save(view, draft, answers)
     except ExplorerError as error:
         frame.show_problems([str(error)])
         return
-    st.session_state["_author"] = author
+    st.session_state["_author"] = answers.author
     frame.go("finding", bundle=view.key, id=identifier)
     st.rerun()
 
@@ -225,6 +198,65 @@ def form(view: View, draft: Draft) -> None:
 def asks_new(group: str, title: str) -> bool:
     """Return whether a new collection is wanted: a typed title counts before the list's choice."""
     return group == NEW_COLLECTION or bool(clean_line(title))
+
+
+def _fields(draft: Draft, groups: dict[str, str]) -> _Answers:
+    """Draw the form's fields; `groups` are the collections, id -> title."""
+    title = st.text_input("Title", draft.title, max_chars=TITLE_LENGTH, key="_save_title")
+    neurons = _neurons_input(draft) if draft.about else ""
+    if draft.picture is not None:
+        frame.draw(COPIED)
+    note = st.text_area(
+        "Note",
+        max_chars=NOTE_LENGTH,
+        placeholder="What does it mean, and why? You can use Markdown.",
+        key="_save_note",
+    )
+    tags = st.text_input("Tags", placeholder="ships, vehicles", key="_save_tags")
+    author = author_input("_save_author")
+    group = st.selectbox(
+        "Collection",
+        [NO_COLLECTION, *groups, NEW_COLLECTION],
+        format_func=lambda choice: groups.get(choice, choice),
+        key="_save_group",
+    )
+    name = st.text_input(NEW_TITLE, max_chars=TITLE_LENGTH, key="_save_name")
+    return _Answers(title, neurons, note, tags, author, group, name)
+
+
+def _neurons_input(draft: Draft) -> str:
+    view_alone = ORIGIN in draft.settings
+    return st.text_input(
+        "Neurons",
+        format_neurons(draft.neurons),
+        placeholder="none: the finding is about this view" if view_alone else None,
+        help="layer.neuron, as in 9.105; several separated by commas",
+        key="_save_neurons",
+    )
+
+
+def _save(view: View, draft: Draft, answers: _Answers) -> str:
+    """Store the finding, in its collection if one is chosen, and return its id.
+
+    Raises:
+        ExplorerError: when something in it cannot be used, or the database cannot be written.
+    """
+    finding = Finding(
+        bundle=findings_data.reference(view),
+        title=clean_line(answers.title),
+        neurons=checked_neurons(view, answers.neurons) if draft.about else (),
+        image=draft.image,
+        copy=copy_of(draft.picture) if draft.picture is not None else b"",
+        texts=draft.texts,
+        settings=draft.settings,
+        note=answers.note,
+        tags=clean_tags(answers.tags),
+        author=answers.author,
+    )
+    into: str | Collection = "" if answers.group == NO_COLLECTION else answers.group
+    if asks_new(answers.group, answers.name):
+        into = Collection(clean_line(answers.name), author=answers.author)
+    return findings_data.store().add(finding, draft.identifier, into).id
 
 
 def _groups() -> tuple[dict[str, str], str]:
