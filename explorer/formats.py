@@ -1,8 +1,10 @@
-"""How numbers are written for people, the same on every page and in every file."""
+"""How numbers, and names of files, are written: the same on every page and in every file."""
 
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 
 MISSING = "–"
 
@@ -54,3 +56,12 @@ def signed(value: float) -> str:
 def file_size(octets: float) -> str:
     """Write bytes as kB or MB."""
     return f"{octets / 1e6:,.1f} MB" if octets >= 1e6 else f"{octets / 1e3:,.1f} kB"
+
+
+def file_stem(text: str, otherwise: str, longest: int = 40) -> str:
+    """Write a text as part of a file's name: lower-case ASCII letters, digits and dashes.
+
+    Accents are dropped, other signs become dashes; `otherwise` where nothing is left.
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:longest].strip("-") or otherwise

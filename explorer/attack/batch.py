@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from explorer.attack.scenes import ADDED, AttackScene, compose_attack
 from explorer.attack.trials import find_concepts, pair_scores
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.formats import file_stem
 from explorer.picture.painting import encode
 from explorer.search.texts import text_embeddings
 
@@ -107,7 +107,7 @@ def zip_file(ranking: Ranking, attempts: Iterable[Attempt]) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         records = []
         for attempt in attempts:
-            name = f"{file_stem(ranking)}-{attempt.scene.recipe.number:04d}.png"
+            name = f"{pair_stem(ranking)}-{attempt.scene.recipe.number:04d}.png"
             _store(archive, name, encode(attempt.scene.image))
             records.append({"file": name, **attempt.as_dict()})
         whole = {**ranking.as_dict(), "pictures": records, "purpose": PURPOSE}
@@ -125,12 +125,9 @@ PURPOSE = (
 )
 
 
-def file_stem(ranking: Ranking) -> str:
+def pair_stem(ranking: Ranking) -> str:
     """Return a file name without its ending for a pair."""
-    parts = (
-        re.sub(r"[^a-z0-9]+", "-", t.lower()).strip("-") for t in (ranking.source, ranking.target)
-    )
-    return "-as-".join(part[:40] or "class" for part in parts)
+    return "-as-".join(file_stem(name, "class") for name in (ranking.source, ranking.target))
 
 
 def _store(archive: zipfile.ZipFile, name: str, data: bytes) -> None:

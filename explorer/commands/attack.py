@@ -66,7 +66,7 @@ def _attack(options: argparse.Namespace) -> Result:
 
 
 def _write(bundle: Bundle, pairs: list[Pair], settings: BatchSettings, out: Path) -> list[str]:
-    from explorer.attack.batch import Attack, file_stem, zip_file
+    from explorer.attack.batch import Attack, pair_stem, zip_file
 
     out.mkdir(parents=True, exist_ok=True)
     files = []
@@ -74,7 +74,7 @@ def _write(bundle: Bundle, pairs: list[Pair], settings: BatchSettings, out: Path
         attack = Attack.of(bundle, pair.source, pair.target)
         seed = settings.seed + place
         made = list(islice(attack.attempts(settings.n, seed=seed), settings.n))
-        file = out / f"{file_stem(attack.ranking)}.zip"
+        file = out / f"{pair_stem(attack.ranking)}.zip"
         file.write_bytes(zip_file(attack.ranking, made))
         files.append(str(file))
     return files

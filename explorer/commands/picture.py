@@ -58,6 +58,7 @@ def read_picture(path: Path) -> Upload:
 
 def _segment(options: argparse.Namespace) -> Result:
     from explorer.bundle import Bundle
+    from explorer.formats import file_stem
     from explorer.picture import files as exports
     from explorer.picture.settings import EXACT, REFINED, SegmentSettings
     from explorer.picture.study import Study
@@ -72,7 +73,7 @@ def _segment(options: argparse.Namespace) -> Result:
     out.mkdir(parents=True, exist_ok=True)
     files = {"labels.png": exports.mask_file(found, upload.size)}
     for place, text in enumerate(found.texts):
-        name = f"{place + 1}-{exports.file_stem(text)}.png"
+        name = f"{place + 1}-{file_stem(text, 'picture')}.png"
         files[name] = exports.overlay_file(upload.picture, found, place)
     files["maps.npz"] = exports.arrays_file(found)
     result = exports.description(bundle, found, settings, upload.size)

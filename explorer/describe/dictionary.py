@@ -7,7 +7,6 @@ vector is compared in small dictionaries, an HNSW graph (Malkov & Yashunin 2018)
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from explorer.errors import BundleError, InputError
 
 EXACT_BELOW = 50_000
+CLOSE = 0.6  # of texts that are named in place of one that is missing, by edits a letter
 HNSW_LINKS = 32  # neighbours a node keeps; 2 x as many on the ground level
 HNSW_BUILD = 200  # candidates looked at when a vector is added
 HNSW_SEARCH = 256  # candidates looked at in a search, at least
@@ -194,11 +194,24 @@ class TextDictionary:
         wanted = text.strip()
         row = self.row(wanted)
         if row is None:
-            close = difflib.get_close_matches(wanted.casefold(), self._folded_rows, n=5, cutoff=0.6)
-            names = ", ".join(repr(self.texts[self._folded_rows[name]]) for name in close)
+            close = self._spelt_like(wanted)
+            names = ", ".join(repr(self.texts[row]) for row in close)
             remedy = f"did you mean {names}?" if names else "search for part of the word instead."
             raise InputError(f"No text {text!r} among the {len(self)} of the dictionary: {remedy}")
         return row
+
+    def _spelt_like(self, text: str) -> list[int]:
+        from rapidfuzz.distance import OSA
+        from rapidfuzz.process import extract
+
+        found = extract(
+            text.casefold(),
+            self._folded_rows.keys(),
+            scorer=OSA.normalized_similarity,
+            score_cutoff=CLOSE,
+            limit=5,
+        )
+        return [self._folded_rows[name] for name, _, _ in found]
 
     def find(self, part: str, limit: int = 20) -> list[int]:
         """Return rows of texts with `part`, any case: whole text, beginning, word, anywhere.

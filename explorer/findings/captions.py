@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from explorer import formats
 from explorer.findings.snapshot import NeuronShot
 
 
@@ -12,14 +13,6 @@ def neuron_name(shot: NeuronShot) -> str:
 
 def measures(shot: NeuronShot) -> list[str]:
     """Return each measure's name and value."""
-    return [f"{name.replace('_', ' ')} {value:.2f}" for name, value in shot.measures.items()]
-
-
-def signed(value: float) -> str:
-    """Return a weight with its sign and two decimals."""
-    return f"{value:+.2f}".replace("-", "−")
-
-
-def effect(value: float) -> str:
-    """Return an effect with its sign and three digits."""
-    return f"{value:+#.3g}".rstrip(".").replace("-", "−")
+    return [
+        f"{name.replace('_', ' ')} {formats.number(value)}" for name, value in shot.measures.items()
+    ]

@@ -17,6 +17,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from explorer import formats
 from explorer.findings import captions, notes
 from explorer.findings.chart import Chart, chart_of
 from explorer.findings.model import ORIGIN, SavedCollection, SavedFinding
@@ -109,8 +110,8 @@ def _environment() -> Environment:
         "data_address": _data_address,
         "name": captions.neuron_name,
         "measures": lambda shot: " · ".join(captions.measures(shot)),
-        "signed": captions.signed,
-        "effect": captions.effect,
+        "signed": formats.signed,
+        "effect": formats.effect,
     }
     return environment
 

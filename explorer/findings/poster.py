@@ -9,8 +9,9 @@ from functools import cache
 from PIL import Image, ImageDraw, ImageFont
 
 from explorer.bundle import Bundle
-from explorer.findings.captions import measures, neuron_name, signed
+from explorer.findings.captions import measures, neuron_name
 from explorer.findings.snapshot import Bar, NeuronShot, Shot, neuron_shot
+from explorer.formats import signed
 from explorer.palette import CLUSTER_COLOURS
 
 SIZE = (1600, 900)

@@ -26,6 +26,7 @@ import numpy as np
 
 from explorer.bundle import Bundle
 from explorer.bundle.meaning import passed_words
+from explorer.describe.plurals import singular
 from explorer.errors import InputError
 from explorer.findings.model import TITLE_LENGTH, Finding, NeuronRef, clean_tags
 from explorer.findings.notes import literal
@@ -165,16 +166,12 @@ def _meaning(
 
 
 def _different(one: Meaning, other: Meaning, words: _Words) -> bool:
-    if _singular(one.word) == _singular(other.word):
+    if singular(one.word) == singular(other.word):
         return False
     return (
         words.share(one.images, other.word) <= FOREIGN
         and words.share(other.images, one.word) <= FOREIGN
     )
-
-
-def _singular(word: str) -> str:
-    return word.removesuffix("s")
 
 
 def report_findings(bundle: Bundle, most: int = MOST) -> list[Finding]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import platform
-import re
-import unicodedata
 import zipfile
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from explorer.bundle import Bundle
+from explorer.formats import file_stem
 from explorer.picture import painting
 from explorer.picture.segment import Segmentation
 from explorer.picture.settings import FLOOR, SegmentSettings
@@ -38,14 +37,8 @@ def pictures_file(pictures: Mapping[str, Image.Image]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # PNG is compressed already
         for place, (name, data) in enumerate(zip(pictures, files, strict=True)):
-            archive.writestr(f"{place + 1}-{file_stem(name)}.png", data)
+            archive.writestr(f"{place + 1}-{file_stem(name, 'picture')}.png", data)
     return buffer.getvalue()
-
-
-def file_stem(text: str) -> str:
-    """Return a text as part of a file's name: lower-case ASCII letters, digits and dashes."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "picture"
 
 
 def mask_file(found: Segmentation, size: tuple[int, int] | None = None) -> bytes:

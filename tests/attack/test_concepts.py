@@ -19,7 +19,7 @@ from PIL import Image
 from explorer.attack import audit as attack_audit
 from explorer.attack import prompts as attack_images
 from explorer.attack import trials as attack_trials
-from explorer.attack.batch import Attack, file_stem, zip_file
+from explorer.attack.batch import Attack, pair_stem, zip_file
 from explorer.attack.closeness import closeness
 from explorer.attack.concepts import AttackSettings, rank_concepts
 from explorer.attack.indirect import indirect_directions
@@ -298,7 +298,7 @@ def test_batches_score_what_they_compose(bundle: Bundle) -> None:
             assert (np.asarray(picture) == np.asarray(attempt.scene.image)).all()
             assert record["recipe"]["number"] == attempt.scene.recipe.number
     assert zip_file(attack.ranking, made) == zip_file(attack.ranking, made)
-    assert file_stem(attack.ranking) == "blue-square-as-red-circle"
+    assert pair_stem(attack.ranking) == "blue-square-as-red-circle"
     with pytest.raises(InputError, match="ask for 1 to"):
         next(attack.attempts(0))
 

@@ -285,7 +285,8 @@ def test_matching_takes_words_not_pieces() -> None:
     assert selection.matching_texts(texts, "Cat") == [0, 1, 3, 4]
     assert selection.matching_texts(texts, "categ") == [2]
     assert selection.matching_texts(texts, "xyz") == []
-    assert selection.spelt_like(texts, "categori") == ["category"]
+    assert selection.matching_texts(["mouse", "mousetrap", "foxes"], "mice") == [0]
+    assert selection.matching_texts(["mouse", "mousetrap", "foxes"], "fox") == [2]
 
 
 def test_clusters_hold_every_concept_once(view: View) -> None:

@@ -22,7 +22,7 @@ from streamlit.testing.v1 import AppTest
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
-from explorer.picture import files as exports
+from explorer.formats import file_stem
 from explorer.picture import painting
 from explorer.picture.discover import neuron_maps, significant_rows
 from explorer.picture.maps import concept_maps
@@ -544,7 +544,7 @@ def downloads_of(monkeypatch: pytest.MonkeyPatch, **params: str) -> dict[str, by
 
 def test_downloads_are_whole_files(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
     found = downloads_of(monkeypatch, image="3", texts="red,blue")
-    stem = exports.file_stem(f"Picture 3: {view.labels[3]}")
+    stem = file_stem(f"Picture 3: {view.labels[3]}", "picture")
     assert set(found) == {
         f"{stem}-overlays.zip", f"{stem}-labels.png", f"{stem}-maps.npz", f"{stem}-settings.json",
     }  # fmt: skip

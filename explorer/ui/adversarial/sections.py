@@ -11,7 +11,7 @@ import streamlit as st
 from markupsafe import Markup
 
 from explorer.attack.audit import Audit
-from explorer.attack.batch import Attack, file_stem, zip_file
+from explorer.attack.batch import Attack, pair_stem, zip_file
 from explorer.errors import InputError
 from explorer.findings.notes import literal
 from explorer.pixels import NAMED
@@ -171,7 +171,7 @@ def _batch(page: Page, query: AttackQuery, attack: Attack) -> None:
         st.download_button(
             "Pictures and recipes (zip)",
             partial(zip_file, attack.ranking, made.attempts),
-            f"{file_stem(attack.ranking)}-{query.seed}.zip",
+            f"{pair_stem(attack.ranking)}-{query.seed}.zip",
             "application/zip",
             on_click="ignore",
             key="_attack_zip",

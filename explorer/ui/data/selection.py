@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.describe.plurals import plural, singular
+from explorer.search.spelling import likely_meant
 from explorer.ui.address.address import LISTED, MATCH, PLACES, TABLE, NeuronsQuery, Range
 from explorer.ui.data.loaders import View
 
@@ -26,7 +27,7 @@ class Selection:
     rows: NDArray[np.int64]
     matched: dict[int, tuple[str, float]]  # row -> the matching concept and its weight
     texts: list[str]  # the dictionary's texts that match the word
-    near: list[str]  # texts spelt like a word that matches none
+    near: list[str]  # texts that a word that matches none was likely meant to be
     hidden: int  # neurons that pass all filters but are no more than chance
     per_page: int = PER_PAGE
 
@@ -83,7 +84,7 @@ def filtered(view: View, query: NeuronsQuery) -> Filtered:
     if query.word:
         ids = matching_texts(view.folded_texts, query.word)
         texts = [view.bundle.texts[i] for i in ids]
-        near = [] if ids else spelt_like(view.folded_texts, query.word)
+        near = [] if ids else likely_meant(view.bundle, query.word, NEAR_TEXTS)
         strength, place = match_strength(view, ids)
         mask &= np.abs(strength) >= LEAST_WEIGHT
     hidden = 0
@@ -121,26 +122,21 @@ def _matched(view: View, row: int, place: int) -> tuple[str, float]:
 
 
 def matching_texts(folded: list[str], word: str) -> list[int]:
-    """Return the texts that are the word or contain it as a whole word (a plural s aside).
+    """Return the texts that are the word or contain it as a whole word, singular or plural.
 
     If there is none: texts in which any word begins with it.
     """
     wanted = word.casefold().strip()
-    forms = {wanted, f"{wanted}s", f"{wanted}es", wanted.removesuffix("s")} - {""}
+    forms = {wanted, plural(wanted), singular(wanted)} - {""}
+    starts = {form[:3] for form in forms}
     padded = [f" {form} " for form in forms]
     whole = [
         i
         for i, text in enumerate(folded)
-        if wanted[:3] in text and any(form in f" {text.replace('-', ' ')} " for form in padded)
+        if any(start in text for start in starts)
+        and any(form in f" {text.replace('-', ' ')} " for form in padded)
     ]
     return whole or [i for i, text in enumerate(folded) if f" {wanted}" in f" {text}"]
-
-
-def spelt_like(folded: list[str], word: str) -> list[str]:
-    """Return a few texts spelt like a word, for a misspelt search."""
-    start = word.casefold().strip()[:1]
-    candidates = [text for text in folded if text.startswith(start)][:5000]
-    return difflib.get_close_matches(word.casefold(), candidates, n=NEAR_TEXTS, cutoff=0.7)
 
 
 def match_strength(view: View, ids: list[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,6 +10,7 @@ import streamlit as st
 from explorer.findings import archive, html_file, neuron_table, poster
 from explorer.findings.model import SavedCollection, SavedFinding
 from explorer.findings.snapshot import Snapshot, take
+from explorer.formats import file_stem
 from explorer.ui.data import findings_data
 from explorer.ui.findings import heatmaps
 from explorer.ui.html.elements import caption, tag
@@ -23,7 +23,7 @@ MOST_COPIED = archive.MOST_BYTES * 9 // 10  # beside them stand the texts
 def section(page: Page, saved: SavedFinding) -> None:
     """Show a finding's address and files."""
     address = findings_data.whole_address("finding", {"bundle": page.view.key, "id": saved.id})
-    name = file_name(saved.content.title)
+    name = file_stem(saved.content.title, "findings", 60)
     _address(address)
     with st.container(key="lens_downloads", horizontal=True):
         top = findings_data.top_address()
@@ -37,7 +37,7 @@ def section(page: Page, saved: SavedFinding) -> None:
 def collection_section(page: Page, saved: SavedCollection) -> None:
     """Show a collection's address and files."""
     address = findings_data.whole_address("collection", {"bundle": page.view.key, "id": saved.id})
-    name = file_name(saved.content.title)
+    name = file_stem(saved.content.title, "findings", 60)
 
     def members() -> list[SavedFinding]:
         return findings_data.store().members(saved)
@@ -94,11 +94,6 @@ def snapshots(members: Sequence[SavedFinding]) -> list[Snapshot]:
         drawn = partial(heatmaps.captioned, view) if view else None
         found.append(take(saved, view.bundle if view else None, drawn))
     return found
-
-
-def file_name(title: str) -> str:
-    """Return a title as a file's name: plain letters, digits and dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60] or "findings"
 
 
 def _address(address: str) -> None:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
 
+from explorer.formats import file_stem
 from explorer.picture import files as exports
 from explorer.picture import painting
 from explorer.picture.methods import METHODS, Method
@@ -183,7 +184,7 @@ def _downloads(
     found: Segmentation,
     panels: tuple[Panel, ...],
 ) -> None:
-    stem = exports.file_stem(source.name)
+    stem = file_stem(source.name, "picture")
 
     def overlays() -> bytes:
         painted = {panel.name: panel.paint(source.picture.size) for panel in panels}
