@@ -16,9 +16,9 @@ stands is its `places`. Bundles that lack the column leave it out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from explorer.describe.prediction import LEAST_UNSEEN, UNSEEN, random_precision
 from explorer.formats import count, number, probability, share, size
@@ -79,7 +79,8 @@ def _random_precision(bundle: Bundle) -> float:
 
     Half the corpus at most: the second look at it, and half of the sample that the bundle keeps.
     """
-    settings, images = bundle.manifest.settings, bundle.manifest.counts["images"]
+    settings: Mapping[str, Any] = bundle.manifest.settings
+    images = bundle.manifest.counts["images"]
     looked = max(LEAST_UNSEEN, math.ceil(float(settings.get("unseen", UNSEEN)) * images / 2))
     kept = max(0, images - 2 * looked) * int(settings.get("sample", 0)) / (2 * images)
     return random_precision(max(1, round(min(images / 2, looked + kept))))

@@ -197,6 +197,10 @@ def _live(page: Page, query: AttackQuery) -> None:
     frame.draw(pictures.attempts(page.view, query, shown))
 
 
+def _sent() -> None:
+    own_pictures.sent("attack", "_attack_upload")
+
+
 def _why(page: Page, query: AttackQuery) -> None:
     """Explain the reverse: what pushed a picture, and the prediction without it."""
     frame.draw(
@@ -216,8 +220,7 @@ def _why(page: Page, query: AttackQuery) -> None:
         f"A picture of “{literal(query.source)}” that is taken for “{literal(query.target)}”",
         type=list(NAMED),
         key="_attack_upload",
-        on_change=own_pictures.sent,
-        args=("attack", "_attack_upload"),
+        on_change=_sent,
         help="It stays in this session, in memory only.",
     )
     own_pictures.clearing("attack", shown is not None)
