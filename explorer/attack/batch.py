@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from explorer.attack.concepts import USUAL, AttackSettings, Ranking
+from explorer.attack.pairs import Classes
 from explorer.attack.scenes import ADDED, AttackScene, compose_attack
 from explorer.attack.trials import find_concepts, pair_scores
 from explorer.bundle import Bundle
@@ -34,11 +36,18 @@ class Attempt:
     target_score: float
     plain: tuple[float, float]
     """Source and target score of the same scene with nothing added."""
+    rival: float = -1.0
+    """Highest cosine of the picture with another class of the bundle; -1 where it has none."""
 
     @property
     def fooled(self) -> bool:
         """Whether the target scores above the source."""
         return self.target_score > self.source_score
+
+    @property
+    def taken(self) -> bool:
+        """Whether the target scores above the source and all other classes."""
+        return self.fooled and self.target_score > self.rival
 
     @property
     def fooled_before(self) -> bool:
@@ -51,7 +60,8 @@ class Attempt:
             "recipe": self.scene.recipe.as_dict(),
             "source_score": round(self.source_score, 5),
             "target_score": round(self.target_score, 5),
-            "taken_for_target": self.fooled,
+            "target_above_source": self.fooled,
+            "target_above_all_classes": self.taken,
             "without_additions": [round(v, 5) for v in self.plain],
         }
 
@@ -92,13 +102,21 @@ class Attack:
                 compose_attack(self.bundle, *pair, shown, seed=seed, number=number, added=added)
                 for shown in (self.ranking.shown, {})
             ]
-            scores = self.scores([scene.image for scene in both])
-            yield Attempt(both[0], *scores[0], plain=scores[1])
+            pictures = [scene.image for scene in both]
+            scores = pair_scores(self.bundle, pictures, np.vstack([self.texts, self.others]))
+            (source, target), plain = scores[:, :2].tolist()
+            rival = float(scores[0, 2:].max(initial=-1.0))
+            yield Attempt(both[0], source, target, plain=tuple(plain), rival=rival)
 
-    def scores(self, pictures: Sequence[Image.Image]) -> list[tuple[float, float]]:
-        """Return each picture's cosine with source and target."""
-        found = pair_scores(self.bundle, pictures, self.texts)
-        return [(float(source), float(target)) for source, target in found]
+    @cached_property
+    def others(self) -> NDArray[np.float32]:
+        """Return the embeddings of all classes but the two, [class, embed]."""
+        try:
+            classes = Classes.of(self.bundle)
+        except InputError:  # fewer than two: the pair is of free texts
+            return np.zeros((0, self.texts.shape[1]), np.float32)
+        pair = (self.ranking.source, self.ranking.target)
+        return classes.embeddings[[label not in pair for label in classes.labels]]
 
 
 def zip_file(ranking: Ranking, attempts: Iterable[Attempt]) -> bytes:

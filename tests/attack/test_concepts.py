@@ -34,7 +34,7 @@ from explorer.attack.separation import (
     preferred,
     separations,
 )
-from explorer.attack.trials import FINAL, FINALISTS, find_concepts, gains, recorded
+from explorer.attack.trials import FINAL, FINALISTS, find_concepts, gains, pair_scores, recorded
 from explorer.attack.vocabulary import stem, stems, vocabulary
 from explorer.bundle import Bundle, reseal_evidence
 from explorer.commands.main import main
@@ -287,8 +287,12 @@ def test_batches_score_what_they_compose(bundle: Bundle) -> None:
     made = list(attack.attempts(3, seed=2))
     assert [a.scene.recipe.number for a in made] == [0, 1, 2]
     for attempt in made:
-        again = attack.scores([attempt.scene.image])[0]
+        again = pair_scores(bundle, [attempt.scene.image], attack.texts)[0]
         assert (attempt.source_score, attempt.target_score) == pytest.approx(again, abs=1e-5)
+        every = Classes.of(bundle).scores([attempt.scene.image])[0]
+        first = Classes.of(bundle).labels[int(every.argmax())]
+        assert attempt.taken == (first == TARGET)
+        assert attempt.rival <= every.max() + 1e-5
         assert attempt.fooled == (attempt.target_score > attempt.source_score)
     with zipfile.ZipFile(io.BytesIO(zip_file(attack.ranking, made))) as archive:
         facts = json.loads(archive.read("recipes.json"))

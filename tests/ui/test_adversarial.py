@@ -9,17 +9,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from explorer.attack.batch import Attempt
 from explorer.attack.concepts import USUAL, AttackSettings
 from explorer.attack.pairs import Pair
+from explorer.attack.scenes import AttackScene, Recipe
 from explorer.build import build
 from explorer.bundle import Bundle, reseal_evidence
 from explorer.bundle.pictures import PictureStore
 from explorer.errors import InputError
 from explorer.ui.address.attack_query import AttackQuery, read_attack, read_scene, write_scene
-from explorer.ui.adversarial import pairs, prompts
+from explorer.ui.adversarial import pairs, pictures, prompts
 from explorer.ui.data import attacks, loaders
 from explorer.ui.data.classes import classes_of
 from explorer.ui.data.loaders import View
@@ -30,6 +34,11 @@ from tests.support.hostile import HOSTILE, Read
 ROOT = Path(__file__).parents[2]
 PAIR = {"source": "blue square", "target": "red circle"}
 NEAR = 0.999  # cosine
+SCENE = AttackScene(
+    Image.new("RGB", (8, 8)),
+    Recipe("tiny", *PAIR.values(), 0, 0, 8, 0, (0, 0, 4, 4), 0.25, "plain", ()),
+    np.zeros((8, 8), bool),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -87,12 +96,52 @@ def test_first_pictures_stand_there_before_a_batch_is_made() -> None:
 
 def test_what_was_measured_is_said(view: View) -> None:
     assert pairs.measured(view) == ""
-    rates = {"second-order": 0.51, "random": 0.07, "none": 0.0}
-    methods = {name: {"two_way": {"mean": rate}} for name, rate in rates.items()}
-    figures = {"attack": {"pairs": 50, "scenes": 40, "methods": methods}}
-    told = view.bundle.manifest.model_copy(update={"evidence": figures})
-    html = pairs.measured(View("tiny", replace(view.bundle, manifest=told)))
-    assert all(said in html for said in ("50 pairs", "40 pictures", "51", "claim=attack"))
+    assert measured_with(view, {"second-order": (0.51, 0.2), "none": (0.0, 0.0)}) == ""
+
+
+def test_the_rate_stands_beside_what_was_tried_as_often(view: View) -> None:
+    """A bug: the fair levels were left out, and that the rate was of the two classes alone."""
+    rates = {
+        "second-order": (0.51, 0.2),
+        "nearest, tried": (0.49, 0.3),
+        "random, tried": (0.23, 0.1),
+        "random": (0.07, 0.04),
+        "none": (0.02, 0.01),
+    }
+    said = Read(measured_with(view, rates)).text
+    assert "On 50 pairs of this bundle's classes, 40 pictures each: in 51 %" in said
+    assert "the second class scored above the first (20 %: above all 1,032)" in said
+    assert "texts nearest to the target reach 49 % (30 %) and random things 23 % (10 %)" in said
+    assert "with nothing added it is 2 %" in said
+    assert "7 %" not in said, "what was not tried as often is no level"
+
+
+def measured_with(view: View, rates: dict[str, tuple[float, float]]) -> str:
+    """The page's sentence on success between two classes and among all, by method."""
+    methods = {
+        name: {"two_way": {"mean": two}, "all_classes": {"mean": every}}
+        for name, (two, every) in rates.items()
+    }
+    figures = {"pairs": 50, "scenes": 40, "classes": 1032, "methods": methods}
+    told = view.bundle.manifest.model_copy(update={"evidence": {"attack": figures}})
+    return str(pairs.measured(View("tiny", replace(view.bundle, manifest=told))))
+
+
+def test_only_what_is_nearest_of_all_classes_is_taken_for_it() -> None:
+    """A bug: whatever beat the one other class was “taken for” the target."""
+    attempts = [
+        Attempt(SCENE, 0.2, 0.3, (0.3, 0.2), rival=0.25),
+        Attempt(SCENE, 0.2, 0.3, (0.3, 0.2), rival=0.35),
+        Attempt(SCENE, 0.3, 0.2, (0.3, 0.2), rival=0.1),
+    ]
+    html = pictures.tally(attempts)
+    assert [row in html for row in ("2 of 3", "1 of 3", "0 of 3")] == [True] * 3
+    verdicts = [pictures.verdict(AttackQuery(**PAIR), attempt) for attempt in attempts]
+    assert verdicts == [
+        "taken for red circle",
+        "nearer to red circle than to blue square",
+        "nearer to blue square than to red circle",
+    ]
 
 
 def test_measured_pairs_are_proposed_first_and_need_no_drawing(

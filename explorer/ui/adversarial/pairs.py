@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from explorer.evidence.claims.attack import OWN
 from explorer.evidence.stored import stored_evidence
 from explorer.ui.core import glossary
 from explorer.ui.data.attacks import Proposal
@@ -13,20 +14,31 @@ from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import NOTHING, Child, caption, joined, tag
 from explorer.ui.html.links import chips, link
 
+NEAREST, RANDOM = "nearest, tried", "random, tried"  # ways to choose, by name in the evidence
+
 
 def measured(view: View) -> Markup:
-    """Say how often such pictures fool this model; nothing where that was not measured."""
+    """Say how often such pictures fool this model, beside other things tried as often.
+
+    Nothing where that was not measured, or not beside the others.
+    """
     found = stored_evidence(view.bundle, "attack").get("attack", {})
-    rates = {name: row["two_way"]["value"] for name, row in found.get("methods", {}).items()}
-    if not {"second-order", "random", "none"} <= rates.keys():
+    methods = found.get("methods", {})
+    if not {OWN, NEAREST, RANDOM, "none"} <= methods.keys():
         return NOTHING
+    above, first = (
+        {name: glossary.share(row[outcome]["value"]) for name, row in methods.items()}
+        for outcome in ("two_way", "all_classes")
+    )
     return tag(
         "p",
         f"On {found['pairs']:,} pairs of this bundle's classes, {found['scenes']:,} pictures "
-        "each, ",
-        tag("b", glossary.share(rates["second-order"])),
-        " were taken for the second class; with things drawn at random in their place "
-        f"{glossary.share(rates['random'])}, with nothing {glossary.share(rates['none'])}. ",
+        "each: in ",
+        tag("b", above[OWN]),
+        f" the second class scored above the first ({first[OWN]}: above all "
+        f"{found['classes']:,}). With the same trials, texts nearest to the target reach "
+        f"{above[NEAREST]} ({first[NEAREST]}) and random things {above[RANDOM]} "
+        f"({first[RANDOM]}); with nothing added it is {above['none']}. ",
         link("evidence", "How it was measured", bundle=view.key, claim="attack"),
     )
 
@@ -48,8 +60,8 @@ def proposals(view: View, listed: Sequence[Proposal], seed: int) -> Markup:
     else:
         found = stored_evidence(view.bundle, "attack")["attack"]
         where = (
-            f"Of the {found['pairs']:,} pairs that were measured, those most often taken for the "
-            f"second class: the share of {found['scenes']:,} pictures."
+            f"Of the {found['pairs']:,} pairs that were measured, those where the second class "
+            f"most often scored above the first: the share of {found['scenes']:,} pictures."
         )
     return joined([caption(where), chips(_pair(view, proposal, seed) for proposal in listed)])
 

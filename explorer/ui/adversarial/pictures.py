@@ -16,13 +16,22 @@ from explorer.ui.html.links import anchor, link
 
 
 def tally(made: Sequence[Attempt]) -> Markup:
-    """Say how many pictures are taken for the target, with the additions and without."""
+    """Say in how many pictures the target scores above the source, and above all classes."""
     fooled, before = sum(a.fooled for a in made), sum(a.fooled_before for a in made)
     total = len(made)
     return figures(
         [
-            ("Taken for the target", f"{fooled} of {total}", "its score is above the source's"),
-            ("The same scenes, nothing added", f"{before} of {total}", "same source and ground"),
+            ("Target above source", f"{fooled} of {total}", "of the two classes alone"),
+            (
+                "Taken for the target",
+                f"{sum(a.taken for a in made)} of {total}",
+                "above all classes of the bundle",
+            ),
+            (
+                "The same scenes, nothing added",
+                f"{before} of {total}",
+                "target above source; same source and ground",
+            ),
         ]
     )
 
@@ -35,14 +44,14 @@ def attempts(view: View, query: AttackQuery, made: Sequence[Attempt]) -> Markup:
 def _attempt(view: View, query: AttackQuery, attempt: Attempt) -> Markup:
     number = attempt.scene.recipe.number
     names = ", ".join(dict.fromkeys(added.concept for added in attempt.scene.recipe.added))
-    verdict = f"taken for {query.target}" if attempt.fooled else f"still {query.source}"
+    said = verdict(query, attempt)
     source, target = map(glossary.number, (attempt.source_score, attempt.target_score))
     before = " · ".join(map(glossary.number, attempt.plain))
     return shots.shot(
         attempt.scene.image,
-        f"{query.source}, with {names}; {verdict}",
+        f"{query.source}, with {names}; {said}",
         [
-            tag("b", verdict),
+            tag("b", said),
             tag("br"),
             f"{query.source} {source} · {query.target} {target}",
             tag("br"),
@@ -63,3 +72,11 @@ def _attempt(view: View, query: AttackQuery, attempt: Attempt) -> Markup:
             ),
         ],
     )
+
+
+def verdict(query: AttackQuery, attempt: Attempt) -> str:
+    """Say which of the two classes scores higher, and whether the target is above all."""
+    if attempt.taken:
+        return f"taken for {query.target}"
+    first, second = (query.target, query.source) if attempt.fooled else (query.source, query.target)
+    return f"nearer to {first} than to {second}"

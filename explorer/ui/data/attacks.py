@@ -33,7 +33,7 @@ class Proposal:
 
     pair: Pair
     share: float | None = None
-    """Share of its pictures that were taken for the target, where that was measured."""
+    """Share of its pictures in which the target scored above the source, where measured."""
 
 
 class MeasuredPair(BaseModel):
@@ -104,7 +104,7 @@ def _first_attempts(
 
 
 def measured_pairs(view: View) -> list[Proposal]:
-    """Return the measured pairs most often taken for the target; none if none were measured."""
+    """Return the measured pairs whose target most often scored above the source, if any."""
     found = view.bundle.manifest.section("attack", MeasuredAttack)
     rows = [(row.share, row) for row in found.by_pair if row.share is not None] if found else []
     best = sorted(rows, key=lambda row: -row[0])[:PROPOSED]
