@@ -110,6 +110,13 @@ def words_of(bundle: Bundle, row: int) -> list[tuple[str, float]]:
     return [(bundle.texts[int(text)], float(weight)) for text, weight in found if text >= 0]
 
 
+def told_words(bundle: Bundle, row: int) -> list[tuple[str, float]]:
+    """Return the texts that beat chance with the weights that fit the direction without others."""
+    texts = [text for text, _ in words_of(bundle, row)]
+    weights = fitted(bundle, row, len(texts)) if texts else ()
+    return [(text, float(weight)) for text, weight in zip(texts, weights, strict=True)]
+
+
 def drivers_of(bundle: Bundle, row: int) -> list[str]:
     """Return the words that a neuron's pictures share more surely than chance, surest first."""
     return [word for word in str(passing(bundle).shared[row]).split(", ") if word]

@@ -20,9 +20,12 @@ from explorer.evidence import registry
 from explorer.search import TextSearch, open_search
 from explorer.ui.address.address import NeuronsQuery, Usual, read_neurons
 from explorer.ui.address.search_query import read_search
-from explorer.ui.data import export, loaders, selection
+from explorer.ui.compare.items import Item, weights_of
+from explorer.ui.core import glossary
+from explorer.ui.data import export, grouping, highlights, loaders, selection
 from explorer.ui.data.labelled import labelled
 from explorer.ui.data.loaders import View
+from explorer.ui.data.neuron import Neuron
 from explorer.ui.data.served import hint
 from explorer.ui.home import passing
 from explorer.ui.html import cards
@@ -125,6 +128,38 @@ def test_a_card_shows_no_word_beyond_those_above_chance(told_bundle: Path) -> No
         words = {told.bundle.texts[int(i)] for i in told.bundle.concept_ids[row, :WORDS]}
         shown = re.search(r'<div class="concepts">([^<]*)</div>', cards.card(told, row))
         assert shown and set(shown[1].removeprefix(AGAINST).split(", ")) <= words
+
+
+def test_pages_agree_on_a_neuron(told_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug: the Overview named by groups of pictures, and Compare weighed words by the whole set.
+
+    One title on every page, and one weight of a word: of the words above chance alone.
+    """
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(told_bundle.parent))
+    told = View("told", Bundle.open(told_bundle))
+    home = html_of(run_page("home"))
+    named = set(re.findall(r'class="concepts[^>]*>([^<]*)<', home))
+    assert named == {told.title(found.row).text for found in highlights.held(told)}
+    row = KINDS  # passes by words
+    page = {c.text: c.weight for c in grouping.by_weight(Neuron(told, row).told)}
+    assert Item(told, row).told == pytest.approx(page)
+    assert Item(told, row).told != pytest.approx(
+        {text: weights_of(told, row)[text] for text in page}
+    )
+
+
+def test_a_p_value_stands_beside_what_passes(told_bundle: Path) -> None:
+    """A bug: “chance 0.500” beside a p-value suggested that 0.3 would do."""
+    told = View("told", Bundle.open(told_bundle))
+    table = told.neurons
+    larger = table[["text_p", "prediction_p"]].max(axis=1)[table["words_pass"]].max()
+    drivers = table["driven_p"][table["driven_pass"]].max()
+    for key, level in {"text_p": larger, "prediction_p": larger, "driven_p": drivers}.items():
+        found = glossary.MEASURES[key].chance_in(told.bundle)
+        assert found.value == pytest.approx(level)
+        assert found.said == f"passes up to {glossary.probability(level)}"
+        line = cards.measure_line(told, 5, glossary.MEASURES[key])
+        assert found.said in line and 'class="rank"' not in line
 
 
 def test_hints_and_files_name_neurons_by_the_same_rule(told_bundle: Path) -> None:

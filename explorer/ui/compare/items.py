@@ -10,6 +10,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from explorer.bundle.facts import relative_effects
+from explorer.bundle.meaning import told_words
 from explorer.bundle.pair_directions import pair_directions
 from explorer.bundle.pairs import Head, Pair, pair_at, place_of
 from explorer.ui.address.pin import Pin
@@ -70,9 +71,9 @@ class Item:
 
     @property
     def told(self) -> dict[str, float]:
-        """Return those of its texts that are more than chance."""
+        """Return those of its texts that are more than chance, with weights of these alone."""
         if self.pair is None:
-            return weights_of(self.view, self.row, int(self.view.passing.counts[self.row]))
+            return _heaviest(told_words(self.view.bundle, self.row))
         return _heaviest(self.pair.texts[: self.pair.words])
 
     def pictures(self, most: int, end: int) -> list[int]:
@@ -103,10 +104,10 @@ def item_of(view: View, pin: Pin) -> Item:
     return Item(view, row, None if place is None else pair_at(view.bundle, row, place))
 
 
-def weights_of(view: View, row: int, most: int | None = None) -> dict[str, float]:
-    """Return a neuron's sparse set, the pursuit's first `most`: text -> weight, heaviest first."""
-    ids = np.asarray(view.bundle.concept_ids[row])[:most]
-    weights = np.asarray(view.bundle.concept_weights[row], np.float32)[:most]
+def weights_of(view: View, row: int) -> dict[str, float]:
+    """Return a neuron's sparse set: text -> weight, heaviest first."""
+    ids = np.asarray(view.bundle.concept_ids[row])
+    weights = np.asarray(view.bundle.concept_weights[row], np.float32)
     pairs = zip(ids, weights, strict=True)
     return _heaviest([(view.bundle.texts[int(i)], float(w)) for i, w in pairs if i >= 0 and w])
 

@@ -12,8 +12,8 @@ from explorer.ui.core.theme import PATH_DRAWING
 from explorer.ui.data import grouping, highlights
 from explorer.ui.data.highlights import Highlight
 from explorer.ui.data.loaders import View
-from explorer.ui.html.cards import card, cards, named
-from explorer.ui.html.elements import caption, figures, muted, tag
+from explorer.ui.html.cards import card, cards, match, named
+from explorer.ui.html.elements import NOTHING, caption, figures, muted, tag
 from explorer.ui.html.links import actions, link, neuron_link
 from explorer.ui.html.pictures import meanings, strip
 from explorer.ui.shell import frame
@@ -76,18 +76,16 @@ def striking_neuron(view: View) -> None:
     best = found[0]
     polysemy = glossary.number(float(view.neurons["polysemy"].iloc[best.row]))
     name = glossary.neuron_name(*view.place(best.row))
-    heading = (
-        tag("h2", f"One neuron, several meanings: {_listed(best.words)}")
-        if best.groups
-        else named(view.title(best.row), "h2")
-    )
+    title = view.title(best.row)
     pictures = f"{view.bundle.image_embeddings.shape[0]:,} pictures"
     frame.draw(
         tag(
             "div",
-            heading,
+            tag("h2", "One neuron, several meanings") if best.groups else named(title, "h2"),
             muted(
-                f"{name} · polysemy {polysemy} · ",
+                f"{name} · ",
+                [named(title, "span"), " · "] if best.groups else NOTHING,
+                f"polysemy {polysemy} · ",
                 neuron_link(view, best.row, "Open this neuron →"),
             ),
             css="top",
@@ -172,7 +170,7 @@ def more_neurons(page: Page) -> None:
             ".",
         ),
         cards(
-            card(view, item.row, pictures=_mixed(item), title=_listed(item.words))
+            card(view, item.row, match(f"groups: {', '.join(item.words)}"), _mixed(item))
             if item.groups
             else card(view, item.row)
             for item in found
@@ -191,7 +189,3 @@ def _whole_rows(images: list[int]) -> list[int]:
 def _mixed(item: Highlight) -> list[int]:
     """Return the pictures of a card: a row of each of the first two meanings."""
     return [picture.image for group in item.groups[:2] for picture in group.pictures[:ROW]]
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) < 2 else f"{', '.join(words[:-1])} and {words[-1]}"

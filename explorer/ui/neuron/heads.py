@@ -28,7 +28,8 @@ def section(neuron: Neuron) -> None:
     frame.draw(
         tag("h2", "Which heads carry it"),
         caption(
-            "Share of its strong effects that each later attention head carries, 100 % together. "
+            "Share of its strong effects along its one direction that each later attention head "
+            "carries, 100 % together; “Head by head” gives shares of all effects, squared. "
             f"Most goes through head {int(head)} of block {blocks[int(block)]}: "
             f"{glossary.share(float(shares.max()))}."
         ),

@@ -26,6 +26,10 @@ SAID = (
     "A later head reads the neuron and adds one direction of its own, the same for every picture; "
     "the picture only says how strongly. "
 )
+KIND = (
+    " Shares here are of the squared effect over all pictures, in any direction; those under "
+    "“Which heads carry it” are of the strong effects along the neuron’s one direction."
+)
 ALIKE = (
     " Heads of one colour add directions that are more alike than 99 of 100 pairs of the layer at "
     "random."
@@ -74,7 +78,9 @@ def _tree(neuron: Neuron) -> None:
     pictures = neuron.pictures[grouping.POSITIVE]
     most = max(len(pair.images) for pair in pairs)
     frame.draw(
-        caption(SAID, f"{count} {held} of the neuron’s squared effect.", ALIKE, _seen(neuron)),
+        caption(
+            SAID, f"{count} {held} of the neuron’s squared effect.", KIND, ALIKE, _seen(neuron)
+        ),
         tag("ul", (_branch(neuron, pair) for pair in pairs), css="tree"),
         caption(GRID_SAID.format(most)),
         tiles(view, coloured(pictures, pairs)),
