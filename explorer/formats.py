@@ -10,8 +10,8 @@ MISSING = "–"
 
 
 def number(value: float, digits: int = 2) -> str:
-    """Write fixed decimals, thousands with commas; a dash for what is not there."""
-    return f"{value:z,.{digits}f}" if math.isfinite(value) else MISSING
+    """Write fixed decimals, thousands with commas, a true minus; a dash for what is not there."""
+    return f"{value:z,.{digits}f}".replace("-", "−") if math.isfinite(value) else MISSING
 
 
 def count(value: float) -> str:

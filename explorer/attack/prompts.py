@@ -7,14 +7,16 @@ generated here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
+from math import comb
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from explorer.describe.plurals import with_article
 from explorer.errors import InputError
-from explorer.scenes.compose import caption
 
 TEMPLATE = "a photo of {source} in the foreground, large and whole, with {concepts} behind it"
 CONCEPTS = 3
@@ -32,7 +34,7 @@ def prompts(
     seed: int = 0,
     template: str = TEMPLATE,
 ) -> list[str]:
-    """Return `count` seeded prompts, each with up to three of the concepts.
+    """Return up to `count` seeded prompts, each with another set of up to three concepts.
 
     Raises:
         InputError: when there is no concept, or the template lacks {source} or {concepts}.
@@ -41,13 +43,25 @@ def prompts(
         raise InputError("Prompts need at least one concept.")
     if "{source}" not in template or "{concepts}" not in template:
         raise InputError("A prompt's template needs {source} and {concepts} in it.")
-    made = []
-    for number in range(count):
+    shown = min(CONCEPTS, len(concepts))
+    wanted = min(count, comb(len(concepts), shown))
+    sets: dict[frozenset[int], list[int]] = {}  # what is shown -> the order it was drawn in
+    for number in itertools.count():
+        if len(sets) == wanted:
+            break
         rng = np.random.default_rng([seed, number, 5])
-        chosen = rng.choice(len(concepts), min(CONCEPTS, len(concepts)), replace=False)
-        shown = caption([concepts[int(i)] for i in chosen])
-        made.append(template.format(source=caption([source]), concepts=shown))
-    return made
+        drawn = rng.choice(len(concepts), shown, replace=False).tolist()
+        sets.setdefault(frozenset(drawn), drawn)
+    return [
+        template.format(source=with_article(source), concepts=_listed([concepts[i] for i in drawn]))
+        for drawn in sets.values()
+    ]
+
+
+def _listed(concepts: Sequence[str]) -> str:
+    """Return "a compass, an owl and a euro banknote" for three concepts."""
+    *before, last = map(with_article, concepts)
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def load_pipeline(model: str, device: str = "cpu") -> Any:

@@ -1,4 +1,4 @@
-"""Singular and plural of English words, by the rules and exceptions of the package `inflect`."""
+"""Singular, plural and article of English words, by the package `inflect`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from functools import cache, lru_cache
 from typing import Any
 
 HELD = 50_000  # words: a new one takes some tenths of a millisecond
+NUMBERS = (
+    *("one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
 
 
 @lru_cache(HELD)
@@ -18,6 +22,16 @@ def singular(text: str) -> str:
 def plural(text: str) -> str:
     """Return a text with its last word, taken for a singular, made plural."""
     return str(_engine().plural_noun(text)) if text.strip() else text
+
+
+def with_article(text: str) -> str:
+    """Return a text after "a" or "an", as it sounds; as it is where it begins with a number.
+
+    A number counts things or tells the time: "two hearts", "six thirty".
+    """
+    if text.split(" ", 1)[0].casefold() in NUMBERS:
+        return text
+    return str(_engine().a(text)) if text.strip() else text
 
 
 @cache

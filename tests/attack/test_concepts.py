@@ -473,7 +473,16 @@ def test_audits_name_pushers_and_mend(bundle: Bundle, pair: tuple) -> None:
 def test_prompts_name_the_source_and_the_concepts() -> None:
     texts = prompts("owl", ["kite", "sock", "anvil", "pear"], 4, seed=1)
     assert texts == prompts("owl", ["kite", "sock", "anvil", "pear"], 4, seed=1)
-    assert len(set(texts)) > 1
+    sets = [
+        frozenset(
+            text.removesuffix(" behind it").split("with ")[1].replace(" and", ",").split(", ")
+        )
+        for text in texts
+    ]
+    assert len(set(sets)) == 4, "all four sets of three, none in another order"
+    assert len(prompts("owl", ["kite", "sock", "anvil"], 6)) == 1
+    assert "a euro banknote" in prompts("six thirty", ["euro banknote"], 1)[0]
+    assert "photo of six thirty" in prompts("six thirty", ["euro banknote"], 1)[0]
     assert all("an owl" in text for text in texts)
     with pytest.raises(InputError, match="at least one concept"):
         prompts("owl", [], 1)
@@ -528,7 +537,7 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_pictures_are_generated_seeded_and_stopped(tiny_pipeline: Path) -> None:
     pipeline = load_pipeline(str(tiny_pipeline))
-    texts = prompts("owl", ["kite", "sock"], 2)
+    texts = prompts("owl", ["kite", "sock", "pear", "cup"], 2)
     shares: list[float] = []
     sizes = {"height": 16, "width": 16}
     made = list(generate(pipeline, texts, steps=2, progress=shares.append, **sizes))

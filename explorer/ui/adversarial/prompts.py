@@ -48,11 +48,13 @@ def section(page: Page, query: AttackQuery, concepts: Sequence[str]) -> None:
 def _generator(query: AttackQuery, texts: list[str], model: str) -> None:
     with st.container(horizontal=True):
         asked = st.button("Generate", key="_generate")
-        st.button("Stop generating", key="_generate_stop")  # any click ends the run under way
+        stop = st.empty()
     key = (query.source, query.target, query.seed)
     if asked:
         st.session_state[MADE] = (key, [])
+        stop.button("Stop generating", key="_generate_stop")  # any click ends the run under way
         _generate(query, texts, model)
+        stop.empty()
     held = st.session_state.get(MADE)
     if held and held[0] == key and held[1]:
         frame.draw(

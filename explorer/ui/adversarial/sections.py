@@ -193,7 +193,9 @@ def _live(page: Page, query: AttackQuery) -> None:
         st.progress(done / query.count, text=f"{done} of {query.count} pictures")
     if made.attempts:
         frame.draw(pictures.tally(made.attempts))
-    shown = made.attempts or attacks.first_attempts(page.view, query)
+    shown = made.attempts or attacks.first_attempts(page.view, query)[: query.count]
+    if not made.attempts:
+        frame.draw(caption(f"{len(shown)} of the {query.count}, made ahead."))
     frame.draw(pictures.attempts(page.view, query, shown))
 
 
