@@ -186,6 +186,17 @@ def test_maps_are_compared_with_the_best_other(
     assert outcome("segmentation", {"sets": sets}) == expected
 
 
+def test_maps_are_named_with_what_was_measured() -> None:
+    """A bug: “0.928 (activation) against 0.893 (textspan)” named no metric."""
+    sets = {"pictogram, single": scenes(0.8, 0.7), "pictogram, multiple": scenes(0.5, 0.6)}
+    because = judged("segmentation", {"segmentation": {"sets": sets}}).because
+    assert because == (
+        "average precision with one object: 0.800 by “Second-order effects”, best other 0.700 by "
+        "“Attention rollout”; with several: 0.500 by “Second-order effects”, best other 0.600 by "
+        "“Attention rollout”."
+    )
+
+
 def named(found: float, chance: float, whole: float) -> dict[str, Any]:
     def row(value: float) -> dict[str, Any]:
         return {"hit@10": of(value, value - 0.02, value + 0.02)}

@@ -33,10 +33,13 @@ def judge(result: Result) -> Verdict:
         own = _best({method: found[method] for method in found if method in OWN})
         other = _best({method: found[method] for method in found if method not in OWN})
         apart.append(is_above(found[own], found[other]))
-        said.append(f"{_written(found[own])} ({own}) against {_written(found[other])} ({other})")
+        said.append(
+            f"{_written(found[own])} by “{_title(own)}”, best other {_written(found[other])} by "
+            f"“{_title(other)}”"
+        )
     outcome = HOLDS if all(apart) else PARTLY if any(apart) else FAILS
     return Verdict(
-        outcome, f"with one object {said[0]}; with several {said[1]}, the best other method."
+        outcome, f"average precision with one object: {said[0]}; with several: {said[1]}."
     )
 
 
@@ -73,7 +76,7 @@ def draw(result: Result) -> Shown:
     for scenes, part in result["sets"].items():
         rows = [
             Dot(
-                f"{METHODS[method].title if method in METHODS else method}, {form}",
+                f"{_title(method)}, {form}",
                 found[MEASURE],
                 Tone.SECOND if method in OWN else Tone.CONTROL,
             )
@@ -104,7 +107,7 @@ def _numbers(result: Result, scenes: str) -> list[Number]:
     best = dict.fromkeys(_best({name: found[name] for name in group}) for group in groups if group)
     return [
         Number.at(
-            f"{METHODS[name].title if name in METHODS else name}, {scenes}",
+            f"{_title(name)}, {scenes}",
             PRECISION, result, "sets", scenes, "methods", name, FORM, MEASURE,
         )
         for name in best
@@ -119,6 +122,11 @@ def _precisions(result: Result, scenes: str) -> dict[str, Figure]:
 
 def _best(figures: Mapping[str, Figure]) -> str:
     return max(figures, key=lambda name: value_of(figures[name]))
+
+
+def _title(method: str) -> str:
+    """Return what a method is called; a name that is no longer known as it is."""
+    return METHODS[method].title if method in METHODS else method
 
 
 def _written(figure: Figure) -> str:
