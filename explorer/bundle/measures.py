@@ -58,13 +58,37 @@ class Measure:
     """Else whether the same model with random weights is the measure's level: its mean, as the
     evidence's section `controls` measured it on this bundle; see docs/chance.md."""
 
+    passes: Literal["", "words_pass", "driven_pass"] = ""
+    """Of a p-value: the column that says which neurons pass, at 5 % false discoveries."""
+
     def chance_in(self, bundle: Bundle) -> Chance | None:
-        """Return where chance lies in a bundle, and how to say it; None where it isn't known."""
+        """Return where chance lies in a bundle, and how to say it; None where it isn't known.
+
+        Of a p-value: up to which value neurons pass, as p = 0.3 beside a chance of 0.5 would look
+        like something.
+        """
+        if self.passes:
+            return _passing_level(self.passes, bundle)
         if self.chance is not None:
             value = self.chance(bundle) if callable(self.chance) else self.chance
             return Chance(value, f"chance {self.show(value)}")
         level = _random_weights(self.key, bundle) if self.untrained else None
         return Chance(level, f"untrained {self.show(level)}") if level is not None else None
+
+
+def _passing_level(column: str, bundle: Bundle) -> Chance | None:
+    """Return the largest p-value with which a neuron of the bundle passes.
+
+    Words pass by the larger of two p-values. None for a bundle that was not compared with chance.
+    """
+    if not bundle.tested:
+        return None
+    table = bundle.neurons
+    p = table[["text_p", "prediction_p"] if column == "words_pass" else ["driven_p"]].max(axis=1)
+    level = float(p[table[column].to_numpy(bool)].max())
+    if math.isnan(level):
+        return Chance(0.0, "no neuron passes")
+    return Chance(level, f"passes up to {probability(level)}")
 
 
 def _random_weights(key: str, bundle: Bundle) -> float | None:
@@ -104,7 +128,7 @@ TABLE: tuple[Measure, ...] = (
         "Share of the layer's other neurons whose words predict its effects as well.",
         probability,
         ("page", "list", "export"),
-        chance=0.5,
+        passes="words_pass",
     ),
     Measure(
         "precision",
@@ -123,7 +147,7 @@ TABLE: tuple[Measure, ...] = (
         "How often texts describe a random direction of its layer as well. A p-value.",
         probability,
         ("page", "list", "export"),
-        chance=0.5,
+        passes="words_pass",
     ),
     Measure(
         "driven_p",
@@ -132,7 +156,7 @@ TABLE: tuple[Measure, ...] = (
         "How often pictures chosen by untrained features share a word as significantly. A p-value.",
         probability,
         ("page", "list", "export"),
-        chance=0.5,
+        passes="driven_pass",
     ),
     Measure(
         "agreement",

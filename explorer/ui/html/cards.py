@@ -125,14 +125,19 @@ def measures(view: View, row: int) -> Markup:
 
 
 def _measure(view: View, measure: Measure, value: float, rank: float) -> Markup:
-    """Show a measure; its bar is the neuron's rank in the bundle, the tick that of chance."""
+    """Show a measure; its bar is the neuron's rank in the bundle, the tick that of chance.
+
+    A p-value has no bar, but the value up to which neurons pass.
+    """
     chance = measure.chance_in(view.bundle)
     return tag(
         "div",
         tag("div", measure.name, css="name"),
         tag("div", measure.show(value), css="value"),
         _ranked(view, measure, rank),
-        tag("div", f"┃ {chance.said}", css="chance") if chance else _unmeasured(measure),
+        tag("div", chance.said if measure.passes else f"┃ {chance.said}", css="chance")
+        if chance
+        else _unmeasured(measure),
         tag("div", measure.meaning, css="why"),
     )
 
@@ -156,7 +161,9 @@ def _unmeasured(measure: Measure) -> Markup:
 
 
 def _ranked(view: View, measure: Measure, rank: float) -> Markup:
-    """Draw the bar of a neuron's rank, with the tick of chance."""
+    """Draw the bar of a neuron's rank, with the tick of chance; none of a p-value."""
+    if measure.passes:
+        return tag("span")
     standing = f"at or above {glossary.share(rank)} of neurons" if rank > 0 else "not measured"
     chance = measure.chance_in(view.bundle)
     tick = None if chance is None else view.share_up_to(measure.key, chance.value)

@@ -42,7 +42,8 @@ def section(neuron: Neuron) -> None:
 
 SURE_SAID = (
     "Bars: the share of neurons with at most this value. Ticks ┃: chance, or what an untrained "
-    "network, one with random weights, gives."
+    "network, one with random weights, gives. Of a p-value: up to which value neurons pass, so "
+    "that one in twenty of them is expected to do so by chance."
 )
 
 

@@ -31,7 +31,8 @@ CARRIED = (PICTURES, WHERE, IMAGE, MORE)  # along to the next number
 MEASURES_SAID = (
     "The bar shows the share of this bundle's neurons with at most this value. The tick ┃ stands "
     "where chance lies, or, where that isn't known for one neuron, at what an untrained network "
-    "(random weights) gives."
+    "(random weights) gives. A p-value has no bar: smaller is surer, and neurons pass up to the "
+    "value that is said, so that one in twenty of them is expected to do so by chance."
 )
 
 
