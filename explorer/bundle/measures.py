@@ -182,7 +182,7 @@ TABLE: tuple[Measure, ...] = (
         "Explained variance",
         "explained",
         "How much of its strong effects a single direction accounts for. "
-        "Near 100 %, the direction says it all.",
+        "Random networks have it too, so it is no evidence by itself.",
         share,
         ("page", "list", "map", "export", "finding"),
         untrained=True,

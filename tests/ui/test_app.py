@@ -16,6 +16,7 @@ from explorer.ui.core import glossary
 from explorer.ui.data import grouping, highlights, loaders, selection
 from explorer.ui.data.grouping import PictureGroup
 from explorer.ui.data.loaders import View
+from explorer.ui.home import sections as home
 from explorer.ui.html import charts
 from explorer.ui.html.cards import card, legend
 from explorer.ui.html.elements import figures, notice, table
@@ -419,3 +420,17 @@ def test_significant_count_is_the_builds(view: View) -> None:
 )
 def test_effects_have_three_digits(value: float, shown: str) -> None:
     assert glossary.effect(value) == shown
+
+
+def test_no_headline_figure_is_one_that_random_networks_have(view: View) -> None:
+    """A bug: explained variance was one, though untrained networks have more of it."""
+    shown = {name: (value, why) for name, value, why in home.headlines(view)}
+    assert "Explained variance" not in shown
+    value, why = shown["Prediction"]
+    assert value == glossary.number(float(view.neurons["prediction"][~view.silent].median()))
+    assert why.endswith("chance 0")
+
+
+def test_negative_numbers_have_a_true_minus() -> None:
+    assert (glossary.number(-0.2), glossary.signed(-0.2)) == ("−0.20", "−0.20")
+    assert glossary.number(-0.001) == "0.00"

@@ -117,24 +117,28 @@ def headline_figures(view: View) -> None:
     """Draw how much there is in this bundle, and how good it is."""
     more = link("evidence", "the paper’s claims, measured on it", bundle=view.key)
     frame.draw(
-        figures(_figures(view)),
+        figures(headlines(view)),
         caption("What is in this bundle; see also ", more, ".", css="below"),
     )
 
 
-def _figures(view: View) -> list[tuple[str, str, str]]:
+def headlines(view: View) -> list[tuple[str, str, str]]:
+    """Return the headline figures: name, value, one line below."""
     neurons = view.neurons
-    alive = neurons[~view.silent]
     items = [
         ("Neurons", f"{len(neurons):,}", f"in {len(view.layers)} layers"),
         ("Pictures", f"{view.bundle.image_embeddings.shape[0]:,}", "shown to every neuron"),
         ("Texts", f"{len(view.bundle.texts):,}", "to describe neurons with"),
-        (
-            "Explained variance",
-            glossary.share(float(alive["explained_variance"].median())),
-            f"of strong effects by one direction, median{_untrained('explained_variance', view)}",
-        ),
     ]
+    if view.bundle.tested:
+        median = float(neurons[~view.silent]["prediction"].median())
+        items.append(
+            (
+                "Prediction",
+                glossary.number(median),
+                "median correlation of a neuron’s effects with the scores of its words; chance 0",
+            )
+        )
     recall = recall_of(stored_evidence(view.bundle, "recall"))
     if recall and recall.top_1["value"] is not None:
         items.append(
@@ -145,11 +149,6 @@ def _figures(view: View) -> list[tuple[str, str, str]]:
             )
         )
     return items
-
-
-def _untrained(key: str, view: View) -> str:
-    chance = glossary.MEASURES[key].chance_in(view.bundle)
-    return f"; {chance.said}" if chance else ""
 
 
 def more_neurons(page: Page) -> None:
