@@ -48,9 +48,9 @@ def card(
     sign = -1 if opposite else 1
     chip = [" ", tag("span", "opposite end", css="chip", title=OPPOSITE_WHY)] if opposite else ""
     body = (
-        strip(view, pictures),
         tag("div", f"{glossary.neuron_name(layer, neuron)}{silent}", chip, css="where"),
-        tag("div", title, css="concepts") if title else named(view.title(row, sign)),
+        strip(view, pictures),
+        tag("div", title, css="concepts", title=title) if title else named(view.title(row, sign)),
         NOTHING if title else _shows(view, row, end),
         note,
         NOTHING if small else measures_line(view, row),
