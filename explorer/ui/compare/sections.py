@@ -115,7 +115,8 @@ def _named_columns(items: Sequence[Item], cells: Sequence[Markup]) -> Markup:
 def _table(first: str, items: Sequence[Item], lines: list[list[str]], last: str = "") -> Markup:
     """Show a line for each fact and a column for each item."""
     head = [first, *(item.short for item in items), *([last] if last else [])]
-    return tag("div", table(head, lines, right=range(1, len(head))), css="named")
+    css = "named with-last" if last else "named"
+    return tag("div", table(head, lines, right=range(1, len(head))), css=css)
 
 
 def _cosines(items: Sequence[Item]) -> Markup:
@@ -233,7 +234,7 @@ def _measures(items: Sequence[Item]) -> Markup:
     keys = [key for key in glossary.MEASURES if key in view.neurons]
     lines = [
         [
-            glossary.MEASURES[key].name,
+            _beside(view, key),
             *(glossary.MEASURES[key].show(float(view.column(key)[item.row])) for item in items),
             _chance(view, key),
         ]
@@ -241,8 +242,8 @@ def _measures(items: Sequence[Item]) -> Markup:
     ]
     said = (
         "The same as on the neurons' pages, where each is explained. Effects are in units of the "
-        "model's output before normalisation. The last column: what chance gives, or a "
-        "network with random weights, as far as that is known."
+        "model's output before normalisation. Beside them: what chance gives, or a network with "
+        "random weights, as far as that is known; of a p-value, up to which value neurons pass."
     )
     return joined(
         [tag("h2", "Measures"), caption(said), _table("Measure", items, lines, "By chance")]
@@ -263,6 +264,14 @@ def _shares(items: Sequence[Item]) -> Markup:
         "sure its words are; a neuron’s page explains them under “Head by head”."
     )
     return joined([tag("h2", "Heads"), caption(said), _table("", heads, lines)])
+
+
+def _beside(view: View, key: str) -> Markup:
+    """Show a measure's name with its chance level below it, where there is no column for that."""
+    measure = glossary.MEASURES[key]
+    found = measure.chance_in(view.bundle)
+    below = tag("span", found.said, css="narrow muted") if found else NOTHING
+    return joined([measure.name, below])
 
 
 def _chance(view: View, key: str) -> str:
