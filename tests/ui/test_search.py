@@ -728,6 +728,23 @@ def test_layers_of_an_unknown_text_count_the_nearest_directions(view: View) -> N
     assert list(figure.data[1].y) == (-away).tolist()
 
 
+def test_chance_stands_below_a_measures_name_too(view: View) -> None:
+    """A bug: on a phone the last column, chance, lay outside the screen; style.css swaps them."""
+    html = html_of(run_page("compare", pins="1.5,2.7"))
+    assert '<span class="narrow muted">chance 50 %</span>' in html
+    assert 'class="named with-last"' in html
+
+
+def test_truncated_lines_of_cards_are_whole_in_their_tooltip(view: View) -> None:
+    """A bug: every card's tooltip said the same."""
+    html = html_of(run_page("neurons"))
+    lines = re.findall(r'<div class="shows" title="([^"]*)">([^<]*)</div>', html)
+    assert lines and all(title == text for title, text in lines)
+    page = html_of(run_page("neuron", layer="1", neuron="5"))
+    labels = re.findall(r'<span class="label" title="([^"]*)">([^<]*)</span>', page)
+    assert labels and all(title == text for title, text in labels)
+
+
 def test_shared_concepts_are_those_in_two_sets() -> None:
     sets = [{"a": 0.5, "b": -0.2, "c": 0.1}, {"a": 0.3, "c": 0.9}, {"a": -0.1, "d": 1.0, "b": 0.4}]
     assert compare.shared_texts(sets) == ["a", "b", "c"]

@@ -64,15 +64,16 @@ def card(
 def named(title: Title, name: str = "div") -> Markup:
     """Show what a neuron may be called: in bold what is more than chance, anything else in grey."""
     if title.claims:
-        return tag(name, title.text, css="concepts")
-    why = UNTESTED if title.basis == "untested" else None
-    return tag(name, title.text, css="concepts unclaimed", title=why)
+        return tag(name, title.text, css="concepts", title=title.text)
+    said = f"{title.text}. {UNTESTED}" if title.basis == "untested" else title.text
+    return tag(name, title.text, css="concepts unclaimed", title=said)
 
 
 def _shows(view: View, row: int, end: int) -> Markup:
     """Say in one line of a card what the pictures share."""
     said = words_said(view, row, end) or "nothing in common"
-    return tag("div", f"pictures: {said}", css="shows", title=SHOWS_WHY)
+    text = f"pictures: {said}"
+    return tag("div", text, css="shows", title=text)
 
 
 def match(*children: Child) -> Markup:

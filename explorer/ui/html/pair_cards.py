@@ -19,9 +19,14 @@ def pair_card(view: View, row: int, pair: Pair, note: Child = NOTHING) -> Markup
     place = view.place(row)
     share = ("carries ", tag("b", glossary.share(pair.share)), " of its neuron")
     body = (
-        strip(view, [shown.image for shown in pair.images[:STRONGEST]]),
         tag("div", glossary.neuron_name(*place, pair.key), css="where"),
-        tag("div", pair.said, css="concepts" if pair.words else "concepts unclaimed"),
+        strip(view, [shown.image for shown in pair.images[:STRONGEST]]),
+        tag(
+            "div",
+            pair.said,
+            css="concepts" if pair.words else "concepts unclaimed",
+            title=pair.said,
+        ),
         note,
         tag("div", share, css="share-line"),
     )

@@ -46,7 +46,11 @@ def tile(shown: Markup, label: str, figure: str, css: str = "tile") -> Markup:
     return tag(
         "figure",
         tag("div", shown, css="frame"),
-        tag("figcaption", tag("span", label, css="label"), tag("span", figure, css="effect")),
+        tag(
+            "figcaption",
+            tag("span", label, css="label", title=label),
+            tag("span", figure, css="effect"),
+        ),
         css=css,
     )
 
