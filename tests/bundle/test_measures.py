@@ -80,4 +80,4 @@ def test_a_place_lists_its_measures_in_the_tables_order(place: Place) -> None:
 
 def test_nothing_is_written_as_less_than_nothing() -> None:
     assert number(-0.001) == "0.00"
-    assert number(-1234.5, 1) == "-1,234.5"
+    assert number(-1234.5, 1) == "−1,234.5"
