@@ -237,6 +237,36 @@ def test_intervals_are_drawn_as_they_are() -> None:
     assert figure.layout.showlegend
 
 
+def test_figures_near_their_reference_are_told_apart() -> None:
+    """Recall of 78 to 83 % against 80 %: on an axis from 0 all of it is one place."""
+    near: list[Figure] = [
+        {"value": 0.79, "interval": [0.78, 0.80], "count": 9},
+        NOTHING,
+        {"value": 0.82, "interval": [0.81, 0.83], "count": 9},
+    ]
+    scale = percent("recall@1")
+    dots = evidence_plots.draw(Dots([Dot("a", figure) for figure in near], scale, 0.80))
+    lines = evidence_plots.draw(
+        Lines([Series("a", Tone.SECOND, near)], ["0", "1", "2"], scale, "layer", 0.80)
+    )
+    for axis in (dots.layout.xaxis, lines.layout.yaxis):
+        low, high = axis.range
+        assert 77 < low < 78 and 83 < high < 84
+        assert axis.title.text == "recall@1 (%); the axis does not start at 0"
+
+
+@pytest.mark.parametrize(
+    ("low", "reference"),
+    [(0.30, 0.80), (0.78, None), (0.78, 0.05), (-0.01, 0.0)],
+    ids=["far", "no reference", "far from it", "around 0"],
+)
+def test_other_figures_are_drawn_from_zero(low: float, reference: float | None) -> None:
+    row = Dot("a", {"value": low + 0.01, "interval": [low, low + 0.02], "count": 9})
+    axis = evidence_plots.draw(Dots([row], percent("share"), reference)).layout.xaxis
+    assert axis.range is None and axis.rangemode == "tozero"
+    assert axis.title.text == "share (%)"
+
+
 def test_histograms_have_a_step_a_bin() -> None:
     figure = evidence_plots.draw(Steps([0, 1, 2], [("n", Tone.SECOND, [3, 5])], "v"))
     trace = data_of(figure)

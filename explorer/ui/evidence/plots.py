@@ -27,6 +27,8 @@ SECOND = TONES[Tone.SECOND]
 ROW = 36
 WRAP = 22  # characters of a row's name before it goes on below
 HEIGHT = 300
+NEAR = 0.5  # figures above this share of the largest are near each other
+ROOM = 0.08  # beyond the outermost figures, as a share of their span
 SPREAD = 0.16  # between series at one place of the axis
 LEGEND = {
     "orientation": "h",
@@ -73,12 +75,8 @@ def _dots(drawing: Dots) -> go.Figure:
         "showgrid": False,
         "zeroline": False,
     }
-    across = {
-        "title": axis_title(scale.title),
-        "rangemode": "tozero",
-        "showgrid": True,
-        "zeroline": True,
-    }
+    across = _axis([row.figure for row in rows], scale, drawing.reference)
+    across |= {"showgrid": True, "zeroline": True}
     rule = _rule(drawing.reference, "x", scale.factor)
     return charts.figure(trace, ROW * len(rows) + 66, across, names, **rule)
 
@@ -114,7 +112,8 @@ def _lines(drawing: Lines) -> go.Figure:
         "showgrid": False,
         "zeroline": False,
     }
-    up = {"title": axis_title(scale.title), "rangemode": "tozero"}
+    figures = [figure for line in series for figure in line.figures]
+    up = _axis(figures, scale, drawing.reference)
     rule = _rule(drawing.reference, "y", scale.factor)
     return charts.figure(
         traces[-1], HEIGHT, across, up, under=traces[:-1], showlegend=True, legend=LEGEND, **rule
@@ -214,6 +213,29 @@ def _heads(drawing: Heads) -> go.Figure:
     across = {"title": axis_title("attention head"), "showgrid": False, "type": "category"}
     down = {"autorange": "reversed", "showgrid": False, "type": "category"}
     return charts.figure(trace, 26 * len(blocks) + 76, across, down)
+
+
+def _axis(figures: Sequence[Figure], scale: Scale, reference: float | None) -> dict[str, Any]:
+    """Return an axis from 0; around the figures where all of them lie near a reference.
+
+    There, differences would not be seen from 0, and the axis says that it does not start there.
+    """
+    ends = [end for figure in figures for end in _ends(figure)]
+    if reference is not None and ends:
+        low, high = min(*ends, reference), max(*ends, reference)
+        if 0 < NEAR * high < low < high:
+            room = ROOM * (high - low)
+            return {
+                "title": axis_title(f"{scale.title}; the axis does not start at 0"),
+                "range": [scale.factor * (low - room), scale.factor * (high + room)],
+            }
+    return {"title": axis_title(scale.title), "rangemode": "tozero"}
+
+
+def _ends(figure: Figure) -> Sequence[float]:
+    """Return value and interval of a figure; nothing where it is not defined."""
+    value = figure["value"]
+    return () if value is None else (value, *(figure["interval"] or ()))
 
 
 def _values(figures: Sequence[Figure], scale: Scale) -> list[float | None]:
