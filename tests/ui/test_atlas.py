@@ -9,16 +9,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from explorer.bundle.landmarks import Landmark
 from explorer.bundle.pair_directions import pair_directions
 from explorer.bundle.pair_map import FARTHEST
 from explorer.lens.models import encode_texts
+from explorer.palette import COLOURS
 from explorer.ui.address import area
 from explorer.ui.address.address import NeuronsQuery, Range
 from explorer.ui.address.atlas_query import AtlasQuery, read_atlas
 from explorer.ui.address.found import HEADS
 from explorer.ui.address.pin import Pin
 from explorer.ui.atlas import sections as atlas
-from explorer.ui.atlas.figure import Marks, map_figure
+from explorer.ui.atlas.figure import (
+    SEQUENTIAL,
+    Marks,
+    discrete,
+    map_figure,
+    places_in,
+    scale_of,
+)
 from explorer.ui.atlas.points import points_of, values_of
 from explorer.ui.data import export, loaded_model, loaders
 from explorer.ui.data.loaders import View
@@ -73,6 +82,53 @@ def test_every_living_neuron_has_its_point(view: View) -> None:
     assert len(grey.x) == (~kept & alive).sum()
     places = np.asarray(view.bundle.atlas)[rows]
     assert np.allclose(np.column_stack([coloured.x, coloured.y]), places)
+
+
+def test_layers_have_a_colour_each_while_there_are_enough() -> None:
+    values = np.asarray([9, 5, 7, 5], np.float32)
+    levels = discrete(values)
+    assert levels == [5, 7, 9]
+    assert places_in(levels, values).tolist() == [2, 0, 1, 0]
+    scale = scale_of("layer", "layer", levels)
+    assert [colour for _, colour in scale["colorscale"]] == [c for c in COLOURS[:3] for _ in "ab"]
+    assert scale["colorbar"]["ticktext"] == ["5", "7", "9"]
+    many = np.arange(32, dtype=np.float32)
+    assert discrete(many) == []
+    assert places_in([], many) is many
+    assert scale_of("layer", "layer")["colorscale"] == SEQUENTIAL
+
+
+@pytest.mark.parametrize("ground", ["#fcfcfa", "#14161b"])
+@pytest.mark.parametrize("colour", [*COLOURS, *(colour for _, colour in SEQUENTIAL)])
+def test_every_colour_of_the_map_is_seen_on_both_grounds(colour: str, ground: str) -> None:
+    high, low = sorted((_luminance(colour), _luminance(ground)), reverse=True)
+    assert (high + 0.05) / (low + 0.05) > 2
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance as WCAG defines it."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def test_the_sequential_scale_grows_lighter() -> None:
+    lights = [_luminance(colour) for _, colour in SEQUENTIAL]
+    assert lights == sorted(lights)
+
+
+def test_filtered_points_are_smaller_and_axes_have_one_scale(view: View) -> None:
+    values = view.neurons["polysemy"].to_numpy(np.float32)
+    kept = view.neurons["layer"].to_numpy() == 1
+    places = np.asarray(view.bundle.atlas)
+    names = (Landmark("<b>cat</b>", 0.5, 0.25),)
+    figure = map_figure(places, values, kept, scale_of("polysemy", "p"), landmarks=names)
+    rest, coloured = figure.data
+    assert rest.marker.size <= coloured.marker.size / 2
+    assert figure.layout.yaxis.scaleanchor == "x"
+    assert coloured.marker.colorbar.orientation == "h"
+    (name,) = figure.layout.annotations
+    assert (name.text, name.x, name.y) == ("&lt;b&gt;cat&lt;/b&gt;", 0.5, 0.25)
 
 
 def test_a_map_of_fifty_thousand_neurons_stays_small() -> None:

@@ -56,6 +56,19 @@ const joined = (plot, point, places) => {
   svg.setAttribute("aria-hidden", "true");
   plot.append(svg);
 };
+// names of regions, surest first: one that would lie on another is hidden, at any zoom and width
+const thinned = (plot) => {
+  const taken = [];
+  for (const name of plot.querySelectorAll(".annotation")) {
+    const box = name.querySelector(".annotation-text-g").getBoundingClientRect();
+    const free = taken.every(
+      (other) => box.right + 6 < other.left || other.right + 6 < box.left
+        || box.bottom + 2 < other.top || other.bottom + 2 < box.top,
+    );
+    name.style.visibility = free ? "" : "hidden";
+    if (free) taken.push(box);
+  }
+};
 export default function ({ data }) {
   const card = element("div", "lens lens-hint card");
   card.setAttribute("role", "tooltip");
@@ -70,6 +83,7 @@ export default function ({ data }) {
     card.hidden = true;
     plot?.querySelectorAll(".lens-near").forEach((lines) => lines.remove());
   };
+  const thin = () => plot && thinned(plot);
   const show = async (point, event) => {
     const row = point.customdata;
     const hint = await ask(data.hints + row).catch(() => null);
@@ -92,6 +106,8 @@ export default function ({ data }) {
     if (!found?.on || found === plot) return;
     plot = found;
     plot.on("plotly_hover", onHover);
+    plot.on("plotly_afterplot", thin);
+    thin();
     for (const name of ["plotly_unhover", "plotly_relayouting", "plotly_relayout", "plotly_click"])
       plot.on(name, hide);
   };
@@ -102,6 +118,7 @@ export default function ({ data }) {
     removeEventListener("popstate", hide);
     hide();
     plot?.removeListener?.("plotly_hover", onHover);
+    plot?.removeListener?.("plotly_afterplot", thin);
     card.remove();
   };
 }

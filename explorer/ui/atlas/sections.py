@@ -12,6 +12,7 @@ import streamlit as st
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from explorer.bundle.landmarks import landmarks
 from explorer.bundle.pair_directions import pair_directions
 from explorer.bundle.pair_map import pair_map
 from explorer.bundle.pairs import place_of
@@ -20,7 +21,7 @@ from explorer.ui.address.address import LIST_LENGTH, WORD_LENGTH, write_places
 from explorer.ui.address.atlas_query import BLOCK, COLOURS, LAYER, TEXT, AtlasQuery
 from explorer.ui.address.found import FOUND, OF
 from explorer.ui.address.pin import Pin
-from explorer.ui.atlas.figure import MANY, Marks, map_figure, scale_of
+from explorer.ui.atlas.figure import MANY, Marks, discrete, map_figure, places_in, scale_of
 from explorer.ui.atlas.points import Points, points_of, values_of
 from explorer.ui.core import glossary
 from explorer.ui.core.glossary import MEASURES
@@ -38,6 +39,7 @@ from explorer.ui.widgets import ranges, save_finding, sieve
 SHOWN = 24
 CHART = "_atlas"
 SUMMED = " This bundle has no weights of its own: the weighted sum of its texts stands for it."
+NAMES = "Names on the map: words above chance, common in a region’s neurons and rare elsewhere. "
 _HINTS = (Path(__file__).parent / "atlas.js").read_text("utf-8")
 
 
@@ -129,14 +131,18 @@ def chart(page: Page, query: AtlasQuery) -> None:
     marks, lost = _marks(points, query, kept)
     frame.show_problems([said for said in (problem, lost) if said])
     frame.draw(
-        caption(_said(points), _notes(points, kept, query)),
+        caption(
+            _said(points), NAMES if landmarks(view.bundle) else "", _notes(points, kept, query)
+        ),
         sieve.line(view, "atlas", query.params(), query.filters.above, _left_out(view, query)),
     )
     _mount_hints(points)
     shown = query.coloured_by if query.text or query.coloured_by != TEXT else query.usual_colour
-    scale = scale_of(shown, colour_name(shown).lower())
+    levels = discrete(values) if shown in (LAYER, BLOCK) else []
+    scale = scale_of(shown, colour_name(shown).lower(), levels)
+    names = landmarks(view.bundle)
     st.plotly_chart(
-        map_figure(points.places, values, kept, scale, marks),
+        map_figure(points.places, places_in(levels, values), kept, scale, marks, names),
         config=charts.CONFIG
         | {"displayModeBar": True, "scrollZoom": True, "displaylogo": False}
         | {"plotGlPixelRatio": 1 if len(points.rows) > MANY else 2},
@@ -144,6 +150,7 @@ def chart(page: Page, query: AtlasQuery) -> None:
         on_select=lambda: _selected(page, query, points),
         selection_mode=("points", "box", "lasso"),
         width="stretch",
+        height="stretch",
     )
 
 
@@ -170,7 +177,7 @@ def _said(points: Points) -> str:
 
 
 def kept_of(points: Points, query: AtlasQuery) -> NDArray[np.bool_]:
-    """Return which points’ neurons pass the filters, [point]; the others are drawn in grey."""
+    """Return which points’ neurons pass the filters, [point]; the others are small and grey."""
     kept = points.placed
     if query.filters.above or query.filters.params():
         kept &= selection.filtered(points.view, query.filters).mask[points.rows]
@@ -191,7 +198,7 @@ def _notes(points: Points, kept: NDArray[np.bool_], query: AtlasQuery) -> Markup
         ["The neurons of ", shown, " pairs"] if points.heads else [shown, " neurons"]
     )
     notes: list[Child] = (
-        [*passed, " pass the filters, the others are grey; ", as_cards, "."]
+        [*passed, " pass the filters, the others are small and grey; ", as_cards, "."]
         if filters
         else ["Without a mouse: ", as_cards, "."]
     )
