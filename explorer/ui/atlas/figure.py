@@ -72,7 +72,8 @@ def map_figure(
     if marks.chosen:
         chosen = np.flatnonzero(np.isin(numbers, list(marks.chosen)))
         coloured["selectedpoints"] = chosen.tolist()
-    hidden = {"visible": False, "fixedrange": False}
+    # of a map that changes its size the part that is shown stays, not the room that it had
+    hidden = {"visible": False, "fixedrange": False, "constrain": "domain"}
     reach = float(np.abs(places[placed, 1]).max(initial=0)) or 1.0
     pointer = [] if marks.at is None else [_pointer(*marks.at, marks.name)]
     return charts.figure(
