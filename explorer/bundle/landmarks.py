@@ -77,7 +77,7 @@ def _told(bundle: Bundle) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     most = int(counts.max(initial=0))
     texts = np.asarray(bundle.concept_ids[:, :most]).astype(np.int64)
     weights = np.asarray(bundle.concept_weights[:, :most], np.float32)
-    told = (np.arange(most) < counts[:, None]) & (texts >= 0) & (weights > 0)
+    told: NDArray[np.bool_] = (np.arange(most) < counts[:, None]) & (texts >= 0) & (weights > 0)
     told &= np.isfinite(np.asarray(bundle.atlas)).all(axis=1)[:, None]
     rows, columns = np.nonzero(told)
     return rows, texts[rows, columns]
