@@ -78,7 +78,8 @@ def _told(bundle: Bundle) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     texts = np.asarray(bundle.concept_ids[:, :most]).astype(np.int64)
     weights = np.asarray(bundle.concept_weights[:, :most], np.float32)
     told: NDArray[np.bool_] = (np.arange(most) < counts[:, None]) & (texts >= 0) & (weights > 0)
-    told &= np.isfinite(np.asarray(bundle.atlas)).all(axis=1)[:, None]
+    placed = np.isfinite(np.asarray(bundle.atlas)).all(axis=1, keepdims=True)
+    told &= placed
     rows, columns = np.nonzero(told)
     return rows, texts[rows, columns]
 
