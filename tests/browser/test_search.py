@@ -54,7 +54,7 @@ def test_text_search_to_a_neuron_and_back(visit: Visit) -> None:
     assert visit.query() == {"bundle": "tiny", "q": "red + circle - blue"}
     found = visit.page.locator("a.card .where").all_inner_texts()
     visit.page.locator("a.card").first.click()
-    visit.settled(found[0])
+    visit.settled(found[0].removesuffix(" opposite end"))
     visit.page.go_back()
     visit.page.wait_for_selector("text=minus what they carry")
     visit.page.wait_for_selector("a.card .where")

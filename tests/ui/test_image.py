@@ -18,6 +18,7 @@ from urllib.parse import quote_plus
 import numpy as np
 import pytest
 from PIL import Image
+from streamlit.runtime.uploaded_file_manager import DeletedFile
 from streamlit.testing.v1 import AppTest
 
 from explorer.bundle import Bundle
@@ -600,3 +601,16 @@ def test_what_cannot_be_looked_for_is_one_sentence(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Study, "segment", refuse)
     assert "These texts cannot be looked for." in html_of(run(image="3"))
+
+
+def test_a_file_that_the_server_has_no_more_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state: dict[str, object] = {"_upload": DeletedFile("a")}
+    monkeypatch.setattr(own_pictures.st, "session_state", state)
+    state[own_pictures.PICTURES] = {"image": own_pictures.OwnPicture("a.png", b"data")}
+    assert not own_pictures.sent("image", "_upload")
+    assert own_pictures.kept("image") is not None
+    state["_upload"] = None
+    assert not own_pictures.sent("image", "_upload")
+    assert own_pictures.kept("image") is None

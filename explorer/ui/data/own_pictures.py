@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 PICTURES = "_own_pictures"
 
@@ -28,11 +29,13 @@ class OwnPicture:
 def sent(place: Place, key: str) -> bool:
     """Keep what a widget was given, from its callback; tell whether it was given anything.
 
-    A widget that was emptied takes the place's picture with it.
+    A widget that was emptied takes the place's picture with it; one whose file the server has no
+    more, as after a lost connection, changes nothing.
     """
     file = st.session_state[key]
     if file is None:
         forget(place)
+    if not isinstance(file, UploadedFile):
         return False
     st.session_state.setdefault(PICTURES, {})[place] = OwnPicture(file.name, file.getvalue())
     return True
