@@ -103,6 +103,7 @@ def test_the_rate_stands_beside_what_was_tried_as_often(view: View) -> None:
     """A bug: the fair levels were left out, and that the rate was of the two classes alone."""
     rates = {
         "second-order": (0.51, 0.2),
+        "indirect, tried": (0.51, 0.2),
         "nearest, tried": (0.49, 0.3),
         "random, tried": (0.23, 0.1),
         "random": (0.07, 0.04),
@@ -111,8 +112,9 @@ def test_the_rate_stands_beside_what_was_tried_as_often(view: View) -> None:
     said = Read(measured_with(view, rates)).text
     assert "On 50 pairs of this bundle's classes, 40 pictures each: in 51 %" in said
     assert "the second class scored above the first (20 %: above all 1,032)" in said
-    assert "texts nearest to the target reach 49 % (30 %) and random things 23 % (10 %)" in said
-    assert "with nothing added it is 2 %" in said
+    assert "indirect effects name 51 % (20 %), texts nearest to the target 49 % (30 %)" in said
+    assert "random things 23 % (10 %)" in said
+    assert "With nothing added: 2 %" in said
     assert "7 %" not in said, "what was not tried as often is no level"
 
 

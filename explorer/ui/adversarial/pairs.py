@@ -14,7 +14,12 @@ from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import NOTHING, Child, caption, joined, tag
 from explorer.ui.html.links import chips, link
 
-NEAREST, RANDOM = "nearest, tried", "random, tried"  # ways to choose, by name in the evidence
+# other ways to choose, tried as often: names in the evidence, and what they are
+TRIED = {
+    "indirect, tried": "what neurons' indirect effects name",
+    "nearest, tried": "texts nearest to the target",
+    "random, tried": "random things",
+}
 
 
 def measured(view: View) -> Markup:
@@ -24,21 +29,21 @@ def measured(view: View) -> Markup:
     """
     found = stored_evidence(view.bundle, "attack").get("attack", {})
     methods = found.get("methods", {})
-    if not {OWN, NEAREST, RANDOM, "none"} <= methods.keys():
+    if not {OWN, "none", *TRIED} <= methods.keys():
         return NOTHING
     above, first = (
         {name: glossary.share(row[outcome]["value"]) for name, row in methods.items()}
         for outcome in ("two_way", "all_classes")
     )
+    others = ", ".join(f"{what} {above[name]} ({first[name]})" for name, what in TRIED.items())
     return tag(
         "p",
         f"On {found['pairs']:,} pairs of this bundle's classes, {found['scenes']:,} pictures "
         "each: in ",
         tag("b", above[OWN]),
         f" the second class scored above the first ({first[OWN]}: above all "
-        f"{found['classes']:,}). With the same trials, texts nearest to the target reach "
-        f"{above[NEAREST]} ({first[NEAREST]}) and random things {above[RANDOM]} "
-        f"({first[RANDOM]}); with nothing added it is {above['none']}. ",
+        f"{found['classes']:,}). With the same trials: {others}. With nothing added: "
+        f"{above['none']}. ",
         link("evidence", "How it was measured", bundle=view.key, claim="attack"),
     )
 

@@ -130,17 +130,15 @@ def chart(page: Page, query: AtlasQuery) -> None:
     values, problem = values_of(points, query)
     marks, lost = _marks(points, query, kept)
     frame.show_problems([said for said in (problem, lost) if said])
+    names = landmarks(view.bundle)
     frame.draw(
-        caption(
-            _said(points), NAMES if landmarks(view.bundle) else "", _notes(points, kept, query)
-        ),
+        caption(_said(points), NAMES if names else "", _notes(points, kept, query)),
         sieve.line(view, "atlas", query.params(), query.filters.above, _left_out(view, query)),
     )
     _mount_hints(points)
     shown = query.coloured_by if query.text or query.coloured_by != TEXT else query.usual_colour
     levels = discrete(values) if shown in (LAYER, BLOCK) else []
     scale = scale_of(shown, colour_name(shown).lower(), levels)
-    names = landmarks(view.bundle)
     st.plotly_chart(
         map_figure(points.places, places_in(levels, values), kept, scale, marks, names),
         config=charts.CONFIG
