@@ -275,3 +275,17 @@ def test_script_in_a_text_never_runs(visit: Visit, path: str) -> None:
     visit.harmless()
     assert "<img src=x" in visit.page.locator('[data-testid="stMain"]').inner_text()
     assert not visit.errors, visit.errors
+
+
+@pytest.mark.parametrize("visit", [(390, "light")], indirect=True, ids=str)
+def test_nothing_lies_on_the_links_to_pages_of_a_telephone(visit: Visit) -> None:
+    visit.open("search?bundle=tiny", "Search")
+    covered = visit.page.eval_on_selector_all(
+        ".lens-topnav a",
+        """links => links.filter(link => {
+            const box = link.getBoundingClientRect();
+            const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+            return !link.contains(top);
+        }).map(link => link.textContent)""",
+    )
+    assert covered == []
