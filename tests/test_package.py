@@ -151,9 +151,19 @@ def test_variables_of_the_containers_are_those_the_app_reads() -> None:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment that the Dockerfile makes: its files and its `pip install` alone."""
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment that the Dockerfile makes: its files and its `pip install` alone.
+
+    It takes 7 GB, and pytest keeps the folders of three runs: this one goes with its tests.
+    """
     place = tmp_path_factory.mktemp("image")
+    try:
+        yield dockerfile_environment(place)
+    finally:
+        shutil.rmtree(place)
+
+
+def dockerfile_environment(place: Path) -> dict[str, str]:
     text = (ROOT / "Dockerfile").read_text("utf-8")
     for line in re.findall(r"^COPY (.*)$", text, re.MULTILINE):
         *names, folder = line.split()
@@ -165,7 +175,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     venv.create(place / "venv", with_pip=True)
     (install,) = re.findall(r"^RUN pip (install .*?) &&", text, re.MULTILINE)
     command = [str(place / "venv/bin/python"), "-m", "pip", *shlex.split(install)]
-    subprocess.run(command, cwd=place / "app", check=True, capture_output=True)
+    done = subprocess.run(command, cwd=place / "app", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EXPLORER_")}
     path = os.pathsep.join([str(place / "venv/bin"), os.environ["PATH"]])
     return kept | {"PATH": path, "VIRTUAL_ENV": str(place / "venv")}
