@@ -68,7 +68,7 @@ def scenes(request: pytest.FixtureRequest, bundle: Bundle) -> list[Scene]:
     return found
 
 
-@pytest.mark.parametrize("method", ["second-order", "activation"])
+@pytest.mark.parametrize("method", ["second-order", "activation", "competing"])
 def test_a_thing_in_a_corner_lights_that_corner(scenes: list[Scene], method: str) -> None:
     for scene in scenes:
         left, top, right, bottom = scene.box

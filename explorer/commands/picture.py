@@ -33,7 +33,9 @@ def _fill_segment(command: argparse.ArgumentParser) -> None:
     command.add_argument("texts", nargs="+", metavar="TEXT")
     command.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
     add_settings(command, SegmentSettings)
-    command.add_argument("--exact", action="store_true", help="leave the maps unrefined")
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--exact", action="store_true", help="leave the maps unrefined")
+    form.add_argument("--fine", action="store_true", help="four passes, a grid twice as fine")
     command.epilog = f"Methods: {', '.join(METHODS)}."
 
 
@@ -60,12 +62,11 @@ def _segment(options: argparse.Namespace) -> Result:
     from explorer.bundle import Bundle
     from explorer.formats import file_stem
     from explorer.picture import files as exports
-    from explorer.picture.settings import EXACT, REFINED, SegmentSettings
+    from explorer.picture.settings import EXACT, FINE, REFINED, SegmentSettings
     from explorer.picture.study import Study
 
-    settings = replace(
-        read_settings(options, SegmentSettings), maps=EXACT if options.exact else REFINED
-    )
+    maps = EXACT if options.exact else FINE if options.fine else REFINED
+    settings = replace(read_settings(options, SegmentSettings), maps=maps)
     bundle = Bundle.open(options.bundle)
     upload = read_picture(options.image)
     found = Study.of(bundle, upload.picture).segment(options.texts, settings)

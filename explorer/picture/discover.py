@@ -7,7 +7,8 @@
    sets weighted by effect give `support[c] = sum_n effect[n] weight[n, c]`.
 4. Ranked by support alone, frequent texts drown the particular ones, and one large object drowns
    the others. So a candidate's `score` is what the neurons together add along it where they add
-   most: the mean share of the strongest tenth of the patches (`concept_maps`).
+   most: the mean of the strongest tenth of the patches. Each patch's share counts as far as the
+   text wins it from the dictionary's others (`explorer.picture.competition.named_shares`).
 5. A concept found explains half of what is at its patches; the next one is the best of what is
    left. Texts for one object no longer take all places, and other objects come up.
 6. A concept near to a stronger one (cosine of the texts) joins it.
@@ -27,6 +28,7 @@ from torch import Tensor
 from explorer.bundle import Bundle
 from explorer.bundle.meaning import Title, title_of
 from explorer.errors import InputError
+from explorer.picture.competition import named_shares
 from explorer.picture.maps import concept_maps, strongest_patches
 from explorer.picture.reading import Reading, neuron_shares
 
@@ -60,8 +62,9 @@ class FoundConcept:
 
     text: str
     score: float
-    """Mean share of the strongest tenth of the patches, minus what stronger concepts explain there;
-    units of the output per patch."""
+    """Mean share of the strongest tenth of the patches, times what the text wins of each from the
+    dictionary's others, minus what stronger concepts explain there; units of the output per
+    patch."""
     support: float
     """The significant neurons' sets, weighted by effect and summed."""
     joined: tuple[str, ...]
@@ -187,7 +190,8 @@ class Ranked:
 def rank_concepts(maps: Tensor, top: int, atoms: np.ndarray | None = None) -> list[Ranked]:
     """Return the `top` candidates, each the best of what those before it leave unexplained.
 
-    `maps` are the candidates' shares [candidate, patch]; scores that are not positive are left out.
+    `maps` are what candidates have of each patch [candidate, patch]; scores that are not positive
+    are left out.
     `atoms`, the candidates' centred embeddings [candidate, embed], unit norm, say which texts are
     near enough to join; None joins nothing. Scores fall.
     """
@@ -269,6 +273,7 @@ def _concepts(
     named = named_texts(bundle, rows)
     atoms = reading.lens_model.dictionary[named]
     maps = concept_maps(reading, atoms, image)
+    ranked = rank_concepts(named_shares(reading, atoms, image), top, atoms.numpy())
     support = concept_scores(bundle, effects, rows)
     return [
         FoundConcept(
@@ -279,7 +284,7 @@ def _concepts(
             neurons=_owners(bundle, effects, rows, int(named[found.place])),
             patches=maps[found.place].unflatten(0, reading.lens_model.grid),
         )
-        for found in rank_concepts(maps, top, atoms.numpy())
+        for found in ranked
     ]
 
 

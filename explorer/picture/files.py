@@ -86,6 +86,7 @@ def description(
             "layers": list(settings.maps.layers) if settings.maps.layers else "default",
             "neurons": settings.maps.neurons or "all",
             "refined": settings.maps.refine,
+            "fine": settings.maps.fine,
             "fit": settings.fit,
             "windows": len(found.framing.windows),
             "threshold": found.threshold,
@@ -97,7 +98,7 @@ def description(
                 "label": place + 1,
                 "share": round(float((labels == place + 1).mean()), 5),
                 "peak": round(float(found.grids[:, place].max()), 6),
-                "sum": round(float(found.grids[:, place].sum()), 6),
+                "sum": round(float(found.grids[:, place].sum()) / settings.maps.cells, 6),
                 "ahead_of": round(found.confidence[place], 4),
                 "doubtful": text in found.doubtful,
             }

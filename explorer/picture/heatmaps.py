@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from explorer.picture.maps import refinement
 from explorer.picture.methods import find_method
-from explorer.picture.reading import Reading, read
+from explorer.picture.reading import Reading
 from explorer.picture.refinement import Refinement
 from explorer.picture.settings import EXACT, SECOND_ORDER, MapSettings
 
@@ -88,9 +88,7 @@ def _fine_maps(reading: Reading, directions: Tensor, method: str, settings: MapS
     total = torch.zeros(len(pixels), len(directions), 2 * rows, 2 * columns)
     for down, right in product((0, 1), repeat=2):
         height, width = down * half[0], right * half[1]
-        moved = functional.pad(pixels, (0, width, 0, height), mode="replicate")
-        seen = read(reading.lens_model, moved[:, :, height:, width:]) if down or right else reading
-        maps = direction_maps(seen, directions, method, once)
+        maps = direction_maps(reading.moved(height, width), directions, method, once)
         cells = maps.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
         cells = functional.pad(cells, (right, 0, down, 0), mode="replicate")
         total += cells[:, :, : 2 * rows, : 2 * columns]

@@ -22,6 +22,9 @@ MapFunction: TypeAlias = "Callable[[Reading, Tensor, MapSettings], Tensor]"
 """(reading, directions [text, embed], settings) -> maps [image, text, patch]."""
 
 
+OUTPUT = "units of the model's output before normalisation"
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to make heatmaps."""
@@ -33,6 +36,8 @@ class Method:
     about: str
     """One sentence: what a map shows, and whose method it is."""
     maps: MapFunction
+    unit: str = "units of the method's own"
+    """What its values are measured in."""
     reads_neurons: bool = False
     """Whether it goes by the neurons' second-order effects, as the lens does."""
     reads_text: bool = True
@@ -72,6 +77,12 @@ def _pairs(reading: Reading, directions: Tensor, settings: MapSettings) -> Tenso
     return aligned_pairs(reading, directions, settings)
 
 
+def _competing(reading: Reading, directions: Tensor, settings: MapSettings) -> Tensor:
+    from explorer.picture.competition import competing
+
+    return competing(reading, directions, settings)
+
+
 def _rival(function: str) -> MapFunction:
     """Return a function of `explorer.picture.rivals`, which reads the explained pass alone."""
 
@@ -95,6 +106,7 @@ METHODS: dict[str, Method] = {
             "Each patch's share of what the neurons add along the text through later attention "
             "(Gandelsman et al. 2024).",
             _maps("second_order"),
+            unit=OUTPUT,
             reads_neurons=True,
             measured_fine=True,
         ),
@@ -104,8 +116,20 @@ METHODS: dict[str, Method] = {
             "The mean activation of the neurons whose directions align most with the text "
             "(Gandelsman et al. 2024).",
             _maps("activation"),
+            unit="mean activations",
             reads_neurons=True,
             zero_means_nothing=False,
+        ),
+        Method(
+            "competing",
+            "Competing texts",
+            "The activations of aligned neurons, where a patch's second-order effects fit the text "
+            "better than the dictionary's other texts. A broad word, such as “animal”, loses to "
+            "its kinds.",
+            _competing,
+            unit="mean activations, times the share of the patch that the text wins",
+            reads_neurons=True,
+            measured_fine=True,
         ),
         Method(
             "pairs",
@@ -113,6 +137,7 @@ METHODS: dict[str, Method] = {
             "Each patch's share of what the neuron–head pairs add whose directions align most with "
             "the text (after Bu and Gandelsman 2025).",
             _pairs,
+            unit=OUTPUT,
             reads_neurons=True,
         ),
         Method(
@@ -155,6 +180,7 @@ METHODS: dict[str, Method] = {
             "The tokens' direct contributions through all attention heads (Gandelsman et al. "
             "2024).",
             _rival("textspan"),
+            unit=OUTPUT,
             measured_fine=True,
         ),
     )

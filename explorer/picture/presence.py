@@ -3,8 +3,8 @@
 Any text has a map, also one that isn't there. Two things tell them apart, each as the share of the
 dictionary's texts that a text is ahead of:
 
-- `patches`: the text's strongest patches (`explorer.picture.maps.strongest_patches`), which find a
-  small object among others;
+- `patches`: the text's strongest patches, as far as it wins them from the dictionary's others
+  (`explorer.picture.competition.named_shares`), which find a small object among others;
 - `whole`: the cosine with the model's whole output, which knows photographs better than the
   second-order effects alone.
 
@@ -23,8 +23,9 @@ from torch.nn import functional
 
 from explorer.bundle import Bundle
 from explorer.kept import kept
+from explorer.picture.competition import named_shares
 from explorer.picture.discover import join_near
-from explorer.picture.maps import concept_maps, strongest_patches
+from explorer.picture.maps import strongest_patches
 from explorer.picture.reading import Reading
 
 DOUBTFUL = 0.85  # below it a text is said to be doubtful
@@ -90,7 +91,7 @@ class Presence:
         """Return the strongest patches' mean and the whole output's cosine: [text] each."""
         windows = range(len(self.reading.images))
         patches = [
-            strongest_patches(concept_maps(self.reading, directions, window)) for window in windows
+            strongest_patches(named_shares(self.reading, directions, window)) for window in windows
         ]
         output = functional.normalize(self.reading.trace.representation.float().cpu(), dim=1)
         whole = directions.float().cpu() @ output.T

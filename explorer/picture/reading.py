@@ -29,6 +29,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from explorer.errors import InputError
 from explorer.lens import Trace
@@ -54,8 +55,11 @@ class Reading:
     _explained: list[weakref.ref[ExplainedPass]] = field(
         default_factory=list, init=False, repr=False
     )
-    _held: list[list[ExplainedPass]] = field(default_factory=list, init=False, repr=False)
-    """One for each `explaining` under way: the pass that it keeps."""
+    _moved: weakref.WeakValueDictionary[tuple[int, int], Reading] = field(
+        default_factory=weakref.WeakValueDictionary, init=False, repr=False
+    )
+    _shared: list[dict[object, object]] = field(default_factory=list, init=False, repr=False)
+    """One for each `sharing` under way: the passes that it keeps."""
 
     @cached_property
     def trace(self) -> Trace:
@@ -70,18 +74,36 @@ class Reading:
             loaded = self.lens_model.loaded
             found = explained_pass(loaded.model, self.images.to(loaded.device))
             self._explained[:] = [weakref.ref(found)]
-        for held in self._held:
-            held[:] = [found]
+        self._keep("explained", found)
+        return found
+
+    def moved(self, rows: int, columns: int) -> Reading:
+        """Return the reading of the images moved up and left by so many pixels, edges repeated.
+
+        It is kept while somebody holds it.
+        """
+        if not rows and not columns:
+            return self
+        found = self._moved.get((rows, columns))
+        if found is None:
+            padded = functional.pad(self.images, (0, columns, 0, rows), mode="replicate")
+            found = Reading(self.lens_model, padded[:, :, rows:, columns:])
+            self._moved[rows, columns] = found
+        self._keep((rows, columns), found)
         return found
 
     @contextmanager
-    def explaining(self) -> Iterator[None]:
-        """Let all methods that are asked inside share one explained pass."""
-        self._held.append([])
+    def sharing(self) -> Iterator[None]:
+        """Let all methods that are asked inside share one explained pass, and moved readings."""
+        self._shared.append({})
         try:
             yield
         finally:
-            self._held.pop()
+            self._shared.pop()
+
+    def _keep(self, name: object, made: object) -> None:
+        for held in self._shared:
+            held[name] = made
 
     @cached_property
     def effects(self) -> NDArray[np.float32]:

@@ -32,12 +32,17 @@ class MapSettings:
     neurons: int | None = None
     """Keep this many neurons, those whose directions align most with the text; None keeps all.
 
-    For the method `activation` None means 200.
+    For the methods `activation` and `competing` None means 200.
     """
     refine: bool = False
     """Turn texts towards pictures, spread maps over alike patches, draw in unsure ones."""
     fine: bool = False
     """Average four passes, the picture moved by half a patch: a grid twice as fine."""
+
+    @property
+    def cells(self) -> int:
+        """How many values of a map there are for each patch."""
+        return 4 if self.fine else 1
 
     def __post_init__(self) -> None:
         """Refuse a number of neurons that leaves none."""
@@ -47,6 +52,7 @@ class MapSettings:
 
 EXACT = MapSettings()
 REFINED = MapSettings(refine=True)
+FINE = MapSettings(refine=True, fine=True)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,23 @@ def test_segment_takes_methods_fits_and_thresholds(
             assert settings["threshold"] == 1
 
 
+def test_fine_maps_are_of_the_same_peaks_and_sums(
+    tiny_bundle: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Figures of a patch and of a map stay comparable, though there are four values a patch."""
+    found = {}
+    for form in ("--fine", ""):
+        arguments = [str(tiny_bundle), str(picture), "red", "-o", str(tmp_path), "--json"]
+        assert main(["segment", *arguments, *filter(None, [form])]) == 0
+        found[form] = result_of(capsys)
+        assert found[form]["settings"]["fine"] == bool(form)
+        assert found[form]["settings"]["refined"] is True
+    for name in ("peak", "sum"):
+        fine, once = (found[form]["texts"][0][name] for form in ("--fine", ""))
+        assert 0.4 < fine / once < 2.5
+        assert fine != once
+
+
 def test_discover_lists_concepts_and_neurons(
     tiny_bundle: Path, picture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

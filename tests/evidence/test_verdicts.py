@@ -161,10 +161,12 @@ def test_fit_is_a_share_of_the_lead(share: float | None, expected: str) -> None:
     assert outcome("fit", {"orders": orders}) == expected
 
 
+MAP_MEASURE = "foreground_average_precision"
+
+
 def scenes(own: float, other: float) -> dict[str, Any]:
     def row(value: float) -> dict[str, Any]:
-        name = "foreground_average_precision"
-        return {"exact": {name: of(value, value - 0.02, value + 0.02)}}
+        return {"exact": {MAP_MEASURE: of(value, value - 0.02, value + 0.02)}}
 
     return {"methods": {"second-order": row(own), "activation": row(0.1), "rollout": row(other)}}
 
@@ -191,9 +193,44 @@ def test_maps_are_named_with_what_was_measured() -> None:
     sets = {"pictogram, single": scenes(0.8, 0.7), "pictogram, multiple": scenes(0.5, 0.6)}
     because = judged("segmentation", {"segmentation": {"sets": sets}}).because
     assert because == (
-        "average precision with one object: 0.800 by “Second-order effects”, best other 0.700 by "
-        "“Attention rollout”; with several: 0.500 by “Second-order effects”, best other 0.600 by "
-        "“Attention rollout”."
+        "average precision of “Second-order effects” with one object 0.800 (best other 0.700, "
+        "“Attention rollout”), with several 0.500 (best other 0.600, “Attention rollout”)."
+    )
+
+
+def test_one_map_has_to_be_ahead_on_both_kinds_of_scenes() -> None:
+    """Two methods that are each ahead on one kind are none that is ahead on both."""
+    single, several = scenes(0.9, 0.7), scenes(0.3, 0.5)
+    for found, value in ((single, 0.4), (several, 0.8)):
+        found["methods"]["activation"] = {"exact": {MAP_MEASURE: of(value)}}
+    sets = {"pictogram, single": single, "pictogram, multiple": several}
+    assert outcome("segmentation", {"sets": sets}) == PARTLY
+    single["methods"]["activation"] = {"exact": {MAP_MEASURE: of(0.8)}}
+    assert outcome("segmentation", {"sets": sets}) == HOLDS
+
+
+def test_competing_texts_are_set_beside_others_that_are_refined() -> None:
+    sets = {}
+    for kind, values in {
+        "single": (0.9, 0.88, 0.7, 0.86),
+        "multiple": (0.8, 0.79, 0.6, 0.5),
+    }.items():
+        own, own_refined, other, other_refined = values
+        sets[f"pictogram, {kind}"] = {
+            "methods": {
+                "competing": {
+                    "exact": {MAP_MEASURE: of(own)},
+                    "refined": {MAP_MEASURE: of(own_refined)},
+                },
+                "legrad": {
+                    "exact": {MAP_MEASURE: of(other)},
+                    "refined": {MAP_MEASURE: of(other_refined)},
+                },
+            }
+        }
+    (said, _) = claims()["segmentation"].explain({"sets": sets})
+    assert said.endswith(
+        "the best of these then reach 0.860 and 0.500, texts that compete 0.880 and 0.790."
     )
 
 

@@ -269,7 +269,7 @@ def test_balancing_keeps_what_is_balanced() -> None:
 def test_maps_do_not_depend_on_the_batch(
     reading: Reading, lens_model: LensModel, method: str, refine: bool
 ) -> None:
-    few = 20 if method == "activation" else None  # the tiny model has 128 a layer
+    few = 20 if method in ("activation", "competing") else None  # the tiny model has 128 a layer
     settings = MapSettings(refine=refine, neurons=few)
     whole = heatmaps(read(lens_model, reading.images), TEXTS, method, settings)
     assert whole.shape == (3, 3, 4, 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,18 @@ def test_a_new_method_is_on_the_page(
     assert app.selectbox(key="_method").value == "corner"
     compared = html_of(run_page("image", False, image="3", view="methods"))
     assert all(method.title in compared for method in METHODS.values())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_page_says_what_the_open_method_shows(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A bug: it said of every method that its maps are shares of what the neurons add."""
+    monkeypatch.setenv(loaders.FOLDER_VARIABLE, str(tiny_bundle.parent))
+    html = unescape(html_of(run_page("image", False, image="3", method=name)))
+    assert f"{METHODS[name].about} Numbers: {METHODS[name].unit}." in html
+    others = [method.about for method in METHODS.values() if method.name != name]
+    assert not any(about in html for about in others)
 
 
 def test_a_new_method_is_on_the_command_line(

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
+from explorer.picture.competition import NAMING_TEMPERATURE, named_shares
 from explorer.picture.discover import (
     NAMED_NEURONS,
     NEAR,
@@ -24,7 +25,7 @@ from explorer.picture.discover import (
     significant_rows,
 )
 from explorer.picture.framing import Framing, border_colour
-from explorer.picture.maps import concept_maps, strongest_patches, text_shares
+from explorer.picture.maps import strongest_patches, text_shares, token_vectors
 from explorer.picture.model import bare_lens_model, open_lens_model
 from explorer.picture.presence import UNUSUAL, Presence
 from explorer.picture.reading import read
@@ -207,16 +208,20 @@ def test_confidence_counts_texts_behind_in_patches_and_output(
     outputs = reading.trace.representation
     count = len(opened.dictionary)
 
+    spread = reading.affinity @ token_vectors(reading)[:, 1:]
+    fits = torch.nn.functional.normalize(spread, dim=2) / NAMING_TEMPERATURE
+    everything = torch.exp(fits @ opened.dictionary.T).sum(dim=2)
+
     def patches(direction: torch.Tensor) -> float:
-        maps = [concept_maps(reading, direction[None], n) for n in range(len(outputs))]
-        return max(float(strongest_patches(found)) for found in maps)
+        named = (spread @ direction) * torch.exp(fits @ direction) / everything
+        return max(float(strongest_patches(found[None])) for found in named)
 
     def whole(direction: torch.Tensor) -> float:
         return max(float(torch.cosine_similarity(direction, out, dim=0)) for out in outputs)
 
     for direction, sure in zip(directions, presence.confidence(directions), strict=True):
         behind = [
-            np.mean([kind(other) >= kind(direction) - 1e-7 for other in opened.dictionary])
+            np.mean([kind(other) >= kind(direction) * (1 - 1e-5) for other in opened.dictionary])
             for kind in (patches, whole)
         ]
         assert float(sure) == pytest.approx(1 - np.sqrt(np.prod(behind)), abs=1.5 / count)
@@ -273,9 +278,12 @@ def test_discovery_adds_up(bundle: Bundle) -> None:
             scores[bundle.texts.index(concept.text)], rel=1e-4, abs=1e-7
         )
         assert concept.patches.shape == (4, 4)
-        whole = float(concept.patches.flatten().topk(2).values.mean())
+        place = bundle.texts.index(concept.text)
+        named = named_shares(study.reading(), study.lens_model.dictionary[place : place + 1])
+        assert bool((named.abs() <= concept.patches.flatten().abs()).all())
+        whole = float(named.flatten().topk(2).values.mean())
         assert concept.score <= whole * (1 + 1e-5)  # stronger ones explain a part of it
-        assert concept is not found.concepts[0] or concept.score == pytest.approx(whole)
+        assert concept is not found.concepts[0] or concept.score == pytest.approx(whole, rel=1e-5)
         parts = [part for _, _, part in concept.neurons]
         assert parts == sorted(parts, reverse=True)
         if len(parts) < NAMED_NEURONS:

@@ -100,12 +100,23 @@ def test_everything_of_a_study_is_made_once(bundle: Bundle) -> None:
 
 def test_methods_asked_together_share_one_explained_pass(bundle: Bundle) -> None:
     reading = Study.of(bundle, long_picture((60, 60))).reading()
-    with reading.explaining():
+    with reading.sharing():
         one = weakref.ref(reading.explained)
         assert reading.explained is one()
     gc.collect()
     assert one() is None  # a graph of gradients is not kept with a session's picture
     assert reading.explained is not None
+
+
+def test_methods_asked_together_share_the_moved_readings(bundle: Bundle) -> None:
+    reading = Study.of(bundle, long_picture((60, 60))).reading()
+    assert reading.moved(0, 0) is reading
+    with reading.sharing():
+        one = weakref.ref(reading.moved(3, 0))
+        assert reading.moved(3, 0) is one()
+        assert reading.moved(0, 3) is not one()
+    gc.collect()
+    assert one() is None
 
 
 def test_what_is_derived_from_a_bundle_goes_with_it(tiny_bundle: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote_plus
 
 import numpy as np
@@ -41,6 +42,7 @@ from explorer.ui.image import parts as image_parts
 from explorer.ui.image import sections as image
 from explorer.ui.image import source as image_source
 from explorer.ui.image import views as image_views
+from explorer.ui.image.accuracy import accuracy
 from tests.conftest import draw
 from tests.support.app import html_of, run_page
 
@@ -76,6 +78,7 @@ CASES = [
     ({"fit": "tile"}, "Where “", None),
     ({"fit": "crop"}, "Where “", "“crop” is not a value for “fit”"),
     ({"form": "exact"}, "Where “", None),
+    ({"form": "fine"}, "Where “", None),
     ({"form": "raw"}, "Where “", "“raw” is not a value for “form”"),
     ({"opacity": "35"}, "Where “", None),
     ({"opacity": "x"}, "Where “", "“x” is not a valid opacity"),
@@ -242,6 +245,33 @@ def test_measured_rates_stand_beside_what_is_discovered(view: View) -> None:
     assert image_parts.hit_rates(view).count("50 %") == 4
 
 
+def scored(**precisions: float) -> dict[str, Any]:
+    methods = {
+        name: {"refined": {"foreground_average_precision": {"value": value, "interval": None}}}
+        for name, value in precisions.items()
+    }
+    return {"segmentation": {"sets": {"pictogram, multiple": {"methods": methods}}}}
+
+
+def test_the_precision_of_maps_stands_beside_the_best_and_a_blind_method(view: View) -> None:
+    query = ImageQuery(method="legrad", texts=("red",), threshold=20)
+    assert accuracy(view, query) == ""
+    evidence = scored(legrad=0.723, attention=0.31, competing=0.784, retired=0.99)
+    object.__setattr__(view.bundle.manifest, "evidence", evidence)
+    said = accuracy(view, query)
+    assert "average precision of 0.72; a map that never reads the text, 0.31" in said
+    assert METHODS["competing"].title in said
+    assert "texts=red&amp;method=competing" in said or "method=competing&amp;texts=red" in said
+    assert "threshold" not in said  # it is another method's
+    assert "retired" not in said
+    assert "No other method" in accuracy(view, replace(query, method="competing"))
+    assert accuracy(view, replace(query, form="fine")) == ""  # measured in no such form
+    object.__setattr__(view.bundle.manifest, "evidence", scored(legrad=0.7))
+    assert accuracy(view, query) == ""
+    object.__setattr__(view.bundle.manifest, "evidence", {"segmentation": {"sets": [1]}})
+    assert accuracy(view, query) == ""
+
+
 def test_every_state_has_an_address(view: View) -> None:
     usual = ImageQuery()
     for change in (
@@ -253,6 +283,7 @@ def test_every_state_has_an_address(view: View) -> None:
         {"scale": "shared"},
         {"fit": "tile"},
         {"form": "exact"},
+        {"form": "fine"},
         {"opacity": 30},
         {"threshold": 0},
         {"neuron": (2, 9)},

@@ -21,13 +21,13 @@ from explorer.errors import InputError
 from explorer.evidence.context import Context
 from explorer.evidence.figures import RESAMPLES, Figure, Weights, bootstrap, ratio
 from explorer.evidence.work import Work, stream
+from explorer.picture.competition import named_shares
 from explorer.picture.discover import (
     concept_scores,
     named_texts,
     rank_concepts,
     significant_rows,
 )
-from explorer.picture.maps import concept_maps
 from explorer.picture.model import LensModel, open_lens_model
 from explorer.picture.presence import DOUBTFUL, Presence
 from explorer.picture.reading import Reading, read
@@ -153,7 +153,7 @@ def _rankings(
     effects = reading.effects[0]
     rows = significant_rows(bundle, effects)
     named = named_texts(bundle, rows)
-    found = rank_concepts(concept_maps(reading, opened.dictionary[named]), most)
+    found = rank_concepts(named_shares(reading, opened.dictionary[named]), most)
     support = concept_scores(bundle, effects, rows)
     whole = functional.normalize(reading.trace.representation.float().cpu(), dim=1)
     near = (opened.dictionary @ whole[0]).numpy()

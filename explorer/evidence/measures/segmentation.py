@@ -13,7 +13,7 @@ nothing, starts at its lowest patch), and the rest is scaled to 0-1 by its own m
   scenes, since min-max scaling punishes a map for one high peak.
 
 Each method is measured `exact` (the map as its paper has it) and `refined` (`MapSettings.refine`,
-the same for all); second-order maps and TextSpan's, their nearest rival, also `fine` (refined, and
+the same for all); second-order maps, texts that compete and TextSpan also `fine` (refined, and
 `MapSettings.fine`, four passes). Intervals are 95 % percentile bootstraps over scenes.
 """
 
@@ -46,7 +46,7 @@ from explorer.picture.maps import refinement
 from explorer.picture.methods import METHODS, find_method
 from explorer.picture.model import LensModel, open_lens_model
 from explorer.picture.reading import read
-from explorer.picture.settings import MapSettings
+from explorer.picture.settings import FINE
 from explorer.scenes.compose import Scene
 from explorer.scenes.seeded import MOST_OBJECTS, SceneSet, draw_scene, made_of
 from explorer.threads import one_thread_each
@@ -200,15 +200,14 @@ def _maps_of(
     reading = read(opened, [scene.image])
     how = refinement(reading, turned)
     size = scene.masks.shape[1:]
-    with reading.explaining():
+    with reading.sharing():
         for method in methods:
             both = direction_maps(reading, torch.cat([texts, turned]), method).flatten(2)
             exact, plain = both.split(len(texts), dim=1)
             forms = {"exact": exact, "refined": refined(plain, how, method)}
             grids = {form: maps.float().unflatten(2, opened.grid) for form, maps in forms.items()}
             if find_method(method).measured_fine:
-                settings = MapSettings(refine=True, fine=True)
-                grids["fine"] = direction_maps(reading, turned, method, settings)
+                grids["fine"] = direction_maps(reading, turned, method, FINE)
             for form, grid in grids.items():
                 yield (method, form), enlarge(grounded(grid, method)[0], size).numpy()
 

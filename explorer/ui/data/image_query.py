@@ -26,7 +26,7 @@ VIEWS = {
 }
 SCALES = {"own": "each text's own peak", "shared": "one peak for all"}
 FIT_NAMES = {"pad": "whole", "tile": "in tiles"}
-FORMS = {"refined": "refined", "exact": "exact shares"}
+FORMS = {"refined": "refined", "fine": "refined and fine", "exact": "exact"}
 OPACITY, LEAST_OPACITY = 80, 10
 
 
@@ -218,5 +218,5 @@ def _neuron(text: str, view: View, problems: list[str]) -> tuple[int, int] | Non
 def settings_of(query: ImageQuery) -> SegmentSettings:
     """Return how the address asks for maps."""
     threshold = None if query.threshold is None else query.threshold / 100
-    maps = MapSettings(refine=query.form == "refined")
+    maps = MapSettings(refine=query.form != "exact", fine=query.form == "fine")
     return SegmentSettings(query.method, maps, query.fit, threshold)

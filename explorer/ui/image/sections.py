@@ -36,6 +36,7 @@ from explorer.ui.html.elements import NOTHING, caption, notice, tag
 from explorer.ui.image import parts as image_parts
 from explorer.ui.image import source as image_source
 from explorer.ui.image import views as image_views
+from explorer.ui.image.accuracy import accuracy
 from explorer.ui.image.source import Source
 from explorer.ui.shell import frame
 from explorer.ui.shell.frame import Page
@@ -195,8 +196,9 @@ def _concepts(
                 f"{found.significant:,} of {len(view.neurons):,} neurons are as strong on this "
                 "picture as on the few from which their direction was computed. Of the texts that "
                 "describe them, these receive most from all neurons together somewhere in the "
-                "picture: the mean of the strongest tenth of the patches, in units of the "
-                "model's output before normalisation."
+                "picture, and win it from the other texts: the mean of the strongest tenth of the "
+                "patches, each times the share that the text wins of it, in units of the model's "
+                "output before normalisation."
             ),
             image_parts.concept_list(view, found.concepts, mapped)
             if found.concepts
@@ -208,13 +210,14 @@ def _concepts(
 def _texts(
     page: Page, query: ImageQuery, source: Source, study: Study, texts: tuple[str, ...]
 ) -> None:
+    method = METHODS[query.method]
+    about = "" if query.view == "methods" else f"{method.about} Numbers: {method.unit}. "
     frame.draw(
         tag("h2", "Where texts come from"),
         caption(
-            "Each patch's share of what the neurons add along a text. The stronger the colour, "
-            "the more comes from there; patches that speak against the text stay uncoloured. How "
-            "far a text is ahead of the other texts of the dictionary is judged by its strongest "
-            "patches and the model's whole output."
+            f"{about}The stronger the colour, the more speaks for the text there; patches that "
+            "speak against it stay uncoloured. How far a text is ahead of the other texts of the "
+            "dictionary is judged by its strongest patches and the model's whole output."
         ),
     )
     _toolbar(page, query, texts)
@@ -232,6 +235,8 @@ def _texts(
         shown = (found.texts[image_views.compared(query, found.texts)],)
     frame.draw(maps.doubts([text for text in found.doubtful if text in shown]))
     image_views.draw(page, query, source, study, found)
+    if query.view != "methods":
+        frame.draw(accuracy(page.view, query))
 
 
 def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
@@ -269,7 +274,8 @@ def _toolbar(page: Page, query: ImageQuery, texts: tuple[str, ...]) -> None:
     )  # fmt: skip
     columns[2].selectbox(
         "Maps", list(FORMS), format_func=FORMS.__getitem__, key="_form", **change,
-        help="Refined: shares spread to near patches that look alike; their sum stays.",
+        help="Refined: values spread to near patches that look alike; their sum stays. Fine: the "
+        "mean of four passes, the picture moved by half a patch.",
     )  # fmt: skip
     columns[3].selectbox(
         "Picture seen", list(FIT_NAMES), format_func=FIT_NAMES.__getitem__, key="_fit", **change,

@@ -119,7 +119,7 @@ def _methods(query: ImageQuery, study: Study, found: Segmentation) -> Shown:
 
         return Panel(f"{method.title}: “{text}”", method.title, paint)
 
-    with study.reading(query.fit).explaining():
+    with study.reading(query.fit).sharing():
         panels = tuple(panel(method) for method in METHODS.values())
     blind = " and ".join(m.title for m in METHODS.values() if not m.reads_text)
     return Shown(
