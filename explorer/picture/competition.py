@@ -23,9 +23,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from explorer.picture.maps import activation, concept_maps, token_vectors
+from explorer.kept import kept
+from explorer.picture.maps import activation, concept_maps, spread_vectors
 from explorer.picture.reading import Reading
-from explorer.picture.settings import EXACT, MapSettings
+from explorer.picture.settings import MapSettings
 
 TEMPERATURE = 0.15  # cosine
 NAMING_TEMPERATURE = 0.06  # cosine
@@ -47,13 +48,14 @@ def competing(reading: Reading, directions: Tensor, settings: MapSettings) -> Te
     return (active - active.amin(dim=2, keepdim=True)) * won(reading, directions, settings)
 
 
+@torch.no_grad()
 def won(reading: Reading, directions: Tensor, settings: MapSettings) -> Tensor:
     """Return the share of each patch that texts win, from 0 to 1: [image, text, patch].
 
     Raises:
         InputError: when the model was not opened with a layer.
     """
-    vectors = _patch_vectors(reading, settings)
+    vectors = functional.normalize(spread_vectors(reading, settings).float(), dim=2)
     directions = functional.normalize(directions.to(vectors), dim=1)
     own = _fits(vectors, directions, TEMPERATURE)
     others = torch.full_like(own, -torch.inf)
@@ -73,21 +75,23 @@ def named_shares(reading: Reading, directions: Tensor, image: int = 0) -> Tensor
     `directions` are rows of `LensModel.dictionary`, of which all together win each patch once, or
     any others [text, embed], unit norm. The neurons are those of `LensModel.later_layers`.
     """
-    vectors = _patch_vectors(reading, EXACT)[image : image + 1]
-    dictionary = reading.lens_model.dictionary.to(vectors)
-    parts = [
-        _fits(vectors, texts, NAMING_TEMPERATURE).logsumexp(dim=1)
-        for texts in dictionary.split(AT_ONCE)
-    ]
+    vectors = spread_vectors(reading)[image : image + 1]
+    vectors = functional.normalize(vectors.float(), dim=2)
+    whole = kept(reading, f"dictionary's fits {image}", lambda: _dictionary_fits(reading, vectors))
     own = _fits(vectors, directions.to(vectors), NAMING_TEMPERATURE)[0]
-    shares: Tensor = torch.exp(own - torch.cat(parts).logsumexp(dim=0)).cpu()
-    return concept_maps(reading, directions, image) * shares
+    return concept_maps(reading, directions, image) * torch.exp(own - whole).cpu()
 
 
-def _patch_vectors(reading: Reading, settings: MapSettings) -> Tensor:
-    """Return what neurons add at patches, spread over alike ones: [image, patch, embed], unit."""
-    vectors = token_vectors(reading, settings)[:, 1:]
-    return functional.normalize((reading.affinity.to(vectors) @ vectors).float(), dim=2)
+def _dictionary_fits(reading: Reading, vectors: Tensor) -> Tensor:
+    """Return the logarithm of the sum over the dictionary that names share: [patch].
+
+    `vectors` is [1, patch, embed], unit norm.
+    """
+    parts = [
+        _fits(vectors, texts.to(vectors), NAMING_TEMPERATURE).logsumexp(dim=1)
+        for texts in reading.lens_model.dictionary.split(AT_ONCE)
+    ]
+    return torch.cat(parts).logsumexp(dim=0)
 
 
 def _fits(vectors: Tensor, directions: Tensor, temperature: float) -> Tensor:

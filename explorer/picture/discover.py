@@ -139,9 +139,13 @@ def discover(
     order = np.argsort(-np.abs(effects) * (strengths != 0), kind="stable")
     chosen = significant_rows(bundle, effects)
     listed = chosen or [int(row) for row in order]
-    listed = sorted(listed, key=lambda row: not _comparable(bundle, row, effects))  # stable
+    comparable = np.abs(effects) <= bundle.neurons["max_norm"].to_numpy()
+    listed = sorted(listed, key=lambda row: not comparable[row])  # stable
     return Discovery(
-        neurons=[_neuron(bundle, row, effects, strengths) for row in listed[:neurons]],
+        neurons=[
+            _neuron(bundle, row, effects, strengths, bool(comparable[row]))
+            for row in listed[:neurons]
+        ],
         concepts=_concepts(bundle, reading, image, effects, chosen, top),
         significant=int((np.abs(strengths) >= 1).sum()),
     )
@@ -191,9 +195,8 @@ def rank_concepts(maps: Tensor, top: int, atoms: np.ndarray | None = None) -> li
     """Return the `top` candidates, each the best of what those before it leave unexplained.
 
     `maps` are what candidates have of each patch [candidate, patch]; scores that are not positive
-    are left out.
-    `atoms`, the candidates' centred embeddings [candidate, embed], unit norm, say which texts are
-    near enough to join; None joins nothing. Scores fall.
+    are left out. `atoms`, the candidates' centred embeddings [candidate, embed], unit norm, say
+    which texts are near enough to join; None joins nothing. Scores fall.
     """
     whole = strongest_patches(maps)
     left = [int(i) for i in torch.argsort(-whole, stable=True)[:CANDIDATES] if whole[i] > 0]
@@ -241,12 +244,9 @@ def _strengths(bundle: Bundle, effects: np.ndarray) -> np.ndarray:
     return strengths
 
 
-def _comparable(bundle: Bundle, row: int, effects: np.ndarray) -> bool:
-    """Tell whether an effect is no larger than the neuron's largest among the bundle's pictures."""
-    return bool(abs(effects[row]) <= bundle.neurons["max_norm"].iloc[row])
-
-
-def _neuron(bundle: Bundle, row: int, effects: np.ndarray, strengths: np.ndarray) -> FoundNeuron:
+def _neuron(
+    bundle: Bundle, row: int, effects: np.ndarray, strengths: np.ndarray, comparable: bool
+) -> FoundNeuron:
     record = bundle.neurons.iloc[row]
     return FoundNeuron(
         row=row,
@@ -255,7 +255,7 @@ def _neuron(bundle: Bundle, row: int, effects: np.ndarray, strengths: np.ndarray
         effect=float(effects[row]),
         strength=float(strengths[row]),
         significant=bool(abs(strengths[row]) >= 1),
-        comparable=_comparable(bundle, row, effects),
+        comparable=comparable,
         title=title_of(bundle, row),
     )
 

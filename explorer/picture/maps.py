@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from explorer.errors import InputError
+from explorer.kept import kept
 from explorer.lens import path_readers, write_vectors
 from explorer.picture.model import LensModel
 from explorer.picture.reading import Reading
@@ -88,6 +89,20 @@ def token_vectors(reading: Reading, settings: MapSettings = EXACT) -> Tensor:
     return reading.token_vectors(chosen_layers(reading.lens_model, settings))
 
 
+@torch.no_grad()
+def spread_vectors(reading: Reading, settings: MapSettings = EXACT) -> Tensor:
+    """Return the patches' `token_vectors` spread over patches that look alike.
+
+    [image, patch, embed]; kept with the reading.
+
+    Raises:
+        InputError: when the model was not opened with a layer.
+    """
+    layers = chosen_layers(reading.lens_model, settings)
+    vectors = token_vectors(reading, settings)[:, 1:]
+    return kept(reading, f"spread vectors {layers}", lambda: reading.affinity.to(vectors) @ vectors)
+
+
 def aligned_neurons(
     lens_model: LensModel, directions: Tensor, layers: Sequence[int], count: int
 ) -> list[dict[int, Tensor]]:
@@ -119,9 +134,8 @@ def concept_maps(reading: Reading, directions: Tensor, image: int = 0) -> Tensor
     The neurons are those of `LensModel.later_layers`; the sum over patches is their effect along
     the text but for the class token's part. One product for any number of texts.
     """
-    vectors = token_vectors(reading)[image, 1:]  # [patch, embed]
-    spread = reading.affinity[image].to(vectors) @ vectors
-    return (directions.to(vectors) @ spread.T).float().cpu()
+    spread = spread_vectors(reading)[image]
+    return (directions.to(spread) @ spread.T).float().cpu()
 
 
 def strongest_patches(maps: Tensor) -> Tensor:

@@ -135,4 +135,4 @@ def test_concepts_share_what_each_patch_is_named(
         some = named_shares(reading, atoms[2:5], image)
         torch.testing.assert_close(some, found[2:5])  # those that are not asked compete too
     monkeypatch.setattr(competition, "AT_ONCE", 3)
-    torch.testing.assert_close(named_shares(reading, atoms, image), found)
+    torch.testing.assert_close(named_shares(read(lens_model, reading.images), atoms, image), found)

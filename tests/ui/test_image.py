@@ -266,6 +266,9 @@ def test_the_precision_of_maps_stands_beside_the_best_and_a_blind_method(view: V
     assert "retired" not in said
     assert "No other method" in accuracy(view, replace(query, method="competing"))
     assert accuracy(view, replace(query, form="fine")) == ""  # measured in no such form
+    without_blind = scored(legrad=0.7, textspan=0.6)  # attention is not measured in every form
+    object.__setattr__(view.bundle.manifest, "evidence", without_blind)
+    assert "precision of 0.70. No other method" in accuracy(view, query)
     object.__setattr__(view.bundle.manifest, "evidence", scored(legrad=0.7))
     assert accuracy(view, query) == ""
     object.__setattr__(view.bundle.manifest, "evidence", {"segmentation": {"sets": [1]}})

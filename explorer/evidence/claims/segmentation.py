@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from explorer.evidence.claim import (
     FAILS,
@@ -75,10 +75,9 @@ def _fairness(result: Result) -> list[str]:
     """Say what texts that compete have and other methods lack, and how far these get with it."""
     if _best_own(result) != COMPETING:
         return []
-    own, other = (
-        " and ".join(_written(max(found, key=value_of)) for found in _refined(result, kept))
-        for kept in ((COMPETING,), _others(_precisions(result, PICTOGRAMS[0])))
-    )
+    kinds = [_precisions(result, scenes, "refined") for scenes in PICTOGRAMS]
+    own = " and ".join(_written(found[COMPETING]) for found in kinds)
+    other = " and ".join(_written(found[_best(_others(found))]) for found in kinds)
     return [
         "Texts that compete know the dictionary's other texts, and that patches which look alike "
         "belong together. Other methods know the second only when they are refined: the best of "
@@ -130,16 +129,10 @@ def _numbers(result: Result, scenes: str) -> list[Number]:
     ]  # fmt: skip
 
 
-def _precisions(result: Result, scenes: str) -> dict[str, Figure]:
+def _precisions(result: Result, scenes: str, form: str = FORM) -> dict[str, Figure]:
     """Return each method's figure on a set of scenes."""
     methods = result["sets"][scenes]["methods"]
-    return {method: forms[FORM][MEASURE] for method, forms in methods.items()}
-
-
-def _refined(result: Result, methods: Iterable[str]) -> list[list[Figure]]:
-    """Return the refined maps' figures of some methods with one object, and with several."""
-    found = [result["sets"][scenes]["methods"] for scenes in PICTOGRAMS]
-    return [[forms[method]["refined"][MEASURE] for method in methods] for forms in found]
+    return {method: forms[form][MEASURE] for method, forms in methods.items()}
 
 
 def _best_own(result: Result) -> str:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from explorer.errors import InputError
 from explorer.findings.model import check_id
 from explorer.picture.methods import METHODS
-from explorer.picture.settings import SECOND_ORDER, MapSettings, SegmentSettings
+from explorer.picture.settings import EXACT, FINE, REFINED, SECOND_ORDER, SegmentSettings
 from explorer.ui.address.address import whole
 from explorer.ui.address.attack_query import read_scene
 from explorer.ui.data.loaders import View
@@ -27,6 +27,7 @@ VIEWS = {
 SCALES = {"own": "each text's own peak", "shared": "one peak for all"}
 FIT_NAMES = {"pad": "whole", "tile": "in tiles"}
 FORMS = {"refined": "refined", "fine": "refined and fine", "exact": "exact"}
+_FORMS = {"refined": REFINED, "fine": FINE, "exact": EXACT}
 OPACITY, LEAST_OPACITY = 80, 10
 
 
@@ -218,5 +219,4 @@ def _neuron(text: str, view: View, problems: list[str]) -> tuple[int, int] | Non
 def settings_of(query: ImageQuery) -> SegmentSettings:
     """Return how the address asks for maps."""
     threshold = None if query.threshold is None else query.threshold / 100
-    maps = MapSettings(refine=query.form != "exact", fine=query.form == "fine")
-    return SegmentSettings(query.method, maps, query.fit, threshold)
+    return SegmentSettings(query.method, _FORMS[query.form], query.fit, threshold)

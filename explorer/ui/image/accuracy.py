@@ -1,4 +1,4 @@
-"""What the open heatmap method is, and how well it finds things on scenes with known outlines."""
+"""How well the open heatmap method finds things, on scenes with known outlines."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from markupsafe import Markup
 from pydantic import BaseModel, ValidationError
 
+from explorer.evidence.claim import PICTOGRAMS
 from explorer.evidence.stored import stored_evidence
 from explorer.picture.methods import METHODS
 from explorer.ui.data.image_query import ImageQuery
@@ -14,7 +15,7 @@ from explorer.ui.data.loaders import View
 from explorer.ui.html.elements import NOTHING, caption
 from explorer.ui.html.links import link
 
-SCENES = "pictogram, multiple"
+_, SCENES = PICTOGRAMS
 BLIND = "attention"  # a method that never reads the text
 
 
@@ -37,16 +38,16 @@ class _Section(BaseModel):
 def accuracy(view: View, query: ImageQuery) -> Markup:
     """Say how precise the open maps are among several objects, beside the best and a blind method.
 
-    Nothing where it was not measured.
+    Nothing where it was not measured, or alone.
     """
     found = _measured(view, query.form)
-    if query.method not in found or BLIND not in found:
+    if query.method not in found or len(found) < 2:
         return NOTHING
     best = max(found, key=found.__getitem__)
-    own = f"{found[query.method]:.2f}"
+    blind = f"; a map that never reads the text, {found[BLIND]:.2f}" if BLIND in found else ""
     said = [
-        f"In scenes of several drawings these maps put an object's pixels first with an average "
-        f"precision of {own}; a map that never reads the text, {found[BLIND]:.2f}. "
+        "In scenes of several drawings these maps put an object's pixels first with an average "
+        f"precision of {found[query.method]:.2f}{blind}. "
     ]
     if best == query.method:
         said.append("No other method measured here has more. ")
