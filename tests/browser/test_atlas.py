@@ -31,7 +31,7 @@ _POINTS = f"""() => {{
 def opened(visit: Visit, path: str = "atlas?bundle=tiny") -> dict[int, tuple[float, float]]:
     """Open the map; rows with their places on the screen."""
     visit.open(path, HEADING)
-    visit.page.wait_for_selector(f"{MAP} .nsewdrag")
+    visit.shows(f"{MAP} .nsewdrag")
     visit.page.locator(MAP).scroll_into_view_if_needed()
     visit.page.wait_for_timeout(1500)  # the chart draws itself in, and the card finds it
     return {int(row): (x, y) for row, x, y in visit.page.evaluate(_POINTS)}
@@ -134,7 +134,7 @@ def test_a_pair_is_hovered_and_opens_its_head(visit: Visit, bundles: Path) -> No
     assert card.locator("img").count() == 4
     assert visit.page.locator(f"{MAP} .lens-near line").count() == 1  # to its own neuron
     visit.page.mouse.click(*points[number])
-    visit.page.wait_for_selector(".heads-switch")
+    visit.shows(".heads-switch")
     assert visit.page.locator("h1").inner_text() == name.rsplit(" · ", 1)[0]
     assert visit.query()["head"] == name.rsplit(" ", 1)[1]
     visit.page.go_back()
@@ -155,7 +155,7 @@ def test_a_lasso_makes_a_list_and_its_csv(visit: Visit, bundles: Path) -> None:
     for corner in [*corners[1:], corners[0]]:
         visit.page.mouse.move(*corner, steps=8)
     visit.page.mouse.up()
-    visit.page.wait_for_selector("text=neurons chosen")
+    visit.shows("text=neurons chosen")
     inside = [row for row, (a, b) in points.items() if abs(a - x) < 86 and abs(b - y) < 86]
     listed = visit.query()["neurons"].split(",")
     places = (tuple(map(int, part.split("."))) for part in listed)
@@ -168,7 +168,7 @@ def test_a_lasso_makes_a_list_and_its_csv(visit: Visit, bundles: Path) -> None:
     table = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8-sig"))))
     assert [f"{line['Layer']}.{line['Neuron']}" for line in table] == listed
     visit.page.reload()
-    visit.page.wait_for_selector(f"text={len(listed)} neurons chosen")
+    visit.shows(f"text={len(listed)} neurons chosen")
     visit.page.get_by_role("link", name="Open as a list").click()
     visit.settled("From the atlas")
     visit.check()

@@ -32,10 +32,10 @@ def test_evidence_page_opens_cleanly(visit: Visit) -> None:
 def test_one_claim_and_back(visit: Visit) -> None:
     visit.open(f"evidence?bundle={BUNDLE}", "Evidence")
     visit.page.locator("table.verdicts a", has_text="One direction carries it").click()
-    visit.page.wait_for_selector('h1:text-is("One direction carries it")')
+    visit.shows('h1:text-is("One direction carries it")')
     assert visit.query() == {"bundle": BUNDLE, "claim": "rank"}
-    visit.page.wait_for_selector("text=rank.all_layers.rank_1.kept")
+    visit.shows("text=rank.all_layers.rank_1.kept")
     visit.page.locator("a", has_text="← All claims").click()
-    visit.page.wait_for_selector('h1:text-is("Evidence")')
+    visit.shows('h1:text-is("Evidence")')
     assert visit.query() == {"bundle": BUNDLE}
     visit.check()

@@ -114,7 +114,7 @@ def test_an_upload_is_saved_with_its_picture_and_opens_elsewhere(
     visit.open("image?bundle=tiny", "An image under the lens")
     page = visit.page
     page.locator('input[type="file"]').set_input_files(file)
-    page.wait_for_selector('h2:text-is("mine.png")')
+    visit.shows('h2:text-is("mine.png")')
     page.get_by_role("button", name="Save as finding").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("keeps a copy of this picture").wait_for()
@@ -126,10 +126,10 @@ def test_an_upload_is_saved_with_its_picture_and_opens_elsewhere(
 
     other = Visit(engine.new_context(), server, 390, "light")
     other.open(address.removeprefix(server), "A blue circle")
-    other.page.wait_for_selector(".shots img")
+    other.shows(".shots img")
     other.check()
     other.page.locator('h2 a[data-page="image"]').click()
-    other.page.wait_for_selector("text=120 × 60 pixels")
+    other.shows("text=120 × 60 pixels")
     other.page.context.close()
 
 
@@ -143,7 +143,7 @@ def test_an_edit_of_another_is_not_overwritten_unseen(
     store.save(saved.id, 1, sample("Contested", bundle=reference(bundle), note="theirs"))
     visit.page.get_by_label("Note (Markdown)").fill("mine")
     visit.page.get_by_role("button", name="Save").click()
-    visit.page.wait_for_selector("text=was changed meanwhile")
+    visit.shows("text=was changed meanwhile")
     assert store.get(saved.id).content.note == "theirs"
     assert visit.page.get_by_label("Note (Markdown)").input_value() == "mine"
     visit.page.get_by_role("button", name="Save").click()
@@ -168,7 +168,7 @@ def test_deleting_undoing_and_reordering(visit: Visit, store: Store, bundle: Bun
     visit.settled("Item 0")
     visit.page.get_by_role("button", name="Delete").click()
     visit.settled("Findings")
-    visit.page.wait_for_selector("text=“Item 0” was deleted")
+    visit.shows("text=“Item 0” was deleted")
     visit.page.get_by_role("button", name="Undo").click()
     visit.settled("Item 0")
     assert list(store.get_collection(group.id).content.findings) == ids[::-1]
@@ -200,7 +200,7 @@ def test_an_imported_file_runs_nothing_on_any_page(
     visit.open("findings?bundle=tiny&show=import", "Findings")
     visit.page.locator('input[type="file"]').set_input_files(file)
     visit.page.get_by_role("button", name="Import findings").click()
-    visit.page.wait_for_selector("text=✓ 1 added")
+    visit.shows("text=✓ 1 added")
     assert store.get(finding.id) == finding
     for path in (
         "findings?bundle=tiny",
@@ -214,8 +214,7 @@ def test_an_imported_file_runs_nothing_on_any_page(
         "findings?undo=x&show=%3Cimg%20src%3Dx%20onerror%3D%22window.stolen%3D1%22%3E",
     ):
         visit.page.goto(visit.server + path)
-        visit.page.wait_for_selector(".lens h1")
-        visit.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
+        visit.shows(".lens h1")
         visit.harmless()
     assert not visit.errors, visit.errors
     store.delete(finding.id, 1)
@@ -236,7 +235,7 @@ def test_a_refused_file_says_why_and_stores_nothing(
     before = store.count(Wanted())
     visit.open("findings?bundle=tiny&show=import", "Findings")
     visit.page.locator('input[type="file"]').set_input_files(file)
-    visit.page.wait_for_selector("text=This file is refused. The bundle “<img src=x")
+    visit.shows("text=This file is refused. The bundle “<img src=x")
     visit.harmless()
     assert store.count(Wanted()) == before
 
@@ -301,11 +300,11 @@ def test_a_password_is_asked_once_a_browser(
         context = engine.new_context()
         visit = Visit(context, address, 1440, "light")
         visit.page.goto(address + "about?bundle=tiny")
-        visit.page.wait_for_selector("text=This server asks for a password")
+        visit.shows("text=This server asks for a password")
         assert visit.page.locator("nav").count() == 0
         visit.page.get_by_label("Password", exact=True).fill("wrong")
         visit.page.get_by_role("button", name="Enter").click()
-        visit.page.wait_for_selector("text=That is not the password")
+        visit.shows("text=That is not the password")
         visit.page.get_by_label("Password", exact=True).fill(PASSWORD)
         visit.page.get_by_role("button", name="Enter").click()
         visit.settled("About & credits")
@@ -313,7 +312,7 @@ def test_a_password_is_asked_once_a_browser(
         visit.open("neurons?bundle=tiny", "Neurons")  # a new session of the same browser
         stranger = Visit(engine.new_context(), address, 390, "dark")
         stranger.page.goto(address)
-        stranger.page.wait_for_selector("text=This server asks for a password")
+        stranger.shows("text=This server asks for a password")
         stranger.check()
         stranger.page.context.close()
         context.close()
@@ -332,7 +331,6 @@ def test_the_findings_pages_fit_the_window(visit: Visit, store: Store, bundle: B
         "collection?bundle=tiny&id=report",
     ):
         visit.page.goto(visit.server + path)
-        visit.page.wait_for_selector(".lens h1")
-        visit.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
+        visit.shows(".lens h1")
         visit.clean()
     store.delete(saved.id, 1)

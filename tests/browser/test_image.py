@@ -32,13 +32,13 @@ def test_image_page_opens_cleanly(visit: Visit) -> None:
 def test_upload_is_studied_kept_and_cleared(visit: Visit, upload: Path) -> None:
     visit.open(f"{IMAGE}&scene=2", HEADING)
     visit.page.locator('input[type="file"]').set_input_files(upload)
-    visit.page.wait_for_selector('h2:text-is("mine.png")')
-    visit.page.wait_for_selector("text=120 × 60 pixels")
+    visit.shows('h2:text-is("mine.png")')
+    visit.shows("text=120 × 60 pixels")
     assert "scene" not in visit.query()
     box = visit.page.get_by_label("Texts, separated by commas")
     box.fill("circle, square")
     box.press("Enter")
-    visit.page.wait_for_selector('img[alt="Where “square” comes from"]')
+    visit.shows('img[alt="Where “square” comes from"]')
     assert visit.query()["texts"] == "circle,square"
     with visit.page.expect_download() as download:
         visit.page.get_by_role("button", name="Mask (PNG)").click()
@@ -46,7 +46,7 @@ def test_upload_is_studied_kept_and_cleared(visit: Visit, upload: Path) -> None:
         assert labels.size == (120, 60)
         assert labels.mode == "P"
     visit.page.get_by_role("button", name="Clear my picture").click()
-    visit.page.wait_for_selector('h2:text-is("Example 1")')
+    visit.shows('h2:text-is("Example 1")')
     assert "texts" not in visit.query()
     visit.check()
 
@@ -54,18 +54,18 @@ def test_upload_is_studied_kept_and_cleared(visit: Visit, upload: Path) -> None:
 def test_an_upload_is_there_again_on_the_way_back(visit: Visit, upload: Path) -> None:
     visit.open(IMAGE, HEADING)
     visit.page.locator('input[type="file"]').set_input_files(upload)
-    visit.page.wait_for_selector('h2:text-is("mine.png")')
+    visit.shows('h2:text-is("mine.png")')
     box = visit.page.get_by_label("Texts, separated by commas")
     box.fill("circle, square")
     box.press("Enter")
-    visit.page.wait_for_selector('img[alt="Where “square” comes from"]')
+    visit.shows('img[alt="Where “square” comes from"]')
     visit.page.locator("a.card").first.click()
     visit.page.wait_for_url("**/neuron?**")
-    visit.page.wait_for_selector("h1")
+    visit.shows("h1")
     visit.page.go_back()
     visit.settled(HEADING)
-    visit.page.wait_for_selector('h2:text-is("mine.png")')
-    visit.page.wait_for_selector('img[alt="Where “square” comes from"]')
+    visit.shows('h2:text-is("mine.png")')
+    visit.shows('img[alt="Where “square” comes from"]')
     visit.check()
 
 
@@ -75,25 +75,25 @@ def test_a_picture_is_taken_with_the_camera(visit: Visit) -> None:
     visit.page.get_by_text("Camera", exact=True).click()
     visit.page.wait_for_function("document.querySelector('video')?.readyState >= 2")
     visit.page.get_by_role("button", name="Take Photo").click()
-    visit.page.wait_for_selector('h2:has-text("camera-input")')
+    visit.shows('h2:has-text("camera-input")')
     visit.page.get_by_role("button", name="Clear my picture").click()
-    visit.page.wait_for_selector('h2:text-is("Example 1")')
+    visit.shows('h2:text-is("Example 1")')
     visit.check()
 
 
 def test_example_and_back(visit: Visit) -> None:
     visit.open(IMAGE, HEADING)
     visit.page.locator(".examples a").nth(4).click()
-    visit.page.wait_for_selector('h2:text-is("Example 5")')
+    visit.shows('h2:text-is("Example 5")')
     assert visit.query() == {"bundle": "tiny", "scene": "4"}
     visit.page.get_by_text("Mask", exact=True).first.click()
-    visit.page.wait_for_selector('img[alt="The picture, segmented"]')
+    visit.shows('img[alt="The picture, segmented"]')
     assert visit.query()["view"] == "mask"
     visit.page.go_back()
-    visit.page.wait_for_selector('img[alt^="Where “"]')
+    visit.shows('img[alt^="Where “"]')
     assert visit.query() == {"bundle": "tiny", "scene": "4"}
     visit.page.go_back()
-    visit.page.wait_for_selector('h2:text-is("Example 1")')
+    visit.shows('h2:text-is("Example 1")')
     visit.check()
 
 
@@ -109,7 +109,7 @@ def test_pasted_picture_is_studied(visit: Visit, upload: Path) -> None:
         }""",
         base64.b64encode(upload.read_bytes()).decode(),
     )
-    visit.page.wait_for_selector('h2:text-is("pasted.png")')
+    visit.shows('h2:text-is("pasted.png")')
     visit.check()
 
 
@@ -118,7 +118,7 @@ def test_hostile_file_gets_one_sentence(visit: Visit, tmp_path: Path) -> None:
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"<script>alert(1)</script>" * 20)
     visit.open(IMAGE, HEADING)
     visit.page.locator('input[type="file"]').set_input_files(file)
-    visit.page.wait_for_selector("text=The file is not a readable picture")
+    visit.shows("text=The file is not a readable picture")
     assert visit.page.locator(".notice").count() == 1
     visit.check()
 
@@ -140,7 +140,7 @@ def test_patches_are_read_by_pointer_tap_and_keys(visit: Visit) -> None:
     assert "Neurons here" in readout.inner_text()  # of the strongest patch, not a blank
     assert visit.page.locator(".patches .cells span.on").count() == 1
     cells.nth(5).hover()
-    visit.page.wait_for_selector('.patch-reader[data-at="5"]')
+    visit.shows('.patch-reader[data-at="5"]')
     first = readout.inner_text()
     cells.nth(10).click()  # held: the pointer may leave for the links
     held = readout.inner_text()
@@ -152,7 +152,7 @@ def test_patches_are_read_by_pointer_tap_and_keys(visit: Visit) -> None:
     assert cells.nth(9).get_attribute("class") == "on"
     readout.locator("a").first.click()
     visit.page.wait_for_url("**/neuron?**")
-    visit.page.wait_for_selector("h1")
+    visit.shows("h1")
     assert visit.query()["bundle"] == "tiny"
     visit.page.wait_for_function("() => !('lensImage' in document.documentElement.dataset)")
     visit.check()

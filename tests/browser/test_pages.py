@@ -37,7 +37,7 @@ def test_page_opens_cleanly(visit: Visit, name: str) -> None:
 def test_figures_on_axes_can_be_read(visit: Visit) -> None:
     """A bug: axes were pale grey on white, with a contrast of 3.6."""
     visit.open(*TEXTS)
-    visit.page.wait_for_selector(".js-plotly-plot .xtick text")
+    visit.shows(".js-plotly-plot .xtick text")
     visit.clean()
     pale = visit.page.evaluate(_AXES)
     assert len(pale) > 20
@@ -89,7 +89,7 @@ def test_first_page_searches(visit: Visit) -> None:
     box.fill("red + circle")
     box.press("Enter")
     visit.settled("Search")
-    visit.page.wait_for_selector("a.card .where")
+    visit.shows("a.card .where")
     assert visit.query() == {"bundle": "tiny", "q": "red + circle"}
     visit.check()
 
@@ -99,13 +99,13 @@ def test_the_facts_are_copied_as_json(visit: Visit) -> None:
     visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     button = visit.page.get_by_role("button", name="Copy as JSON")
     button.click()
-    visit.page.wait_for_selector('button:has-text("Copied")')
+    visit.shows('button:has-text("Copied")')
     copied = json.loads(visit.page.evaluate("navigator.clipboard.readText()"))
     assert (copied["layer"], copied["neuron"]) == (1, 5)
     with visit.page.expect_download() as download:
         visit.page.get_by_role("button", name="Facts as JSON").click()
     assert copied == json.loads(Path(download.value.path()).read_text("utf-8"))
-    visit.page.wait_for_selector('button:has-text("Copy as JSON")')
+    visit.shows('button:has-text("Copy as JSON")')
     visit.check()
 
 
@@ -155,13 +155,13 @@ def test_gallery_keeps_its_address_through_a_neuron(visit: Visit) -> None:
     visit.open(*PAGES["neurons"])
     before = visit.query()
     visit.page.get_by_text("Next →").click()
-    visit.page.wait_for_selector("text=page 2 of")
+    visit.shows("text=page 2 of")
     assert visit.query() == before | {"page": "2"}
     first = visit.page.locator("a.card .where").first.inner_text()
     visit.page.locator("a.card").first.click()
     visit.settled(first)
     visit.page.go_back()
-    visit.page.wait_for_selector("text=page 2 of")
+    visit.shows("text=page 2 of")
     assert visit.query() == before | {"page": "2"}
     assert visit.page.locator("a.card .where").first.inner_text() == first
     visit.check()
@@ -172,12 +172,12 @@ def test_filter_by_a_word_is_an_address(visit: Visit) -> None:
     box = visit.page.get_by_label("Concept")
     box.fill("red")
     box.press("Enter")
-    visit.page.wait_for_selector("text=Their concept sets contain")
+    visit.shows("text=Their concept sets contain")
     assert visit.query()["word"] == "red"
     shown = visit.page.locator("a.card .where").all_inner_texts()
     visit.page.reload()
     visit.settled("Neurons")
-    visit.page.wait_for_selector("text=Their concept sets contain")
+    visit.shows("text=Their concept sets contain")
     assert visit.page.locator("a.card .where").all_inner_texts() == shown
     box = visit.page.get_by_label("Concept")  # filled a moment after the cards are there
     sync_api.expect(box).to_have_value("red", timeout=PATIENCE)
@@ -220,11 +220,11 @@ def test_grouping_the_pictures_is_an_address(visit: Visit) -> None:
     tiles = visit.page.locator("figure.tile")
     count = tiles.count()
     visit.page.get_by_text("Grouped by similarity").click()
-    visit.page.wait_for_selector("section.group")
+    visit.shows("section.group")
     assert visit.query()["pictures"] == "grouped"
     visit.page.reload()
     visit.settled("Layer 1 · Neuron 5")
-    visit.page.wait_for_selector("section.group")
+    visit.shows("section.group")
     assert tiles.count() == count
     visit.check()
 
@@ -251,7 +251,7 @@ def test_other_bundle_is_chosen_in_the_sidebar(visit: Visit) -> None:
     visit.open(*PAGES["about"])
     visit.page.get_by_label("Bundle").click()
     visit.page.get_by_role("option", name="untrusted").click()
-    visit.page.wait_for_selector('h2:has-text("The bundle “untrusted”")')
+    visit.shows('h2:has-text("The bundle “untrusted”")')
     assert visit.query() == {"bundle": "untrusted"}
     visit.check()
 
@@ -270,8 +270,7 @@ def test_other_bundle_is_chosen_in_the_sidebar(visit: Visit) -> None:
 )
 def test_script_in_a_text_never_runs(visit: Visit, path: str) -> None:
     visit.page.goto(visit.server + path)
-    visit.page.wait_for_selector(".lens h1")
-    visit.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
+    visit.shows(".lens h1")
     visit.harmless()
     assert "<img src=x" in visit.page.locator('[data-testid="stMain"]').inner_text()
     assert not visit.errors, visit.errors

@@ -102,7 +102,7 @@ def test_links_stay_under_the_path(visit: Visit) -> None:
     visit.open("neurons?bundle=tiny&layers=1", "Neurons")
     cards = visit.page.locator('[data-testid="stMain"] a[href*="neuron?bundle=tiny"]')
     cards.first.click()
-    visit.page.wait_for_selector('h1:text-matches("Layer 1 · Neuron")')
+    visit.shows('h1:text-matches("Layer 1 · Neuron")')
     assert visit.page.url.startswith(f"{visit.server}neuron?")
     visit.page.go_back()
     visit.settled("Neurons")

@@ -49,21 +49,21 @@ def test_text_search_to_a_neuron_and_back(visit: Visit) -> None:
     box = visit.page.get_by_label("A text, or several with + and −")
     box.fill("red + circle - blue")
     box.press("Enter")
-    visit.page.wait_for_selector("text=minus what they carry")
-    visit.page.wait_for_selector("a.card .where")
+    visit.shows("text=minus what they carry")
+    visit.shows("a.card .where")
     assert visit.query() == {"bundle": "tiny", "q": "red + circle - blue"}
     found = visit.page.locator("a.card .where").all_inner_texts()
     visit.page.locator("a.card").first.click()
     visit.settled(found[0].removesuffix(" opposite end"))
     visit.page.go_back()
-    visit.page.wait_for_selector("text=minus what they carry")
-    visit.page.wait_for_selector("a.card .where")
+    visit.shows("text=minus what they carry")
+    visit.shows("a.card .where")
     assert visit.page.locator("a.card .where").all_inner_texts() == found
     visit.page.get_by_role("link", name="Away from it").click()
-    visit.page.wait_for_selector("text=points most strongly away")
+    visit.shows("text=points most strongly away")
     assert visit.query()["show"] == "away"
     visit.page.reload()
-    visit.page.wait_for_selector("text=points most strongly away")
+    visit.shows("text=points most strongly away")
     visit.check()
 
 
@@ -83,7 +83,7 @@ def test_pins_lead_to_a_comparison_that_is_an_address(visit: Visit) -> None:
     names = visit.page.locator("a.card .where").all_inner_texts()
     main_area.evaluate("e => e.scrollTo(0, 600)")
     visit.page.get_by_role("link", name=f"Pin {names[9]} to compare").click()
-    visit.page.wait_for_selector(".pins .chip")
+    visit.shows(".pins .chip")
     assert main_area.evaluate("e => e.scrollTop") > 300  # pinning keeps the place
     # at once, while the page may still show the address before
     for place in (20, 1):
@@ -101,7 +101,7 @@ def test_pins_lead_to_a_comparison_that_is_an_address(visit: Visit) -> None:
     visit.settled("Compare")
     assert visit.page.locator(".compare a.card .where").all_inner_texts() == compared
     visit.page.get_by_role("link", name=f"Unpin {names[9]}").first.click()
-    visit.page.wait_for_selector("text=One neuron is pinned")
+    visit.shows("text=One neuron is pinned")
     assert visit.query() == {"bundle": "tiny", "pins": "0.1"}
     visit.check()
 
@@ -109,17 +109,17 @@ def test_pins_lead_to_a_comparison_that_is_an_address(visit: Visit) -> None:
 def test_pairs_are_found_pinned_and_compared(visit: Visit) -> None:
     visit.open("search?bundle=tiny&q=red+circle", "Search")
     visit.page.get_by_role("link", name="Neurons and heads").click()
-    visit.page.wait_for_selector("a.card .share-line")
+    visit.shows("a.card .share-line")
     asked = {"bundle": "tiny", "q": "red circle", "of": "heads"}
     assert visit.query() == asked
     names = visit.page.locator("a.card .where").all_inner_texts()
     assert all(re.fullmatch(r"Layer \d · Neuron \d+ · Head \d\.\d", name) for name in names)
     visit.page.get_by_role("link", name=f"Pin {names[1]} to compare").click()
-    visit.page.wait_for_selector(".pins .chip")
+    visit.shows(".pins .chip")
     layer, neuron, head = re.findall(r"[\d.]+", names[1])
     assert visit.query() == asked | {"pins": f"{layer}.{neuron}@{head}"}
     visit.page.locator("a.card").first.click()
-    visit.page.wait_for_selector(".heads-switch")
+    visit.shows(".heads-switch")
     shown = re.findall(r"[\d.]+", names[0])
     assert visit.page.locator("h1").inner_text() == names[0].rsplit(" · ", 1)[0]
     assert visit.query()["head"] == shown[2]
@@ -136,7 +136,7 @@ def test_pairs_are_found_pinned_and_compared(visit: Visit) -> None:
 def test_table_sorts_by_its_headings_and_downloads_what_it_shows(visit: Visit) -> None:
     visit.open("neurons?bundle=tiny&view=table&list=Mine&neurons=2.7,1.5,0.3", "Mine")
     visit.page.get_by_role("link", name="Selectivity").click()
-    visit.page.wait_for_selector('th[aria-sort="descending"]')
+    visit.shows('th[aria-sort="descending"]')
     assert visit.query()["sort"] == "selectivity"
     rows = visit.page.locator("table.neurons tbody tr")
     shown = [rows.nth(i).locator("td").all_inner_texts()[:2] for i in range(rows.count())]
@@ -153,10 +153,10 @@ def test_a_range_is_set_and_lifted(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Ranges").click()
     visit.page.get_by_label("From").fill("0.2")
     visit.page.get_by_role("button", name="Filter").click()
-    visit.page.wait_for_selector("text=Prediction from 0.2")
+    visit.shows("text=Prediction from 0.2")
     assert visit.query() == {"bundle": "tiny", "prediction": "0.2.."}
     visit.page.get_by_label("Lift the filter Prediction from 0.2").click()
-    visit.page.wait_for_selector("text=384 neurons")
+    visit.shows("text=384 neurons")
     assert visit.query() == {"bundle": "tiny"}
     visit.check()
 
@@ -174,8 +174,7 @@ def test_a_range_is_set_and_lifted(visit: Visit) -> None:
 )
 def test_script_in_a_text_never_runs(visit: Visit, path: str) -> None:
     visit.page.goto(visit.server + path)
-    visit.page.wait_for_selector(".lens h1")
-    visit.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
+    visit.shows(".lens h1")
     visit.harmless()
     assert not visit.errors, visit.errors
 

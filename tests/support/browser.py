@@ -122,10 +122,17 @@ class Visit:
         # links and keys belong to the browser until the router's script has arrived
         self.page.wait_for_function("() => window.lensRouter !== undefined")
 
+    def shows(self, selector: str) -> None:
+        """Wait until the page has this and has run to its end.
+
+        Before that, what stands below it may still be of the run before.
+        """
+        self.page.wait_for_selector(selector)
+        self.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
+
     def settled(self, heading: str) -> None:
         """Wait until the page with this heading has run to its end."""
-        self.page.wait_for_selector(f'h1:text-is("{heading}")')
-        self.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
+        self.shows(f'h1:text-is("{heading}")')
 
     def query(self) -> dict[str, str]:
         return {key: values[0] for key, values in parse_qs(urlsplit(self.page.url).query).items()}
