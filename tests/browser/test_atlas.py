@@ -27,13 +27,22 @@ _POINTS = f"""() => {{
     box.top + yaxis._offset + yaxis.l2p(trace.y[i])]);
 }}"""
 
+_LISTENED_TO = f"""() => document.querySelector("{MAP}")._ev.listeners("plotly_hover").length"""
+# the chart draws itself in, and is drawn anew when the page has found its width
+_AT_REST = f"""() => {{
+  const [before, now] = [window.placesBefore, JSON.stringify(({_POINTS})())];
+  window.placesBefore = now;
+  return now === before;
+}}"""
+
 
 def opened(visit: Visit, path: str = "atlas?bundle=tiny") -> dict[int, tuple[float, float]]:
     """Open the map; rows with their places on the screen."""
     visit.open(path, HEADING)
     visit.shows(f"{MAP} .nsewdrag")
     visit.page.locator(MAP).scroll_into_view_if_needed()
-    visit.page.wait_for_timeout(1500)  # the chart draws itself in, and the card finds it
+    visit.page.wait_for_function(_LISTENED_TO)
+    visit.page.wait_for_function(_AT_REST, polling=300)
     return {int(row): (x, y) for row, x, y in visit.page.evaluate(_POINTS)}
 
 

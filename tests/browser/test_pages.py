@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.browser import EVERYWHERE, PATIENCE, Visit, sync_api
+from tests.support.browser import EVERYWHERE, Visit, sync_api
 
 PAGES = {
     "home": ("", "What does a neuron of CLIP mean?"),
@@ -180,7 +180,7 @@ def test_filter_by_a_word_is_an_address(visit: Visit) -> None:
     visit.shows("text=Their concept sets contain")
     assert visit.page.locator("a.card .where").all_inner_texts() == shown
     box = visit.page.get_by_label("Concept")  # filled a moment after the cards are there
-    sync_api.expect(box).to_have_value("red", timeout=PATIENCE)
+    sync_api.expect(box).to_have_value("red")
     visit.check()
 
 

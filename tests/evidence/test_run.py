@@ -120,6 +120,30 @@ def test_names_in_phrases_are_looked_for_as_they_stand(
         assert row["beyond_bare"]["value"] == pytest.approx(beyond, abs=1e-4)
 
 
+def test_layers_make_up_what_is_said_of_all(found: dict[str, Any]) -> None:
+    predict = found["predict"]
+    descriptions, polysemy = predict["descriptions"], predict["polysemy"]
+    precision = [row["auprc"] for row in descriptions["layers"]]
+    for rows, every in (
+        ([row["description"] for row in descriptions["layers"]], "description.pearson"),
+        ([row["description"] for row in precision], "description.auprc"),
+        ([row["other_neuron"] for row in precision], "other_neuron.auprc"),
+    ):
+        name, metric = every.split(".")
+        check_mean(rows, descriptions[name][metric])
+    for name in ("two_meanings", "permuted"):
+        check_mean([row[name] for row in polysemy["layers"]], polysemy[name])
+
+
+def check_mean(rows: list[dict[str, Any]], every: dict[str, Any]) -> None:
+    """The mean of the rows by how many each counts is the figure of all."""
+    counts = [row["count"] for row in rows]
+    assert len(rows) == 3
+    assert sum(counts) == every["count"]
+    mean = np.average([row["value"] for row in rows], weights=counts)
+    assert mean == pytest.approx(every["value"], abs=1e-4)
+
+
 def test_shares_of_the_lead_add_up(found: dict[str, Any]) -> None:
     orders = found["fit"]["orders"]
     total = sum(part["logit_share"]["value"] or 0 for part in orders.values())

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.evidence.compare import compare, figures_of
 from explorer.evidence.registry import claims, section_of
-from explorer.evidence.stored import upgraded
+from explorer.evidence.stored import stored_evidence, upgraded
 
 HELD = json.loads((Path(__file__).parents[1] / "data" / "evidence_older_shapes.json").read_text())
 
@@ -90,6 +91,15 @@ def test_older_figures_keep_their_values() -> None:
     assert upgraded(found) == found
     for name in ("ablation", "selectivity", "rank", "texts", "kinds", "predict", "fit"):
         assert found[name] == HELD[name]
+
+
+def test_older_evidence_lacks_a_plot_and_no_more(measured: Path) -> None:
+    """By layer AUPRC and second meanings were not kept."""
+    now = stored_evidence(Bundle.open(measured))["predict"]
+    for key in ("descriptions", "polysemy"):
+        draw = claims()[key].draw
+        older, plots = draw(upgraded(HELD)["predict"]).plots, draw(now).plots
+        assert len(older) == len(plots) - 1 > 0
 
 
 def test_older_verdicts_stand() -> None:

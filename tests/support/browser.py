@@ -38,6 +38,8 @@ FLAGS = [
     "--use-fake-ui-for-media-stream",
 ]
 PATIENCE = 90_000  # ms; a shared machine may be slow
+if sync_api:
+    sync_api.expect.set_options(timeout=PATIENCE)
 WIDTHS = {1440: 900, 390: 844}
 EVERYWHERE = [(1440, "light"), (390, "dark")]
 """Each width and each scheme once: a width changes places alone, and a scheme colours alone."""

@@ -152,6 +152,7 @@ def draw(result: Result) -> Shown:
                     "layer",
                 ),
             ),
+            *_precision(result),
             Plot(
                 "Five measures of agreement, mean over neurons. F1 and IoU compare the "
                 f"{result['top']} strongest pictures with the same number of predicted ones.",
@@ -166,6 +167,32 @@ def draw(result: Result) -> Shown:
             ),
         ],
     )
+
+
+def _precision(result: Result) -> list[Plot]:
+    """Draw AUPRC by layer; nothing where a bundle's evidence is from before it was kept."""
+    part = result["descriptions"]
+    rows = [{"layer": row["layer"], **row["auprc"]} for row in part["layers"] if "auprc" in row]
+    if not rows:
+        return []
+    return [
+        Plot(
+            f"How well a description finds its neuron's {result['top']} strongest of "
+            f"{result['pictures']:,} unseen pictures, by layer: the area under the "
+            "precision-recall curve (AUPRC), mean over neurons with 95 % intervals; dotted: by "
+            "chance.",
+            Lines(
+                [
+                    Series("own description", Tone.SECOND, [r["description"] for r in rows]),
+                    Series("another neuron's", Tone.CONTROL, [r["other_neuron"] for r in rows]),
+                ],
+                [str(row["layer"]) for row in rows],
+                Scale("AUPRC"),
+                "layer",
+                part["chance_auprc"],
+            ),
+        )
+    ]
 
 
 CLAIM = Claim(

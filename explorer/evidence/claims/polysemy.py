@@ -95,6 +95,7 @@ def draw(result: Result) -> Shown:
                     percent("neurons with two meanings"),
                 ),
             ),
+            *_by_layer(part),
             Plot(
                 "Monosemanticity score (arXiv 2504.02821) by layer: how alike a neuron's pictures "
                 "are to the model itself, weighted by the neuron's effects (brought to 0 … 1), or "
@@ -116,6 +117,27 @@ def draw(result: Result) -> Shown:
             ),
         ],
     )  # fmt: skip
+
+
+def _by_layer(part: Result) -> list[Plot]:
+    """Draw the share by layer; nothing where a bundle's evidence is from before it was kept."""
+    rows = part.get("layers", [])
+    if not rows:
+        return []
+    return [
+        Plot(
+            "The same by layer.",
+            Lines(
+                [
+                    Series("as it is", Tone.SECOND, [row["two_meanings"] for row in rows]),
+                    Series("labels exchanged", Tone.CONTROL, [row["permuted"] for row in rows]),
+                ],
+                [str(row["layer"]) for row in rows],
+                percent("neurons with two meanings"),
+                "layer",
+            ),
+        )
+    ]
 
 
 CLAIM = Claim(

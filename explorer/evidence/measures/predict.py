@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 from explorer.evidence.context import Context
-from explorer.evidence.figures import figure
+from explorer.evidence.figures import Figure, figure
 from explorer.evidence.measures import meanings
 from explorer.evidence.measures.baselines import measure_baselines
 from explorer.evidence.measures.metrics import METRICS, agreement
@@ -118,10 +118,8 @@ def _descriptions(
     result["layers"] = [
         {
             "layer": layer,
-            **{
-                name: figure(scores[name][layers == layer, 0], seed)
-                for name in ("description", "other_neuron")
-            },
+            **_by_metric(scores, layers == layer, "pearson", seed),
+            "auprc": _by_metric(scores, layers == layer, "auprc", seed),
         }
         for layer in context.layers
     ]
@@ -130,6 +128,15 @@ def _descriptions(
     result["pearson_counts"] = np.histogram(scores["description"][:, 0], bins)[0].tolist()
     result["other_counts"] = np.histogram(scores["other_neuron"][:, 0], bins)[0].tolist()
     return result
+
+
+def _by_metric(
+    scores: dict[str, np.ndarray], chosen: np.ndarray, metric: str, seed: int
+) -> dict[str, Figure]:
+    """Return one metric of a neuron's own and another's description, over the chosen neurons."""
+    column = METRICS.index(metric)
+    names = ("description", "other_neuron")
+    return {name: figure(scores[name][chosen, column], seed) for name in names}
 
 
 def _agreements(
@@ -152,6 +159,7 @@ def _polysemy(
     checked = meanings.verify_labels(
         context.bundle, context.atoms, context.label_atoms, effects, alive, count, seed
     )
+    layers = context.bundle.neurons["layer"].to_numpy()[alive]
     return {
         "related_cosine": round(checked.related, 5),
         "two_meanings": figure(checked.polysemous, seed),
@@ -161,6 +169,14 @@ def _polysemy(
         "verified_clusters": figure(checked.verified, seed),
         "permutations": meanings.PERMUTATIONS,
         "verified_histogram": np.bincount(checked.verified.astype(int)).tolist(),
+        "layers": [
+            {
+                "layer": layer,
+                "two_meanings": figure(checked.polysemous[layers == layer], seed),
+                "permuted": figure(checked.permuted[layers == layer], seed),
+            }
+            for layer in context.layers
+        ],
     }
 
 
