@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from explorer.evidence.drawing import Number, Scale, Shown, percent
-from explorer.evidence.figures import Figure, is_positive, reaches, value_of
+from explorer.evidence.figures import Figure, is_above, is_positive, reaches, value_of
 
 HOLDS, PARTLY, FAILS = "holds", "partly", "doesn't hold"
 MOST, HALF = 0.9, 0.5  # shares from which a claim holds, and holds partly
@@ -120,6 +120,18 @@ def lead_numbers(result: Result, names: Mapping[str, str], *path: str) -> list[N
 def measurable(numbers: Sequence[Number]) -> list[Number]:
     """Leave out shares of what is too little to divide: they have no interval."""
     return [number for number in numbers if number.figure["interval"] is not None]
+
+
+def layers_said(rows: Sequence[Result], name: str, written: Callable[[Figure], str]) -> list[str]:
+    """Say between which layers a figure differs most; nothing where their intervals meet."""
+    known = [row for row in rows if row[name]["interval"]]
+    if not known:
+        return []
+    least, most = (end(known, key=lambda row: value_of(row[name])) for end in (min, max))
+    if not is_above(most[name], least[name]):
+        return []
+    ends = (f"{written(row[name])} in layer {row['layer']}" for row in (least, most))
+    return [f"Layers differ: {', '.join(ends)}."]
 
 
 def in_points(figure: Figure) -> str:

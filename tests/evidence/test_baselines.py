@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +137,18 @@ def some(value: float) -> dict[str, Any]:
 
 
 def test_what_labels_tell_is_said_only_where_they_do() -> None:
-    def said(fitted: float, own: float, corpus: float | None = 0.1) -> str:
+    def said(
+        fitted: float, own: float, corpus: float | None = 0.1, layers: Sequence[float] = ()
+    ) -> str:
         names = ("planted", "planted_other_neuron", "top_labels", "output", "alignment")
         found = {name: some(0.3) for name in names} | {"fitted": some(fitted)}
         nothing = {"value": None, "interval": None, "count": 0}
         found["corpus"] = nothing if corpus is None else some(corpus)
         found["strong"] = [{"agreement": 0.9, "pearson": nothing}]
         part = {"description": {"pearson": some(own)}, "direction": {"pearson": some(0.05)}}
+        part["layers"] = [
+            {"layer": n, "description": some(value)} for n, value in enumerate(layers)
+        ]
         result = {"controls": found, "descriptions": part, "neurons": 384}
         return " ".join(descriptions.explain(result))
 
@@ -151,5 +157,9 @@ def test_what_labels_tell_is_said_only_where_they_do() -> None:
     assert "Neurons do follow labels" not in said(0.3, 0.2)
     assert "Neurons do follow labels" not in said(0.005, 0.0)
     assert "The exceptions" not in said(0.4, 0.02)
+    assert "Layers differ" not in said(0.4, 0.02)
+    assert "Layers differ" not in said(0.4, 0.02, layers=[0.3, 0.315])  # intervals meet
+    differ = said(0.4, 0.02, layers=[0.2, 0.1, 0.3])
+    assert "Layers differ: 0.100 in layer 1, 0.300 in layer 2." in differ
     assert "corpus pictures in place" not in said(0.4, 0.02, None)
     assert "corpus pictures in place of unseen ones the description 0.100" in said(0.4, 0.02)

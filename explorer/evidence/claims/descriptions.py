@@ -11,6 +11,7 @@ from explorer.evidence.claim import (
     Measure,
     Result,
     Verdict,
+    layers_said,
     number,
 )
 from explorer.evidence.drawing import (
@@ -58,6 +59,7 @@ def explain(result: Result) -> list[str]:
         f"reach {number(found['planted'])} with the same descriptions, labels and pictures, and "
         f"{number(found['planted_other_neuron'])} with another neuron's description."
     ]
+    said += layers_said(part["layers"], "description", number)
     own = part["description"]["pearson"]
     if is_positive(found["fitted"]) and value_of(found["fitted"]) > 2 * value_of(own):
         said += [

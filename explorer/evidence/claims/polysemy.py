@@ -13,6 +13,7 @@ from explorer.evidence.claim import (
     Verdict,
     in_percent,
     in_points,
+    layers_said,
     number,
 )
 from explorer.evidence.drawing import (
@@ -54,6 +55,7 @@ def explain(result: Result) -> list[str]:
         "Meanings are read off descriptions, whose correlation with effects is only "
         f"{number(result['descriptions']['description']['pearson'])} (see the claim before): "
         "what a neuron responds to, but does not write, is not counted.",
+        *layers_said(part.get("layers", []), "two_meanings", in_percent),
     ]
     if is_positive(score["beyond_permuted"]):
         said.append(
