@@ -6,7 +6,8 @@
 2. Per layer, texts that describe the directions are compared with those of null directions, and the
    words of one half predict effects on the other.
 3. Over the sample, words of labels and keywords that drive a neuron are compared with those of
-   untrained features.
+   untrained features. Pictures of one drawing, and near-duplicates, count once: copies share their
+   words whatever these are.
 4. Over all neurons of the bundle, Benjamini & Hochberg's rule decides which pass. Words pass by the
    larger of two p-values: they must fit better than null directions' and predict better than those
    of other neurons.
@@ -17,9 +18,8 @@ Axes: neuron, sample, half, text, embed.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from PIL import Image
 
 from explorer.build.corpus import Corpus
 from explorer.build.gathering import PassResult
+from explorer.build.holdout import alike_groups, signature
 from explorer.build.pair_pass import PairEffects, sampled
 from explorer.build.polysemy import added_meanings, driving_meanings, passing_polysemy
 from explorer.build.settings import BuildSettings
@@ -67,23 +68,43 @@ class SecondLook:
     """The same of the pairs that matter, along directions that no picture chose."""
 
 
-def drawings(store: PictureStore) -> list[str]:
-    """Return what each corpus picture is a drawing of, the same for pictures of one drawing.
+def drawings(store: PictureStore, images: NDArray[np.integer[Any]]) -> list[str]:
+    """Return what each of some pictures is a drawing of, [image]: the same for those of one.
 
     Icons of one family of sets with one label are one drawing in several styles; of other pictures
-    only equal files are.
+    near-duplicates are.
     """
-    table = store.table[: store.corpus_size]
+    table = store.table.iloc[images]
     families = table["source"].fillna("").astype(str).str.split("-").str[0]
     labels = table["label"].fillna("").astype(str)
-    return [
-        f"{family}: {label}"
-        if kind in ICONS and label
-        else hashlib.sha256(store.encoded(image)).hexdigest()
-        for image, (kind, family, label) in enumerate(
-            zip(table["kind"], families, labels, strict=True)
-        )
+    found = [
+        f"{family}: {label}" if kind in ICONS and label else ""
+        for kind, family, label in zip(table["kind"], families, labels, strict=True)
     ]
+    others = [place for place, drawing in enumerate(found) if not drawing]
+    for place, group in zip(others, _copies(store, images[others]), strict=True):
+        found[place] = f"copy of {group}"
+    return found
+
+
+def _copies(store: PictureStore, images: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Return the group of near-duplicates that each picture is in, [image].
+
+    Where most pictures look like one another, such as X-rays, coarse colours tell none apart: then
+    only those of exactly the same colours are copies.
+    """
+    if not len(images):
+        return np.zeros(0, np.int64)
+    signatures = np.stack([signature(store.image(int(image))) for image in images])
+    groups = alike_groups(signatures)
+    if np.bincount(groups).max() > len(images) / 2:
+        groups = np.unique(signatures, axis=0, return_inverse=True)[1].ravel()
+    return groups
+
+
+def one_of_each(drawings: Sequence[str]) -> NDArray[np.int64]:
+    """Return the place of the first picture of every drawing, rising, of `drawings` [image]."""
+    return np.sort(np.unique(np.asarray(drawings), return_index=True)[1])
 
 
 def look_again(corpus: Corpus, found: PassResult, settings: BuildSettings) -> SecondLook:
@@ -131,8 +152,11 @@ def measure_chance(
     ]
     columns = {name: np.concatenate([layer[name] for layer in layers]) for name in layers[0]}
     say("chance: what drives neurons")
-    table = WordTable.of(picture_words(store.table.iloc[look.images], MEANINGS))
-    drivers = find_drivers(table, look.along, thumbnails(store, look.images), seed=settings.seed)
+    once = one_of_each(drawings(store, look.images))
+    images = look.images[once]
+    table = WordTable.of(picture_words(store.table.iloc[images], MEANINGS))
+    along = look.along[:, once]
+    drivers = find_drivers(table, along, thumbnails(store, images), seed=settings.seed)
     columns["driven_p"] = drivers.p
     columns["driven_by"] = np.array([", ".join(w[:NAMED]) for w in drivers.words], object)
     both = np.maximum(columns["text_p"], columns["prediction_p"])  # NaN where one is
@@ -140,7 +164,7 @@ def measure_chance(
     columns["driven_pass"] = passing(drivers.p)
     directions = np.concatenate([found.directions[n].directions for n, _ in _rows_of(found)])
     adds = added_meanings(directions, code, atoms, columns["words"], columns["words_pass"])
-    driven = driving_meanings(drivers.words, table, embeddings, columns["driven_pass"])
+    driven = driving_meanings(drivers.words, table, embeddings[once], columns["driven_pass"])
     return columns | passing_polysemy(adds, driven)
 
 

@@ -124,7 +124,7 @@ def _build(settings: BuildSettings, engine: Engine, say: Say) -> Path:
     _check_different(source, store)
     texts = gather_texts(settings, store)
     check_different(texts["text"].tolist(), loaded)
-    halves = split_halves(drawings(store), settings.seed)
+    halves = split_halves(drawings(store, np.arange(store.corpus_size)), settings.seed)
     corpus = Corpus(loaded, layers, source, store.corpus_size, halves, views.open())
     settings = with_batch(settings, loaded, layers, store.corpus_size, work)
     found = run_pass(corpus, settings, work, say, engine)

@@ -7,7 +7,9 @@ Here the second is tested, on a sample of pictures with known labels and keyword
    rank that the picture's effect has among all (along the neuron's direction): what it does on most
    pictures counts nothing, and every neuron has the same responses in another order. Without ranks,
    a neuron that answers to three pictures of a thousand had large scores of whatever words these
-   three carry: with labels dealt at random 29 % of such neurons passed.
+   three carry: with labels dealt at random 29 % of such neurons passed. Pictures of equal effect
+   share the mean of the responses that their ranks have: a neuron is silent on many, and with the
+   response of their mean rank, 0, those that it answers to stood out as no blind look's do.
 2. A word's score is the mean standardised response over the pictures that carry it, times the root
    of their number: of unit variance if pictures were dealt at random (`word_scores`).
 3. Dealing at random is too weak a null. Pictures alike in their plainest features, dark ones say,
@@ -145,7 +147,7 @@ def word_scores(table: WordTable, effects: Rows) -> NDArray[np.float32]:
             f"Effects {list(effects.shape)} must be [row, image] with the {table.carried.shape[0]} "
             "images of the table of words."
         )
-    response = _standard(np.sqrt(np.maximum(_normal_scores(effects) - 1, 0)))
+    response = _responses(effects)
     sizes = np.asarray(table.carried.sum(axis=0)).ravel()
     sums = (table.carried.T @ response.T).T
     scores: NDArray[np.float32] = (sums / np.sqrt(np.maximum(sizes, 1))).astype(np.float32)
@@ -224,11 +226,21 @@ def drivers_of(table: WordTable, nulls: Sequence[LookNull], effects: Rows) -> Dr
     return Drivers(np.concatenate(p).astype(np.float32), words)
 
 
-def _normal_scores(rows: Rows) -> NDArray[np.float32]:
-    """Return the normal quantiles of each row's ranks; ties share theirs."""
-    ranks = rankdata(rows, axis=1)
-    scores: NDArray[np.float32] = ndtri((ranks - 0.5) / rows.shape[1]).astype(np.float32)
-    return scores
+def _responses(effects: Rows) -> NDArray[np.float32]:
+    """Return responses to effects [row, image], standardised, equal effects' the same; see above.
+
+    Without equal effects a row has mean 0 and deviation 1; it is 0 where all are equal.
+    """
+    images = effects.shape[1]
+    quantiles = ndtri((np.arange(images) + 0.5) / images)
+    of_rank = _standard(np.sqrt(np.maximum(quantiles - 1, 0))[None])[0].astype(np.float64)
+    sums = np.concatenate([np.zeros(1), of_rank.cumsum()])
+    first, last = (rankdata(effects, how, axis=1).astype(np.int64) for how in ("min", "max"))
+    shared = (sums[last] - sums[first - 1]) / (last - first + 1)
+    responses: NDArray[np.float32] = np.where(last - first < images - 1, shared, 0).astype(
+        np.float32
+    )
+    return responses
 
 
 def _standard(rows: Rows) -> NDArray[np.float32]:

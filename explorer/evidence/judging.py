@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from explorer.build.chance import MEANINGS, thumbnails
+from explorer.build.chance import MEANINGS, drawings, one_of_each, thumbnails
 from explorer.bundle.pictures import picture_words
 from explorer.decompose import SparseCode
 from explorer.describe.chance import LONGEST, null_directions
@@ -104,18 +104,23 @@ class TowerTests:
     sample: Sample
     pursue: Pursue
     """The bundle's own."""
+    once: NDArray[np.int64]
+    """[distinct]: places in the sample, one of each drawing, that labels are tested on."""
     thumbnails: NDArray[np.float32]
-    """[image, row, column, channel] in 0 to 1."""
+    """[distinct, row, column, channel] in 0 to 1."""
     labels: Labels
+    """Of the distinct pictures."""
 
     @classmethod
     def of(cls, context: Context, sample: Sample) -> TowerTests:
         """Read the sample's pictures and words."""
         bundle, seed = context.bundle, context.settings.seed
         chosen = partial(pursue, str(bundle.manifest.settings.get("pursuit", PAPER)))
-        pictures = thumbnails(bundle.pictures, sample.images)
-        words = picture_words(bundle.pictures.table.iloc[sample.images], MEANINGS)
-        return cls(context, sample, chosen, pictures, Labels.of(words, pictures, seed))
+        once = one_of_each(drawings(bundle.pictures, sample.images))
+        images = sample.images[once]
+        pictures = thumbnails(bundle.pictures, images)
+        words = picture_words(bundle.pictures.table.iloc[images], MEANINGS)
+        return cls(context, sample, chosen, once, pictures, Labels.of(words, pictures, seed))
 
     @property
     def seed(self) -> int:
@@ -166,4 +171,5 @@ class TowerTests:
         null = null_directions(directions, NULLS, self.seed)
         null_cosines = self.pursue(null, self.atoms, min(LONGEST, *self.atoms.shape)).cosines
         told = self.told(directions, study.half_directions, study.across, null_cosines, embeddings)
-        return JudgedLayer(study, null_cosines, told, self.labels.drivers(study.along))
+        drivers = self.labels.drivers(study.along[:, self.once])
+        return JudgedLayer(study, null_cosines, told, drivers)

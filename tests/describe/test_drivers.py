@@ -102,6 +102,25 @@ def test_neurons_that_answer_to_few_pictures_do_not_pass_by_chance(
     assert not passing(found.p).any()
 
 
+def test_neurons_that_are_silent_on_most_pictures_have_p_values_that_hold(
+    thumbnails: np.ndarray,
+) -> None:
+    """A bug: equal effects had the response 0, and 21 % instead of 5 % had p below 5 %."""
+    rng = np.random.default_rng(10)
+    effects = np.maximum(rng.normal(size=(1500, IMAGES)) - 1.8, 0)
+    few = WordTable.of([frozenset({f"species {n % 120}"}) for n in range(IMAGES)])
+    blind = LookNull.of(few, untrained_looks(thumbnails, 4000, seed=6)[2])
+    assert (blind.p(word_scores(few, effects)) <= 0.05).mean() < 0.06
+
+
+def test_equal_effects_share_their_responses(table: WordTable) -> None:
+    effects = np.random.default_rng(11).normal(size=(1, IMAGES))
+    silent = np.where(effects > np.sort(effects)[:, -40], effects, 0)
+    apart, shared = word_scores(table, effects), word_scores(table, silent)
+    assert np.corrcoef(apart[0], shared[0])[0, 1] > 0.6
+    assert not word_scores(table, np.ones((1, IMAGES))).any()
+
+
 def test_only_the_order_of_effects_counts(table: WordTable) -> None:
     effects = np.random.default_rng(9).normal(size=(3, IMAGES))
     np.testing.assert_array_equal(

@@ -149,7 +149,7 @@ def test_neurons_that_follow_their_words_pass(context: Context) -> None:
     words = [frozenset({f"thing {n}"}) for n in shown]
     settings = context.settings
     fields = {
-        "context": context, "sample": sample, "thumbnails": looks,
+        "context": context, "sample": sample, "thumbnails": looks, "once": np.arange(images),
         "pursue": controls.partial(controls.pursue, "coherent"),
         "labels": controls.Labels.of(words, looks, settings.seed),
     }  # fmt: skip

@@ -132,7 +132,7 @@ def draw(context: Context) -> Sample:
     """Return the pictures and neurons that are looked at."""
     bundle, settings = context.bundle, context.settings
     images = draw_sample(bundle.pictures.corpus_size, settings.control_pictures, settings.seed)
-    halves = split_halves([drawings(bundle.pictures)[image] for image in images], settings.seed)
+    halves = split_halves(drawings(bundle.pictures, images), settings.seed)
     count = min(LAYERS, len(context.layers))
     places = np.linspace(len(context.layers) - 1, 0, count).round().astype(int)
     layers = [context.layers[place] for place in sorted(places)]
@@ -189,7 +189,7 @@ def shuffled_labels(own: JudgedTower, tests: TowerTests) -> P:
     """Give each picture the words of another one."""
     order = np.random.default_rng([tests.seed, 24]).permutation(len(tests.labels.words))
     labels = Labels.of([tests.labels.words[n] for n in order], tests.thumbnails, tests.seed)
-    return over(own, lambda layer: labels.drivers(layer.study.along).p)
+    return over(own, lambda layer: labels.drivers(layer.study.along[:, tests.once]).p)
 
 
 def over(tower: JudgedTower, of: Callable[[JudgedLayer], NDArray[Any]]) -> P:
@@ -253,7 +253,8 @@ def two_meanings(tower: JudgedTower, tests: TowerTests) -> NDArray[np.bool_]:
     counts = np.concatenate([layer.told.words.words for layer in layers])
     driving = [words for layer in layers for words in layer.drivers.words]
     adds = added_meanings(directions, code, tests.atoms, counts, passing(tower.words_p))
-    driven = driving_meanings(driving, table, tower.embeddings, passing(tower.drivers_p))
+    embeddings = tower.embeddings[tests.once]
+    driven = driving_meanings(driving, table, embeddings, passing(tower.drivers_p))
     found: NDArray[np.bool_] = passing_polysemy(adds, driven)["meanings"] >= 2
     return found
 
