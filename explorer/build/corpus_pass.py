@@ -28,6 +28,9 @@ from explorer.describe.pairs import LayerPairs
 from explorer.lens.shapes import model_shape
 from explorer.resumable import Arrays, Say, load_arrays, save_arrays, save_text
 
+PASSES = "passes.json"
+"""File of a build's working folder: the layers of each pass, written as the first one begins."""
+
 
 def run_pass(
     corpus: Corpus, settings: BuildSettings, work: Path, say: Say, engine: Engine
@@ -68,7 +71,7 @@ def run_pass(
 
 def _groups(corpus: Corpus, settings: BuildSettings, work: Path, engine: Engine) -> list[list[int]]:
     """Return the layers of each pass; a resumed build keeps to those that it began with."""
-    record = work / "passes.json"
+    record = work / PASSES
     if record.is_file():
         found: list[list[int]] = json.loads(record.read_text("utf-8"))
         return found

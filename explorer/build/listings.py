@@ -46,8 +46,9 @@ def find_listing(spec: str) -> Listing:
             return TextListing(files[0])
         if kind in _HOLDERS:
             return _HOLDERS[kind](name, files)
+    is_what = "is no source of pictures" if any(f.is_file() for f in files) else "is not there"
     raise InputError(
-        f"There is no folder {spec}; give a folder of pictures, WebDataset shards (.tar), tables "
+        f"{spec} {is_what}; give a folder of pictures, WebDataset shards (.tar), tables "
         "with pictures (.parquet, .arrow), a list of paths (.txt), 'bundle-images' or "
         "'bundle:PATH'."
     )

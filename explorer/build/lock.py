@@ -46,6 +46,15 @@ def held(out: Path, remedy: str = "wait until it is over, or name another --out"
         lock.release()
 
 
+def clear(work: Path) -> None:
+    """Remove what a build keeps in its working folder, but for the lock."""
+    for file in work.iterdir():
+        if file.is_dir():
+            shutil.rmtree(file)
+        elif file.name != LOCK:
+            file.unlink()
+
+
 def tidy(out: Path) -> None:
     """Remove what a build leaves that was killed between its last two steps."""
     work = out / WORK

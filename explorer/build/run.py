@@ -11,21 +11,28 @@ from typing import Any
 
 import numpy as np
 
+from explorer.build.batch import RECORD as BATCH
 from explorer.build.batch import with_batch
 from explorer.build.chance import SecondLook, drawings, look_again
 from explorer.build.corpus import Corpus
-from explorer.build.corpus_pass import run_pass
+from explorer.build.corpus_pass import PASSES, run_pass
 from explorer.build.describe import describe_directions, write_texts
 from explorer.build.engine import Engine, open_engine
 from explorer.build.finished import differences
 from explorer.build.gathering import NAME, PassResult
 from explorer.build.listed import READING, Reading
-from explorer.build.lock import held, tidy
+from explorer.build.lock import clear, held, tidy
 from explorer.build.pairs import write_pairs
 from explorer.build.room import needing_room
-from explorer.build.settings import RECORDED, BuildSettings, parse_layers, whole_path
+from explorer.build.settings import READ_WITH, RECORDED, BuildSettings, parse_layers, whole_path
 from explorer.build.sources import ImageSource, open_source
-from explorer.build.texts import Vocabulary, check_different, gather_texts, make_vocabulary
+from explorer.build.texts import (
+    Vocabulary,
+    check_different,
+    check_given,
+    gather_texts,
+    make_vocabulary,
+)
 from explorer.build.views import KeptViews, Viewer
 from explorer.bundle import MANIFEST, MODEL_FOLDER, WORK, Bundle, seal
 from explorer.bundle.pictures import PictureStore
@@ -39,6 +46,9 @@ from explorer.lens import MultiLayerLens
 from explorer.lens.models import load_model
 from explorer.lens.origin import HUB, LOCAL, model_files
 from explorer.resumable import Interrupted, Say, save_text
+
+PICTURES = "pictures.json"
+"""File of a build's working folder: what could not be read, written when all else is."""
 
 
 def build(settings: BuildSettings, progress: Say | None = None) -> Path:
@@ -97,6 +107,7 @@ def _check_ready(settings: BuildSettings) -> None:
         raise InputError(f"{out} lies in the model's folder {folder}; name another --out.")
     if out.exists() and any(out.iterdir()) and not (out / WORK).is_dir():
         raise InputError(f"{out} is not empty; remove it or name another --out.")
+    check_given(settings)
 
 
 def _build(settings: BuildSettings, engine: Engine, say: Say) -> Path:
@@ -151,28 +162,46 @@ def _build(settings: BuildSettings, engine: Engine, say: Say) -> Path:
 
 
 def _open_work(settings: BuildSettings) -> Path:
-    """Return the working folder, new or of the same interrupted build."""
+    """Return the working folder, new or of an interrupted build.
+
+    The settings may be others as long as nothing was done with those before.
+    """
     out, work = settings.out, settings.out / WORK
-    record = work / "settings.json"
-    if record.is_file():
-        if json.loads(record.read_text("utf-8")) != settings.identity():
-            raise InputError(
-                f"{out} holds an interrupted build with other settings; run it with the same ones, "
-                f"or remove {out}."
-            )
+    record, asked = work / "settings.json", settings.identity()
+    before = json.loads(record.read_text("utf-8")) if record.is_file() else None
+    if before == asked:
         return work
-    if any(file.name != WORK for file in out.iterdir()):
-        raise InputError(f"{out} is not empty; remove it or name another --out.")
-    save_text(record, json.dumps(settings.identity()))
+    if before is None:
+        if any(file.name != WORK for file in out.iterdir()):
+            raise InputError(f"{out} is not empty; remove it or name another --out.")
+    elif (work / PASSES).is_file() or (_is_read(out) and _reads_otherwise(before, asked)):
+        raise InputError(
+            f"{out} holds an interrupted build with other settings; run it with the same ones, "
+            f"or remove {out}."
+        )
+    elif _is_read(out):
+        (work / BATCH).unlink(missing_ok=True)
+    else:
+        clear(work)
+    save_text(record, json.dumps(asked))
     return work
+
+
+def _is_read(out: Path) -> bool:
+    """Return whether all pictures of an interrupted build are in its folder."""
+    return (out / WORK / PICTURES).is_file()
+
+
+def _reads_otherwise(before: dict[str, Any], asked: dict[str, Any]) -> bool:
+    return any(before.get(name) != asked[name] for name in READ_WITH)
 
 
 def _pictures(
     source: ImageSource, reading: Reading, settings: BuildSettings, say: Say
 ) -> PictureStore:
     """Write the bundle's picture store, or take up the one already written."""
-    done = settings.out / WORK / "pictures.json"
-    if done.is_file():
+    done = settings.out / WORK / PICTURES
+    if _is_read(settings.out):
         store = PictureStore.open(settings.out)
         source.skipped = json.loads(done.read_text("utf-8"))
         source.resume(store.table)

@@ -15,7 +15,7 @@ AT_LEAST_ONE = (
 )  # fmt: skip
 RECORDED = (
     "significant", "significant_cap", "nonzero", "warm_up", "batch_size", "dtype", "seed", "texts",
-    "leave_out", "sample", "unseen", "nulls", "pursuit", "hold_out",
+    "words", "leave_out", "sample", "unseen", "nulls", "pursuit", "hold_out", "thumbnail",
 )  # fmt: skip
 """Settings that the manifest keeps."""
 
@@ -23,6 +23,11 @@ FREE = (
     "out", "save_minutes", "workers", "memory", "engine", "ray_address", "ray_cpus", "ray_part",
 )  # fmt: skip
 """Settings that a resumed build may change: its arrays don't follow from them."""
+
+READ_WITH = (
+    "model", "pretrained", "pretrained_text", "images", "hold_out", "held_out", "thumbnail", "seed",
+)  # fmt: skip
+"""Settings that pictures are read with; others may change until the pass over them begins."""
 
 MOST_TEXTS = 127
 """Of a sparse set: each may be a cluster of its own, and a bundle numbers these in int8."""
@@ -46,12 +51,13 @@ def _batch(text: str) -> int:
     """Read `--batch-size`.
 
     Raises:
-        ValueError: when it is neither a number above 0 nor "auto".
+        InputError: when it is neither a number above 0 nor "auto".
     """
-    size = AUTO if text == "auto" else int(text)
-    if size < 1 and text != "auto":
-        raise ValueError(text)
-    return size
+    if text == "auto":
+        return AUTO
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"--batch-size is a number from 1 on, or auto; got '{text}'.")
+    return int(text)
 
 
 def _option(text: str, **more: Any) -> dict[str, Any]:

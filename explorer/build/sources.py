@@ -160,6 +160,8 @@ def open_source(
     if spec == "bundle-images":
         source: ImageSource = StoreSource(PictureStore.open(shipped), shipped.name)
     elif kind in ("bundle", "store") and path:
+        if not Path(path).is_dir():
+            raise InputError(f"There is no folder {path}: check the path after {kind}:.")
         source = StoreSource(PictureStore.open(path), Path(path).resolve().name)
     else:
         source = _listed(spec, 0.0 if held_out else hold_out, seed)

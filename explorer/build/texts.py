@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -120,22 +121,48 @@ def _origins(settings: BuildSettings, store: PictureStore) -> dict[str, str]:
     """Return every text, in one form and none empty, with the first source that has it."""
     spec = settings.texts
     rows: list[tuple[str, str]] = []
-    parts = spec.split("+")
-    if spec.startswith("bundle:"):
-        table = Bundle.open(spec.removeprefix("bundle:")).text_table
-        rows += zip(table["text"], table["source"], strict=True)
-    elif set(parts) <= {"corpus", "common"}:
-        if "corpus" in parts:
+    if _is_made(spec):
+        if "corpus" in spec:
             rows += _corpus_texts(store)
-        if "common" in parts:
+        if "common" in spec:
             rows += [(word, "common") for word in common_words(settings.words)]
     else:
-        rows += [(text, "file") for text in read_texts(spec)]
+        rows += _given_texts(spec)
     origins: dict[str, str] = {}
     for text, origin in rows:
         origins.setdefault(uniform(text), origin)
     origins.pop("", None)
     return origins
+
+
+def check_given(settings: BuildSettings) -> None:
+    """Read what `--texts` and `--leave-out` name, before any picture is.
+
+    Raises:
+        InputError: when a file is missing or no text.
+        BundleError: when a bundle named as a source cannot be read.
+    """
+    unwanted_words(settings.leave_out)
+    if not _is_made(settings.texts):
+        _given_texts(settings.texts)
+
+
+def _is_made(spec: str) -> bool:
+    """Return whether the build makes the texts itself, of its pictures or of common words."""
+    return set(spec.split("+")) <= {"corpus", "common"}
+
+
+def _given_texts(spec: str) -> list[tuple[str, str]]:
+    """Return the texts of a file or another bundle, and the source of each."""
+    if spec.startswith("bundle:"):
+        table = Bundle.open(spec.removeprefix("bundle:")).text_table
+        return list(zip(table["text"], table["source"], strict=True))
+    if not Path(spec).is_file():
+        raise InputError(
+            f"--texts names no file: '{spec}'. It takes corpus, common, corpus+common, bundle:PATH "
+            "or a file with one text per line."
+        )
+    return [(text, "file") for text in read_texts(spec)]
 
 
 def _corpus_texts(store: PictureStore) -> list[tuple[str, str]]:

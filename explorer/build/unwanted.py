@@ -11,9 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from itertools import combinations
+from pathlib import Path
 
 from explorer.describe.dictionary import read_texts
 from explorer.describe.plurals import plural, singular
+from explorer.errors import InputError
 
 PROFANITY = "profanity"
 LEAST_LISTS = 8
@@ -27,6 +29,8 @@ def unwanted_words(spec: str) -> frozenset[str]:
     """
     if not spec:
         return frozenset()
+    if spec != PROFANITY and not Path(spec).is_file():
+        raise InputError(f"--leave-out names no file: '{spec}'. It takes profanity or such a file.")
     words = _profanity() if spec == PROFANITY else {w.casefold() for w in read_texts(spec)}
     return frozenset(words | {plural(word) for word in words if singular(word) == word})
 

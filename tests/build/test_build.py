@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from explorer.build import Interrupted, build, gathering, run
+from explorer.build import BuildSettings, Interrupted, build, gathering, run
 from explorer.build import texts as build_texts
 from explorer.build.run import to_console
 from explorer.build.settings import MOST_TEXTS, parse_layers
@@ -329,9 +329,9 @@ def test_a_picture_lost_on_the_way_is_named(
     [
         ({"model": "ViT-B-32"}, "random weights"),
         ({"model": "local-dir:nowhere"}, "no model folder nowhere"),
-        ({"images": "nowhere"}, "no folder nowhere"),
-        ({"images": "store:nowhere"}, "images.parquet is missing"),
-        ({"texts": "nowhere.txt"}, "Cannot read texts"),
+        ({"images": "nowhere"}, "nowhere is not there; give"),
+        ({"images": "store:nowhere"}, "no folder nowhere"),
+        ({"texts": "nowhere.txt"}, "no file: 'nowhere.txt'. It takes corpus"),
         ({"texts": "bundle:nowhere"}, "no bundle at nowhere"),
         ({"layers": "3"}, "0 to 2"),
         ({"layers": "one"}, "numbers such as"),
@@ -414,6 +414,32 @@ def test_other_settings_do_not_resume(
     shutil.rmtree(next((settings.out / WORK).glob("pass-*")))
     build(settings, quiet)
     assert verify(settings.out) == []
+
+
+def test_a_slip_is_put_right_in_the_same_folder(
+    tiny_model: Path, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug: after a mistyped name the right one was refused as "other settings"."""
+    out, empty = tmp_path / "b", tmp_path / "empty"
+    empty.mkdir()
+
+    def asked(**changes: object) -> BuildSettings:
+        return settings_for(out, tiny_model, tiny_store, layers="2", **changes)
+
+    with pytest.raises(InputError, match="no readable picture"):
+        build(asked(images=str(empty)), quiet)
+    for slip in ({"texts": "comon"}, {"leave_out": "profanities"}, {"images": "store:nowhere"}):
+        with pytest.raises(InputError, match=r"takes|no folder nowhere"):
+            build(asked(**slip), quiet)
+    with pytest.raises(InputError, match="memory"):
+        build(asked(memory=1e-6), quiet)
+    before = (out / "pictures.bin").stat().st_mtime_ns
+    with pytest.raises(InputError, match="other settings"):  # those pictures would be lost
+        build(asked(thumbnail=80), quiet)
+    build(asked(batch_size=4), quiet)
+    assert (out / "pictures.bin").stat().st_mtime_ns == before
+    assert Bundle.open(out).manifest.settings["batch_size"] == 4
+    assert verify(out) == []
 
 
 # The parts.

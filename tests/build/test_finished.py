@@ -39,6 +39,17 @@ def test_the_same_command_finds_nothing_different(
     assert differences(settings_for(tiny_bundle, copied, tiny_store)) == []
 
 
+def test_other_words_and_thumbnails_are_said(
+    tiny_bundle: Path, tiny_model: Path, tiny_store: Path
+) -> None:
+    """A bug: neither was kept, so that a build with `--words 200` was said to differ in nothing."""
+    asked = settings_for(tiny_bundle, tiny_model, tiny_store, words=200, thumbnail=80)
+    assert differences(asked) == [
+        "words: built with 30000, asked for 200",
+        "thumbnail: built with 160, asked for 80",
+    ]
+
+
 def test_another_local_model_is_said(tiny_bundle: Path, tiny_store: Path, tmp_path: Path) -> None:
     """A bug: a build of other weights into a finished folder returned the old bundle silently."""
     save_tiny(tmp_path / "m", seed=1, width=32, heads=2, embed=24)
