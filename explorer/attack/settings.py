@@ -16,7 +16,7 @@ class BatchSettings:
     """Pairs of classes and the pictures of each; see `python -m explorer attack --help`.
 
     Raises:
-        InputError: when no picture is asked for, or the seed is negative.
+        InputError: when no picture or no pair is asked for, or the seed is negative.
     """
 
     pairs: str = field(default=AUTO, metadata={"help": f"{AUTO}, or 'cat>piano,owl>taxi'"})
@@ -34,5 +34,7 @@ class BatchSettings:
         """Check that there is a picture to make."""
         if self.n < 1:
             raise InputError("--n is the number of pictures per pair and method: give 1 or more.")
+        if self.count < 1:
+            raise InputError("--count is the number of pairs: give 1 or more.")
         if self.seed < 0:
             raise InputError(f"--seed is {self.seed}: give 0 or more.")

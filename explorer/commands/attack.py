@@ -46,22 +46,22 @@ def _fill(command: argparse.ArgumentParser) -> None:
 
 
 def _attack(options: argparse.Namespace) -> Result:
-    from explorer.attack.pairs import Classes, Pair, propose_pairs
+    from explorer.attack.pairs import Pair
     from explorer.attack.settings import AUTO, BatchSettings
     from explorer.bundle import Bundle
     from explorer.evidence.measures.attack import METHODS, measure_attack
 
     settings = read_settings(options, BatchSettings)
     bundle = Bundle.open(options.bundle)
-    if settings.pairs == AUTO:
-        pairs = propose_pairs(bundle, Classes.of(bundle), settings.count, settings.seed)
-    else:
+    pairs: int | list[Pair] = settings.count
+    if settings.pairs != AUTO:
         pairs = [Pair(*pair) for pair in read_pairs(settings.pairs)]
     methods = tuple(filter(None, (name.strip() for name in settings.methods.split(";")))) or METHODS
     result = measure_attack(
         bundle, pairs=pairs, n=settings.n, methods=methods, seed=settings.seed, progress=to_stderr
     )
-    written = _write(bundle, pairs, settings, settings.out) if settings.out else []
+    measured = [Pair(row["source"], row["target"]) for row in result["by_pair"]]
+    written = _write(bundle, measured, settings, settings.out) if settings.out else []
     return {"bundle": bundle.name, **result, **({"files": written} if written else {})}
 
 

@@ -43,7 +43,9 @@ def measure(
     """
     results = {}
     settings = settings or EvidenceSettings()
-    for name, found in _each(bundle, choose_sections(only), settings, progress, resumable):
+    chosen = choose_sections(only)
+    _check_images(bundle, settings)
+    for name, found in _each(bundle, chosen, settings, progress, resumable):
         if isinstance(found, InputError):
             raise found
         results[name] = found
@@ -64,10 +66,7 @@ def measure_allowed(
         InputError: when the settings name a folder of pictures that cannot be used.
         Interrupted: after Ctrl-C.
     """
-    if settings.images is not None:
-        from explorer.evidence.evaluation import open_evaluation
-
-        open_evaluation(bundle, settings)
+    _check_images(bundle, settings)
     refused = {}
     for name, found in _each(bundle, choose_sections([ALL]), settings, progress, resumable=True):
         if isinstance(found, InputError):
@@ -76,6 +75,14 @@ def measure_allowed(
         else:
             keep(name, found)
     return refused
+
+
+def _check_images(bundle: Bundle, settings: EvidenceSettings) -> None:
+    """Open the folder of pictures that the settings name, before anything is measured."""
+    if settings.images is not None:
+        from explorer.evidence.evaluation import open_evaluation
+
+        open_evaluation(bundle, settings)
 
 
 def check(

@@ -578,7 +578,12 @@ def test_the_command_measures_and_writes(
         assert main([*common, "--pairs", wrong]) == 2
         assert said in capsys.readouterr().err
     assert main([*common, "--pairs", "zebra>red circle"]) == 2
-    assert "No held-out picture is called “zebra”" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "No held-out picture is called “zebra”" in said and "indirect effects" not in said
+    assert main([*common, "--pairs", "red circle>red circle"]) == 2
+    assert "name two classes" in capsys.readouterr().err
+    assert main([*common, "--count", "0"]) == 2
+    assert "--count is the number of pairs" in capsys.readouterr().err
     assert main(["attack", str(tiny_bundle), "--n", "0"]) == 2
     loose = AttackSettings(near=0.999, concepts=2)
     bundle = Bundle.open(tiny_bundle)
@@ -597,5 +602,6 @@ def test_the_command_measures_and_writes(
         assert main([*common, *arguments, "-o", str(tmp_path / "out")]) == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found["methods"]) == {"second-order", "none"}
+    assert found["rule"] == "Pairs that were named."
     with zipfile.ZipFile(found["files"][0]) as archive:
         assert "recipes.json" in archive.namelist()

@@ -45,6 +45,8 @@ BASELINES = ("none", "random", "nearest", "indirect")
 CONTROLS = ("untried", "random, tried", "nearest, tried", "indirect, tried")
 METHODS = (OWN, *BASELINES, *CONTROLS)
 SCENES = 100
+RULE = "Seeded pairs: recognised sources, each with its likeliest unlike recognised class."
+NAMED = "Pairs that were named."
 Progress = Callable[[str], object]
 
 
@@ -98,7 +100,7 @@ def measure_attack(
         progress: called with a sentence now and then.
 
     Raises:
-        InputError: when a method is unknown, or the bundle has too few pictures.
+        InputError: when a method or a class is unknown, or the bundle has too few pictures.
     """
     _check(methods, n)
     say = progress or (lambda line: None)
@@ -106,7 +108,7 @@ def measure_attack(
     if isinstance(pairs, int):
         chosen, settings = _attackable(bundle, classes, pairs, settings, seed)
     else:
-        chosen = list(pairs)
+        chosen = [_named(pair, classes) for pair in pairs]
     reads_indirect = any("indirect" in name for name in methods)
     trial = Trial(
         bundle, classes, methods, n, settings,
@@ -124,7 +126,7 @@ def measure_attack(
         "scenes": n,
         "classes": len(classes.labels),
         "recognised": sum(pair.recognised for pair in chosen),
-        "rule": propose_pairs.__doc__.splitlines()[0] if propose_pairs.__doc__ else "",
+        "rule": RULE if isinstance(pairs, int) else NAMED,
         "near": settings.near,
         "neurons": settings.neurons,
         "seed": seed,
@@ -135,11 +137,22 @@ def measure_attack(
     }
 
 
+def _named(pair: Pair, classes: Classes) -> Pair:
+    """Return a pair that was named, once both of its classes are known and differ.
+
+    Raises:
+        InputError: when they aren't.
+    """
+    if classes.place(pair.source) == classes.place(pair.target):
+        raise InputError(f"“{pair.source}” is named as source and as target: name two classes.")
+    return pair
+
+
 def _check(methods: Sequence[str], n: int) -> None:
     for name in methods:
         if name not in METHODS:
             raise InputError(
-                f"{name!r} is no way to choose concepts: choose among {', '.join(METHODS)}."
+                f"{name!r} is no way to choose concepts: choose among {'; '.join(METHODS)}."
             )
     if n < 1:
         raise InputError("An attack is measured on at least one scene per pair.")
