@@ -30,3 +30,21 @@ def brief(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     said = lines[0] if lines else type(error).__name__
     return "".join(sign if sign.isprintable() else "?" for sign in said)
+
+
+def os_sentence(error: OSError) -> str:
+    """Return what the system refused, with its file and what to do."""
+    if error.filename is None:
+        return f"{error.strerror or brief(error)}."
+    remedy = next((text for kind, text in _REMEDIES.items() if isinstance(error, kind)), "")
+    reason = remedy or f"cannot be used: {error.strerror}; check the path, or name another"
+    return f"{error.filename} {reason}."
+
+
+_REMEDIES: dict[type[OSError], str] = {
+    FileNotFoundError: "is not there: check the path",
+    NotADirectoryError: "is a file, or lies in one: name a folder",
+    FileExistsError: "is a file where a folder is needed: name another",
+    IsADirectoryError: "is a folder: name a file",
+    PermissionError: "may not be read or written by you: change its permissions or name another",
+}

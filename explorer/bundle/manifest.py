@@ -202,8 +202,15 @@ class Manifest(BaseModel):
         """
         file = folder / MANIFEST
         if not folder.is_dir():
+            what = "that is a file, and a bundle a folder" if folder.is_file() else "no such folder"
             raise BundleError(
-                f"There is no bundle at {folder}; build one with 'python -m explorer build'."
+                f"There is no bundle at {folder} ({what}): check the path, or build one with "
+                "'python -m explorer build'."
+            )
+        if not file.is_file() and (inside := sorted(folder.glob(f"*/{MANIFEST}"))):
+            raise BundleError(
+                f"{folder} is no bundle, but holds {len(inside)}: name one, such as "
+                f"{inside[0].parent}."
             )
         if not file.is_file():
             raise BundleError(f"{file} is missing: {folder} is not a finished bundle; {RESTORE}.")

@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
 from explorer.bundle import MANIFEST, Bundle, Manifest, hash_file
 from explorer.bundle.manifest import LARGEST, FileFacts
 from explorer.errors import BundleError, ExplorerError, InputError, brief
@@ -29,10 +32,12 @@ def push(path: Path, address: str, say: Say) -> dict[str, Any]:
 
     Raises:
         BundleError: when the bundle is none, or a file arrived altered.
-        InputError: when the address cannot be written to.
+        InputError: when the address cannot be written to, or is a folder with other files.
     """
     bundle = Bundle.open(path)
     there, root = _place(address)
+    if isinstance(there, LocalFileSystem):
+        _check_folder(Path(root), bundle)
     sent = 0
     try:
         for name, facts in bundle.manifest.files.items():
@@ -87,7 +92,10 @@ def pull(address: str, path: Path, say: Say) -> dict[str, Any]:
             _fetch(there, f"{root}/{name}", file, facts, address)
             fetched += facts["bytes"]
     except FileNotFoundError as error:
-        raise BundleError(f"There is no whole bundle at {address} ({brief(error)}).") from error
+        raise BundleError(
+            f"There is no whole bundle at {address} ({brief(error)}): check the address, or push "
+            "the bundle there again."
+        ) from error
     except ExplorerError:
         raise
     except Exception as error:  # each file system's library has errors of its own
@@ -98,6 +106,20 @@ def pull(address: str, path: Path, say: Say) -> dict[str, Any]:
     shutil.move(work, path)
     bundle = Bundle.open(path)
     return {"bundle": bundle.name, "path": str(path), "fetched_bytes": fetched}
+
+
+def _check_folder(folder: Path, bundle: Bundle) -> None:
+    """Refuse a folder of this machine that a bundle would be strewn over.
+
+    Raises:
+        InputError: when it is a file, or holds what is none of the bundle's.
+    """
+    if folder.is_file():
+        raise InputError(f"{folder} is a file: name a folder.")
+    own = {name.split("/")[0] for name in (*bundle.manifest.files, MANIFEST)}
+    other = sorted({file.name for file in folder.glob("*")} - own)
+    if other:
+        raise InputError(f"{folder} holds other files, such as {other[0]}: name a new folder.")
 
 
 def _fetch(there: Any, source: str, file: Path, facts: FileFacts, address: str) -> None:
@@ -136,8 +158,10 @@ def _blocks(there: Any, source: str, most: int) -> Iterator[bytes]:
 
 def _place(address: str) -> tuple[Any, str]:
     """Return the file system of an address, and the path in it."""
-    import fsspec
-
+    if not address:
+        raise InputError(
+            "The address is empty: name a folder, or a place such as s3://bucket/name."
+        )
     try:
         there, root = fsspec.core.url_to_fs(address)
     except (ImportError, ValueError) as error:

@@ -7,6 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from explorer.commands.options import Parser
+from explorer.errors import InputError
+
 DICTIONARY_WORDS = 6_000
 LAYERS = "5,6,7,8,9"  # those that the recipe trained; neurons of frozen blocks say nothing
 
@@ -15,9 +18,9 @@ def main(argv: list[str]) -> int:
     """Run one step of the recipe; return the exit status.
 
     Raises:
-        ExplorerError: when a package, a registry client or an earlier step is missing.
+        ExplorerError: when an option, a package, a registry client or an earlier step is missing.
     """
-    parser = argparse.ArgumentParser(prog="python -m explorer demo", description=__doc__)
+    parser = Parser(prog="python -m explorer demo", description=__doc__)
     parser.add_argument("step", choices=list(STEPS))
     parser.add_argument("--work", type=Path, default=Path("demo-work"), help="working folder")
     parser.add_argument("--photos", type=Path, help="folder with the training photographs")
@@ -67,6 +70,9 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
     from explorer.bundle import Bundle, reseal_evidence
     from explorer.evidence import measure
 
+    for folder, step in (("store", "images"), ("model", "train")):
+        if not (options.work / folder).is_dir():
+            raise InputError(f"There is no {options.work / folder}: run the step '{step}' first.")
     settings = BuildSettings(
         model=f"local-dir:{options.work / 'model'}",
         images=f"store:{options.work / 'store'}",

@@ -10,6 +10,7 @@ import argparse
 import io
 import json
 import sys
+from typing import Any
 
 from explorer.commands.attack import add_attack_command
 from explorer.commands.bench import add_bench_command
@@ -19,7 +20,7 @@ from explorer.commands.evidence import add_evidence_command
 from explorer.commands.options import Fill, Parser, Result, Run
 from explorer.commands.picture import add_image_commands
 from explorer.commands.serve import add_serve_command
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, os_sentence
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,9 +36,10 @@ def main(argv: list[str] | None = None) -> int:
             return demo(arguments[1:])
         options = _parser().parse_args(arguments)
         result = options.run(options)
-    except (ExplorerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except ExplorerError as error:
+        return _refused(str(error))
+    except OSError as error:
+        return _refused(os_sentence(error))
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr)
         return 130
@@ -45,18 +47,43 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _refused(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return 2
+
+
 def as_text(result: Result, indent: str = "") -> str:
-    """Return a result as lines a person reads."""
+    """Return a result as lines a person reads; lists within rows are left to `--json`."""
     lines = []
     for key, value in result.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             lines += [f"{indent}{key}:", as_text(value, indent + "  ")]
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            lines.append(f"{indent}{key}:")
-            lines += [f"{indent}  " + "  ".join(f"{v}" for v in row.values()) for row in value]
+            lines += [f"{indent}{key}:", *_rows(value, indent + "  ")]
         else:
-            lines.append(f"{indent}{key}: {value}")
+            lines.append(f"{indent}{key}: {_plain(value)}")
     return "\n".join(lines)
+
+
+def _rows(rows: list[Result], indent: str) -> list[str]:
+    """Return rows as a table with headings; where they have parts of their own, as blocks."""
+    if any(isinstance(value, dict) for row in rows for value in row.values()):
+        return [f"{indent}- {as_text(row, indent + '  ').lstrip()}" for row in rows]
+    names = dict.fromkeys(name for row in rows for name in row)
+    shown = [name for name in names if not any(_is_nested(row.get(name)) for row in rows)]
+    cells = [shown, *([_plain(row.get(name)) for name in shown] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [indent + "  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(part, dict | list) for part in value)
+
+
+def _plain(value: Any) -> str:
+    if value in (None, [], {}):
+        return "–"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _parser() -> argparse.ArgumentParser:

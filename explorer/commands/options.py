@@ -12,6 +12,7 @@ import sys
 import types
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
+from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from explorer.errors import InputError
@@ -30,12 +31,28 @@ class Parser(argparse.ArgumentParser):
 
     fill: Fill | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Make a parser that says in plain words what is no number and no path."""
+        super().__init__(*args, **kwargs)
+        for kind, read in ((int, _whole), (float, _number), (Path, _path)):
+            self.register("type", kind, read)
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Add the arguments that wait, then parse."""
+        """Add the arguments that wait, then parse; the command's own parser refuses unknown ones.
+
+        Raises:
+            InputError: when an argument is none of the command's.
+        """
         if self.fill is not None:
             fill, self.fill = self.fill, None
             fill(self)
-        return super().parse_known_args(args, namespace)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(
+                f"unrecognized arguments: {' '.join(unknown)} (a text of several words stands in "
+                "quotation marks)"
+            )
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         """Raise the parser's complaint.
@@ -57,10 +74,14 @@ class Adder(Protocol):
 
 
 def positive(text: str) -> int:
-    """Read a whole number of at least 1."""
-    value = int(text)
+    """Read a whole number of at least 1.
+
+    Raises:
+        argparse.ArgumentTypeError: when it is none.
+    """
+    value = _whole(text)
     if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+        raise argparse.ArgumentTypeError(f"must be at least 1; got {value}")
     return value
 
 
@@ -95,6 +116,27 @@ def to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number") from error
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number") from error
+
+
+def _path(text: str) -> Path:
+    """Read a path; an empty one, as an unset variable leaves it, would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty: name a file or a folder")
+    return Path(text)
+
+
 def _option(field: Field[Any], hint: Any) -> dict[str, Any]:
     asked = {"help": field.metadata["help"].replace("%", "%%")}
     if hint is bool:
@@ -110,7 +152,7 @@ def _option(field: Field[Any], hint: Any) -> dict[str, Any]:
         asked["choices"] = field.metadata["choices"]
     if field.default is MISSING:
         return {**asked, "required": True}
-    shown = field.default not in (None, "", False)
+    shown = field.default not in (None, "")
     text = " ".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
     return {**asked, "default": field.default} | (
         {"help": f"{asked['help']} (default: {text})"} if shown else {}

@@ -244,6 +244,14 @@ def test_folders_that_are_no_bundle_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="not a finished bundle"):
         Bundle.open(tmp_path)
     assert "not a finished bundle" in verify(tmp_path)[0]
+    (tmp_path / "file").touch()
+    with pytest.raises(BundleError, match="that is a file, and a bundle a folder"):
+        Bundle.open(tmp_path / "file")
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / MANIFEST).touch()
+    with pytest.raises(BundleError, match=f"holds 2: name one, such as {tmp_path / 'one'}"):
+        Bundle.open(tmp_path)
 
 
 def test_damage_of_the_same_size_is_named_when_read(bundle_copy: Path) -> None:

@@ -137,6 +137,13 @@ def test_places_that_are_none(
     with pytest.raises(InputError, match=r"nowhere://x cannot be reached"):
         push(tiny_bundle, "nowhere://x", quiet)
     (tmp_path / "mine.txt").write_text("precious", "utf-8")
+    with pytest.raises(InputError, match=r"holds other files, such as mine\.txt"):
+        push(tiny_bundle, str(tmp_path), quiet)
+    with pytest.raises(InputError, match=r"mine\.txt is a file: name a folder"):
+        push(tiny_bundle, str(tmp_path / "mine.txt"), quiet)
+    with pytest.raises(InputError, match="The address is empty"):  # else: the current folder
+        push(tiny_bundle, "", quiet)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
     with pytest.raises(InputError, match="is not empty"):
         pull(str(tiny_bundle), tmp_path, quiet)
     assert main(["pull", str(tmp_path / "nothing"), str(tmp_path / "back")]) == 2

@@ -19,7 +19,7 @@ from explorer.bundle import MANIFEST, Bundle
 from explorer.bundle.facts import neuron_facts
 from explorer.bundle.pictures import PictureStore
 from explorer.commands import serve
-from explorer.commands.main import main
+from explorer.commands.main import as_text, main
 from explorer.evidence import measure
 from explorer.evidence.figures import figure
 from tests.conftest import HELD_OUT, flip, picture_rows
@@ -106,7 +106,43 @@ def test_describe(capsys: pytest.CaptureFixture, tiny_bundle: Path) -> None:
     assert len(found["neighbours"]) == 12
     assert main(["describe", str(tiny_bundle), "1", "5"]) == 0
     text = capsys.readouterr().out
-    assert found["concepts"][0]["text"] in text and "explained_variance:" in text
+    assert "explained_variance:" in text
+    lines = [line.strip() for line in text.splitlines()]
+    heading = lines.index("concepts:") + 1
+    assert lines[heading].split() == ["text", "weight", "cluster"]
+    assert lines[heading + 1].startswith(found["concepts"][0]["text"])
+
+
+def test_tables_have_headings_and_leave_lists_in_rows_out() -> None:
+    rows = [{"name": "a", "in": ["x", "y"]}, {"name": "long", "in": [], "map": [[1.0]]}]
+    parted = [{"layer": 0, "kept": {"value": 0.5}}, {"layer": 1, "kept": {"value": 0.25}}]
+    result = {"rows": rows, "none": {}, "few": [1, 2], "gone": None, "parted": parted}
+    assert as_text(result).splitlines() == [
+        *("rows:", "  name  in", "  a     x, y", "  long  –"),
+        *("none: –", "few: 1, 2", "gone: –", "parted:"),
+        *("  - layer: 0", "    kept:", "      value: 0.5"),
+        *("  - layer: 1", "    kept:", "      value: 0.25"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (NotADirectoryError(20, "", "a/b"), "a/b is a file, or lies in one: name a folder."),
+        (FileExistsError(17, "", "a"), "a is a file where a folder is needed: name another."),
+        (PermissionError(13, "", "a"), "a may not be read or written by you: change its"),
+        (OSError(5, "Input/output error", "a"), "a cannot be used: Input/output error; check"),
+        (OSError(28, "No space left on device"), "error: No space left on device."),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, error: OSError, said: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(explorer.build, "build", fail)
+    assert said in refused(capsys, "build", "--model", "local-dir:x", "--out", "y")
 
 
 @pytest.mark.parametrize(
@@ -115,13 +151,19 @@ def test_describe(capsys: pytest.CaptureFixture, tiny_bundle: Path) -> None:
         (["describe", "BUNDLE", 7, 0], "choose one of 0, 1, 2"),
         (["describe", "BUNDLE", 1, 128], "choose 0 to 127"),
         (["describe", "BUNDLE", 1, -1], "choose 0 to 127"),
-        (["describe", "BUNDLE", "one", 0], "invalid int value"),
+        (["describe", "BUNDLE", "one", 0], "'one' is no whole number"),
         (["describe", "BUNDLE"], "layer, neuron"),
         (["describe", "nowhere", 1, 0], "no bundle at nowhere"),
         (["search", "BUNDLE", "  "], "a text to search for"),
-        (["search", "BUNDLE", "red", "--top", 0], "at least 1"),
+        (["search", "BUNDLE", "red", "--top", 0], "must be at least 1; got 0"),
+        (["search", "BUNDLE", "red", "--top", "ten"], "'ten' is no whole number"),
+        (["search", "BUNDLE", "red", "circle"], "see 'python -m explorer search --help'"),
+        (["search", "", "red"], "is empty: name a file or a folder"),
+        (["build", "--batch-size", "0"], "--batch-size is a number from 1 on, or auto; got '0'."),
         (["evidence", "BUNDLE", "--only", "magic"], "choose among: recall"),
         (["bench", "all"], "invalid choice"),
+        (["demo", "all"], "invalid choice"),
+        (["demo", "bundle", "--work", "nowhere"], "no nowhere/store: run the step 'images' first"),
         (["dream", "BUNDLE"], "invalid choice"),
         ([], "COMMAND"),
         (["build", "--model", "local-dir:x"], "--out"),
@@ -256,6 +298,22 @@ def test_a_taken_port_is_one_line() -> None:
         found = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert found.returncode == 2 and found.stdout == ""
     assert "choose another --port" in found.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--port", "99999"), "port 99999: "),
+        (("--address", "nowhere.invalid"), "at nowhere.invalid, port "),
+    ],
+)
+def test_where_nothing_can_listen_is_one_line(
+    capfd: pytest.CaptureFixture, options: tuple[str, ...], said: str
+) -> None:
+    """A bug: Streamlit's stack trace stood above the line."""
+    assert main(["serve", *options]) == 2
+    err = capfd.readouterr().err
+    assert said in err and err.count("\n") == 1 and "choose another" in err
 
 
 @pytest.mark.parametrize(

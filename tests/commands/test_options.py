@@ -48,7 +48,9 @@ def test_every_type_is_read() -> None:
     ("arguments", "words"),
     [
         ([], "--folder"),
-        (["--folder", "x", "--count", "many"], "invalid int value: 'many'; see 'sample --help'"),
+        (["--folder", "x", "--count", "many"], "'many' is no whole number; see 'sample --help'"),
+        (["--folder", "x", "--share", "half"], "'half' is no number"),
+        (["--folder", ""], "--folder: is empty: name a file or a folder"),
         (["--folder", "x", "--kind", "c"], "invalid choice"),
         (["--folder", "x", "--hidden", "1"], "unrecognized arguments: --hidden"),
     ],
