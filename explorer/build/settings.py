@@ -172,11 +172,14 @@ class BuildSettings:
     )
 
     def __post_init__(self) -> None:
-        """Refuse numbers no build can use.
+        """Refuse what no build can use.
 
         Raises:
             InputError: when a setting is out of range.
         """
+        self._take_paths()
+        if not isinstance(self.layers, str):
+            raise InputError(f"Layers are text, such as '8,9,10' or 'all'; got {self.layers!r}.")
         if not 0 < self.significant <= 0.5:
             raise InputError(
                 f"--significant is a share above 0 and up to 0.5; got {self.significant}."
@@ -201,6 +204,13 @@ class BuildSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"--{name.replace('_', '-')} must be at least 1; got {value}.")
+
+    def _take_paths(self) -> None:
+        """Take paths where text is expected, and text where a path is."""
+        object.__setattr__(self, "out", Path(self.out))
+        for name in ("pretrained", "pretrained_text", "images", "held_out", "texts", "leave_out"):
+            if isinstance(value := getattr(self, name), Path):
+                object.__setattr__(self, name, str(value))
 
     def identity(self) -> dict[str, Any]:
         """Return what a resumed build must share with the interrupted one."""

@@ -66,7 +66,7 @@ MODEL_FOLDER = "model"
 CHANCE_COLUMN = "words_pass"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bundle(Arrays):
     """An opened bundle. Arrays are read-only memory maps, read when first asked for.
 
@@ -182,6 +182,11 @@ class Bundle(Arrays):
         self.row(layer, neuron)
         return _display().Neuron(self, layer, neuron)
 
+    def __repr__(self) -> str:
+        """Return its name, place and numbers; the manifest has the rest."""
+        counts = ", ".join(f"{count:,} {of}" for of, count in self.manifest.counts.items())
+        return f"Bundle({self.name!r} at {self.path}: layers {self.manifest.layers}, {counts})"
+
     def _repr_html_(self) -> str:
         html: str = _display().bundle_html(self)
         return html
@@ -224,7 +229,7 @@ class Bundle(Arrays):
         if layer not in self._layer_rows:
             have = ", ".join(str(known) for known in self._layer_rows)
             raise InputError(
-                f"The bundle '{self.name}' has no layer {layer}; choose one of {have}."
+                f"The bundle '{self.name}' has no layer {layer!r}; choose one of {have}."
             )
         return self._layer_rows[layer]
 

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explorer.commands.options import Adder, Result, add_settings, read_settings, to_stderr
+from explorer.commands.options import BUNDLE, Adder, Result, add_settings, read_settings, to_stderr
 from explorer.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read_pairs(text: str) -> list[tuple[str, str]]:
 def _fill(command: argparse.ArgumentParser) -> None:
     from explorer.attack.settings import BatchSettings
 
-    command.add_argument("bundle", type=Path)
+    command.add_argument("bundle", type=Path, help=BUNDLE)
     add_settings(command, BatchSettings)
 
 

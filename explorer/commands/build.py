@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from explorer.commands.options import (
+    BUNDLE,
     Adder,
     Result,
     add_settings,
@@ -22,18 +23,18 @@ def add_bundle_commands(add: Adder) -> None:
     """Add the commands to the command line's parser."""
     add("build", _build, "build a bundle from a model, pictures and texts", _fill_build)
     verify = add("verify", _verify, "check every byte of a bundle")
-    verify.add_argument("bundle", type=Path)
+    verify.add_argument("bundle", type=Path, help=BUNDLE)
     describe = add("describe", _describe, "print what is known about one neuron")
-    describe.add_argument("bundle", type=Path)
-    describe.add_argument("layer", type=int)
-    describe.add_argument("neuron", type=int)
+    describe.add_argument("bundle", type=Path, help=BUNDLE)
+    describe.add_argument("layer", type=int, help="counted from 0")
+    describe.add_argument("neuron", type=int, help="its number in the layer, from 0")
     describe.add_argument(
         "--heads",
         action="store_true",
         help="tell its pairs with later heads too: shares, words and pictures of each",
     )
     pairs = add("pairs", _pairs, "add neuron-head pairs to a finished bundle; other files stay")
-    pairs.add_argument("bundle", type=Path)
+    pairs.add_argument("bundle", type=Path, help=BUNDLE)
     pairs.add_argument(
         "--pictures",
         type=positive,
@@ -41,8 +42,10 @@ def add_bundle_commands(add: Adder) -> None:
     )
     pairs.add_argument("--batch-size", type=positive, default=32, help="images of one pass")
     search = add("search", _search, "find texts and neurons for a text, or several with + and -")
-    search.add_argument("bundle", type=Path)
-    search.add_argument("text")
+    search.add_argument("bundle", type=Path, help=BUNDLE)
+    search.add_argument(
+        "text", metavar="query", help='a text, or several such as "ship + car" or "dog - cat"'
+    )
     search.add_argument("--top", type=positive, default=12, help="texts and neurons to list")
     search.add_argument(
         "--heads", action="store_true", help="find pairs of a neuron and a later head instead"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from explorer.commands.options import Adder, Result, add_settings, read_settings, to_stderr
+from explorer.commands.options import BUNDLE, Adder, Result, add_settings, read_settings, to_stderr
 
 
 def add_evidence_command(add: Adder) -> None:
@@ -16,7 +16,7 @@ def add_evidence_command(add: Adder) -> None:
 def _fill(command: argparse.ArgumentParser) -> None:
     from explorer.evidence import EvidenceSettings
 
-    command.add_argument("bundle", type=Path)
+    command.add_argument("bundle", type=Path, help=BUNDLE)
     command.add_argument(
         "--only",
         help="sections with commas between, claims for those that one pass serves; by default "

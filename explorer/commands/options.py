@@ -17,6 +17,7 @@ from typing import Any, NoReturn, Protocol, TypeVar, Union, get_args, get_origin
 
 from explorer.errors import InputError
 
+BUNDLE = "the bundle's folder"
 Result = dict[str, Any]
 Run = Callable[[argparse.Namespace], Result]
 Fill = Callable[[argparse.ArgumentParser], None]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from explorer.commands.options import Adder, Result, add_settings, read_settings
+from explorer.commands.options import BUNDLE, Adder, Result, add_settings, positive, read_settings
 from explorer.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,18 +19,18 @@ def add_image_commands(add: Adder) -> None:
     """Add both commands to the command line's parser."""
     add("segment", _segment, "show where in a picture texts are", _fill_segment)
     discover = add("discover", _discover, "list the concepts and neurons of a picture")
-    discover.add_argument("bundle", type=Path)
-    discover.add_argument("image", type=Path)
-    discover.add_argument("--top", type=int, default=12, help="concepts and neurons to list")
+    discover.add_argument("bundle", type=Path, help=BUNDLE)
+    discover.add_argument("image", type=Path, help="a picture file")
+    discover.add_argument("--top", type=positive, default=12, help="concepts and neurons to list")
 
 
 def _fill_segment(command: argparse.ArgumentParser) -> None:
     from explorer.picture.methods import METHODS
     from explorer.picture.settings import SegmentSettings
 
-    command.add_argument("bundle", type=Path)
-    command.add_argument("image", type=Path)
-    command.add_argument("texts", nargs="+", metavar="TEXT")
+    command.add_argument("bundle", type=Path, help=BUNDLE)
+    command.add_argument("image", type=Path, help="a picture file")
+    command.add_argument("texts", nargs="+", metavar="TEXT", help="what to look for")
     command.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
     add_settings(command, SegmentSettings)
     form = command.add_mutually_exclusive_group()

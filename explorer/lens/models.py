@@ -187,8 +187,8 @@ def check_supported(model: nn.Module) -> None:
     """
     visual = getattr(model, "visual", None)
     if not isinstance(visual, VisionTransformer):
-        found = "is missing" if visual is None else f"is of class {type(visual).__name__}"
-        raise _unsupported(found)
+        missing = f"is missing from this {type(model).__name__} (a bundle's is bundle.model.model)"
+        raise _unsupported(missing if visual is None else f"is of class {type(visual).__name__}")
     if visual.attn_pool is not None:
         raise _unsupported("pools its tokens by attention")
     if visual.pool_type != "tok":

@@ -209,9 +209,9 @@ def _without_bias(block: Any, output: Tensor) -> Tensor:
 
 
 def _check_images(images: Tensor, size: tuple[int, int]) -> None:
-    shape = tuple(images.shape)
-    if len(shape) != 4 or shape[0] < 1 or shape[1:] != (3, *size):
+    found = list(images.shape) if isinstance(images, Tensor) else type(images).__name__
+    if found != [*found[:1], 3, *size] or found[0] < 1:
         raise InputError(
             f"The lens takes preprocessed images of shape [image, 3, {size[0]}, {size[1]}] and got "
-            f"{list(shape)}: pass each picture through the model's preprocess and stack them."
+            f"{found}: pass each picture through the model's preprocess and stack them."
         )

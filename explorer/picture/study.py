@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from explorer.bundle import Bundle
+from explorer.errors import InputError
 from explorer.kept import kept
 from explorer.lens.texts import check_texts
 from explorer.picture.discover import Discovery, discover, neuron_maps
@@ -55,8 +56,13 @@ class Study:
         """Return the study of a picture of any shape and mode; nothing is computed yet.
 
         Raises:
-            InputError: when the bundle's model cannot be loaded, or the picture is too long.
+            InputError: when the bundle's model cannot be loaded, or this is no picture or too long.
         """
+        if not isinstance(picture, Image.Image):
+            raise InputError(
+                f"A study is of a picture and got a {type(picture).__name__}: open it first, with "
+                "PIL.Image.open."
+            )
         check_shape(picture.size)
         return cls(open_lens_model(bundle), to_rgb(picture), bundle)
 

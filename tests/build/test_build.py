@@ -445,6 +445,18 @@ def test_a_slip_is_put_right_in_the_same_folder(
 # The parts.
 
 
+def test_paths_are_taken_as_text_and_as_paths(tmp_path: Path) -> None:
+    """A bug: both were an AttributeError somewhere below."""
+    given = {"images": tmp_path, "texts": tmp_path / "t.txt", "pretrained": tmp_path / "w.pt"}
+    settings = BuildSettings(model="ViT-B-32", out=str(tmp_path / "out"), **given)  # type: ignore[arg-type]
+    assert settings.out == tmp_path / "out"
+    assert {name: getattr(settings, name) for name in given} == {
+        name: str(path) for name, path in given.items()
+    }
+    with pytest.raises(InputError, match=r"such as '8,9,10' or 'all'; got \(1, 2\)"):
+        BuildSettings(model="x", out=tmp_path, layers=(1, 2))  # type: ignore[arg-type]
+
+
 def test_layers_are_parsed() -> None:
     assert parse_layers("all", 4) == [0, 1, 2]
     assert parse_layers("2,0,2", 4) == [0, 2]

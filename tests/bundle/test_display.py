@@ -37,6 +37,16 @@ def test_chance_stands_beside_what_is_said(bundle: Bundle, monkeypatch: pytest.M
     assert UNTESTED in older and "than chance" not in older.replace(UNTESTED, "")
 
 
+def test_a_console_shows_one_line(bundle: Bundle) -> None:
+    """A bug: it showed the whole manifest, with every file's hash and all evidence."""
+    assert repr(bundle) == (
+        f"Bundle('tiny' at {bundle.path}: layers [0, 1, 2], 384 neurons, 36 images, 27 texts)"
+    )
+    assert repr(bundle.neuron(1, 5)) == f"Neuron(bundle={bundle!r}, layer=1, neuron=5)"
+    with pytest.raises(InputError, match="has no layer '1'; choose one of 0, 1, 2"):
+        bundle.neuron("1", 5)  # type: ignore[arg-type]
+
+
 def test_a_bundle_shows_its_numbers(bundle: Bundle) -> None:
     shown = bundle._repr_html_()
     assert "384 neurons of layers 0 to 2, 36 pictures" in shown

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from explorer.errors import InputError, UnsupportedModelError
 from explorer.lens import (
@@ -505,6 +506,23 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
             part(2)
     with pytest.raises(InputError, match="no later attention block"):
         record.coefficients(3)
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (torch.zeros(3, 32, 32), r"got \[3, 32, 32\]"),
+        (torch.zeros(0, 3, 32, 32), r"got \[0, 3, 32, 32\]"),
+        (torch.zeros(1, 3, 40, 32), r"got \[1, 3, 40, 32\]"),
+        (torch.zeros(()), r"got \[\]"),
+        (np.zeros((1, 3, 32, 32)), "got ndarray"),
+        (Image.new("RGB", (32, 32)), "got Image"),
+    ],
+    ids=str,
+)
+def test_what_is_no_batch_of_images_is_refused(images: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said + ": pass each picture through"):
+        SecondOrderLens(tiny_clip(), 1).coefficients(images)
 
 
 def test_unsupported_models_are_refused() -> None:

@@ -421,7 +421,7 @@ def without_norm_weights() -> Any:
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (SimpleNamespace, "is missing"),
+        (SimpleNamespace, "missing from this SimpleNamespace .a bundle's is bundle.model.model"),
         (lambda: SimpleNamespace(visual=torch.nn.Identity()), "is of class Identity"),
         (lambda: tiny_clip(attentional_pool=True, attn_pooler_heads=4), "by attention"),
         (lambda: tiny_clip(pool_type="avg"), "pooling 'avg'"),

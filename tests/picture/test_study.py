@@ -79,6 +79,11 @@ def test_an_audit_and_an_embedding_see_the_whole_picture(bundle: Bundle, shape: 
     assert float(embedding @ cropped) < 0.999  # the crop is another picture
 
 
+def test_a_path_is_no_picture(bundle: Bundle) -> None:
+    with pytest.raises(InputError, match=r"got a str: open it first, with PIL\.Image\.open"):
+        Study.of(bundle, "photo.jpg")  # type: ignore[arg-type]
+
+
 def test_everything_of_a_study_is_made_once(bundle: Bundle) -> None:
     study = Study.of(bundle, long_picture((90, 60)))
     assert study.reading() is study.reading("pad")
