@@ -33,6 +33,7 @@ from explorer.describe.polysemy import (
     related_cosine,
 )
 from explorer.describe.pursuits import Code, pursue
+from explorer.errors import InputError
 from explorer.resumable import Say
 
 INDEX = "texts.faiss"
@@ -72,7 +73,7 @@ def describe_directions(
     say("describing: atlas")
     writer.write("atlas", lay_out(directions))
     writer.write("concept_ids", code.ids.astype(np.int32))
-    writer.write("concept_weights", code.weights.astype(np.float16))
+    writer.write("concept_weights", half_weights(code.weights))
     writer.write("concept_cosines", code.cosines.astype(np.float16))
     writer.write("neighbours", neighbours.astype(np.int32))
     writer.write("neighbour_cosines", cosines.astype(np.float16))
@@ -85,6 +86,21 @@ def describe_directions(
     table = table.assign(**measure_chance(found, look, code, atoms, choose, store, settings, say))
     table["concepts"] = [_leading(code, row, dictionary.texts) for row in range(len(table))]
     table.to_parquet(writer.folder / "neurons.parquet", index=False)
+
+
+def half_weights(weights: NDArray[np.floating[Any]]) -> NDArray[np.float16]:
+    """Return weights of sparse sets in half precision, [neuron, m].
+
+    Raises:
+        InputError: when some are beyond it, as where more texts are summed than differ.
+    """
+    if np.abs(weights).max(initial=0) > np.finfo(np.float16).max:
+        raise InputError(
+            f"A sum of {weights.shape[1]} texts needs weights beyond what a bundle holds, because "
+            "its texts are too alike: remove what was built, and give a smaller --nonzero, such as "
+            f"{max(1, weights.shape[1] // 2)}, or more texts."
+        )
+    return weights.astype(np.float16)
 
 
 def _sparse_sets(

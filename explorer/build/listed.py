@@ -154,7 +154,10 @@ class ListedSource:
                 found.append((self._record(entry, seen.files), len(seen.thumbnail)))
                 signatures.append(seen.signature)
             if not found:
-                raise InputError(f"{self.name} holds no readable picture; name another source.")
+                first = f" (first: {self.skipped[0]})" if self.skipped else ""
+                raise InputError(
+                    f"{self.name} holds no readable picture{first}; name another source."
+                )
             held = self._held_out([record for record, _ in found], np.stack(signatures))
             ends = np.cumsum([length for _, length in found])
             order = np.argsort(held, kind="stable")

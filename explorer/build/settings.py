@@ -178,8 +178,7 @@ class BuildSettings:
             InputError: when a setting is out of range.
         """
         self._take_paths()
-        if not isinstance(self.layers, str):
-            raise InputError(f"Layers are text, such as '8,9,10' or 'all'; got {self.layers!r}.")
+        self._check_forms()
         if not 0 < self.significant <= 0.5:
             raise InputError(
                 f"--significant is a share above 0 and up to 0.5; got {self.significant}."
@@ -211,6 +210,12 @@ class BuildSettings:
         for name in ("pretrained", "pretrained_text", "images", "held_out", "texts", "leave_out"):
             if isinstance(value := getattr(self, name), Path):
                 object.__setattr__(self, name, str(value))
+
+    def _check_forms(self) -> None:
+        if not isinstance(self.layers, str):
+            raise InputError(f"Layers are text, such as '8,9,10' or 'all'; got {self.layers!r}.")
+        if self.ray_address and self.engine != "ray":
+            raise InputError(f"--ray-address {self.ray_address} needs --engine ray beside it.")
 
     def identity(self) -> dict[str, Any]:
         """Return what a resumed build must share with the interrupted one."""

@@ -29,7 +29,7 @@ class Section:
     claims: tuple[str, ...]
     """The claims' names, which are those of their modules and stand in addresses."""
     scenes: bool = False
-    """Whether it draws scenes of its own: it takes longer, and is measured only when named."""
+    """Whether it draws scenes of its own: it takes longer, and is none of `claims`."""
 
     def load(self) -> ModuleType:
         """Import the module that measures it."""

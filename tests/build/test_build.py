@@ -18,6 +18,7 @@ from PIL import Image
 
 from explorer.build import BuildSettings, Interrupted, build, gathering, run
 from explorer.build import texts as build_texts
+from explorer.build.describe import half_weights
 from explorer.build.run import to_console
 from explorer.build.settings import MOST_TEXTS, parse_layers
 from explorer.build.texts import gather_texts
@@ -455,6 +456,20 @@ def test_paths_are_taken_as_text_and_as_paths(tmp_path: Path) -> None:
     }
     with pytest.raises(InputError, match=r"such as '8,9,10' or 'all'; got \(1, 2\)"):
         BuildSettings(model="x", out=tmp_path, layers=(1, 2))  # type: ignore[arg-type]
+
+
+def test_weights_beyond_half_precision_say_which_option_helps() -> None:
+    """A bug: 64 texts of a text tower of width 16 ended as "expected finite numbers"."""
+    weights = np.array([[1.5, -2.0], [0.0, 3.0]])
+    assert half_weights(weights).tolist() == weights.tolist()
+    with pytest.raises(InputError, match="smaller --nonzero, such as 1, or more texts"):
+        half_weights(np.array([[7e4, -7e4]]))
+
+
+def test_a_cluster_is_not_passed_over(tmp_path: Path) -> None:
+    """A bug: without `--engine ray` its address was ignored, and the build ran here."""
+    with pytest.raises(InputError, match="--ray-address one:6379 needs --engine ray"):
+        BuildSettings(model="x", out=tmp_path, ray_address="one:6379")
 
 
 def test_layers_are_parsed() -> None:

@@ -110,7 +110,7 @@ def test_discover_lists_concepts_and_neurons(
             "from 0 to 1",
         ),
         (["segment", "{bundle}", "{picture}", "red", "-o", "out", "--fit", "crop"], "'crop'"),
-        (["discover", "{bundle}", "{picture}", "--top", "0"], "at least one"),
+        (["discover", "{bundle}", "{picture}", "--top", "0"], "must be at least 1"),
         (["discover", "nowhere", "{picture}"], "no bundle"),
     ],
 )
