@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
+from scipy.optimize import lsq_linear, nnls
 
 from explorer.decompose import SparseCode, sparse_codes
 from explorer.errors import InputError
@@ -255,8 +255,17 @@ def _pursue(
 
 def _nonnegative(chosen: Rows, targets: Rows) -> NDArray[np.float64]:
     """Return non-negative least-squares weights [target, m] of texts [target, m, embed]."""
-    fitted = [nnls(rows.T, goal)[0] for rows, goal in zip(chosen, targets, strict=True)]
+    fitted = [_fitted(rows.T, goal) for rows, goal in zip(chosen, targets, strict=True)]
     return np.stack(fitted) if fitted else np.zeros(chosen.shape[:2])
+
+
+def _fitted(columns: Rows, goal: Rows) -> NDArray[np.float64]:
+    """Return the weights of the columns [embed, m] for one target, [m]."""
+    try:
+        found: NDArray[np.float64] = nnls(columns, goal)[0]
+    except RuntimeError:  # texts so alike that the active set goes round in circles
+        found = lsq_linear(columns, goal, bounds=(0, np.inf)).x
+    return found
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import nnls
 
 from explorer.decompose import sparse_codes
+from explorer.describe import pursuits
 from explorer.describe.pursuits import COHERENCE, coherent_pursuit, pursue
 from explorer.errors import InputError
 
@@ -76,6 +77,24 @@ def test_planted_sums_are_found_and_nothing_is_subtracted(name: str) -> None:
     assert (found.weights >= 0).all()
     assert found.ids[0, 2:].tolist() == [-1] * 4  # nothing is left
     np.testing.assert_allclose(found.cosines[0, 1:], 1, atol=1e-6)
+
+
+def test_texts_too_alike_for_the_active_set_are_fitted_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bug: `evidence` ended with SciPy's "Maximum number of iterations reached"."""
+    rng = np.random.default_rng(0)
+    texts, targets = rng.normal(size=(40, 12)), rng.normal(size=(3, 12))
+    usual = pursue("nonnegative", targets, texts, 5)
+
+    def circles(*_: object) -> None:
+        raise RuntimeError("Maximum number of iterations reached.")
+
+    monkeypatch.setattr(pursuits, "nnls", circles)
+    found = pursue("nonnegative", targets, texts, 5)
+    assert found.ids.tolist() == usual.ids.tolist()
+    assert found.weights.min() >= 0
+    np.testing.assert_allclose(found.weights, usual.weights, atol=1e-3)
 
 
 def test_coherence_draws_related_texts() -> None:
