@@ -69,12 +69,12 @@ class WordTable:
 
     @classmethod
     def of(cls, carried: Sequence[frozenset[str]]) -> WordTable:
-        """Return the table of each picture's words, [image], without words of few pictures."""
+        """Return the table of pictures' words, [image], without those of few pictures or all."""
         counts: dict[str, int] = {}
         for words in carried:
             for word in words:
                 counts[word] = counts.get(word, 0) + 1
-        kept = sorted(word for word, count in counts.items() if count >= FEWEST)
+        kept = sorted(w for w, count in counts.items() if FEWEST <= count < len(carried))
         place = {word: number for number, word in enumerate(kept)}
         pairs = [
             (image, place[word])

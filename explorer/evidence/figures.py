@@ -3,7 +3,8 @@
 Every figure is a statistic of units that were measured, mostly pictures, scenes or neurons. Its
 interval is the 95 % percentile interval of the same statistic over `RESAMPLES` samples of the units
 with replacement (Efron 1979). All figures over as many units share their resamples, so that
-differences of figures are compared on the same units.
+differences of figures are compared on the same units. Of fewer than `FEWEST` units resamples differ
+too little: of two with a mean of 0, the interval is above 0 in one case of four. They have none.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing_extensions import TypedDict
 
 RESAMPLES = 1000
 QUANTILES = (0.025, 0.975)
+FEWEST = 10
+"""Units that an interval takes: of more, it is above 0 in 5 % of cases or less if the mean is 0."""
 DIGITS = 5
 MOST_KEPT = 2**24  # weights in a table that is made whole and kept: 64 MiB
 PART = 40  # resamples of more at a time; a multiple of 8: each is rounded as in the whole table
@@ -32,7 +35,7 @@ class Figure(TypedDict):
     value: float | None
     """None where there is nothing to measure it on."""
     interval: list[float] | None
-    """[low, high]; None where the statistic is not defined in every resample."""
+    """[low, high]; None of fewer than `FEWEST` units, or where a resample has no such statistic."""
     count: int
     """Units that it is measured over."""
 
@@ -94,6 +97,8 @@ def bootstrap(statistic: Callable[[Weights], ArrayLike], units: int, seed: int) 
     (value,) = np.asarray(statistic(np.full((1, units), 1 / units)), np.float64)
     if not np.isfinite(value):
         return {"value": None, "interval": None, "count": units}
+    if units < FEWEST:
+        return {"value": round(float(value), DIGITS), "interval": None, "count": units}
     parts = [np.asarray(statistic(weights), np.float64) for weights in _parts(units, seed)]
     resampled = np.concatenate(parts)
     interval = None

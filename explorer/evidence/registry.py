@@ -15,8 +15,8 @@ from importlib import import_module
 from types import ModuleType
 
 from explorer.errors import InputError
-from explorer.evidence.claim import HOLDS, PARTLY, Claim, Result, Verdict
-from explorer.evidence.figures import is_above
+from explorer.evidence.claim import FAILS, HOLDS, PARTLY, Claim, Result, Verdict
+from explorer.evidence.figures import FEWEST, is_above
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,15 @@ def beside_random(claim: str, evidence: Mapping[str, Result]) -> tuple[str, bool
 
 
 def judged(claim: str, evidence: Mapping[str, Result]) -> Verdict:
-    """Return the verdict on a claim that was measured: it holds only beyond random weights."""
-    verdict = claims()[claim].judge(evidence[section_of(claim).name])
+    """Return the verdict on a claim that was measured: it holds only beyond random weights.
+
+    A claim that was measured on fewer pictures than an interval takes isn't shown by anything.
+    """
+    result = evidence[section_of(claim).name]
+    if (pictures := result.get("pictures", FEWEST)) < FEWEST:
+        few = f"it was measured on {pictures} pictures; fewer than {FEWEST} cannot show it."
+        return Verdict(FAILS, few)
+    verdict = claims()[claim].judge(result)
     _, beaten = beside_random(claim, evidence)
     return verdict if beaten or verdict.outcome != HOLDS else replace(verdict, outcome=PARTLY)
 

@@ -32,6 +32,9 @@ _INTERVAL = "_interval"
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 """What reading a section raises that is of another form, as another version may write it."""
 
+NOTABLE = 0.01
+"""Recall by the commonest names beyond chance from which it is told."""
+
 
 class Recall(BaseModel):
     """The section on recognition, in today's shape."""
@@ -40,6 +43,8 @@ class Recall(BaseModel):
     top_10: Figure = Field(alias="recall@10")
     candidates: int
     pictures: int
+    commonest: dict[int, float] = Field(default_factory=dict)
+    """Share of pictures with one of the so many commonest names; older results lack it."""
     set: str = "held out"
 
     @property
@@ -49,8 +54,13 @@ class Recall(BaseModel):
         return {nearest: figure for nearest, figure in found.items() if nearest < self.candidates}
 
     def chance(self, nearest: int) -> str:
-        """Say what a random order of the candidates gives among its `nearest` first."""
-        return f"chance {100 * nearest / self.candidates:.2g} %"
+        """Say what is reached without a look: by a random order, and by the commonest names."""
+        random = nearest / self.candidates
+        said = f"chance {100 * random:.2g} %"
+        if (named := self.commonest.get(nearest, 0.0)) <= random + NOTABLE:
+            return said
+        names = "name" if nearest == 1 else f"{nearest} names"
+        return f"{said}, always the commonest {names} {100 * named:.2g} %"
 
 
 def recall_of(evidence: Mapping[str, Any]) -> Recall | None:

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 
 from explorer.bundle import Bundle
 from explorer.evidence import figures
-from explorer.evidence.figures import figure, ratio, resample_weights
+from explorer.evidence.figures import FEWEST, figure, is_positive, ratio, resample_weights
 from explorer.evidence.measures import meanings
 from explorer.evidence.measures.kinds import choose_pictures, first_directions
 from explorer.evidence.measures.metrics import METRICS, agreement
@@ -45,6 +45,16 @@ def test_agreement_is_that_of_scipy_and_scikit_learn() -> None:
 def test_constant_predictions_agree_with_nothing() -> None:
     found = agreement(np.arange(10.0)[:, None], np.zeros((10, 1)), top=2)
     assert found[0, 0] == found[0, 1] == 0
+
+
+def test_few_units_have_no_interval() -> None:
+    """A bug: two pictures that were both recognised gave 100 % (100 % to 100 %)."""
+    assert figure([1.0, 1.0], 0) == {"value": 1.0, "interval": None, "count": 2}
+    assert not is_positive(figure(np.ones(FEWEST - 1), 0))
+    assert is_positive(figure(np.ones(FEWEST), 0))
+    rng = np.random.default_rng(2)
+    above = [is_positive(figure(rng.normal(size=FEWEST), seed)) for seed in range(300)]
+    assert np.mean(above) < 0.08
 
 
 def test_intervals_are_those_of_the_mean() -> None:

@@ -16,7 +16,7 @@ import explorer.evidence
 from explorer.bundle import Bundle
 from explorer.commands.main import main
 from explorer.evidence import registry
-from explorer.evidence.claim import HOLDS, Claim, Result, Verdict
+from explorer.evidence.claim import FAILS, HOLDS, Claim, Result, Verdict
 from explorer.evidence.drawing import Dot, Dots, Number, Plot, Scale, Shown
 from explorer.evidence.figures import figure
 from explorer.evidence.registry import Section
@@ -32,6 +32,16 @@ def modules(package: str) -> set[str]:
 def test_every_entry_has_its_modules_and_every_claim_an_entry() -> None:
     assert set(registry.sections()) <= modules("measures")
     assert set(registry.claims()) == modules("claims")
+
+
+def test_few_pictures_show_no_claim() -> None:
+    """A bug: two pictures, both recognised, showed claims “partly”."""
+    sure = {"value": 0.2, "interval": [0.1, 0.3], "count": 2}
+    row = {"layer": 9, "second_order": {"drop": sure}, "second_beyond_first": sure}
+    verdict = registry.judged("ablation", {"ablation": {"pictures": 2, "layers": [row]}})
+    assert verdict.outcome == FAILS
+    assert verdict.because == "it was measured on 2 pictures; fewer than 10 cannot show it."
+    assert registry.judged("ablation", {"ablation": {"layers": [row]}}).outcome == HOLDS
 
 
 @pytest.fixture

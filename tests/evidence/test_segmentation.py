@@ -102,7 +102,7 @@ def scores_of(scenes: int, noise: float = 0.0) -> Scores:
 
 
 def test_summary_has_the_pooled_figures_and_their_intervals() -> None:
-    scores = scores_of(8, 1.0)
+    scores = scores_of(12, 1.0)
     found = summarise(scores, 0.5)
     tp, fp, fn, tn = scores.counts.sum(axis=0)
     assert found["pixel_accuracy"]["value"] == pytest.approx(
@@ -115,11 +115,11 @@ def test_summary_has_the_pooled_figures_and_their_intervals() -> None:
     for name in FIGURES:
         low, high = found[name]["interval"]
         assert low <= found[name]["value"] <= high
-        assert found[name]["count"] == 8
+        assert found[name]["count"] == 12
         assert low < high
     assert found == summarise(scores, 0.5)
-    of_all = {"value": 1, "interval": [1, 1], "count": 8}
-    perfect = summarise(scores_of(8), 0.5)
+    of_all = {"value": 1, "interval": [1, 1], "count": 12}
+    perfect = summarise(scores_of(12), 0.5)
     assert all(perfect[name] == of_all for name in FIGURES)
 
 

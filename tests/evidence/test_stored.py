@@ -7,13 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from explorer.bundle import Bundle
 from explorer.errors import InputError
 from explorer.evidence.compare import compare, figures_of
+from explorer.evidence.measures.recall import commonest
 from explorer.evidence.registry import claims, section_of
-from explorer.evidence.stored import stored_evidence, upgraded
+from explorer.evidence.stored import Recall, stored_evidence, upgraded
 
 HELD = json.loads((Path(__file__).parents[1] / "data" / "evidence_older_shapes.json").read_text())
 
@@ -143,3 +145,16 @@ def test_figures_agree_within_the_stored_interval() -> None:
     assert compare(figure(None, None), figure(None, None))["outside"] == []
     assert compare(figure(0.3, None), figure(0.3, [0, 1]))["outside"] == []
     assert len(compare(figure(0.3, None), figure(0.31, [0, 1]))["outside"]) == 1
+
+
+def test_recall_stands_beside_what_the_commonest_names_reach() -> None:
+    """A bug: with 45 of 50 pictures under one name, 70 % stood beside “chance 50 %” alone."""
+    answers = np.array([1] * 45 + [0] * 3 + [2] * 2)
+    assert commonest(answers, 1) == 0.9
+    assert commonest(answers, 2) == 0.96
+    figure = {"value": 0.7, "interval": [0.56, 0.82], "count": 50}
+    found = {"recall@1": figure, "recall@10": figure, "candidates": 2, "pictures": 50}
+    uneven = Recall.model_validate(found | {"commonest": {"1": 0.9, "10": 1.0}})
+    assert uneven.chance(1) == "chance 50 %, always the commonest name 90 %"
+    even = Recall.model_validate(found | {"commonest": {"1": 0.505}})
+    assert even.chance(1) == Recall.model_validate(found).chance(1) == "chance 50 %"

@@ -28,7 +28,7 @@ from explorer.evidence.drawing import (
 )
 from explorer.evidence.figures import Figure
 from explorer.evidence.measures.attack import METHODS
-from explorer.evidence.registry import claims, section_of
+from explorer.evidence.registry import claims, judged, section_of
 from explorer.evidence.stored import stored_evidence
 from explorer.ui.address import address
 from explorer.ui.data import loaders
@@ -110,7 +110,7 @@ def test_every_claim_has_verdict_plot_and_figures(
     assert html.count("Not measured yet:") == 1
     assert len(app.get("plotly_chart")) == len(CLAIMS)
     for key, claim in CLAIMS.items():
-        because = claim.judge(evidence[section_of(key).name]).because
+        because = judged(key, evidence).because
         assert escape(because[1:].replace(" %", "")) in html.replace("\u00a0%", "")
         assert f"<p>{escape(claim.sentence)}</p>" in html
         assert f"evidence?bundle=tiny&amp;claim={key}" in html
