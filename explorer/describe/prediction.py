@@ -47,7 +47,8 @@ class Prediction:
     """How well the words of one layer's neurons predict their effects.
 
     `correlation` [neuron] float32, Pearson's, 0 for a neuron without effect or words; `p` [neuron]
-    float32 in (0, 1], NaN where there was nothing to test; `precision` [neuron] float32, AUPRC.
+    float32 in (0, 1], NaN where there was nothing to test; `precision` [neuron] float32, AUPRC, 0
+    where there was nothing to find.
     """
 
     correlation: NDArray[np.float32]
@@ -102,7 +103,7 @@ def layer_prediction(ways: Sequence[tuple[Rows, Rows]]) -> Prediction:
         own[rows] = correlations[np.arange(len(rows)), rows]
         better[rows] = (correlations[:, usable] >= own[rows, None]).sum(axis=1)  # itself among them
     p = np.where(usable, better / max(1, int(usable.sum())), np.nan)
-    precision = np.mean([average_precision(*way) for way in ways], axis=0)
+    precision = np.where(usable, np.mean([average_precision(*way) for way in ways], axis=0), 0)
     return Prediction(own, p.astype(np.float32), precision.astype(np.float32))
 
 

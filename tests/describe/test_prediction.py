@@ -124,6 +124,7 @@ def test_dead_neurons_and_neurons_without_words_are_not_tested(rng: np.random.Ge
     found = layer_prediction([(effects, scores)])
     assert np.isnan(found.p[[1, 2]]).all()
     assert not found.correlation[[1, 2]].any()
+    assert not found.precision[[1, 2]].any()  # by the order of the pictures it was 1
     assert np.isfinite(found.p[[0, 3, 4, 5]]).all()
 
 
