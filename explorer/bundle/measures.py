@@ -116,7 +116,8 @@ TABLE: tuple[Measure, ...] = (
         "Prediction",
         "predicted",
         "Correlation of its effects on pictures with the score that its words give them; words and "
-        "pictures come from different halves of the corpus. 0 is chance.",
+        "pictures come from different halves of the corpus. Another neuron's words reach 0; texts "
+        "that mean nothing may reach more, so it counts only where the words pass.",
         number,
         ("card", "hint", "page", "list", "map", "export", "finding"),
         chance=0.0,

@@ -131,12 +131,12 @@ def headlines(view: View) -> list[tuple[str, str, str]]:
         ("Texts", f"{len(view.bundle.texts):,}", "to describe neurons with"),
     ]
     if view.bundle.tested:
-        median = float(neurons[~view.silent]["prediction"].median())
+        named = float(neurons["words_pass"].mean())
         items.append(
             (
-                "Prediction",
-                glossary.number(median),
-                "median correlation of a neuron’s effects with the scores of its words; chance 0",
+                "Neurons with words",
+                glossary.share(named),
+                "whose words are above chance, at a false discovery rate of 5 %",
             )
         )
     recall = recall_of(stored_evidence(view.bundle, "recall"))
@@ -145,7 +145,8 @@ def headlines(view: View) -> list[tuple[str, str, str]]:
             (
                 "Model recall@1",
                 glossary.share(recall.top_1["value"]),
-                f"{recall.set}; {recall.candidates:,} names, {recall.chance(1)}",
+                f"{recall.set}: {recall.pictures:,} pictures, {recall.candidates:,} names, "
+                f"{recall.chance(1)}",
             )
         )
     return items
