@@ -89,7 +89,12 @@ def _spread(sizes: NDArray[np.int64], shown: int) -> NDArray[np.float64]:
 
 
 def _examine(view: View, row: int, merit: float) -> Highlight:
-    """Score a candidate by the groups that agree on a word of their own."""
+    """Score a candidate by the groups that agree on a word of their own.
+
+    Where what passes has one meaning, groups of pictures alone show no second one.
+    """
+    if view.bundle.tested and not view.column("polysemy")[row] > 0:
+        return Highlight(row, 0.0, ())
     clusters = grouping.told_clusters(view, row)
     pictures = grouping.top_pictures(view, row, grouping.POSITIVE, clusters)
     groups = [

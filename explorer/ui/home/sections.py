@@ -130,15 +130,6 @@ def headlines(view: View) -> list[tuple[str, str, str]]:
         ("Pictures", f"{view.bundle.image_embeddings.shape[0]:,}", "shown to every neuron"),
         ("Texts", f"{len(view.bundle.texts):,}", "to describe neurons with"),
     ]
-    if view.bundle.tested:
-        named = float(neurons["words_pass"].mean())
-        items.append(
-            (
-                "Neurons with words",
-                glossary.share(named),
-                "whose words are above chance, at a false discovery rate of 5 %",
-            )
-        )
     recall = recall_of(stored_evidence(view.bundle, "recall"))
     if recall and recall.top_1["value"] is not None:
         items.append(
