@@ -136,7 +136,7 @@ def headlines(view: View) -> list[tuple[str, str, str]]:
             (
                 "Model recall@1",
                 glossary.share(recall.top_1["value"]),
-                f"{recall.set}: {recall.pictures:,} pictures, {recall.candidates:,} names, "
+                f"{recall.set}, {recall.pictures:,} pictures, {recall.candidates:,} names, "
                 f"{recall.chance(1)}",
             )
         )
