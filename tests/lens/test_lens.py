@@ -518,7 +518,7 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
         (np.zeros((1, 3, 32, 32)), "got ndarray"),
         (Image.new("RGB", (32, 32)), "got Image"),
     ],
-    ids=str,
+    ids=["one picture", "no picture", "another size", "a number", "an array", "a picture file"],
 )
 def test_what_is_no_batch_of_images_is_refused(images: Any, said: str) -> None:
     with pytest.raises(InputError, match=said + ": pass each picture through"):
