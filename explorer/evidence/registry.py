@@ -117,7 +117,7 @@ def judged(claim: str, evidence: Mapping[str, Result]) -> Verdict:
 def choose_sections(names: Sequence[str]) -> list[Section]:
     """Return the sections named, each once, in the registry's order.
 
-    "claims" stands for those that one lens pass serves, "all" for every one.
+    "claims" stands for those that one lens pass serves, "all" for every one. A text names one.
 
     Raises:
         InputError: when a section is unknown.
@@ -128,7 +128,7 @@ def choose_sections(names: Sequence[str]) -> list[Section]:
         ALL: set(known),
     }
     wanted: set[str] = set()
-    for name in (part.strip() for part in names):
+    for name in (part.strip() for part in ([names] if isinstance(names, str) else names)):
         if name not in groups and name not in known:
             listed = ", ".join([*known, CLAIMS, ALL])
             raise InputError(f"There is no evidence section '{name}'; choose among: {listed}.")

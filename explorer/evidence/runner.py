@@ -99,8 +99,12 @@ def check(
             as `measure` does.
         Interrupted: after Ctrl-C.
     """
-    stored = stored_evidence(bundle)
-    check_stored(stored, [section.name for section in choose_sections(only)])
+    stored, chosen = stored_evidence(bundle), choose_sections(only)
+    if not chosen:
+        raise InputError(
+            f"{bundle.name} holds no evidence to check: measure it without --check first."
+        )
+    check_stored(stored, [section.name for section in chosen])
     fresh = measure(bundle, only, settings, progress=progress, resumable=True)
     return compare({name: stored[name] for name in fresh}, fresh)
 

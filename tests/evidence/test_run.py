@@ -268,6 +268,9 @@ def test_check_names_the_figures_that_differ(
         printed = capsys.readouterr()
         assert "no figures of fit to compare with" in printed.err
         assert "lens pass" not in printed.err, "it is said before anything is measured"
+        if not held:
+            assert main(["evidence", str(bundle_copy), "--check", *OPTIONS]) == 2
+            assert "holds no evidence to check" in capsys.readouterr().err
     reseal_evidence(Bundle.open(bundle_copy), {"fit": found["fit"]})
     assert checked("fit") == {"figures": len(figures(found["fit"])), "outside": []}
     moved = json.loads(json.dumps(found["fit"]))
@@ -414,6 +417,7 @@ def test_sections_by_name() -> None:
 
     assert names("claims") == CLAIMS
     assert names("fit", " recall", "fit") == ["recall", "fit"]
+    assert choose_sections("fit") == choose_sections(["fit"])
     every = names("all")
     assert every[: len(CLAIMS)] == CLAIMS
     assert every[len(CLAIMS) :] == ["segmentation", "discovery", "attack"]
