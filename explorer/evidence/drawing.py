@@ -117,6 +117,18 @@ class Lines:
     axis: str
     reference: float | None = None
 
+    @classmethod
+    def by_layer(
+        cls,
+        rows: Sequence[Mapping[str, Any]],
+        series: Mapping[str, tuple[str, Tone]],
+        scale: Scale,
+        reference: float | None = None,
+    ) -> Lines:
+        """Draw figures of each layer: `series` has the name and the tone by their key in `rows`."""
+        lines = [Series(*named, [row[key] for row in rows]) for key, named in series.items()]
+        return cls(lines, [str(row["layer"]) for row in rows], scale, "layer", reference)
+
 
 @dataclass(frozen=True)
 class Band:

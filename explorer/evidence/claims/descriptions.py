@@ -22,7 +22,6 @@ from explorer.evidence.drawing import (
     Number,
     Plot,
     Scale,
-    Series,
     Shown,
     Steps,
     Tone,
@@ -36,6 +35,8 @@ PREDICTORS = (
     ("direction", "own direction", Tone.FURTHER),
     ("other_neuron", "another neuron's", Tone.CONTROL),
 )
+DESCRIBED = {key: (name, tone) for key, name, tone in PREDICTORS if key != "direction"}
+"""Names and tones of the lines over layers."""
 
 
 def judge(result: Result) -> Verdict:
@@ -141,20 +142,11 @@ def draw(result: Result) -> Shown:
             ),
             Plot(
                 "The same by layer, mean over neurons with 95 % intervals.",
-                Lines(
-                    [
-                        Series("labels, fitted", Tone.INDIRECT, [r["fitted"] for r in layers]),
-                        Series("own description", Tone.SECOND, [r["description"] for r in layers]),
-                        Series(
-                            "another neuron's", Tone.CONTROL, [r["other_neuron"] for r in layers]
-                        ),
-                    ],
-                    [str(row["layer"]) for row in layers],
-                    CORRELATION,
-                    "layer",
+                Lines.by_layer(
+                    layers, {"fitted": ("labels, fitted", Tone.INDIRECT), **DESCRIBED}, CORRELATION
                 ),
             ),
-            *_precision(result),
+            *_precisions(result),
             Plot(
                 "Five measures of agreement, mean over neurons. F1 and IoU compare the "
                 f"{result['top']} strongest pictures with the same number of predicted ones.",
@@ -171,7 +163,7 @@ def draw(result: Result) -> Shown:
     )
 
 
-def _precision(result: Result) -> list[Plot]:
+def _precisions(result: Result) -> list[Plot]:
     """Draw AUPRC by layer; nothing where a bundle's evidence is from before it was kept."""
     part = result["descriptions"]
     rows = [{"layer": row["layer"], **row["auprc"]} for row in part["layers"] if "auprc" in row]
@@ -183,16 +175,7 @@ def _precision(result: Result) -> list[Plot]:
             f"{result['pictures']:,} unseen pictures, by layer: the area under the "
             "precision-recall curve (AUPRC), mean over neurons with 95 % intervals; dotted: by "
             "chance.",
-            Lines(
-                [
-                    Series("own description", Tone.SECOND, [r["description"] for r in rows]),
-                    Series("another neuron's", Tone.CONTROL, [r["other_neuron"] for r in rows]),
-                ],
-                [str(row["layer"]) for row in rows],
-                Scale("AUPRC"),
-                "layer",
-                part["chance_auprc"],
-            ),
+            Lines.by_layer(rows, DESCRIBED, Scale("AUPRC"), part["chance_auprc"]),
         )
     ]
 

@@ -167,11 +167,10 @@ def draw(result: Result) -> Shown:
             Plot(
                 "Neurons by layer of which six pairs hold 90 % of the squared effect over the "
                 "build's pictures.",
-                Lines(
-                    [Series("neurons", Tone.SECOND, [r["reached"] for r in holding["layers"]])],
-                    [str(row["layer"]) for row in holding["layers"]],
+                Lines.by_layer(
+                    holding["layers"],
+                    {"reached": ("neurons", Tone.SECOND)},
                     percent("of neurons"),
-                    "layer",
                 ),
             ),
         ],

@@ -23,7 +23,6 @@ from explorer.evidence.drawing import (
     Number,
     Plot,
     Scale,
-    Series,
     Shown,
     Tone,
     percent,
@@ -102,18 +101,13 @@ def draw(result: Result) -> Shown:
                 "Monosemanticity score (arXiv 2504.02821) by layer: how alike a neuron's pictures "
                 "are to the model itself, weighted by the neuron's effects (brought to 0 … 1), or "
                 "by its positive effects alone; dotted: with pictures exchanged at random.",
-                Lines(
-                    [
-                        Series("all effects", Tone.SECOND, [row["score"] for row in layers]),
-                        Series(
-                            "positive effects",
-                            Tone.INDIRECT,
-                            [row["positive_side"] for row in layers],
-                        ),
-                    ],
-                    [str(row["layer"]) for row in layers],
+                Lines.by_layer(
+                    layers,
+                    {
+                        "score": ("all effects", Tone.SECOND),
+                        "positive_side": ("positive effects", Tone.INDIRECT),
+                    },
                     Scale("monosemanticity score"),
-                    "layer",
                     score["permuted"]["value"],
                 ),
             ),
@@ -129,14 +123,13 @@ def _by_layer(part: Result) -> list[Plot]:
     return [
         Plot(
             "The same by layer.",
-            Lines(
-                [
-                    Series("as it is", Tone.SECOND, [row["two_meanings"] for row in rows]),
-                    Series("labels exchanged", Tone.CONTROL, [row["permuted"] for row in rows]),
-                ],
-                [str(row["layer"]) for row in rows],
+            Lines.by_layer(
+                rows,
+                {
+                    "two_meanings": ("as it is", Tone.SECOND),
+                    "permuted": ("labels exchanged", Tone.CONTROL),
+                },
                 percent("neurons with two meanings"),
-                "layer",
             ),
         )
     ]

@@ -23,7 +23,6 @@ from explorer.evidence.drawing import (
     Lines,
     Number,
     Plot,
-    Series,
     Shown,
     Steps,
     Tone,
@@ -121,14 +120,13 @@ def draw(result: Result) -> Shown:
             ),
             Plot(
                 "The same by layer, mean over neurons with 95 % intervals.",
-                Lines(
-                    [
-                        Series("build's pictures", Tone.CONTROL, [row["build"] for row in layers]),
-                        Series("unseen pictures", Tone.SECOND, [r["evaluation"] for r in layers]),
-                    ],
-                    [str(row["layer"]) for row in layers],
+                Lines.by_layer(
+                    layers,
+                    {
+                        "build": ("build's pictures", Tone.CONTROL),
+                        "evaluation": ("unseen pictures", Tone.SECOND),
+                    },
                     percent("explained variance"),
-                    "layer",
                 ),
             ),
         ],

@@ -71,11 +71,15 @@ def _merit(view: View) -> NDArray[np.float64]:
 
 
 def _candidates(view: View, merit: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the rows whose top pictures form two sizeable picture clusters, best first."""
+    """Return the rows whose top pictures form two sizeable picture clusters, best first.
+
+    Where what passes has one meaning, groups of pictures alone show no second one.
+    """
     clusters = np.asarray(view.bundle.top_clusters[:, grouping.POSITIVE])
     sizes = np.stack([(clusters == n).sum(axis=1) for n in range(clusters.max(initial=0) + 1)], 1)
     sizes = np.where(sizes >= GROUP_SIZE, sizes, 0)
-    scores = merit * _spread(sizes, clusters.shape[1])
+    single = view.bundle.tested & ~(view.column("polysemy") > 0)
+    scores = np.where(single, 0, merit * _spread(sizes, clusters.shape[1]))
     best = np.argsort(-scores, kind="stable")[:CANDIDATES]
     return best[scores[best] > 0]
 
@@ -89,12 +93,7 @@ def _spread(sizes: NDArray[np.int64], shown: int) -> NDArray[np.float64]:
 
 
 def _examine(view: View, row: int, merit: float) -> Highlight:
-    """Score a candidate by the groups that agree on a word of their own.
-
-    Where what passes has one meaning, groups of pictures alone show no second one.
-    """
-    if view.bundle.tested and not view.column("polysemy")[row] > 0:
-        return Highlight(row, 0.0, ())
+    """Score a candidate by the groups that agree on a word of their own."""
     clusters = grouping.told_clusters(view, row)
     pictures = grouping.top_pictures(view, row, grouping.POSITIVE, clusters)
     groups = [
